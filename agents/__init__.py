@@ -1,0 +1,1 @@
+"""Who acts: the linear controller, CMA-ES, Stable-Baselines3 agents and rule-based baselines."""

@@ -1,0 +1,1 @@
+"""The market wrapped twice: replayed and dreamed, one lane or many."""

@@ -1,0 +1,1 @@
+"""What happened: performance, density forecasts, comparison, report."""

@@ -1,0 +1,272 @@
+"""Candles: a validated, frozen, columnar record of one symbol's bars."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import CandleError
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Time = str | int | datetime
+
+_MINUTE_MS = 60_000
+INTERVALS_MS: dict[str, int] = {
+    **{str(m): m * _MINUTE_MS for m in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)},
+    "D": 1_440 * _MINUTE_MS,
+    "W": 10_080 * _MINUTE_MS,
+}
+"""Bybit's interval codes and their lengths [ms]. Months have no fixed length and are left out."""
+
+_MONDAY_MS = 4 * INTERVALS_MS["D"]  # 1970-01-05, the first Monday: weekly bars open on Mondays
+_PRICE_COLUMNS = ("open", "high", "low", "close")
+_COLUMNS = (*_PRICE_COLUMNS, "volume", "turnover")
+_MIN_MS, _MAX_MS = 946_684_800_000, 4_102_444_800_000  # 2000-01-01, 2100-01-01
+
+
+def interval_ms(interval: str) -> int:
+    """Length of an interval code [ms]; raises `CandleError` for an unknown one."""
+    try:
+        return INTERVALS_MS[interval]
+    except KeyError:
+        known = ", ".join(INTERVALS_MS)
+        raise CandleError(f"interval is {interval!r}; expected one of {known}") from None
+
+
+def to_ms(time: Time) -> int:
+    """A point in time as ms since 1970 UTC; text without an offset is UTC.
+
+    Args:
+        time: ISO 8601 text (``"2024-01-01"``), a datetime, or ms.
+    """
+    if isinstance(time, bool):
+        raise CandleError(f"time is {time!r}; expected ISO text, a datetime or ms")
+    if isinstance(time, int | np.integer):
+        return int(time)
+    if isinstance(time, str):
+        try:
+            time = datetime.fromisoformat(time)
+        except ValueError:
+            raise CandleError(f"time is {time!r}; expected ISO 8601, such as 2024-01-01") from None
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    return round(time.timestamp() * 1000)
+
+
+def format_time(time_ms: int) -> str:
+    """ms since 1970 as UTC text to the minute, ``2024-03-05 14:00 UTC``."""
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Bars missing between two recorded ones.
+
+    Attributes:
+        row: Index of the first bar after the gap.
+        missing_bars: How many bars the grid has between it and the bar before.
+        after_ms: Open time of the last bar before the gap [ms UTC].
+        before_ms: Open time of the first bar after it [ms UTC].
+    """
+
+    row: int
+    missing_bars: int
+    after_ms: int
+    before_ms: int
+
+
+@dataclass(frozen=True, eq=False)
+class Candles:
+    """Bars of one symbol, validated on construction; the arrays are read-only.
+
+    Attributes:
+        open_time_ms: Bar open times [T], int64 ms UTC, strictly increasing, on the interval's grid.
+        open: Opening prices [T], quote currency per base unit; float64, like all that follow.
+        high: Highest prices [T].
+        low: Lowest prices [T].
+        close: Closing prices [T].
+        volume: Traded volume [T], base currency.
+        turnover: Traded value [T], quote currency.
+        symbol: The instrument's name, ``BTCUSDT``.
+        interval: Bybit's code: minutes as ``"1"`` … ``"720"``, or ``"D"``, ``"W"``.
+
+    Raises:
+        CandleError: Naming the first row that breaks a rule, its time, and what is wrong.
+    """
+
+    open_time_ms: IntArray
+    open: FloatArray
+    high: FloatArray
+    low: FloatArray
+    close: FloatArray
+    volume: FloatArray
+    turnover: FloatArray
+    symbol: str = "UNKNOWN"
+    interval: str = "60"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "open_time_ms", _column(self.open_time_ms, np.int64))
+        for name in _COLUMNS:
+            object.__setattr__(self, name, _column(getattr(self, name), np.float64))
+        lengths = {name: len(getattr(self, name)) for name in ("open_time_ms", *_COLUMNS)}
+        if len(set(lengths.values())) != 1:
+            raise CandleError(f"candle columns differ in length: {lengths}")
+        if not len(self):
+            raise CandleError("there are no candles: expected at least one row")
+        _validate(self)
+        for name in ("open_time_ms", *_COLUMNS):
+            getattr(self, name).setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.open_time_ms)
+
+    def __repr__(self) -> str:
+        return (
+            f"Candles({self.symbol} {self.interval}, {len(self)} bars, "
+            f"{format_time(int(self.open_time_ms[0]))} – {format_time(int(self.open_time_ms[-1]))})"
+        )
+
+    @property
+    def interval_ms(self) -> int:
+        """Length of one bar [ms]."""
+        return interval_ms(self.interval)
+
+    @property
+    def bars_per_year(self) -> float:
+        """Bars in 365 days of a market that never closes."""
+        return 365 * INTERVALS_MS["D"] / self.interval_ms
+
+    def log_returns(self) -> FloatArray:
+        """Close-to-close log returns [T]: row t is earned by bar t; row 0 is NaN."""
+        returns = np.full(len(self), np.nan)
+        returns[1:] = np.diff(np.log(self.close))
+        return returns
+
+    def rows(self, start: int, stop: int) -> Candles:
+        """Bars ``start`` up to, not including, ``stop``, as candles of their own."""
+        columns = {name: getattr(self, name)[start:stop] for name in ("open_time_ms", *_COLUMNS)}
+        return replace(self, **columns)
+
+    def row_range(self, start: Time | None = None, end: Time | None = None) -> tuple[int, int]:
+        """Rows ``[i, j)`` of the bars that open in ``[start, end)``; None is the open end."""
+        first = 0 if start is None else int(np.searchsorted(self.open_time_ms, to_ms(start)))
+        last = len(self) if end is None else int(np.searchsorted(self.open_time_ms, to_ms(end)))
+        if first >= last:
+            raise CandleError(
+                f"no candles between {start} and {end}: {self.symbol} has "
+                f"{format_time(int(self.open_time_ms[0]))} to {format_time(int(self.open_time_ms[-1]))}"
+            )
+        return first, last
+
+    def between(self, start: Time | None = None, end: Time | None = None) -> Candles:
+        """The bars that open in ``[start, end)``."""
+        return self.rows(*self.row_range(start, end))
+
+    def gaps(self) -> list[Gap]:
+        """The gaps in the record, in order."""
+        return [
+            Gap(
+                row=int(row),
+                missing_bars=int(
+                    (self.open_time_ms[row] - self.open_time_ms[row - 1]) // self.interval_ms - 1
+                ),
+                after_ms=int(self.open_time_ms[row - 1]),
+                before_ms=int(self.open_time_ms[row]),
+            )
+            for row in self._gap_rows()
+        ]
+
+    def segments(self) -> Iterator[tuple[int, int]]:
+        """Row ranges ``(start, stop)`` without a gap inside, in order."""
+        edges = [0, *map(int, self._gap_rows()), len(self)]
+        return iter(list(zip(edges[:-1], edges[1:], strict=True)))
+
+    def data_hash(self) -> str:
+        """SHA-256 of symbol, interval and every number, as hexadecimal text."""
+        digest = hashlib.sha256(f"{self.symbol} {self.interval} {len(self)}".encode())
+        for field in fields(self)[:7]:
+            digest.update(np.ascontiguousarray(getattr(self, field.name)).tobytes())
+        return digest.hexdigest()
+
+    def _gap_rows(self) -> IntArray:
+        return np.flatnonzero(np.diff(self.open_time_ms) != self.interval_ms) + 1
+
+
+def _column(values: object, dtype: type) -> NDArray[np.generic]:
+    try:
+        column = np.array(values, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise CandleError(f"candle columns must be numbers: {error}") from None
+    if column.ndim != 1:
+        raise CandleError(f"candle columns must be one-dimensional; got shape {column.shape}")
+    return column
+
+
+def _validate(candles: Candles) -> None:
+    _check_times(candles)
+    for name in _COLUMNS:
+        values = getattr(candles, name)
+        _refuse(candles, ~np.isfinite(values), lambda i, n=name, v=values: f"{n} is {v[i]}")
+    for name in _PRICE_COLUMNS:
+        values = getattr(candles, name)
+        _refuse(
+            candles, values <= 0, lambda i, n=name, v=values: f"{n} {v[i]} is not a positive price"
+        )
+    for name in ("volume", "turnover"):
+        values = getattr(candles, name)
+        _refuse(candles, values < 0, lambda i, n=name, v=values: f"{n} {v[i]} is negative")
+    for name in ("open", "close"):
+        values = getattr(candles, name)
+        _refuse(
+            candles,
+            candles.high < values,
+            lambda i, n=name, v=values: f"high {candles.high[i]} is below {n} {v[i]}",
+        )
+        _refuse(
+            candles,
+            candles.low > values,
+            lambda i, n=name, v=values: f"low {candles.low[i]} is above {n} {v[i]}",
+        )
+
+
+def _check_times(candles: Candles) -> None:
+    times, step = candles.open_time_ms, candles.interval_ms
+    _refuse(
+        candles,
+        (times < _MIN_MS) | (times > _MAX_MS),
+        lambda i: f"open time {times[i]} is outside 2000–2100: expected ms since 1970",
+    )
+    backward = np.zeros(len(times), dtype=bool)
+    backward[1:] = np.diff(times) <= 0
+    _refuse(
+        candles,
+        backward,
+        lambda i: (
+            "repeats the time of the row before"
+            if times[i] == times[i - 1]
+            else f"is earlier than the row before ({format_time(int(times[i - 1]))})"
+        ),
+    )
+    origin = _MONDAY_MS if candles.interval == "W" else 0
+    _refuse(
+        candles,
+        (times - origin) % step != 0,
+        lambda i: f"open time {times[i]} ms is not on the grid of interval {candles.interval}",
+    )
+
+
+def _refuse(candles: Candles, wrong: NDArray[np.bool_], say: Callable[[int], str]) -> None:
+    if not wrong.any():
+        return
+    row = int(np.argmax(wrong))
+    time_ms = int(candles.open_time_ms[row])
+    when = format_time(time_ms) if _MIN_MS <= time_ms <= _MAX_MS else f"{time_ms} ms"
+    more = int(wrong.sum()) - 1
+    also = f" (and {more} more such rows)" if more else ""
+    raise CandleError(f"candles row {row} ({when}): {say(row)}{also}")

@@ -1,0 +1,29 @@
+"""The errors that a user can cause, each saying what was expected, what came, and the cure."""
+
+
+class WorldModelTradingError(Exception):
+    """Base of every error that this package raises on bad input; the command line prints it."""
+
+
+class CandleError(WorldModelTradingError, ValueError):
+    """Candles that are no candles: a row, a column or a file that breaks the rules."""
+
+
+class FeatureError(WorldModelTradingError, ValueError):
+    """Features that cannot be computed, or that are not those a world model was trained on."""
+
+
+class ConfigError(WorldModelTradingError, ValueError):
+    """A setting with an impossible value, or an unknown one."""
+
+
+class ModelFileError(WorldModelTradingError, ValueError):
+    """A world model or controller on disk that is incomplete, altered, or of another format."""
+
+
+class TrainingError(WorldModelTradingError, RuntimeError):
+    """Training that cannot start or cannot go on."""
+
+
+class TrainingBarsError(WorldModelTradingError, ValueError):
+    """An evaluation on bars that the world model was trained on."""
