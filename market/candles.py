@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -60,7 +61,7 @@ def to_ms(time: Time) -> int:
 
 
 def format_time(time_ms: int) -> str:
-    """ms since 1970 as UTC text to the minute, ``2024-03-05 14:00 UTC``."""
+    """Write ms since 1970 as UTC text to the minute, ``2024-03-05 14:00 UTC``."""
     return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
 
 
@@ -185,7 +186,7 @@ class Candles:
     def segments(self) -> Iterator[tuple[int, int]]:
         """Row ranges ``(start, stop)`` without a gap inside, in order."""
         edges = [0, *map(int, self._gap_rows()), len(self)]
-        return iter(list(zip(edges[:-1], edges[1:], strict=True)))
+        return itertools.pairwise(edges)
 
     def data_hash(self) -> str:
         """SHA-256 of symbol, interval and every number, as hexadecimal text."""
