@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,9 +200,9 @@ class Candles:
         return np.flatnonzero(np.diff(self.open_time_ms) != self.interval_ms) + 1
 
 
-def _column(values: object, dtype: type) -> NDArray[np.generic]:
+def _column(values: object, dtype: type) -> NDArray[Any]:
     try:
-        column = np.array(values, dtype=dtype)
+        column: NDArray[Any] = np.array(values, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise CandleError(f"candle columns must be numbers: {error}") from None
     if column.ndim != 1:
@@ -209,65 +210,62 @@ def _column(values: object, dtype: type) -> NDArray[np.generic]:
     return column
 
 
+_Rule = tuple[NDArray[np.bool_], Callable[[int], str]]
+
+
 def _validate(candles: Candles) -> None:
-    _check_times(candles)
-    for name in _COLUMNS:
-        values = getattr(candles, name)
-        _refuse(candles, ~np.isfinite(values), lambda i, n=name, v=values: f"{n} is {v[i]}")
-    for name in _PRICE_COLUMNS:
-        values = getattr(candles, name)
-        _refuse(
-            candles, values <= 0, lambda i, n=name, v=values: f"{n} {v[i]} is not a positive price"
-        )
-    for name in ("volume", "turnover"):
-        values = getattr(candles, name)
-        _refuse(candles, values < 0, lambda i, n=name, v=values: f"{n} {v[i]} is negative")
-    for name in ("open", "close"):
-        values = getattr(candles, name)
-        _refuse(
-            candles,
-            candles.high < values,
-            lambda i, n=name, v=values: f"high {candles.high[i]} is below {n} {v[i]}",
-        )
-        _refuse(
-            candles,
-            candles.low > values,
-            lambda i, n=name, v=values: f"low {candles.low[i]} is above {n} {v[i]}",
-        )
+    for wrong, say in itertools.chain(_time_rules(candles), _value_rules(candles)):
+        if wrong.any():
+            raise CandleError(_describe(candles, wrong, say))
 
 
-def _check_times(candles: Candles) -> None:
-    times, step = candles.open_time_ms, candles.interval_ms
-    _refuse(
-        candles,
+def _time_rules(candles: Candles) -> Iterator[_Rule]:
+    times = candles.open_time_ms
+
+    def disorder(i: int) -> str:
+        if times[i] == times[i - 1]:
+            return "repeats the time of the row before"
+        return f"is earlier than the row before ({format_time(int(times[i - 1]))})"
+
+    yield (
         (times < _MIN_MS) | (times > _MAX_MS),
         lambda i: f"open time {times[i]} is outside 2000–2100: expected ms since 1970",
     )
-    backward = np.zeros(len(times), dtype=bool)
-    backward[1:] = np.diff(times) <= 0
-    _refuse(
-        candles,
-        backward,
-        lambda i: (
-            "repeats the time of the row before"
-            if times[i] == times[i - 1]
-            else f"is earlier than the row before ({format_time(int(times[i - 1]))})"
-        ),
-    )
+    yield np.diff(times, prepend=times[0] - 1) <= 0, disorder
     origin = _MONDAY_MS if candles.interval == "W" else 0
-    _refuse(
-        candles,
-        (times - origin) % step != 0,
+    yield (
+        (times - origin) % candles.interval_ms != 0,
         lambda i: f"open time {times[i]} ms is not on the grid of interval {candles.interval}",
     )
 
 
-def _refuse(candles: Candles, wrong: NDArray[np.bool_], say: Callable[[int], str]) -> None:
-    if not wrong.any():
-        return
+def _value_rules(candles: Candles) -> Iterator[_Rule]:
+    columns: dict[str, FloatArray] = {name: getattr(candles, name) for name in _COLUMNS}
+    for name, values in columns.items():
+        yield ~np.isfinite(values), _saying("{name} is {value}", name, values)
+    for name in _PRICE_COLUMNS:
+        values = columns[name]
+        yield values <= 0, _saying("{name} {value} is not a positive price", name, values)
+    for name in ("volume", "turnover"):
+        values = columns[name]
+        yield values < 0, _saying("{name} {value} is negative", name, values)
+    for name in ("open", "close"):
+        values, high, low = columns[name], candles.high, candles.low
+        yield high < values, _saying("high {bound} is below {name} {value}", name, values, high)
+        yield low > values, _saying("low {bound} is above {name} {value}", name, values, low)
+
+
+def _saying(
+    text: str, name: str, values: FloatArray, bounds: FloatArray | None = None
+) -> Callable[[int], str]:
+    shown = values if bounds is None else bounds
+    return lambda row: text.format(name=name, value=values[row], bound=shown[row])
+
+
+def _describe(candles: Candles, wrong: NDArray[np.bool_], say: Callable[[int], str]) -> str:
     row = int(np.argmax(wrong))
     time_ms = int(candles.open_time_ms[row])
     when = format_time(time_ms) if _MIN_MS <= time_ms <= _MAX_MS else f"{time_ms} ms"
     more = int(wrong.sum()) - 1
     also = f" (and {more} more such rows)" if more else ""
-    raise CandleError(f"candles row {row} ({when}): {say(row)}{also}")
+    return f"candles row {row} ({when}): {say(row)}{also}"

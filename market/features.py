@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +69,7 @@ def compute_features(candles: Candles, spec: FeatureSpec | None = None) -> Float
 
 def valid_rows(features: FloatArray) -> NDArray[np.bool_]:
     """Which rows [T] are complete."""
-    complete: NDArray[np.bool_] = ~np.isnan(features).any(axis=1)
-    return complete
+    return np.asarray(~np.isnan(features).any(axis=1))
 
 
 def calendar(open_time_ms: IntArray) -> NDArray[np.float32]:
@@ -160,8 +159,8 @@ def _append(bars: Candles, more: Candles) -> Candles:
             f"bars of {more.symbol} {more.interval} cannot follow {bars.symbol} {bars.interval}"
         )
     columns = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
-    joined = [np.concatenate([getattr(bars, c), getattr(more, c)]) for c in columns]
-    return Candles(*joined, symbol=bars.symbol, interval=bars.interval)
+    joined = {c: np.concatenate([getattr(bars, c), getattr(more, c)]) for c in columns}
+    return replace(bars, **joined)
 
 
 def _segment_features(candles: Candles, spec: FeatureSpec) -> FloatArray:
