@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,7 +160,9 @@ def _append(bars: Candles, more: Candles) -> Candles:
             f"bars of {more.symbol} {more.interval} cannot follow {bars.symbol} {bars.interval}"
         )
     columns = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
-    joined = {c: np.concatenate([getattr(bars, c), getattr(more, c)]) for c in columns}
+    joined: dict[str, Any] = {
+        c: np.concatenate([getattr(bars, c), getattr(more, c)]) for c in columns
+    }
     return replace(bars, **joined)
 
 
