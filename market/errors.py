@@ -27,3 +27,7 @@ class TrainingError(WorldModelTradingError, RuntimeError):
 
 class TrainingBarsError(WorldModelTradingError, ValueError):
     """An evaluation on bars that the world model was trained on."""
+
+
+class ActionError(WorldModelTradingError, ValueError):
+    """An action outside its space."""

@@ -1,0 +1,106 @@
+"""The spaces that replay and dream share, and the rules for actions."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from ..market.errors import ActionError, ConfigError
+
+ActionKind = Literal["continuous", "discrete"]
+DISCRETE_WEIGHTS = (-1.0, 0.0, 1.0)
+"""Target weights of the discrete actions 0, 1, 2: short, flat, long."""
+
+LATENT_BOUND = 10.0  # |z|, standard deviations of the prior; M's samples are clipped to it
+HIDDEN_BOUND = 1.0  # an LSTM's output is a sigmoid times a tanh
+FEATURE_BOUND = 100.0  # raw features are logarithms: e^100 is out of any market's reach
+WEIGHT_BOUND = 100.0  # a losing short's weight grows without limit on its way to ruin
+_ROUNDING = 1e-6
+
+
+def action_space(kind: ActionKind) -> spaces.Box | spaces.Discrete[np.int64]:
+    """Target weights in [-1, 1], or short, flat, long."""
+    if kind == "continuous":
+        return spaces.Box(-1.0, 1.0, (1,), np.float32)
+    if kind == "discrete":
+        return spaces.Discrete(len(DISCRETE_WEIGHTS))
+    raise ConfigError(f"actions is {kind!r}; expected 'continuous' or 'discrete'")
+
+
+def observation_layout(parts: dict[str, int]) -> dict[str, slice]:
+    """Where each part lies in an observation: ``{"latent": slice(0, 8), …}``."""
+    edges = np.cumsum([0, *parts.values()]).tolist()
+    return {name: slice(edges[i], edges[i + 1]) for i, name in enumerate(parts)}
+
+
+def observation_space(layout: dict[str, slice]) -> spaces.Box:
+    """A bounded box over the parts of a layout."""
+    part_bounds = {
+        "latent": LATENT_BOUND,
+        "hidden": HIDDEN_BOUND,
+        "features": FEATURE_BOUND,
+        "account": WEIGHT_BOUND,
+    }
+    size = max(part.stop for part in layout.values())
+    bounds = np.empty(size, dtype=np.float32)
+    for name, part in layout.items():
+        bounds[part] = part_bounds[name]
+    return spaces.Box(-bounds, bounds, dtype=np.float32)
+
+
+def target_weight(action: Any, kind: ActionKind) -> float:
+    """The target weight that one action asks for, in [-1, 1].
+
+    Raises:
+        ActionError: The action is not finite, has the wrong shape, or lies outside the space by
+            more than rounding.
+    """
+    if kind == "discrete":
+        return _discrete_weight(action)
+    if not (isinstance(action, np.ndarray) and action.shape == (1,)):
+        action = _one_number(action)
+    weight = float(action[0])
+    if not -1.0 - _ROUNDING <= weight <= 1.0 + _ROUNDING:  # also refuses NaN
+        raise ActionError(f"action is {weight}; expected a target weight in [-1, 1]")
+    return min(1.0, max(-1.0, weight))
+
+
+def target_weights(actions: Any, kind: ActionKind, num_envs: int) -> NDArray[np.float64]:
+    """The target weights [N] that a batch of actions [N, 1] (discrete: [N]) asks for."""
+    batch = np.asarray(actions)
+    if kind == "discrete":
+        if batch.shape != (num_envs,) or not np.issubdtype(batch.dtype, np.integer):
+            raise ActionError(f"actions have shape {batch.shape}; expected integers [{num_envs}]")
+        if ((batch < 0) | (batch >= len(DISCRETE_WEIGHTS))).any():
+            raise ActionError("a discrete action is outside 0, 1, 2 (short, flat, long)")
+        return np.asarray(DISCRETE_WEIGHTS)[batch]
+    if batch.shape != (num_envs, 1):
+        raise ActionError(f"actions have shape {batch.shape}; expected ({num_envs}, 1)")
+    weights = batch[:, 0].astype(np.float64)
+    wrong = ~(np.abs(weights) <= 1.0 + _ROUNDING)
+    if wrong.any():
+        lane = int(np.argmax(wrong))
+        raise ActionError(f"action of lane {lane} is {weights[lane]}; expected a weight in [-1, 1]")
+    return np.clip(weights, -1.0, 1.0)
+
+
+def _one_number(action: Any) -> NDArray[Any]:
+    array = np.asarray(action)
+    if array.shape != (1,) or not np.issubdtype(array.dtype, np.number):
+        raise ActionError(
+            f"action is {action!r}; expected an array of shape (1,), a target weight in [-1, 1]"
+        )
+    return array
+
+
+def _discrete_weight(action: Any) -> float:
+    array = np.asarray(action)
+    if array.shape not in ((), (1,)) or not np.issubdtype(array.dtype, np.integer):
+        raise ActionError(f"action is {action!r}; expected 0, 1 or 2 (short, flat, long)")
+    index = int(array.reshape(()))
+    if not 0 <= index < len(DISCRETE_WEIGHTS):
+        raise ActionError(f"action is {index}; expected 0, 1 or 2 (short, flat, long)")
+    return DISCRETE_WEIGHTS[index]
