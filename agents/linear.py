@@ -1,0 +1,100 @@
+"""C: the linear controller on [z, h, account] of Ha & Schmidhuber (2018), section 2.3."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..market.errors import ConfigError, ModelFileError
+
+_FORMAT_VERSION = 1
+
+
+class LinearController:
+    """The target weight a = tanh(W·observation + b).
+
+    Args:
+        parameters: W and then b [D + 1], for observations of D numbers.
+
+    Raises:
+        ConfigError: The parameters are not a finite vector of at least two numbers.
+    """
+
+    def __init__(self, parameters: NDArray[np.floating[Any]]) -> None:
+        vector = np.array(parameters, dtype=np.float32)
+        if vector.ndim != 1 or vector.size < 2 or not np.isfinite(vector).all():
+            raise ConfigError(
+                f"controller parameters have shape {vector.shape}; expected finite weights and a "
+                "bias, [D + 1]"
+            )
+        vector.setflags(write=False)
+        self.parameters = vector
+
+    @property
+    def observation_size(self) -> int:
+        """How many numbers it reads."""
+        return self.parameters.size - 1
+
+    def predict(
+        self,
+        observation: NDArray[np.float32],
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.float32], None]:
+        """Target weights [.., 1] for observations [.., D]; the controller has no state."""
+        observation = np.asarray(observation, dtype=np.float32)
+        if observation.shape[-1] != self.observation_size:
+            raise ConfigError(
+                f"the controller reads observations of {self.observation_size} numbers; "
+                f"got {observation.shape[-1]}: was it trained with another world model?"
+            )
+        score = observation @ self.parameters[:-1] + self.parameters[-1]
+        return np.tanh(score)[..., np.newaxis].astype(np.float32), None
+
+    def save(self, path: str | Path, **provenance: Any) -> Path:
+        """Write ``path`` (safetensors) and a JSON beside it.
+
+        Args:
+            path: Where to; ``.safetensors`` is the expected suffix.
+            provenance: JSON-able facts about how the controller was made.
+        """
+        from safetensors.numpy import save as to_bytes
+
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        facts = {
+            "format_version": _FORMAT_VERSION,
+            "policy": "tanh(W·observation + b)",
+            "observation_size": self.observation_size,
+            **provenance,
+        }
+        _write(path, to_bytes({"parameters": self.parameters}))
+        _write(path.with_suffix(".json"), json.dumps(facts, indent=2).encode())
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> LinearController:
+        """Read a controller written by `save`.
+
+        Raises:
+            ModelFileError: The file is missing, altered or holds something else.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load as from_bytes
+
+        try:
+            return cls(from_bytes(Path(path).read_bytes())["parameters"])
+        except (OSError, SafetensorError, KeyError, ConfigError) as error:
+            raise ModelFileError(f"{path} is no linear controller: {error}") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
