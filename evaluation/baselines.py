@@ -1,0 +1,272 @@
+"""Density forecasts of the next return that a world model has to beat.
+
+An unconditional Student-t, GARCH(1,1) and GJR-GARCH(1,1) with Student-t innovations: fitted by
+`arch` on the training range, parameters then fixed, and filtered one step ahead over every bar.
+Returns are log returns in percent, the unit in which `arch`'s optimiser is well conditioned.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import betaln, stdtr, stdtrit
+from scipy.stats import t as student_t
+
+from ..market.errors import ConfigError
+
+FloatArray = NDArray[np.float64]
+Rows = slice | tuple[int, int]
+
+_MIN_TRAINING_RETURNS = 100
+_MIN_DEGREES = 1.05  # below, the mean and with it the CRPS do not exist
+_MIN_GARCH_DEGREES = 2.05  # GARCH's variance is a parameter, so it must exist
+_MAX_DEGREES = 200.0  # beyond, a normal for all purposes
+
+
+@dataclass(frozen=True)
+class StudentTForecast:
+    """A Student-t density for the return of each bar, made at the close of the bar before.
+
+    Attributes:
+        degrees: Degrees of freedom ν, > 1.
+        loc: Means [T], percent.
+        scale: Scales [T], percent: standard deviation · √((ν − 2)/ν) where it exists.
+    """
+
+    degrees: float
+    loc: FloatArray
+    scale: FloatArray
+
+    def __getitem__(self, rows: Rows) -> StudentTForecast:
+        chosen = _as_slice(rows)
+        return StudentTForecast(self.degrees, self.loc[chosen], self.scale[chosen])
+
+    def __len__(self) -> int:
+        return len(self.loc)
+
+    @property
+    def sigma(self) -> FloatArray:
+        """Standard deviations [T], percent; infinite with ν ≤ 2."""
+        if self.degrees <= 2:
+            return np.full(len(self.scale), np.inf)
+        sigma: FloatArray = self.scale * np.sqrt(self.degrees / (self.degrees - 2))
+        return sigma
+
+    def log_prob(self, returns: ArrayLike) -> FloatArray:
+        """Log density [T] of returns [T] in percent."""
+        z = self._standardised(returns)
+        nu = self.degrees
+        norm = -0.5 * np.log(nu) - betaln(0.5, nu / 2)
+        density: FloatArray = norm - 0.5 * (nu + 1) * np.log1p(z**2 / nu) - np.log(self.scale)
+        return density
+
+    def cdf(self, returns: ArrayLike) -> FloatArray:
+        """Probability [T] of a return no greater than these."""
+        probability: FloatArray = stdtr(self.degrees, self._standardised(returns))
+        return probability
+
+    def quantile(self, probability: float) -> FloatArray:
+        """Returns [T] in percent that are not exceeded with this probability."""
+        if not 0 < probability < 1:
+            raise ConfigError(f"probability is {probability}; expected a number between 0 and 1")
+        return self.loc + self.scale * float(stdtrit(self.degrees, probability))
+
+    def crps(self, returns: ArrayLike) -> FloatArray:
+        """Continuous ranked probability score [T], percent; smaller is better.
+
+        Closed form of Jordan, Krüger & Lerch 2019, appendix A.
+        """
+        z, nu = self._standardised(returns), self.degrees
+        density = np.exp(
+            -0.5 * np.log(nu) - betaln(0.5, nu / 2) - (nu + 1) / 2 * np.log1p(z**2 / nu)
+        )
+        spread = (
+            2 * np.sqrt(nu) / (nu - 1) * np.exp(betaln(0.5, nu - 0.5) - 2 * betaln(0.5, nu / 2))
+        )
+        score: FloatArray = self.scale * (
+            z * (2 * stdtr(nu, z) - 1) + 2 * density * (nu + z**2) / (nu - 1) - spread
+        )
+        return score
+
+    def _standardised(self, returns: ArrayLike) -> FloatArray:
+        values = np.asarray(returns, dtype=np.float64)
+        if values.shape != self.loc.shape:
+            raise ConfigError(
+                f"returns have shape {values.shape}; the forecast has {self.loc.shape}"
+            )
+        return (values - self.loc) / self.scale
+
+
+@dataclass(frozen=True)
+class GarchParameters:
+    """σ²_t = ω + (α + γ·1[ε<0])·ε²_{t−1} + β·σ²_{t−1}, r_t = μ + σ_t·standardised t(ν).
+
+    Attributes:
+        mean: μ, percent.
+        omega: ω, percent².
+        alpha: α.
+        gamma: γ, the answer to falls beyond that to rises; 0 in plain GARCH.
+        beta: β.
+        degrees: ν, > 2.
+    """
+
+    mean: float
+    omega: float
+    alpha: float
+    gamma: float
+    beta: float
+    degrees: float
+
+
+def fit_student_t(returns_percent: ArrayLike, train_rows: Rows) -> StudentTForecast:
+    """The same density for every bar, by maximum likelihood on the training rows."""
+    returns = _checked(returns_percent)
+    degrees, loc, scale = student_t.fit(_training(returns, train_rows))
+    count = len(returns)
+    return StudentTForecast(
+        float(np.clip(degrees, _MIN_DEGREES, _MAX_DEGREES)),
+        np.full(count, float(loc)),
+        np.full(count, float(scale)),
+    )
+
+
+def fit_garch(
+    returns_percent: ArrayLike, train_rows: Rows, *, leverage: bool = False
+) -> GarchParameters:
+    """Fit GARCH(1,1)-t, or GJR-GARCH(1,1)-t with ``leverage``, on the training rows."""
+    from arch import arch_model  # slow to import
+
+    training = _training(_checked(returns_percent), train_rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # arch reports scaling and convergence as warnings
+        model = arch_model(
+            training,
+            mean="Constant",
+            vol="GARCH",
+            p=1,
+            o=int(leverage),
+            q=1,
+            dist="t",
+            rescale=False,
+        )
+        fitted = model.fit(disp="off", show_warning=False)
+    values = {str(name): float(value) for name, value in fitted.params.items()}
+    return GarchParameters(
+        mean=values["mu"],
+        omega=values["omega"],
+        alpha=values["alpha[1]"],
+        gamma=values.get("gamma[1]", 0.0),
+        beta=values["beta[1]"],
+        degrees=float(np.clip(values["nu"], _MIN_GARCH_DEGREES, _MAX_DEGREES)),
+    )
+
+
+def filter_garch(returns_percent: ArrayLike, parameters: GarchParameters) -> StudentTForecast:
+    """One-step-ahead densities of every bar with fixed parameters.
+
+    The density of row t uses returns before t. A missing return (NaN: the first bar, a gap) moves
+    the variance to its expectation.
+    """
+    returns = _checked(returns_percent)
+    variance = garch_variance(returns, parameters)
+    nu = parameters.degrees
+    scale = np.sqrt(variance * (nu - 2) / nu)
+    return StudentTForecast(nu, np.full(len(returns), parameters.mean), scale)
+
+
+def garch_variance(returns: FloatArray, parameters: GarchParameters) -> FloatArray:
+    """Conditional variances [T], percent²; row t from returns before t."""
+    p = parameters
+    residuals = returns - p.mean
+    known = np.isfinite(residuals)
+    persistence = p.alpha + 0.5 * p.gamma + p.beta
+    sample = float(np.mean(residuals[known] ** 2)) if known.any() else 1.0
+    current = p.omega / (1 - persistence) if persistence < 0.999 else sample
+    variance = np.empty(len(returns))
+    arch_term = (p.alpha + p.gamma * (residuals < 0)) * np.where(known, residuals, 0.0) ** 2
+    unknown_weight = np.where(known, p.beta, persistence)
+    for row in range(len(returns)):
+        variance[row] = current
+        current = p.omega + arch_term[row] + unknown_weight[row] * current
+    return variance
+
+
+def baseline_forecasts(returns_percent: ArrayLike, train_rows: Rows) -> dict[str, StudentTForecast]:
+    """All three baselines, fitted on the training rows and filtered over every row.
+
+    Args:
+        returns_percent: Log returns [T], percent; row t is earned by bar t; NaN where missing.
+        train_rows: The rows to fit on.
+
+    Returns:
+        ``student_t``, ``garch_t`` and ``gjr_garch_t``, each with T densities.
+    """
+    returns = _checked(returns_percent)
+    filters: dict[str, Callable[[], StudentTForecast]] = {
+        "student_t": lambda: fit_student_t(returns, train_rows),
+        "garch_t": lambda: filter_garch(returns, fit_garch(returns, train_rows)),
+        "gjr_garch_t": lambda: filter_garch(returns, fit_garch(returns, train_rows, leverage=True)),
+    }
+    return {name: make() for name, make in filters.items()}
+
+
+def baseline_return_nll(
+    returns_percent: ArrayLike, train_rows: Rows, ranges: Mapping[str, Rows]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean negative log-likelihood of the next log return in percent, per baseline and range.
+
+    Args:
+        returns_percent: Log returns [T], percent; NaN where missing (those rows do not count).
+        train_rows: The rows to fit on.
+        ranges: Rows to score, by name, such as ``validation`` and ``test``.
+
+    Returns:
+        ``{baseline: {"return_nll": {range: nats}}}``, the shape of ``results.json``.
+    """
+    returns = _checked(returns_percent)
+    return {
+        name: {
+            "return_nll": {
+                label: mean_nll(forecast[rows], returns[_as_slice(rows)])
+                for label, rows in ranges.items()
+            }
+        }
+        for name, forecast in baseline_forecasts(returns, train_rows).items()
+    }
+
+
+def mean_nll(forecast: StudentTForecast, returns: FloatArray) -> float:
+    """Mean negative log-likelihood over the rows whose return is known, nats."""
+    scores = -forecast.log_prob(returns)
+    known = np.isfinite(scores)
+    if not known.any():
+        raise ConfigError("the range has no known return to score; give a longer one")
+    return float(scores[known].mean())
+
+
+def _checked(returns_percent: ArrayLike) -> FloatArray:
+    returns = np.asarray(returns_percent, dtype=np.float64)
+    if returns.ndim != 1 or np.isinf(returns).any():
+        raise ConfigError(
+            f"returns have shape {returns.shape}; expected finite numbers or NaN, [T]"
+        )
+    return returns
+
+
+def _training(returns: FloatArray, train_rows: Rows) -> FloatArray:
+    training = returns[_as_slice(train_rows)]
+    training = training[np.isfinite(training)]
+    if len(training) < _MIN_TRAINING_RETURNS or training.std() == 0:
+        raise ConfigError(
+            f"{len(training)} training returns that {'vary' if training.any() else 'are all zero'}; "
+            f"a baseline needs at least {_MIN_TRAINING_RETURNS} that vary"
+        )
+    return training
+
+
+def _as_slice(rows: Rows) -> slice:
+    return rows if isinstance(rows, slice) else slice(*rows)

@@ -1,0 +1,217 @@
+"""Is a Sharpe ratio more than luck? Probabilistic and deflated ratios, overfitting, intervals.
+
+Ratios here are per bar unless a name says annual. Sources: Bailey & López de Prado 2012 ("The
+Sharpe ratio efficient frontier") and 2014 ("The deflated Sharpe ratio"); Bailey, Borwein, López de
+Prado & Zhu 2015 ("The probability of backtest overfitting"); Politis & Romano 1994 (stationary
+bootstrap).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import kurtosis, norm, skew
+
+from ..market.errors import ConfigError
+from .performance import sharpe_ratio
+
+FloatArray = NDArray[np.float64]
+_TINY = 1e-13
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its bootstrap interval.
+
+    Attributes:
+        value: The estimate on the data itself.
+        low: Lower end.
+        high: Upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, float]:
+        """The three numbers by name."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def sharpe_standard_error(returns: ArrayLike, bars_per_year: float = 1.0) -> float:
+    """Standard error of the Sharpe ratio, annual when ``bars_per_year`` is.
+
+    √((1 − γ₃·SR + (γ₄ − 1)/4·SR²)/(T − 1))·√bars_per_year with SR per bar (Bailey & López de Prado
+    2012, eq. 8); about 1/√years whatever the bar. 0 on fewer than two or constant returns.
+    """
+    values = np.asarray(returns, dtype=np.float64)
+    if len(values) < 2 or values.std() <= _TINY:
+        return 0.0
+    variance = _sharpe_variance_factor(values) / (len(values) - 1)
+    return float(np.sqrt(variance * bars_per_year))
+
+
+def probabilistic_sharpe_ratio(returns: ArrayLike, benchmark: float = 0.0) -> float:
+    """Probability that the true Sharpe ratio per bar exceeds ``benchmark`` (per bar).
+
+    PSR = Φ((SR − SR*)·√(T − 1)/√(1 − γ₃·SR + (γ₄ − 1)/4·SR²)). On fewer than two or constant
+    returns there is no evidence: 0.5 against a benchmark of 0, 0 against a higher one.
+    """
+    values = np.asarray(returns, dtype=np.float64)
+    error = sharpe_standard_error(values)
+    if error == 0.0:
+        return 0.5 if benchmark <= 0 else 0.0
+    return float(norm.cdf((float(sharpe_ratio(values, 1.0)) - benchmark) / error))
+
+
+def expected_max_sharpe(trials: int, trial_sharpe_std: float) -> float:
+    """Sharpe ratio to expect of the best of ``trials`` worthless strategies.
+
+    SR* = σ_SR·[(1 − γ)·Φ⁻¹(1 − 1/N) + γ·Φ⁻¹(1 − 1/(N·e))], γ the Euler–Mascheroni constant; 0 for
+    one trial.
+
+    Args:
+        trials: How many independent strategies were tried.
+        trial_sharpe_std: Standard deviation of their Sharpe ratios, in the unit wanted back.
+    """
+    if trials < 1 or trial_sharpe_std < 0:
+        raise ConfigError(
+            f"trials is {trials} and the deviation {trial_sharpe_std}; expected ≥ 1 and ≥ 0"
+        )
+    if trials == 1:
+        return 0.0
+    first = norm.ppf(1 - 1 / trials)
+    second = norm.ppf(1 - 1 / (trials * np.e))
+    return float(trial_sharpe_std * ((1 - np.euler_gamma) * first + np.euler_gamma * second))
+
+
+def deflated_sharpe_ratio(
+    returns: ArrayLike, trials: int, trial_sharpe_std: float | None = None
+) -> float:
+    """Probabilistic Sharpe ratio against the best of ``trials`` worthless strategies.
+
+    Args:
+        returns: Simple returns per bar [T] of the strategy that was chosen.
+        trials: How many strategies were tried before it was.
+        trial_sharpe_std: Standard deviation of their Sharpe ratios per bar; None takes the
+            standard error 1/√(T − 1) that worthless strategies have over these bars.
+    """
+    values = np.asarray(returns, dtype=np.float64)
+    if trial_sharpe_std is None:
+        trial_sharpe_std = 1 / np.sqrt(len(values) - 1) if len(values) > 1 else 0.0
+    return probabilistic_sharpe_ratio(values, expected_max_sharpe(trials, trial_sharpe_std))
+
+
+def probability_of_backtest_overfitting(returns: ArrayLike, blocks: int = 10) -> float:
+    """How often the best strategy of one half of the bars is below the median of the other half.
+
+    Combinatorially symmetric cross-validation: the bars are cut into ``blocks`` consecutive
+    blocks; for every choice of half of them the strategy with the best Sharpe ratio there is
+    ranked on the rest. 0.5 is what luck alone gives.
+
+    Args:
+        returns: Simple returns per bar [T, N] of N ≥ 2 strategies.
+        blocks: Even, ≥ 2; bars beyond a multiple of it are left out.
+    """
+    table = np.asarray(returns, dtype=np.float64)
+    if blocks < 2 or blocks % 2:
+        raise ConfigError(f"blocks is {blocks}; expected an even number ≥ 2")
+    if table.ndim != 2 or table.shape[1] < 2 or len(table) < 2 * blocks:
+        raise ConfigError(
+            f"returns have shape {table.shape}; expected [T ≥ {2 * blocks}, N ≥ 2 strategies]"
+        )
+    parts = np.array_split(table[: len(table) // blocks * blocks], blocks)
+    below = [
+        _relative_rank_out_of_sample(parts, chosen) <= 0.5
+        for chosen in combinations(range(blocks), blocks // 2)
+    ]
+    return float(np.mean(below))
+
+
+def stationary_bootstrap_interval(
+    values: ArrayLike,
+    statistic: Callable[[FloatArray], float] = np.mean,
+    *,
+    seed: int | np.random.Generator,
+    block_length: float | None = None,
+    replications: int = 500,
+    level: float = 0.95,
+) -> Interval:
+    """Percentile interval of a statistic under the stationary block bootstrap.
+
+    Args:
+        values: Observations [T] or rows [T, …]; rows stay together.
+        statistic: Function of such an array.
+        seed: Seeds the draws.
+        block_length: Mean block length in bars; None takes Politis & White's optimum of the
+            first column.
+        replications: How many resamples.
+        level: Coverage, 0 to 1.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if len(data) < 2:
+        only = float(statistic(data)) if len(data) else 0.0
+        return Interval(only, only, only)
+    length = block_length or optimal_block_length(data if data.ndim == 1 else data[:, 0])
+    rng = np.random.default_rng(seed)
+    draws = [
+        float(statistic(data[stationary_bootstrap_rows(len(data), length, rng)]))
+        for _ in range(replications)
+    ]
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(statistic(data)), float(low), float(high))
+
+
+def stationary_bootstrap_rows(
+    length: int, block_length: float, rng: np.random.Generator, size: int | None = None
+) -> NDArray[np.int64]:
+    """Row numbers of one resample [size]: blocks of geometric length, wrapping at the end.
+
+    Args:
+        length: How many rows there are.
+        block_length: Mean block length, ≥ 1.
+        rng: Draws the blocks.
+        size: How many rows to draw; as many as there are by default.
+    """
+    size = length if size is None else size
+    starts = rng.random(size) < 1 / max(block_length, 1.0)
+    starts[:1] = True
+    first = np.flatnonzero(starts)
+    origins = rng.integers(length, size=len(first))
+    lengths = np.diff(np.append(first, size))
+    offset = np.arange(size) - np.repeat(first, lengths)
+    rows: NDArray[np.int64] = (np.repeat(origins, lengths) + offset) % length
+    return rows
+
+
+def optimal_block_length(values: FloatArray) -> float:
+    """Politis & White's mean block length for the stationary bootstrap, between 1 and T/4."""
+    from arch.bootstrap import optimal_block_length as politis_white  # arch is slow to import
+
+    if len(values) < 16 or values.std() <= _TINY:
+        return 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # arch warns about its own pandas use
+        length = float(politis_white(values)["stationary"].iloc[0])
+    return float(np.clip(length, 1.0, len(values) / 4))
+
+
+def _sharpe_variance_factor(values: FloatArray) -> float:
+    ratio = float(sharpe_ratio(values, 1.0))
+    factor = 1 - skew(values) * ratio + (kurtosis(values, fisher=False) - 1) / 4 * ratio**2
+    return float(max(factor, 0.0))
+
+
+def _relative_rank_out_of_sample(parts: list[FloatArray], chosen: tuple[int, ...]) -> float:
+    """Rank in (0, 1) on the other blocks of the strategy that is best on the chosen ones."""
+    inside = np.concatenate([parts[i] for i in chosen])
+    outside = np.concatenate([parts[i] for i in range(len(parts)) if i not in chosen])
+    best = int(np.argmax(sharpe_ratio(inside.T, 1.0)))
+    scores = sharpe_ratio(outside.T, 1.0)
+    below = (scores < scores[best]).sum() + 0.5 * ((scores == scores[best]).sum() - 1)
+    return float((below + 1) / (len(scores) + 1))
