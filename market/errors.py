@@ -31,3 +31,27 @@ class TrainingBarsError(WorldModelTradingError, ValueError):
 
 class ActionError(WorldModelTradingError, ValueError):
     """An action outside its space."""
+
+
+class StoreError(WorldModelTradingError, ValueError):
+    """Stored market data that are absent, truncated or altered, or that cannot be written."""
+
+
+class BybitError(WorldModelTradingError, RuntimeError):
+    """Bybit could not be asked, or answered with an error."""
+
+
+class BybitRequestError(BybitError):
+    """A request that Bybit refuses however often it is sent: unknown symbol, bad parameter."""
+
+
+class BybitBlockedError(BybitError):
+    """Bybit shuts this address out: too many requests, or a country it does not serve."""
+
+
+class BybitAnswerError(BybitError):
+    """An answer that is not what Bybit documents: no JSON, a field absent, text for a number."""
+
+
+class BybitUnavailableError(BybitError):
+    """Bybit stayed unreachable or busy through every retry."""
