@@ -214,7 +214,7 @@ class SyntheticMarket:
     def _transition_after(self, steps: int) -> FloatArray:
         if steps == 1:
             return self.transition
-        return np.linalg.matrix_power(self.transition, steps)
+        return np.asarray(np.linalg.matrix_power(self.transition, steps))
 
     def _sample_regimes(self, bars: int, rng: np.random.Generator) -> IntArray:
         path = np.empty(bars, dtype=np.int64)
