@@ -1,0 +1,174 @@
+"""Replay: the market as it was recorded."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..market.candles import Candles, FloatArray, Time, to_ms
+from ..market.costs import BrokerConfig
+from ..market.errors import ConfigError
+from ..market.features import FeatureSpec
+from ..market.sources import open_candles
+from .spaces import ActionKind
+from .tape import Tape, feature_tape, latent_tape, restrict
+from .trading import Observation, TradingEnv, refuse_options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..models.world_model import WorldModel
+
+
+class BybitReplayEnv(TradingEnv):
+    """Trade recorded candles, paying what an exchange charges.
+
+    ## Description
+    At the close of bar t the agent sees what was known then, chooses a target weight, is filled at
+    that close plus costs, and earns bar t+1. The account never moves the market.
+
+    ## Action space
+    ``actions="continuous"``: ``Box(-1, 1, (1,), float32)``, the target weight: position ÷ equity,
+    times the leverage. ``actions="discrete"``: ``Discrete(3)``: 0 short, 1 flat, 2 long.
+
+    ## Observation space
+    A bounded ``Box`` of float32; `observation_layout` names the slices.
+
+    | part | with | size | bounds | meaning |
+    |---|---|---|---|---|
+    | ``latent`` | a world model | Z | ±10 | z_t, the posterior mean of V |
+    | ``hidden`` | a world model | H | ±1 | h_t, what M remembers |
+    | ``features`` | no world model | F | ±100 | raw features; `FeatureSpec.names` |
+    | ``account`` | always | 1 | ±100 | drifted weight before the next trade |
+
+    With a world model the space is that of ``WorldModelDream-v0`` on the same model.
+
+    ## Reward
+    log(equity ÷ equity before); the rewards of an episode sum to log(equity).
+
+    ## Starting state
+    Equity 1, no position, at a row drawn at random (``random_start``) or the first. Features and
+    latents have their history from the candles before.
+
+    ## Episode end
+    Terminated by liquidation or ruin; truncated after ``episode_length`` bars, or at the end of
+    the range or of its stretch without gaps when ``episode_length`` is None.
+
+    ## Info
+    ``equity`` (1 at reset), ``weight``, ``price`` (close), ``market_return`` (simple return of the
+    bar just lived), ``cost`` (fraction of equity paid at this step), ``time_ms`` (open time of the
+    bar just closed).
+
+    ## Reset options
+    ``start``: a time (ISO text, ms, datetime): begin at the first possible row at or after it.
+
+    Args:
+        candles: `Candles`, a DataFrame, the path of a CSV or Parquet file, a stored
+            ``"bybit:SYMBOL:INTERVAL"``, or None for the embedded synthetic market.
+        world_model: A `WorldModel`, the folder of one, ``"default"``, or None for raw features.
+        start: Episodes stay in ``[start, end)``; what precedes it serves as history.
+        end: See start.
+        episode_length: Bars of an episode; None plays the whole range.
+        random_start: Whether reset draws the start, or takes the first possible one.
+        actions: ``"continuous"`` or ``"discrete"``.
+        taker_fee: Fraction of the notional traded.
+        slippage: Fraction of the notional traded.
+        fill_delay: Bars between decision and fill.
+        render_mode: None, ``"ansi"`` or ``"rgb_array"``.
+        account: Any other setting of the account (`BrokerConfig.from_settings`): ``leverage``,
+            ``maintenance_margin``, ``no_trade_band``, ``capital_usdt``, …
+
+    ## Version history
+    v0: the first.
+    """
+
+    title = "BybitReplay"
+
+    def __init__(
+        self,
+        candles: Candles | pd.DataFrame | str | os.PathLike[str] | None = None,
+        world_model: WorldModel | str | os.PathLike[str] | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        episode_length: int | None = 720,
+        random_start: bool = True,
+        actions: ActionKind = "continuous",
+        taker_fee: float = 0.00055,
+        slippage: float = 0.0002,
+        fill_delay: int = 0,
+        render_mode: str | None = None,
+        **account: Any,
+    ) -> None:
+        broker = BrokerConfig.from_settings(
+            taker_fee=taker_fee, slippage=slippage, fill_delay=fill_delay, **account
+        )
+        self.tape = open_tape(candles, world_model, start, end)
+        self._starts = self.tape.starts(check_length(episode_length))
+        self._episode_length = episode_length
+        self._random_start = random_start
+        self._row = int(self._starts[0])
+        super().__init__(self.tape.layout, actions, broker, render_mode)
+        self.title = f"BybitReplay {self.tape.candles.symbol} {self.tape.candles.interval}"
+
+    def _begin(self, options: dict[str, Any]) -> int:
+        refuse_options(options, "start")
+        if "start" in options:
+            self._row = self._first_start_from(options["start"])
+        elif self._random_start:
+            self._row = int(self._starts[self.np_random.integers(len(self._starts))])
+        else:
+            self._row = int(self._starts[0])
+        return self._episode_length or int(self.tape.steps_left[self._row])
+
+    def _first_start_from(self, time: Time) -> int:
+        times = self.tape.candles.open_time_ms
+        rows = self._starts if self._episode_length else np.flatnonzero(self.tape.steps_left >= 1)
+        index = int(np.searchsorted(times[rows], to_ms(time)))
+        if index == len(rows):
+            raise ConfigError(f"no episode fits at or after {time}; the candles end too early")
+        return int(rows[index])
+
+    def _next_bar(self, target: float) -> tuple[FloatArray, int]:
+        self._row += 1
+        return self.tape.bars, self._row
+
+    def _view(self) -> Observation:
+        return self.tape.view[self._row]
+
+    def _time_ms(self) -> int:
+        return int(self.tape.candles.open_time_ms[self._row])
+
+    def _price(self) -> float:
+        return float(self.tape.candles.close[self._row])
+
+
+def open_tape(
+    candles: Candles | pd.DataFrame | str | os.PathLike[str] | None,
+    world_model: WorldModel | str | os.PathLike[str] | None,
+    start: Time | None = None,
+    end: Time | None = None,
+) -> Tape:
+    """Candles from anywhere, seen raw or through a world model, as a tape."""
+    record = open_candles(candles)
+    if world_model is None:
+        tape = feature_tape(record, FeatureSpec())
+    else:
+        from ..models.world_model import load_world_model
+
+        tape = latent_tape(record, load_world_model(world_model))
+    return tape if start is None and end is None else restrict(tape, start, end)
+
+
+def check_length(episode_length: int | None) -> int | None:
+    """The length, if it is None or a positive whole number."""
+    if episode_length is not None and (
+        isinstance(episode_length, bool)
+        or not isinstance(episode_length, int | np.integer)
+        or episode_length < 1
+    ):
+        raise ConfigError(
+            f"episode_length is {episode_length!r}; expected a number of bars, or None for all"
+        )
+    return episode_length

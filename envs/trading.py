@@ -1,0 +1,158 @@
+"""One lane of trading, whatever market it trades: the part that replay and dream share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.error import ResetNeeded
+from numpy.typing import NDArray
+
+from ..market.broker import ScalarAccount
+from ..market.candles import FloatArray
+from ..market.costs import BrokerConfig
+from ..market.errors import ConfigError
+from .rendering import RENDER_MODES, EpisodeTrace, render_picture, render_text
+from .spaces import (
+    WEIGHT_BOUND,
+    ActionKind,
+    action_space,
+    observation_space,
+    target_weight,
+)
+
+Observation = NDArray[np.float32]
+
+
+class TradingEnv(gym.Env[Observation, Any]):
+    """An account that trades a market bar by bar.
+
+    A subclass supplies the market: `_begin`, `_next_bar`, `_view`, `_time_ms`, `_price`.
+
+    Args:
+        layout: Where each part lies in an observation; the account comes last.
+        actions: ``"continuous"`` or ``"discrete"``.
+        broker: The account's rules.
+        render_mode: None, ``"ansi"`` or ``"rgb_array"``.
+
+    Attributes:
+        observation_layout: Names of the observation's parts, and their slices.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 30}
+    title = "market"
+
+    def __init__(
+        self,
+        layout: dict[str, slice],
+        actions: ActionKind,
+        broker: BrokerConfig,
+        render_mode: str | None,
+    ) -> None:
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise ConfigError(f"render_mode is {render_mode!r}; expected None or one of {RENDER_MODES}")
+        self.observation_layout = layout
+        self.observation_space = observation_space(layout)
+        self.action_space = action_space(actions)
+        self.render_mode = render_mode
+        self._actions = actions
+        self._account = ScalarAccount(broker)
+        self._size = layout["account"].stop
+        self._steps_left = 0
+        self._trace: EpisodeTrace | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode: equity 1, no position.
+
+        Args:
+            seed: Seeds the environment's own generator.
+            options: What the market knows; see the environment.
+        """
+        super().reset(seed=seed)
+        self._account.reset()
+        self._steps_left = self._begin(dict(options or {}))
+        info = self._info(0.0, 0.0)
+        if self.render_mode is not None:
+            self._trace = EpisodeTrace(self.title)
+            self._record(info)
+        return self._observe(), info
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Trade to the target weight at this close, then live the next bar.
+
+        Raises:
+            ActionError: The action is outside the action space.
+            gymnasium.error.ResetNeeded: The episode is over, or never began.
+        """
+        if self._steps_left <= 0:
+            raise ResetNeeded("the episode is over: call reset() before step()")
+        target = target_weight(action, self._actions)
+        bars, row = self._next_bar(target)
+        settled = self._account.step(target, bars, row)
+        self._steps_left = 0 if settled.terminated else self._steps_left - 1
+        truncated = self._steps_left == 0 and not settled.terminated
+        info = self._info(float(bars[row, 0]), settled.cost)
+        if self.render_mode is not None:
+            self._record(info)
+        return self._observe(), settled.reward, settled.terminated, truncated, info
+
+    def render(self) -> Any:
+        """The episode so far: a line of text, or pixels [400, 640, 3]."""
+        if self.render_mode is None:
+            gym.logger.warn("render() needs a render_mode: gym.make(…, render_mode='rgb_array')")
+            return None
+        if self._trace is None:
+            raise ResetNeeded("there is nothing to render: call reset() first")
+        return render_text(self._trace) if self.render_mode == "ansi" else render_picture(self._trace)
+
+    def _observe(self) -> Observation:
+        observation = np.empty(self._size, dtype=np.float32)
+        observation[:-1] = self._view()
+        weight = self._account.weight
+        observation[-1] = min(WEIGHT_BOUND, max(-WEIGHT_BOUND, weight))
+        return observation
+
+    def _info(self, market_return: float, cost: float) -> dict[str, Any]:
+        return {
+            "equity": self._account.equity,
+            "weight": self._account.weight,
+            "price": self._price(),
+            "market_return": market_return,
+            "cost": cost,
+            "time_ms": self._time_ms(),
+        }
+
+    def _record(self, info: dict[str, Any]) -> None:
+        if self._trace is not None:
+            self._trace.append(info["time_ms"], info["price"], info["equity"], info["weight"])
+
+    @abstractmethod
+    def _begin(self, options: dict[str, Any]) -> int:
+        """Place the market at an episode's start; returns the steps it can take."""
+
+    @abstractmethod
+    def _next_bar(self, target: float) -> tuple[FloatArray, int]:
+        """Live one bar: bars [.., 7] (columns `BAR_FIELDS`) and the row that was lived."""
+
+    @abstractmethod
+    def _view(self) -> Observation:
+        """What the policy sees besides the account [D - 1]."""
+
+    @abstractmethod
+    def _time_ms(self) -> int:
+        """Open time of the bar that just closed [ms UTC]."""
+
+    @abstractmethod
+    def _price(self) -> float:
+        """Its close."""
+
+
+def refuse_options(options: dict[str, Any], *known: str) -> None:
+    """Raise `ConfigError` for a reset option that is not known."""
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"reset option {name!r} is unknown; expected one of {', '.join(known)}")
