@@ -1,0 +1,114 @@
+"""What may follow a training: a history of plain rows, progress bars, TensorBoard."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, float | str]
+
+
+class TrainingCallback:
+    """Follows a training; every method may be left as it is."""
+
+    def on_stage_start(self, stage: str, epochs: int) -> None:
+        """A stage, ``"vae"`` or ``"mdn_rnn"``, begins; it runs at most ``epochs`` epochs."""
+
+    def on_epoch(self, row: Row) -> None:
+        """An epoch ended: its ``stage``, ``epoch`` (from 1), ``seconds``, losses and metrics."""
+
+    def on_stage_end(self, stage: str) -> None:
+        """A stage ended, by itself or by an error."""
+
+
+@dataclass
+class TrainingHistory:
+    """What happened, epoch by epoch.
+
+    Attributes:
+        rows: One plain dictionary an epoch.
+        warnings: Sentences about what looks wrong.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def stage(self, stage: str) -> list[Row]:
+        """The rows of one stage."""
+        return [row for row in self.rows if row["stage"] == stage]
+
+
+class ProgressCallback(TrainingCallback):
+    """A progress bar for each stage; silent where standard error is no terminal."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def on_stage_start(self, stage: str, epochs: int) -> None:
+        """Open the bar."""
+        from tqdm import tqdm
+
+        title = {"vae": "V (VAE)", "mdn_rnn": "M (MDN-RNN)"}.get(stage, stage)
+        self._bar = tqdm(
+            total=epochs, desc=title, unit="epoch", disable=not sys.stderr.isatty(), leave=True
+        )
+
+    def on_epoch(self, row: Row) -> None:
+        """Advance the bar."""
+        shown = {k: f"{v:.4f}" for k, v in row.items() if k.endswith("loss") and v != ""}
+        self._bar.set_postfix(shown)
+        self._bar.update(1)
+
+    def on_stage_end(self, stage: str) -> None:
+        """Close the bar."""
+        self._bar.close()
+
+
+class TensorBoardCallback(TrainingCallback):
+    """Writes every number of every epoch to TensorBoard event files.
+
+    Args:
+        log_dir: Folder for the event files.
+    """
+
+    def __init__(self, log_dir: str | Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer: Any = SummaryWriter(str(log_dir))
+
+    def on_epoch(self, row: Row) -> None:
+        """Write one row."""
+        for name, value in row.items():
+            if name not in ("stage", "epoch") and isinstance(value, int | float):
+                self._writer.add_scalar(f"{row['stage']}/{name}", value, int(row["epoch"]))
+
+    def on_stage_end(self, stage: str) -> None:
+        """Flush to disk."""
+        self._writer.flush()
+
+
+class Callbacks(TrainingCallback):
+    """Several callbacks as one, the history among them."""
+
+    def __init__(self, history: TrainingHistory, others: Sequence[TrainingCallback]) -> None:
+        self._history = history
+        self._others = tuple(others)
+
+    def on_stage_start(self, stage: str, epochs: int) -> None:
+        """Pass on."""
+        for other in self._others:
+            other.on_stage_start(stage, epochs)
+
+    def on_epoch(self, row: Row) -> None:
+        """Record and pass on."""
+        self._history.rows.append(row)
+        for other in self._others:
+            other.on_epoch(row)
+
+    def on_stage_end(self, stage: str) -> None:
+        """Pass on."""
+        for other in self._others:
+            other.on_stage_end(stage)

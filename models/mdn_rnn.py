@@ -1,0 +1,214 @@
+"""M: an LSTM with mixture density heads (Graves 2013; Ha & Schmidhuber 2018)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .config import Preset
+from .mixture import Mixture, mixture_log_prob, mixture_size, sample_mixture, split_mixture
+from .vae import LATENT_LIMIT
+
+CALENDAR_SIZE = 4
+
+
+class State(NamedTuple):
+    """What M remembers.
+
+    Attributes:
+        hidden: h [N, H]; every element in (-1, 1).
+        cell: c [N, H].
+        latent: The latent that entered last [N, Z].
+    """
+
+    hidden: Tensor
+    cell: Tensor
+    latent: Tensor
+
+
+class Draw(NamedTuple):
+    """One sampled step.
+
+    Attributes:
+        scaled_return: The standardised log return u [N], or None where it is decoded from z.
+        latent: z_{t+1} [N, Z].
+    """
+
+    scaled_return: Tensor | None
+    latent: Tensor
+
+
+class MDNRNN(nn.Module):
+    """The market's dynamics in latent space.
+
+    ``market``: the LSTM's input is [z_t, calendar of bar t+1]. The return comes first, u ~
+    p(u | h_t), a K-component mixture of the standardised return; then the other latent dimensions,
+    p(z | h_t, z_t, u). The first dimension is asinh(u): return and latent agree by construction.
+
+    ``paper``: the input is [z_t, a_t, calendar]; all of z_{t+1} comes from one mixture with
+    independent dimensions inside a component.
+
+    Args:
+        preset: ``"market"`` or ``"paper"``.
+        latent_size: Z.
+        hidden_size: H.
+        num_components: K.
+        head_size: Hidden units of the ``market`` head of z.
+    """
+
+    def __init__(
+        self,
+        preset: Preset,
+        latent_size: int,
+        hidden_size: int,
+        num_components: int,
+        head_size: int,
+    ) -> None:
+        super().__init__()
+        self.preset = preset
+        self.latent_size = latent_size
+        self.hidden_size = hidden_size
+        self.num_components = num_components
+        self.action_size = int(preset == "paper")
+        self.lstm = nn.LSTM(
+            latent_size + self.action_size + CALENDAR_SIZE, hidden_size, batch_first=True
+        )
+        if preset == "market":
+            drawn = latent_size - 1
+            self.return_head = nn.Linear(hidden_size, mixture_size(num_components, 1))
+            self.latent_hidden = nn.Linear(hidden_size + latent_size + 1, head_size)
+            self.latent_head = nn.Linear(head_size, mixture_size(num_components, drawn))
+            self.persistence = nn.Parameter(torch.full((drawn,), 0.5))
+            _spread(self.return_head, num_components, 1)
+            _spread(self.latent_head, num_components, drawn)
+        else:
+            self.latent_head = nn.Linear(hidden_size, mixture_size(num_components, latent_size))
+            _spread(self.latent_head, num_components, latent_size)
+
+    def initial_state(self, count: int) -> State:
+        """The state [N, ...] of zeros from which a warm-up starts."""
+        weight = self.lstm.all_weights[0][1]
+        return State(
+            weight.new_zeros(count, self.hidden_size),
+            weight.new_zeros(count, self.hidden_size),
+            weight.new_zeros(count, self.latent_size),
+        )
+
+    def inputs(self, latent: Tensor, calendar_next: Tensor, action: Tensor | None) -> Tensor:
+        """The LSTM's input [..., I] from z_t [..., Z], calendar of bar t+1 [..., 4], a_t [..., 1]."""
+        if not self.action_size:
+            return torch.cat([latent, calendar_next], dim=-1)
+        if action is None:
+            action = torch.zeros_like(latent[..., :1])
+        return torch.cat([latent, action, calendar_next], dim=-1)
+
+    def forward(
+        self,
+        latents: Tensor,
+        calendars_next: Tensor,
+        actions: Tensor | None = None,
+        state: State | None = None,
+    ) -> tuple[Tensor, State]:
+        """Run over sequences: latents [B, T, Z] to the hidden states after each bar [B, T, H]."""
+        carried = None
+        if state is not None:
+            carried = (state.hidden.unsqueeze(0), state.cell.unsqueeze(0))
+        hidden, (h, c) = self.lstm(self.inputs(latents, calendars_next, actions), carried)
+        return hidden, State(h.squeeze(0), c.squeeze(0), latents[:, -1])
+
+    def advance(
+        self, latent: Tensor, calendar_next: Tensor, action: Tensor | None, state: State
+    ) -> State:
+        """One LSTM step: z_t [N, Z], the calendar of bar t+1 [N, 4] and a_t [N, 1] enter."""
+        input_weight, hidden_weight, input_bias, hidden_bias = self.lstm.all_weights[0]
+        inputs = self.inputs(latent, calendar_next, action)
+        gates = nn.functional.linear(inputs, input_weight, input_bias)
+        gates = gates + nn.functional.linear(state.hidden, hidden_weight, hidden_bias)
+        i, f, g, o = gates.chunk(4, dim=-1)
+        cell = torch.sigmoid(f) * state.cell + torch.sigmoid(i) * torch.tanh(g)
+        return State(torch.sigmoid(o) * torch.tanh(cell), cell, latent)
+
+    def return_mixture(self, hidden: Tensor) -> Mixture:
+        """p(u_{t+1} | h_t) over the standardised log return [..., K, 1] (``market``)."""
+        return split_mixture(self.return_head(hidden), self.num_components, 1)
+
+    def latent_mixture(
+        self, hidden: Tensor, latent: Tensor, carried_next: Tensor | None = None
+    ) -> Mixture:
+        """The mixture of z_{t+1}.
+
+        Args:
+            hidden: h_t [..., H].
+            latent: z_t [..., Z].
+            carried_next: asinh of the drawn return [..., 1] (``market``).
+
+        Returns:
+            ``market``: over dimensions 1 … Z-1, given the return. ``paper``: over all of z.
+        """
+        if self.preset == "paper":
+            return split_mixture(self.latent_head(hidden), self.num_components, self.latent_size)
+        if carried_next is None:
+            raise ValueError("the market preset draws z given the return: carried_next is needed")
+        inner = torch.relu(self.latent_hidden(torch.cat([hidden, latent, carried_next], dim=-1)))
+        mixture = split_mixture(self.latent_head(inner), self.num_components, self.latent_size - 1)
+        kept = self.persistence * latent[..., 1:]
+        return mixture._replace(means=mixture.means + kept.unsqueeze(-2))
+
+    def log_prob(
+        self, hidden: Tensor, latent: Tensor, latent_next: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Log densities of what came next, each [...].
+
+        Args:
+            hidden: h_t [..., H].
+            latent: z_t [..., Z].
+            latent_next: z_{t+1} [..., Z].
+
+        Returns:
+            ``market``: of the standardised return, and of the other latent dimensions given it.
+            ``paper``: zero, and of z_{t+1}.
+        """
+        if self.preset == "paper":
+            both = mixture_log_prob(self.latent_mixture(hidden, latent), latent_next)
+            return torch.zeros_like(both), both
+        carried = latent_next[..., :1]
+        returns = mixture_log_prob(self.return_mixture(hidden), torch.sinh(carried))
+        latents = mixture_log_prob(
+            self.latent_mixture(hidden, latent, carried), latent_next[..., 1:]
+        )
+        return returns, latents
+
+    def sample_next(
+        self, state: State, uniforms: Tensor, normals: Tensor, temperature: float = 1.0
+    ) -> Draw:
+        """Draw the next bar from injected noise.
+
+        Args:
+            state: After `advance`.
+            uniforms: [N, 2]: the component of the return, the component of z (``paper`` uses the
+                second alone).
+            normals: [N, 1 + Z]: ``market``: column 0 for the return, 2 … Z for latent dimensions
+                1 … Z-1. ``paper``: columns 1 … Z for z.
+            temperature: τ ≥ 0.
+        """
+        if self.preset == "paper":
+            mixture = self.latent_mixture(state.hidden, state.latent)
+            latent = sample_mixture(mixture, uniforms[:, 1], normals[:, 1:], temperature)
+            return Draw(None, latent.clamp(-LATENT_LIMIT, LATENT_LIMIT))
+        returns = self.return_mixture(state.hidden)
+        scaled = sample_mixture(returns, uniforms[:, 0], normals[:, :1], temperature)
+        carried = torch.asinh(scaled)
+        mixture = self.latent_mixture(state.hidden, state.latent, carried)
+        rest = sample_mixture(mixture, uniforms[:, 1], normals[:, 2:], temperature)
+        latent = torch.cat([carried, rest], dim=-1).clamp(-LATENT_LIMIT, LATENT_LIMIT)
+        return Draw(scaled[:, 0], latent)
+
+
+def _spread(head: nn.Linear, num_components: int, dimensions: int) -> None:
+    """Start the components at different widths, so that they part at once."""
+    with torch.no_grad():
+        head.bias.zero_()
+        widths = torch.linspace(-1.5, 0.5, num_components).repeat_interleave(dimensions)
+        head.bias[num_components * (1 + dimensions) :] = widths

@@ -1,0 +1,241 @@
+"""A world model on disk: JSON, safetensors and a manifest of checksums; never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from ..market.errors import ConfigError, ModelFileError
+from ..market.features import Scaler
+from .config import WorldModelConfig
+from .mdn_rnn import MDNRNN
+from .provenance import Provenance, WarmupBank
+from .training import build_mdn_rnn, build_vae
+from .vae import VAE
+
+if TYPE_CHECKING:
+    from .world_model import WorldModel
+
+FORMAT = "worldmodel-trading world model"
+FORMAT_VERSION = 1
+CONFIG_FILE, WEIGHTS_FILE, MANIFEST_FILE = "config.json", "model.safetensors", "manifest.json"
+
+_JSON_LIMIT_BYTES = 1 << 20
+_WEIGHTS_LIMIT_BYTES = 1 << 30
+_PRETRAINED = Path(__file__).parent / "pretrained"
+
+Parts = tuple[WorldModelConfig, Provenance, Scaler, VAE, MDNRNN, WarmupBank]
+
+
+def save_world_model(world_model: WorldModel, folder: Path) -> None:
+    """Write the three files, each to a temporary one and then renamed, the manifest last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "config": world_model.config.to_dict(),
+        "provenance": world_model.provenance.to_dict(),
+    }
+    contents = {
+        CONFIG_FILE: _json_bytes(config),
+        WEIGHTS_FILE: save(_tensors(world_model), metadata={"format": FORMAT}),
+    }
+    manifest = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "files": {
+            name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            for name, content in contents.items()
+        },
+        "made_by": {
+            "package": "worldmodel-trading",
+            "seed": world_model.provenance.seed,
+            "source": world_model.provenance.source,
+            "versions": world_model.provenance.versions,
+        },
+    }
+    for name, content in {**contents, MANIFEST_FILE: _json_bytes(manifest)}.items():
+        write_atomically(folder / name, content)
+
+
+def load_world_model(folder: str | Path) -> Parts:
+    """Read, verify and rebuild a world model's parts.
+
+    Args:
+        folder: A folder, or ``"default"``.
+
+    Raises:
+        ModelFileError: Something is missing, altered, or of another format.
+    """
+    path = _PRETRAINED / "default" if str(folder) == "default" else Path(folder)
+    if not path.is_dir():
+        raise ModelFileError(f"there is no world model at {folder}: expected a folder")
+    _verify(path)
+    described = _read_json(path / CONFIG_FILE)
+    if set(described) != {"config", "provenance"}:
+        raise ModelFileError(f"{path / CONFIG_FILE}: expected the fields config and provenance")
+    try:
+        config = WorldModelConfig.from_dict(described["config"])
+    except ConfigError as error:
+        raise ModelFileError(f"{path / CONFIG_FILE}: {error}") from None
+    provenance = Provenance.from_dict(described["provenance"])
+    with torch.device("meta"):
+        vae, mdn_rnn = build_vae(config, 0), build_mdn_rnn(config, 0)
+    tensors = _read_tensors(path / WEIGHTS_FILE, _expected_shapes(config, vae, mdn_rnn))
+    vae.load_state_dict(_part(tensors, "vae."), assign=True)
+    mdn_rnn.load_state_dict(_part(tensors, "mdn_rnn."), assign=True)
+    scaler = Scaler(tensors["scaler.mean"].numpy(), tensors["scaler.scale"].numpy())
+    bank = WarmupBank(
+        z=tensors["bank.z"].numpy(),
+        open_time_ms=tensors["bank.open_time_ms"].numpy(),
+        close=tensors["bank.close"].numpy(),
+    )
+    return config, provenance, scaler, vae, mdn_rnn, bank
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader finds the old content or the new, never a part."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _json_bytes(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _tensors(world_model: WorldModel) -> dict[str, Tensor]:
+    bank, scaler = world_model.bank, world_model.scaler
+    tensors = {f"vae.{k}": v for k, v in world_model.vae.state_dict().items()}
+    tensors |= {f"mdn_rnn.{k}": v for k, v in world_model.mdn_rnn.state_dict().items()}
+    tensors |= {
+        "scaler.mean": torch.tensor(scaler.mean),
+        "scaler.scale": torch.tensor(scaler.scale),
+        "bank.z": torch.tensor(bank.z),
+        "bank.open_time_ms": torch.tensor(bank.open_time_ms),
+        "bank.close": torch.tensor(bank.close),
+    }
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _verify(path: Path) -> None:
+    manifest = _read_json(path / MANIFEST_FILE)
+    if manifest.get("format") != FORMAT:
+        raise ModelFileError(f"{path / MANIFEST_FILE}: this is no world model of this package")
+    version = manifest.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path / MANIFEST_FILE}: format version {version!r}; this release reads "
+            f"{FORMAT_VERSION}: install a newer worldmodel-trading"
+        )
+    files = manifest.get("files")
+    if not isinstance(files, dict) or set(files) != {CONFIG_FILE, WEIGHTS_FILE}:
+        raise ModelFileError(
+            f"{path / MANIFEST_FILE}: expected the files {CONFIG_FILE} and {WEIGHTS_FILE}"
+        )
+    for name, entry in files.items():
+        expected = entry.get("sha256") if isinstance(entry, dict) else None
+        if _digest(path / name) != expected:
+            raise ModelFileError(
+                f"{path / name} is not the file that was saved (its SHA-256 differs): "
+                "copy or rebuild the world model"
+            )
+
+
+def _digest(file: Path) -> str:
+    limit = _WEIGHTS_LIMIT_BYTES if file.name == WEIGHTS_FILE else _JSON_LIMIT_BYTES
+    _check_file(file, limit)
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_file(file: Path, limit_bytes: int) -> None:
+    if not file.is_file():
+        raise ModelFileError(f"{file} is missing: the world model is incomplete")
+    if file.resolve().parent != file.parent.resolve():
+        raise ModelFileError(f"{file} is a link that leaves the folder")
+    size = file.stat().st_size
+    if size > limit_bytes:
+        raise ModelFileError(f"{file} has {size} bytes; expected at most {limit_bytes}")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    _check_file(file, _JSON_LIMIT_BYTES)
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{file} is no JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ModelFileError(f"{file}: expected a JSON object")
+    return values
+
+
+Shape = tuple[int | None, ...]
+
+
+def _expected_shapes(
+    config: WorldModelConfig, vae: nn.Module, mdn_rnn: nn.Module
+) -> dict[str, tuple[torch.dtype, Shape]]:
+    """Name, type and shape of every tensor; None is a size that the file may choose."""
+    shapes: dict[str, tuple[torch.dtype, Shape]] = {}
+    for prefix, module in (("vae.", vae), ("mdn_rnn.", mdn_rnn)):
+        for name, tensor in module.state_dict().items():
+            shapes[prefix + name] = (tensor.dtype, tuple(tensor.shape))
+    features = (len(config.features.names),)
+    shapes["scaler.mean"] = shapes["scaler.scale"] = (torch.float64, features)
+    shapes["bank.z"] = (torch.float32, (None, config.warmup_bars, config.latent_size))
+    shapes["bank.open_time_ms"] = (torch.int64, (None,))
+    shapes["bank.close"] = (torch.float64, (None,))
+    return shapes
+
+
+def _read_tensors(file: Path, expected: dict[str, tuple[torch.dtype, Shape]]) -> dict[str, Tensor]:
+    try:
+        with safe_open(file, framework="pt") as stored:
+            names = set(stored.keys())
+            if names != set(expected):
+                odd = sorted(names ^ set(expected))
+                raise ModelFileError(f"{file}: missing or unknown tensors: {', '.join(odd[:5])}")
+            for name, (_, shape) in expected.items():
+                _check_shape(file, name, tuple(stored.get_slice(name).get_shape()), shape)
+            tensors = {name: stored.get_tensor(name) for name in expected}
+    except SafetensorError as error:
+        raise ModelFileError(f"{file} is no safetensors file: {error}") from None
+    for name, (dtype, _) in expected.items():
+        if tensors[name].dtype != dtype:
+            raise ModelFileError(f"{file}: {name} is {tensors[name].dtype}; expected {dtype}")
+        if not torch.isfinite(tensors[name]).all():
+            raise ModelFileError(f"{file}: {name} holds numbers that are not finite")
+    if (tensors["scaler.scale"] <= 0).any() or (tensors["bank.close"] <= 0).any():
+        raise ModelFileError(f"{file}: scales and prices must be positive")
+    return tensors
+
+
+def _check_shape(file: Path, name: str, actual: tuple[int, ...], expected: Shape) -> None:
+    fits = len(actual) == len(expected) and all(
+        size == wanted or (wanted is None and size > 0)
+        for size, wanted in zip(actual, expected, strict=True)
+    )
+    if not fits:
+        wanted = tuple("any" if size is None else size for size in expected)
+        raise ModelFileError(f"{file}: {name} has shape {actual}; expected {wanted}")
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

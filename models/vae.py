@@ -1,0 +1,110 @@
+"""V: a variational autoencoder of one bar's features (Kingma & Welling 2014)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+LATENT_LIMIT = 10.0
+"""Latents lie in [-10, 10], encoded and dreamed alike."""
+
+_LOG_VARIANCE_MIN = -9.0
+_LOG_VARIANCE_MAX = 4.0
+_LOG_TAU = 1.8378770664093453  # log 2π
+
+
+class Posterior(NamedTuple):
+    """q(z|x), a diagonal Gaussian.
+
+    Attributes:
+        mean: [B, Z].
+        log_variance: [B, Z]; a carried dimension, which is known exactly, has -inf.
+    """
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, normals: Tensor) -> Tensor:
+        """Latents [B, Z] from standard normals [B, Z] (the reparametrisation of eq. 4)."""
+        return self.mean + torch.exp(0.5 * self.log_variance) * normals
+
+
+class VAE(nn.Module):
+    """Encoder q(z|x), decoder p(x|z) with one learned variance for each feature.
+
+    Features come standardised. With ``carry_return`` the first latent dimension is not learned:
+    it is asinh of the standardised log return (feature 0), and the decoder inverts it by sinh, so
+    that the return decoded from a latent is the return that went in. The other Z-1 dimensions
+    are a VAE's, conditional on it.
+
+    Args:
+        feature_size: F; feature 0 is the log return.
+        latent_size: Z.
+        hidden_size: Units of the two hidden layers of encoder and decoder.
+        carry_return: Whether the first latent dimension carries the return.
+    """
+
+    def __init__(
+        self, feature_size: int, latent_size: int, hidden_size: int, carry_return: bool
+    ) -> None:
+        super().__init__()
+        self.feature_size = feature_size
+        self.latent_size = latent_size
+        self.carried = int(carry_return)
+        learned = latent_size - self.carried
+        decoded = feature_size - self.carried
+        self.encoder = _mlp(feature_size, hidden_size, 2 * learned)
+        self.decoder = _mlp(latent_size, hidden_size, decoded)
+        self.decoder_log_variance = nn.Parameter(torch.zeros(decoded))
+
+    def encode(self, features: Tensor) -> Posterior:
+        """q(z|x) of standardised features [..., F]."""
+        # the squash keeps a 30-σ bar from blowing through the network
+        squashed = torch.asinh(features)
+        mean, log_variance = self.encoder(squashed).chunk(2, dim=-1)
+        log_variance = log_variance.clamp(_LOG_VARIANCE_MIN, _LOG_VARIANCE_MAX)
+        if self.carried:
+            mean = torch.cat([squashed[..., :1], mean], dim=-1)
+            known = torch.full_like(log_variance[..., :1], -torch.inf)
+            log_variance = torch.cat([known, log_variance], dim=-1)
+        return Posterior(mean.clamp(-LATENT_LIMIT, LATENT_LIMIT), log_variance)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Expected standardised features [..., F] of latents [..., Z]."""
+        decoded: Tensor = self.decoder(latent)
+        if self.carried:
+            decoded = torch.cat([torch.sinh(latent[..., :1]), decoded], dim=-1)
+        return decoded
+
+    def log_variance(self) -> Tensor:
+        """The decoder's log variances of the features that it learns [F or F-1]."""
+        return self.decoder_log_variance.clamp(_LOG_VARIANCE_MIN, _LOG_VARIANCE_MAX)
+
+    def reconstruction_nll(self, features: Tensor, latent: Tensor) -> Tensor:
+        """-log p(x|z) [B], summed over the features that the decoder learns."""
+        log_variance = self.log_variance()
+        error = (features - self.decode(latent))[..., self.carried :]
+        return 0.5 * (error**2 * torch.exp(-log_variance) + log_variance + _LOG_TAU).sum(-1)
+
+    def kl(self, posterior: Posterior) -> Tensor:
+        """KL(q(z|x) ‖ N(0, 1)) of each learned dimension [B, Z or Z-1], analytic."""
+        return gaussian_kl(
+            posterior.mean[..., self.carried :], posterior.log_variance[..., self.carried :]
+        )
+
+
+def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, variance) ‖ N(0, 1)), elementwise, nats (Kingma & Welling 2014, appendix B)."""
+    return 0.5 * (mean**2 + torch.exp(log_variance) - 1.0 - log_variance)
+
+
+def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, outputs),
+    )

@@ -1,0 +1,345 @@
+"""The world model: V, M, the feature scaler and where they come from, as one object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..market.candles import Candles, FloatArray, IntArray
+from ..market.errors import FeatureError, TrainingError
+from ..market.features import Scaler, calendar, compute_features
+from .callbacks import Callbacks, TrainingCallback, TrainingHistory
+from .config import WorldModelConfig
+from .dataset import FeatureRange, complete_runs, feature_range
+from .forecast import ReturnForecast
+from .mdn_rnn import MDNRNN, State
+from .provenance import Provenance, WarmupBank, library_versions
+from .pushforward import decoded_return_mixture
+from .training import (
+    build_mdn_rnn,
+    build_vae,
+    encode_range,
+    scaled_tensor,
+    train_mdn_rnn,
+    train_vae,
+)
+from .vae import LATENT_LIMIT, VAE
+
+Float32Array = NDArray[np.float32]
+_RETURN = 0  # column of the log return among the features
+
+
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """What the world model makes of candles; rows that are not valid hold NaN.
+
+    Attributes:
+        z: Posterior means [T, Z], float32.
+        h: M's hidden state [T, H], float32. ``market``: z_t has entered. ``paper``: the state
+            before (z_t, a_t) enter, under actions of zero.
+        valid: Rows [T] with complete features and at least `WorldModelConfig.warmup_bars` latents
+            in the LSTM without a gap.
+    """
+
+    z: Float32Array
+    h: Float32Array
+    valid: NDArray[np.bool_]
+
+
+class WorldModel:
+    """A learned market.
+
+    Args:
+        config: Its settings.
+        provenance: What it was made from.
+        scaler: Of the features, fitted on the training range.
+        vae: V.
+        mdn_rnn: M.
+        bank: Encoded warm-up segments of the training range.
+    """
+
+    def __init__(
+        self,
+        config: WorldModelConfig,
+        provenance: Provenance,
+        scaler: Scaler,
+        vae: VAE,
+        mdn_rnn: MDNRNN,
+        bank: WarmupBank,
+    ) -> None:
+        self.config = config
+        self.provenance = provenance
+        self.scaler = scaler
+        self.vae = vae.eval().requires_grad_(False)
+        self.mdn_rnn = mdn_rnn.eval().requires_grad_(False)
+        self.bank = bank
+
+    def __repr__(self) -> str:
+        p, c = self.provenance, self.config
+        return (
+            f"WorldModel({c.preset}, {p.symbol} {p.interval}, "
+            f"Z={c.latent_size}, H={c.hidden_size}, K={c.num_components})"
+        )
+
+    def encode(self, features: FloatArray) -> Float32Array:
+        """Posterior means [..., Z] of raw features [..., F]; NaN where features are NaN."""
+        features = np.asarray(features, dtype=np.float64)
+        names = self.config.features.names
+        if features.shape[-1:] != (len(names),):
+            raise FeatureError(
+                f"features have shape {features.shape}; expected {len(names)} columns: "
+                f"{', '.join(names)}"
+            )
+        with torch.no_grad():
+            mean = self.vae.encode(scaled_tensor(self.scaler.transform(features))).mean
+        return np.asarray(mean.numpy())
+
+    def decode(self, latent: NDArray[np.floating]) -> FloatArray:
+        """Raw features [..., F], float64, of latents [..., Z]."""
+        with torch.no_grad():
+            scaled = self.vae.decode(scaled_tensor(latent)).numpy()
+        return self.scaler.inverse(scaled)
+
+    def latents(self, candles: Candles) -> Latents:
+        """Latents and hidden states of every bar; h runs on from gap to gap, from a state of zeros."""
+        z, after, runs = self._run(candles)
+        h = after
+        if self.config.preset == "paper":
+            h = np.zeros_like(after)
+            h[1:] = after[:-1]
+        valid = np.zeros(len(candles), dtype=bool)
+        for start, stop in runs:
+            valid[min(start + self.config.warmup_bars - 1, stop) : stop] = True
+        z[~valid] = np.nan
+        h = np.where(valid[:, None], h, np.float32(np.nan))
+        return Latents(z, h, valid)
+
+    def return_forecast(self, candles: Candles) -> ReturnForecast:
+        """The predictive mixture of the log return from t to t+1, in percent, for every bar t.
+
+        ``market``: M's own mixture, exactly. ``paper``: see `decoded_return_mixture`. Rows that
+        `latents` does not call valid hold NaN.
+        """
+        z, after, runs = self._run(candles)
+        count, k = len(candles), self.config.num_components
+        columns = [np.full((count, k), np.nan) for _ in range(3)]
+        for start, stop in runs:
+            rows = slice(min(start + self.config.warmup_bars - 1, stop), stop)
+            mixture = self._return_mixture(torch.from_numpy(after[rows]), torch.from_numpy(z[rows]))
+            for column, values in zip(columns, mixture, strict=True):
+                column[rows] = values
+        weights, means, sigmas = columns
+        return ReturnForecast(weights, means, sigmas, candles.open_time_ms)
+
+    def warm_up(self, z: Float32Array, last_open_time_ms: IntArray) -> State:
+        """The state after recorded latents, from zeros.
+
+        Args:
+            z: Latents of successive bars [N, W, Z].
+            last_open_time_ms: Open time of each lane's last bar [N].
+
+        Returns:
+            ``market``: the last latent has entered. ``paper``: all but the last have, under
+            actions of zero; the last enters with the first action.
+        """
+        bars = np.arange(z.shape[1]) - (z.shape[1] - 1)
+        step = self.provenance.interval_ms
+        times = np.asarray(last_open_time_ms)[:, None] + bars * step
+        inputs, waves = torch.from_numpy(z), torch.from_numpy(calendar(times + step))
+        if self.config.preset == "paper":
+            inputs, waves = inputs[:, :-1], waves[:, :-1]
+        with torch.no_grad():
+            if not inputs.shape[1]:
+                return self.mdn_rnn.initial_state(len(z))
+            state: State = self.mdn_rnn(inputs, waves)[1]
+        return state
+
+    def sample_next(
+        self, state: State, uniforms: Tensor, normals: Tensor, temperature: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """Dream one bar from injected noise; see `MDNRNN.sample_next`.
+
+        Returns:
+            The log return [N], float64, a fraction; and z_{t+1} [N, Z], float32.
+        """
+        with torch.no_grad():
+            draw = self.mdn_rnn.sample_next(state, uniforms, normals, temperature)
+            scaled = draw.scaled_return
+            if scaled is None:
+                scaled = self.vae.decode(draw.latent)[:, _RETURN]
+        returns = scaled.double() * self.scaler.scale[_RETURN] + self.scaler.mean[_RETURN]
+        return returns, draw.latent
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``config.json``, ``model.safetensors`` and ``manifest.json`` into a folder."""
+        from .storage import save_world_model
+
+        save_world_model(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Load a folder that `save_pretrained` wrote; ``"default"`` is the one that ships.
+
+        Raises:
+            ModelFileError: Something is missing, altered, or of another format.
+        """
+        from .storage import load_world_model
+
+        return cls(*load_world_model(folder))
+
+    def _run(
+        self, candles: Candles
+    ) -> tuple[Float32Array, Float32Array, tuple[tuple[int, int], ...]]:
+        """Latents [T, Z], the hidden state after each z entered [T, H], and the runs; zeros elsewhere."""
+        self._check_candles(candles)
+        features = compute_features(candles, self.config.features)
+        runs = complete_runs(features, candles)
+        waves = torch.from_numpy(calendar(candles.open_time_ms + candles.interval_ms))
+        z = np.zeros((len(candles), self.config.latent_size), dtype=np.float32)
+        hidden = np.zeros((len(candles), self.config.hidden_size), dtype=np.float32)
+        for start, stop in runs:
+            z[start:stop] = self.encode(features[start:stop])
+            with torch.no_grad():
+                after, _ = self.mdn_rnn(
+                    torch.from_numpy(z[None, start:stop]), waves[None, start:stop]
+                )
+            hidden[start:stop] = after[0].numpy()
+        return z, hidden, runs
+
+    def _return_mixture(
+        self, after: Tensor, z: Tensor
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Weights, means and sigmas [T, K], percent, from hidden states after z entered."""
+        scale, mean = 100 * self.scaler.scale[_RETURN], 100 * self.scaler.mean[_RETURN]
+        with torch.no_grad():
+            if self.config.preset == "market":
+                mixture = self.mdn_rnn.return_mixture(after)
+                means, sigmas = mixture.means[..., 0], mixture.log_sigmas[..., 0].double().exp()
+            else:
+                mixture = self.mdn_rnn.latent_mixture(after, z)
+                means, sigmas = decoded_return_mixture(self.vae, mixture)
+            weights = torch.softmax(mixture.logits.double(), dim=-1)
+        return (
+            weights.numpy(),
+            means.double().numpy() * scale + mean,
+            sigmas.double().numpy() * scale,
+        )
+
+    def _check_candles(self, candles: Candles) -> None:
+        if candles.interval != self.provenance.interval:
+            raise FeatureError(
+                f"the candles' interval is {candles.interval}; "
+                f"this world model was trained on {self.provenance.interval}"
+            )
+
+
+def train_world_model(
+    train: Candles,
+    validation: Candles,
+    config: WorldModelConfig | None = None,
+    *,
+    seed: int = 0,
+    source: str = "",
+    callbacks: Sequence[TrainingCallback] = (),
+) -> tuple[WorldModel, TrainingHistory]:
+    """Train V, then M; choose the epochs on the validation candles.
+
+    Args:
+        train: Training candles.
+        validation: Candles after them. The end of the training range serves as their context.
+        config: Settings.
+        seed: Of weights, data order and noise; the same seed gives the same model on one machine.
+        source: Where the candles come from, in words, for the provenance.
+        callbacks: Follow the training.
+
+    Raises:
+        TrainingError: The candles are too few, or the loss is not finite.
+        FeatureError: A feature never changes (constant prices, no volume).
+    """
+    config = config or WorldModelConfig()
+    history = TrainingHistory()
+    follow = Callbacks(history, callbacks)
+    rng = np.random.default_rng(seed)
+    train_range = feature_range(train, config.features)
+    context = config.warmup_bars + 1
+    validation_range = feature_range(validation, config.features, train, context)
+    _check_lengths(train_range, validation_range, config)
+    scaler = Scaler.fit(train_range.features, config.features.names)
+    scaled, scaled_validation = (
+        scaled_tensor(scaler.transform(r.features)) for r in (train_range, validation_range)
+    )
+    vae = train_vae(
+        build_vae(config, int(rng.integers(2**31))),
+        scaled[train_range.complete_rows],
+        scaled_validation[validation_range.complete_rows],
+        config,
+        rng,
+        follow,
+    )
+    encoded = encode_range(vae, scaled, train_range)
+    mdn_rnn = train_mdn_rnn(
+        build_mdn_rnn(config, int(rng.integers(2**31))),
+        encoded,
+        encode_range(vae, scaled_validation, validation_range),
+        config,
+        rng,
+        follow,
+    )
+    provenance = _provenance(train, validation, seed, source)
+    bank = _warmup_bank(encoded.posterior.mean.numpy(), train_range, train, config)
+    return WorldModel(config, provenance, scaler, vae, mdn_rnn, bank), history
+
+
+def _check_lengths(train: FeatureRange, validation: FeatureRange, config: WorldModelConfig) -> None:
+    needed = max(config.chunk_bars + 1, config.warmup_bars)
+    if train.longest_run < needed:
+        raise TrainingError(
+            f"the training range has {train.longest_run} bars in a row with complete features, "
+            f"after {config.features.warmup} bars of look-back; expected at least {needed}: "
+            "give a longer range"
+        )
+    if len(validation.complete_rows) < 2:
+        raise TrainingError(
+            f"the validation range has {len(validation.complete_rows)} bars with complete features; "
+            "expected at least 2: give a longer range"
+        )
+
+
+def _provenance(train: Candles, validation: Candles, seed: int, source: str) -> Provenance:
+    step = train.interval_ms
+    return Provenance(
+        symbol=train.symbol,
+        interval=train.interval,
+        source=source,
+        train_start_ms=int(train.open_time_ms[0]),
+        train_end_ms=int(train.open_time_ms[-1]) + step,
+        validation_start_ms=int(validation.open_time_ms[0]),
+        validation_end_ms=int(validation.open_time_ms[-1]) + step,
+        data_hash=train.data_hash(),
+        seed=seed,
+        versions=library_versions(),
+    )
+
+
+def _warmup_bank(
+    z: Float32Array, source: FeatureRange, candles: Candles, config: WorldModelConfig
+) -> WarmupBank:
+    """Segments spread evenly over the training range."""
+    width = config.warmup_bars
+    ends = [np.arange(start + width - 1, stop) for start, stop in source.runs]
+    possible = np.concatenate(ends)
+    count = min(config.bank_segments, len(possible))
+    last = possible[np.linspace(0, len(possible) - 1, count).round().astype(int)]
+    rows = last[:, None] + np.arange(-width + 1, 1)
+    return WarmupBank(
+        z=np.clip(z[rows], -LATENT_LIMIT, LATENT_LIMIT),
+        open_time_ms=candles.open_time_ms[last],
+        close=candles.close[last],
+    )
