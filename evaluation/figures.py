@@ -1,0 +1,94 @@
+"""The pictures of a run's report: equity, weight and training curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .chart import Chart
+
+Curves = Mapping[str, Mapping[str, Mapping[str, ArrayLike]]]
+"""``{policy: {world: {"time_ms" | "equity" | "weight": array}}}``."""
+History = Mapping[str, Sequence[Mapping[str, float]]]
+"""``{"vae" | "mdn_rnn" | "controller": one mapping of numbers per epoch or generation}``."""
+
+_STEP_NAMES = ("epoch", "generation", "step")
+_CURVES_OF_STAGE = {
+    "vae": ("train_loss", "validation_loss"),
+    "mdn_rnn": ("train_loss", "validation_loss"),
+    "controller": ("best", "mean", "validation"),
+}
+
+
+def dream_fan(curves: Curves, policy: str, reference: str | None = None) -> Chart:
+    """Equity of many dreams as quantile bands and median, beside a reference policy's median.
+
+    Args:
+        curves: Equity curves; those of ``dream`` are [N, T + 1].
+        policy: Whose fan to draw.
+        reference: Whose median to add, such as ``buy_and_hold``.
+    """
+    equity = np.atleast_2d(np.asarray(curves[policy]["dream"]["equity"], dtype=np.float64))
+    bars = np.arange(equity.shape[1])
+    chart = Chart(f"Equity of {policy} in {len(equity)} dreams", "bars dreamed", "equity")
+    for low, high in ((5, 95), (25, 75)):
+        edges = np.percentile(equity, [low, high], axis=0)
+        chart.band(bars, edges[0], edges[1], "c0", f"{low}–{high}% of dreams")
+    chart.line(bars, np.median(equity, axis=0), "c0", f"{_title(policy)}, median dream")
+    if reference in curves and reference is not None and "dream" in curves[reference]:
+        other = np.atleast_2d(np.asarray(curves[reference]["dream"]["equity"], dtype=np.float64))
+        median = np.median(other, axis=0)
+        chart.line(np.arange(len(median)), median, "c1", f"{_title(reference)}, median dream")
+    return chart.rule(y=1.0)
+
+
+def replay_equity(curves: Curves, world: str) -> Chart:
+    """Equity of every policy on one recorded range, logarithmic when it spans much."""
+    lines = {name: worlds[world] for name, worlds in curves.items() if world in worlds}
+    values = [np.asarray(line["equity"], dtype=np.float64) for line in lines.values()]
+    positive = np.concatenate([value[value > 0] for value in values]) if values else np.ones(1)
+    wide = len(positive) > 0 and positive.max() > 5 * positive.min()
+    chart = Chart(f"Equity on the {world} range", "", "equity", log_y=bool(wide))
+    for i, (name, line) in enumerate(lines.items()):
+        x, chart.time_x = _clock(line)
+        chart.line(x, line["equity"], f"c{min(i, 5)}", _title(name))
+    return chart.rule(y=1.0)
+
+
+def replay_weight(curves: Curves, policy: str, world: str) -> Chart:
+    """The weight one policy held over time on a recorded range."""
+    line = curves[policy][world]
+    x, timed = _clock(line)
+    chart = Chart(f"Weight of {policy} on the {world} range", "", "weight", time_x=timed)
+    weight = np.asarray(line["weight"], dtype=np.float64)
+    bound = max(1.05, float(np.abs(weight).max(initial=0.0)) * 1.05)
+    chart.y_range = (-bound, bound)
+    return chart.line(x, weight, "c0").rule(y=0.0)
+
+
+def training_curves(history: History, stage: str) -> Chart:
+    """Losses per epoch, or fitness per generation, of one stage."""
+    entries = history[stage]
+    step = next((name for name in _STEP_NAMES if entries and name in entries[0]), None)
+    x = [float(entry[step]) for entry in entries] if step else list(range(len(entries)))
+    y_label = "fitness" if stage == "controller" else "loss [nats]"
+    chart = Chart(f"Training of {stage}", step or "step", y_label)
+    for i, name in enumerate(_CURVES_OF_STAGE.get(stage, ("loss",))):
+        y = [float("nan") if entry.get(name) is None else float(entry[name]) for entry in entries]
+        if not np.isnan(y).all():
+            known = ~np.isnan(y)
+            chart.line(np.array(x)[known], np.array(y)[known], f"c{i}", _title(name))
+    return chart
+
+
+def _clock(line: Mapping[str, ArrayLike]) -> tuple[NDArray[np.float64], bool]:
+    """The horizontal positions of a curve, and whether they are times."""
+    if "time_ms" in line:
+        return np.asarray(line["time_ms"], dtype=np.float64), True
+    return np.arange(len(np.asarray(line["equity"])), dtype=np.float64), False
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")

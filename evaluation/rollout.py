@@ -1,0 +1,249 @@
+"""Run a policy through an environment and keep what happened.
+
+Any Gymnasium environment that speaks the info protocol will do (``equity``, ``weight``,
+``market_return``, ``cost``, ``price`` and, in replay, ``time_ms``), and any policy that has
+Stable-Baselines3's ``predict``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..market.errors import ConfigError
+from .performance import Performance, performance
+
+FloatArray = NDArray[np.float64]
+_REQUIRED_INFO = ("equity", "weight", "price", "market_return", "cost")
+
+
+class Policy(Protocol):
+    """What acts: Stable-Baselines3's ``predict``."""
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """The action for an observation, and the policy's own state if it has one."""
+        ...
+
+
+class Environment(Protocol):
+    """The part of a Gymnasium environment that a rollout uses."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode."""
+        ...
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Live one bar."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodeRecord:
+    """What one episode of T bars did.
+
+    Attributes:
+        equity: Equity [T + 1], 1 at the start.
+        weight: Weight at each close [T + 1], before the trade of that close.
+        price: Price at each close [T + 1].
+        action: Actions [T] or [T, A].
+        reward: Rewards [T].
+        cost: Fraction of equity paid per bar [T].
+        turnover: |Δw| traded per bar [T].
+        market_return: Simple return of each bar [T].
+        time_ms: Time of each close [T + 1], ms UTC; None in a dream.
+        terminated: Whether the episode ended by ruin or liquidation, not by its length.
+    """
+
+    equity: FloatArray
+    weight: FloatArray
+    price: FloatArray
+    action: NDArray[Any]
+    reward: FloatArray
+    cost: FloatArray
+    turnover: FloatArray
+    market_return: FloatArray
+    time_ms: NDArray[np.int64] | None
+    terminated: bool
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+    def performance(self, bars_per_year: float) -> Performance:
+        """How the account did."""
+        return performance(self.equity, self.turnover, self.cost, bars_per_year=bars_per_year)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Several episodes of one policy, padded to the longest.
+
+    Attributes:
+        performance: All episodes pooled, as `performance` documents.
+        equity: Equity [N, T + 1]; an account that ended early holds its last value.
+        weight: Weights [N, T + 1]; 0 after an early end.
+        records: The episodes themselves.
+    """
+
+    performance: Performance
+    equity: FloatArray
+    weight: FloatArray
+    records: tuple[EpisodeRecord, ...]
+
+    def curves(self) -> dict[str, NDArray[Any]]:
+        """Arrays for the report: those of one episode without the leading axis."""
+        if len(self.records) > 1:
+            return {"equity": self.equity, "weight": self.weight}
+        curves: dict[str, NDArray[Any]] = {"equity": self.equity[0], "weight": self.weight[0]}
+        time_ms = self.records[0].time_ms
+        return curves if time_ms is None else {"time_ms": time_ms, **curves}
+
+
+def run_episode(
+    env: Environment,
+    policy: Policy,
+    seed: int | None = None,
+    options: dict[str, Any] | None = None,
+    deterministic: bool = True,
+) -> EpisodeRecord:
+    """Run one episode to its end.
+
+    Args:
+        env: Scalar Gymnasium environment with the info protocol above.
+        policy: What acts; its recurrent state is carried from step to step.
+        seed: Seeds the environment's reset.
+        options: Passed to the reset.
+        deterministic: Passed to ``predict``.
+
+    Raises:
+        ConfigError: The environment's info lacks a key.
+    """
+    observation, info = env.reset(seed=seed, options=options)
+    infos, actions, rewards = [_checked_info(info)], [], []
+    state, episode_start = None, np.ones(1, dtype=bool)
+    terminated = truncated = False
+    while not (terminated or truncated):
+        action, state = policy.predict(
+            observation, state=state, episode_start=episode_start, deterministic=deterministic
+        )
+        observation, reward, terminated, truncated, info = env.step(action)
+        infos.append(_checked_info(info))
+        actions.append(np.copy(action))
+        rewards.append(float(reward))
+        episode_start = np.zeros(1, dtype=bool)
+    return _record(infos, actions, rewards, bool(terminated))
+
+
+def evaluate_policy(
+    env: Environment,
+    policy: Policy,
+    *,
+    bars_per_year: float,
+    episodes: int = 1,
+    seed: int | None = None,
+    options: dict[str, Any] | None = None,
+    deterministic: bool = True,
+) -> Evaluation:
+    """Run episodes and measure them together.
+
+    Args:
+        env: As in `run_episode`.
+        policy: As in `run_episode`.
+        bars_per_year: 8,760 for hourly bars.
+        episodes: How many to run; episode i is seeded with ``seed + i``.
+        seed: First seed; None leaves the environment's own randomness.
+        options: Passed to every reset.
+        deterministic: Passed to ``predict``.
+    """
+    if episodes < 1:
+        raise ConfigError(f"episodes is {episodes}; expected at least 1")
+    records = [
+        run_episode(env, policy, None if seed is None else seed + i, options, deterministic)
+        for i in range(episodes)
+    ]
+    return pool_episodes(records, bars_per_year)
+
+
+def pool_episodes(records: Sequence[EpisodeRecord], bars_per_year: float) -> Evaluation:
+    """Measure finished episodes together."""
+    bars = max(len(record) for record in records)
+    equity = np.stack([_padded(r.equity, bars + 1, float(r.equity[-1])) for r in records])
+    weight = np.stack([_padded(r.weight, bars + 1, 0.0) for r in records])
+    turnover = np.stack([_padded(r.turnover, bars, 0.0) for r in records])
+    costs = np.stack([_padded(r.cost, bars, 0.0) for r in records])
+    measured = performance(equity, turnover, costs, bars_per_year=bars_per_year)
+    return Evaluation(measured, equity, weight, tuple(records))
+
+
+def traded_weight(weight: FloatArray, market_return: FloatArray) -> FloatArray:
+    """|Δw| [T] traded at each close, from weights [T + 1] before the trades.
+
+    A weight a held over a bar of simple return R drifts to w' = a(1 + R)/(1 + aR); solved for a,
+    the trade was |a − w|, whatever turned the action into a. A lost account (w' not above the
+    bound where that inverts) counts as no trade.
+    """
+    after, before = weight[1:], weight[:-1]
+    denominator = 1 + market_return - after * market_return
+    possible = np.abs(denominator) > 1e-9
+    target = np.where(possible, after / np.where(possible, denominator, 1.0), before)
+    traded: FloatArray = np.abs(target - before)
+    return traded
+
+
+def _checked_info(info: dict[str, Any]) -> dict[str, Any]:
+    missing = [key for key in _REQUIRED_INFO if key not in info]
+    if missing:
+        raise ConfigError(
+            f"the environment's info lacks {', '.join(missing)}; see the info protocol"
+        )
+    return info
+
+
+def _record(
+    infos: list[dict[str, Any]],
+    actions: list[NDArray[Any]],
+    rewards: list[float],
+    terminated: bool,
+) -> EpisodeRecord:
+    weight, market_return = _column(infos, "weight"), _column(infos[1:], "market_return")
+    turnover = (
+        _column(infos[1:], "turnover")
+        if "turnover" in infos[-1]
+        else traded_weight(weight, market_return)
+    )
+    action = np.stack(actions)
+    return EpisodeRecord(
+        equity=_column(infos, "equity"),
+        weight=weight,
+        price=_column(infos, "price"),
+        action=action[:, 0] if action.ndim == 2 and action.shape[1] == 1 else action,
+        reward=np.array(rewards),
+        cost=_column(infos[1:], "cost"),
+        turnover=turnover,
+        market_return=market_return,
+        time_ms=(
+            np.array([int(info["time_ms"]) for info in infos], dtype=np.int64)
+            if all("time_ms" in info for info in infos)
+            else None
+        ),
+        terminated=terminated,
+    )
+
+
+def _column(infos: list[dict[str, Any]], key: str) -> FloatArray:
+    return np.array([float(info[key]) for info in infos])
+
+
+def _padded(values: FloatArray, length: int, fill: float) -> FloatArray:
+    return np.concatenate([values, np.full(length - len(values), fill)])
