@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .candles import INTERVALS_MS, Candles, FloatArray, IntArray, Time, interval_ms, to_ms
 from .errors import CandleError
+
+if TYPE_CHECKING:
+    from .synthetic_policy import OptimalPolicy
 
 DEFAULT_BARS = 26_280  # three years of hours
 START_PRICE = 10_000.0  # quote currency
@@ -154,7 +158,7 @@ class SyntheticMarket:
         """
         log_likelihood = self.log_emission(candles)
         likelihood = np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
-        filtered = np.empty_like(likelihood)
+        filtered: FloatArray = np.empty_like(likelihood)
         predicted = self.stationary
         steps = np.diff(candles.open_time_ms) // self.interval_ms
         for t, row in enumerate(likelihood):
@@ -194,11 +198,16 @@ class SyntheticMarket:
         """
         return self.density_given(self.filter(candles), candles.open_time_ms)
 
-    def density_given(self, filtered: FloatArray, open_time_ms: IntArray) -> MixtureDensity:
-        """The next return's density from filtered probabilities [T, R] at bars that open then."""
+    def density_given(self, filtered: FloatArray, open_time_ms: IntArray | None) -> MixtureDensity:
+        """The next return's density from filtered probabilities [T, R] at bars that open then.
+
+        Without times, at the day's mean volatility.
+        """
         rows = len(filtered)
         predicted = (filtered @ self.transition)[:, :, None]
-        activity = _calendar_log_activity(np.asarray(open_time_ms) + self.interval_ms)
+        activity = np.zeros(rows)
+        if open_time_ms is not None:
+            activity = _calendar_log_activity(open_time_ms + self.interval_ms)
         sigma = _volatilities() * np.exp(activity)[:, None, None]  # [T, R, 2]
         mean = self._log_drift()[:, None] - 0.5 * sigma**2
         weights = predicted * np.array([1.0 - BURST_PROBABILITY, BURST_PROBABILITY])
@@ -207,6 +216,16 @@ class SyntheticMarket:
             100.0 * mean.reshape(rows, -1),
             100.0 * sigma.reshape(rows, -1),
         )
+
+    def optimal_policy(self, cost: float = 0.00075) -> OptimalPolicy:
+        """The (nearly) best trader of this market, who knows its laws but not its regime.
+
+        Args:
+            cost: Fee plus slippage, fraction of the traded notional.
+        """
+        from .synthetic_policy import OptimalPolicy
+
+        return OptimalPolicy(self, cost)
 
     def _log_drift(self) -> FloatArray:
         return np.log1p(self.edge * np.array([regime.drift for regime in REGIMES]))
