@@ -155,9 +155,9 @@ def open_tape(
     if world_model is None:
         tape = feature_tape(record, FeatureSpec())
     else:
-        from ..models.world_model import load_world_model
+        from .worlds import open_world_model
 
-        tape = latent_tape(record, load_world_model(world_model))
+        tape = latent_tape(record, open_world_model(world_model))
     return tape if start is None and end is None else restrict(tape, start, end)
 
 

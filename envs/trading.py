@@ -52,7 +52,9 @@ class TradingEnv(gym.Env[Observation, Any]):
         render_mode: str | None,
     ) -> None:
         if render_mode is not None and render_mode not in RENDER_MODES:
-            raise ConfigError(f"render_mode is {render_mode!r}; expected None or one of {RENDER_MODES}")
+            raise ConfigError(
+                f"render_mode is {render_mode!r}; expected None or one of {RENDER_MODES}"
+            )
         self.observation_layout = layout
         self.observation_space = observation_space(layout)
         self.action_space = action_space(actions)
@@ -107,7 +109,9 @@ class TradingEnv(gym.Env[Observation, Any]):
             return None
         if self._trace is None:
             raise ResetNeeded("there is nothing to render: call reset() first")
-        return render_text(self._trace) if self.render_mode == "ansi" else render_picture(self._trace)
+        return (
+            render_text(self._trace) if self.render_mode == "ansi" else render_picture(self._trace)
+        )
 
     def _observe(self) -> Observation:
         observation = np.empty(self._size, dtype=np.float32)
@@ -155,4 +159,6 @@ def refuse_options(options: dict[str, Any], *known: str) -> None:
     """Raise `ConfigError` for a reset option that is not known."""
     for name in options:
         if name not in known:
-            raise ConfigError(f"reset option {name!r} is unknown; expected one of {', '.join(known)}")
+            raise ConfigError(
+                f"reset option {name!r} is unknown; expected one of {', '.join(known)}"
+            )
