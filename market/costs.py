@@ -39,7 +39,7 @@ class BrokerRules(NamedTuple):
     has_rounding: float
 
 
-class _Rule:
+class Rule:
     """Checked construction from plain mappings, shared by the records below."""
 
     _bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
@@ -67,7 +67,7 @@ class _Rule:
 
 
 @dataclass(frozen=True)
-class Costs(_Rule):
+class Costs(Rule):
     """What an order costs, as fractions of the notional traded.
 
     The slippage of an order filled at the close of bar t is
@@ -106,7 +106,7 @@ class Costs(_Rule):
 
 
 @dataclass(frozen=True)
-class Margin(_Rule):
+class Margin(Rule):
     """How much may be held, and what happens when it goes wrong.
 
     Attributes:
@@ -151,7 +151,7 @@ class Margin(_Rule):
 
 
 @dataclass(frozen=True)
-class Execution(_Rule):
+class Execution(Rule):
     """When and how far a target is followed.
 
     Attributes:
@@ -177,7 +177,7 @@ class Execution(_Rule):
 
 
 @dataclass(frozen=True)
-class Rounding(_Rule):
+class Rounding(Rule):
     """An instrument's order rules for an account of a given size (defaults: Bybit BTCUSDT).
 
     Attributes:
@@ -202,7 +202,7 @@ class Rounding(_Rule):
 
 
 @dataclass(frozen=True)
-class BrokerConfig(_Rule):
+class BrokerConfig(Rule):
     """All rules of an account.
 
     Attributes:
@@ -278,7 +278,7 @@ class BrokerConfig(_Rule):
         )
 
 
-_PARTS: dict[str, type[_Rule]] = {
+_PARTS: dict[str, type[Rule]] = {
     "costs": Costs,
     "margin": Margin,
     "execution": Execution,

@@ -55,3 +55,7 @@ class BybitAnswerError(BybitError):
 
 class BybitUnavailableError(BybitError):
     """Bybit stayed unreachable or busy through every retry."""
+
+
+class FundingError(WorldModelTradingError, ValueError):
+    """Funding rates that are none: a row, a column or a file that breaks the rules."""
