@@ -116,4 +116,4 @@ def _join(context: Candles, candles: Candles) -> Candles:
         )
     names = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
     columns = {n: np.concatenate([getattr(context, n), getattr(candles, n)]) for n in names}
-    return replace(candles, **columns)
+    return replace(candles, **columns)  # type: ignore[arg-type]

@@ -1,0 +1,100 @@
+"""How well V and M describe candles that they were not trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..market.candles import Candles, Time
+from ..market.errors import TrainingError
+from .dataset import FeatureRange, feature_range
+from .training import encode_range, scaled_tensor, validation_nll
+from .world_model import WorldModel
+
+_ACTIVE_VARIANCE = 0.01
+
+
+@dataclass(frozen=True)
+class VAEQuality:
+    """V on a range of candles.
+
+    Attributes:
+        r2: Share of each feature's variance that the decoded posterior mean explains.
+        kl: KL of each latent dimension from the prior, nats, mean over bars; 0 where the
+            dimension carries the return and is not learned.
+        active_units: Latent dimensions whose posterior mean varies by more than 0.01 (Burda et
+            al. 2016), a carried one included.
+    """
+
+    r2: dict[str, float]
+    kl: tuple[float, ...]
+    active_units: int
+
+
+@dataclass(frozen=True)
+class MDNRNNQuality:
+    """M on a range of candles, one step ahead.
+
+    Attributes:
+        return_nll: Mean -log density of the log return in percent, by `WorldModel.return_forecast`.
+        nll: Mean -log density of the whole next latent, posterior means, nats.
+        bars: How many bars were forecast.
+    """
+
+    return_nll: float
+    nll: float
+    bars: int
+
+
+def vae_quality(
+    world_model: WorldModel, candles: Candles, start: Time | None = None, end: Time | None = None
+) -> VAEQuality:
+    """Measure V on the bars of ``candles`` in [start, end); bars before serve as look-back."""
+    source = _scored_range(world_model, candles, start, end)
+    features = source.features[source.complete_rows]
+    if len(features) < 2:
+        raise TrainingError("fewer than two bars with complete features to measure V on")
+    names = world_model.config.features.names
+    decoded = world_model.decode(world_model.encode(features))
+    variance = np.maximum(features.var(axis=0), 1e-30)
+    r2 = 1 - ((features - decoded) ** 2).mean(axis=0) / variance
+    vae = world_model.vae
+    with torch.no_grad():
+        posterior = vae.encode(scaled_tensor(world_model.scaler.transform(features)))
+        kl = [0.0] * vae.carried + [float(v) for v in vae.kl(posterior).mean(0)]
+    active = int((posterior.mean.var(0) > _ACTIVE_VARIANCE).sum())
+    return VAEQuality(dict(zip(names, map(float, r2), strict=True)), tuple(kl), active)
+
+
+def mdn_rnn_quality(
+    world_model: WorldModel, candles: Candles, start: Time | None = None, end: Time | None = None
+) -> MDNRNNQuality:
+    """Measure M's forecasts of the bars of ``candles`` in [start, end).
+
+    The forecast of the first bar comes from the bar before it, so give the candles before
+    ``start`` too.
+    """
+    first, last = candles.row_range(start, end)
+    forecast = world_model.return_forecast(candles.rows(0, last)).rows(max(first - 1, 0), last - 1)
+    returns = 100 * candles.log_returns()[max(first, 1) : last]
+    rows = forecast.valid
+    if not rows.any():
+        raise TrainingError("no bar in the range has enough bars before it to be forecast")
+    scored = -forecast.log_prob(returns)[rows]
+    source = _scored_range(world_model, candles, start, end)
+    scaled = scaled_tensor(world_model.scaler.transform(source.features))
+    returned, latent = validation_nll(
+        world_model.mdn_rnn, encode_range(world_model.vae, scaled, source)
+    )
+    return MDNRNNQuality(float(scored.mean()), returned + latent, int(rows.sum()))
+
+
+def _scored_range(
+    world_model: WorldModel, candles: Candles, start: Time | None, end: Time | None
+) -> FeatureRange:
+    first, last = candles.row_range(start, end)
+    context = candles.rows(0, first) if first else None
+    bars = world_model.config.warmup_bars + 1
+    return feature_range(candles.rows(first, last), world_model.config.features, context, bars)
