@@ -14,7 +14,7 @@ _CSS = """
   --c0: #62a0ff; --c1: #f0905c; --c2: #5cc494; --c3: #b58bea; --c4: #dcb24a; --c5: #8a929c; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
-main { max-width: 780px; margin: 0 auto; padding: 2.5rem 1rem 5rem; }
+main { max-width: 820px; margin: 0 auto; padding: 2.5rem 1rem 5rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0; letter-spacing: -0.01em; }
 h2 { font-size: 1.15rem; margin: 2.6rem 0 0.7rem; }
 p { margin: 0.5rem 0; }
@@ -24,10 +24,10 @@ p { margin: 0.5rem 0; }
 figure { margin: 1.1rem 0 1.8rem; }
 figcaption { margin-bottom: 0.4rem; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: 0.88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.28rem 0.55rem; text-align: right; white-space: nowrap; }
-th { font-weight: 500; color: var(--muted); border-bottom: 1px solid var(--line); vertical-align: bottom; }
-td.text, th.text { text-align: left; padding-left: 0; }
+table { border-collapse: collapse; width: 100%; font-size: 0.86rem; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.28rem 0 0.28rem 0.75rem; text-align: right; white-space: nowrap; }
+th { white-space: normal; font-weight: 500; color: var(--muted); border-bottom: 1px solid var(--line); vertical-align: bottom; }
+td.text, th.text { text-align: left; padding-left: 0; padding-right: 0.75rem; }
 tbody { border-bottom: 1px solid var(--line); }
 tbody tr:first-child td { padding-top: 0.5rem; } tbody tr:last-child td { padding-bottom: 0.5rem; }
 tbody tr:first-child td:first-child { font-weight: 600; }
