@@ -12,60 +12,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import numpy as np
-import requests
 
 from . import wire
-from .candles import INTERVALS_MS, Candles, FloatArray, IntArray, format_time, interval_ms
-from .errors import (
-    BybitAnswerError,
-    BybitBlockedError,
-    BybitError,
-    BybitRequestError,
-    BybitUnavailableError,
-)
+from .candles import Candles, FloatArray, IntArray, format_time, interval_ms
+from .errors import BybitAnswerError, BybitRequestError
 from .instruments import Instrument, check_market
+from .ranges import bar_start
+from .transport import BASE_URL, RetryPolicy, Transport
 
-BASE_URL = "https://api.bybit.com"
 KLINE_LIMIT = 1_000  # bars a page
 FUNDING_LIMIT = 200  # rates a page
-
-_MAX_HINT_S = 60.0  # a server's "wait until" is believed up to here
-_TRANSIENT_CODES = {
-    10000: "it timed out",
-    10002: "it disagrees about the time",
-    10006: "too many requests",
-    10016: "it has an internal error",
-}
-_REFUSED_CODES = {
-    10001: "a parameter is wrong, or the symbol is unknown",
-    10017: "the address is no endpoint of Bybit's",
-    10029: "the symbol is unknown or not tradable",
-}
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How a request is paced and repeated.
-
-    Attributes:
-        max_attempts: Tries of one request.
-        first_delay_s: Longest wait before the second try; it doubles with each further one.
-        max_delay_s: Longest wait.
-        spacing_s: Shortest time between two requests. 0.05 s is 100 requests in 5 s, a sixth
-            of what Bybit allows an address.
-        connect_timeout_s: Longest wait for a connection.
-        read_timeout_s: Longest silence while an answer is read.
-    """
-
-    max_attempts: int = 7
-    first_delay_s: float = 0.5
-    max_delay_s: float = 30.0
-    spacing_s: float = 0.05
-    connect_timeout_s: float = 5.0
-    read_timeout_s: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -100,30 +58,6 @@ class FundingPage:
     end_ms: int
 
 
-def bar_start(time_ms: int, interval: str) -> int:
-    """Open time of the bar in which a time falls [ms UTC]; weekly bars open on Mondays."""
-    origin_ms = 4 * INTERVALS_MS["D"] if interval == "W" else 0
-    step = interval_ms(interval)
-    return (time_ms - origin_ms) // step * step + origin_ms
-
-
-@dataclass(frozen=True)
-class _Answer:
-    result: dict[str, Any]
-    time_ms: int
-
-
-class _TransientError(Exception):
-    """A failure worth another try; ``error`` is what it becomes when the tries are used up."""
-
-    def __init__(
-        self, message: str, wait_s: float = 0.0, error: type[BybitError] = BybitUnavailableError
-    ) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
-        self.error = error
-
-
 class BybitClient:
     """One connection pool to one of Bybit's hosts; a context manager.
 
@@ -146,17 +80,7 @@ class BybitClient:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BybitRequestError(f"base URL is {base_url!r}; expected one such as {BASE_URL}")
-        self.base_url = base_url.rstrip("/")
-        self.retry = retry or RetryPolicy()
-        self.requests_sent = 0
-        self._rng = np.random.default_rng(seed)
-        self._clock, self._sleep = clock, sleep
-        self._next_request = clock()
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = "worldmodel-trading"
+        self._transport = Transport(base_url, retry or RetryPolicy(), seed, clock, sleep)
 
     def __enter__(self) -> Self:
         return self
@@ -171,11 +95,16 @@ class BybitClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._transport.close()
+
+    @property
+    def requests_sent(self) -> int:
+        """HTTP requests so far, repetitions included."""
+        return self._transport.requests_sent
 
     def server_time_ms(self) -> int:
         """The exchange's clock [ms UTC]."""
-        result = self._get("/v5/market/time", {}).result
+        result = self._transport.get("/v5/market/time", {}).result
         return wire.integer(result.get("timeNano"), "timeNano") // 1_000_000
 
     def instrument(self, symbol: str, category: str = "linear") -> Instrument:
@@ -211,7 +140,6 @@ class BybitClient:
             CandleError: A bar that breaks the rules of candles; it is named.
         """
         check_market(category, symbol, interval)
-        step = interval_ms(interval)
         # Taken before the first page: a bar closed by then is final in everything sent later.
         now_ms = self.server_time_ms()
         upper, asked_again = min(end_ms, bar_start(now_ms, interval)), False
@@ -248,8 +176,8 @@ class BybitClient:
         check_market(category, symbol)
         upper, asked_again = end_ms, False
         while upper > start_ms:
-            params = {"category": category, "symbol": symbol, "limit": FUNDING_LIMIT}
-            params |= {"startTime": start_ms, "endTime": upper - 1}
+            params: dict[str, str | int] = {"category": category, "symbol": symbol}
+            params |= {"startTime": start_ms, "endTime": upper - 1, "limit": FUNDING_LIMIT}
             answer = self._rows("/v5/market/funding/history", params)
             times, rates = wire.funding_columns(answer.rows, symbol)
             inside = (times >= start_ms) & (times < upper)
@@ -268,7 +196,8 @@ class BybitClient:
     def _completed(self, page: _Page, interval: str, category: str) -> KlinePage:
         """The page, asked for a second time if bars are absent inside it."""
         candles, oldest_ms = page.candles, page.oldest_ms
-        assert candles is not None and oldest_ms is not None
+        assert candles is not None
+        assert oldest_ms is not None
         if len(candles) < (page.end_ms - oldest_ms) // interval_ms(interval):
             again = self._kline_page(candles.symbol, interval, oldest_ms, page.end_ms, category)
             candles = _union(candles, again.candles)
@@ -277,8 +206,9 @@ class BybitClient:
     def _kline_page(
         self, symbol: str, interval: str, start_ms: int, end_ms: int, category: str
     ) -> _Page:
-        params = {"category": category, "symbol": symbol, "interval": interval}
-        params |= {"start": start_ms, "end": end_ms - 1, "limit": KLINE_LIMIT}
+        params: dict[str, str | int] = {"category": category, "symbol": symbol}
+        params |= {"interval": interval, "limit": KLINE_LIMIT}
+        params |= {"start": start_ms, "end": end_ms - 1}
         answer = self._rows("/v5/market/kline", params)
         times, values = wire.kline_columns(answer.rows)
         inside = (times >= start_ms) & (times < end_ms)
@@ -289,65 +219,17 @@ class BybitClient:
         if len(still_open):
             end_ms = int(still_open[0])
             times, values = times[times < end_ms], values[times < end_ms]
-        candles = (
-            Candles(times, *values.T, symbol=symbol, interval=interval) if len(times) else None
-        )
+        candles = _candles(times, values, symbol, interval) if len(times) else None
         return _Page(candles, oldest, end_ms, off_range=bool(answer.rows) and oldest is None)
 
     def _rows(self, path: str, params: Mapping[str, str | int]) -> _Rows:
-        answer = self._get(path, params)
+        answer = self._transport.get(path, params)
         for field in ("category", "symbol"):
             sent = answer.result.get(field, params[field])
             if sent != params[field]:
                 raise BybitAnswerError(f"{path} answered for {field} {sent!r}, not {params[field]}")
         rows = wire.member(answer.result, "list", list, path)
         return _Rows(rows, answer.time_ms)
-
-    def _get(self, path: str, params: Mapping[str, str | int]) -> _Answer:
-        fault = _TransientError("no try was allowed")
-        for attempt in range(self.retry.max_attempts):
-            if attempt:
-                self._sleep(max(self._back_off(attempt), min(fault.wait_s, _MAX_HINT_S)))
-            self._keep_pace()
-            try:
-                return self._ask(path, params)
-            except _TransientError as error:
-                fault = error
-        raise fault.error(
-            f"{self.base_url}{path}: {fault} (tried {self.retry.max_attempts} times); "
-            "try later, or another host with --base-url"
-        )
-
-    def _back_off(self, attempt: int) -> float:
-        longest = min(self.retry.max_delay_s, self.retry.first_delay_s * 2.0 ** (attempt - 1))
-        return longest * float(self._rng.uniform(0.5, 1.0))
-
-    def _keep_pace(self) -> None:
-        wait = self._next_request - self._clock()
-        if wait > 0:
-            self._sleep(wait)
-        self._next_request = self._clock() + self.retry.spacing_s
-        self.requests_sent += 1
-
-    def _ask(self, path: str, params: Mapping[str, str | int]) -> _Answer:
-        timeout = (self.retry.connect_timeout_s, self.retry.read_timeout_s)
-        try:
-            response = self._session.get(
-                self.base_url + path, params=dict(params), timeout=timeout, allow_redirects=False
-            )
-        except requests.RequestException as error:
-            raise _TransientError(f"{type(error).__name__}: {error}") from None
-        _check_status(response)
-        try:
-            body = wire.json_object(response.content)
-            code = wire.integer(body.get("retCode"), "retCode")
-            time_ms = wire.integer(body.get("time"), "time")
-        except BybitAnswerError as error:
-            # A maintenance page or a body cut short: worth asking again.
-            raise _TransientError(str(error), error=BybitAnswerError) from None
-        if code:
-            _raise_code(code, body, response, time_ms, params)
-        return _Answer(wire.member(body, "result", dict, path), time_ms)
 
 
 @dataclass(frozen=True)
@@ -362,47 +244,6 @@ class _Page:
 class _Rows:
     rows: list[Any]
     time_ms: int
-
-
-def _check_status(response: requests.Response) -> None:
-    status, url = response.status_code, response.url
-    if status == 200:
-        return
-    if status == 403:
-        raise BybitBlockedError(
-            f"{url}: refused (HTTP 403). Either this address sent too many requests: wait ten "
-            "minutes. Or Bybit does not serve its country: use a regional host (--base-url)"
-        )
-    if status == 429 or status >= 500:
-        hint = response.headers.get("Retry-After", "")
-        raise _TransientError(f"HTTP {status}", float(hint) if hint.isdecimal() else 0.0)
-    raise BybitRequestError(f"{url}: HTTP {status}; check the base URL")
-
-
-def _raise_code(
-    code: int,
-    body: Mapping[str, Any],
-    response: requests.Response,
-    time_ms: int,
-    params: Mapping[str, str | int],
-) -> None:
-    message = f"Bybit says {str(body.get('retMsg'))[:200]!r} (retCode {code})"
-    if code in _TRANSIENT_CODES:
-        wait_s = _until_reset(response, time_ms) if code == 10006 else 0.0
-        raise _TransientError(f"{message}: {_TRANSIENT_CODES[code]}", wait_s)
-    if code == 10009:
-        raise BybitBlockedError(
-            f"{message}: it does not serve this address's country; "
-            "use the host of your region (--base-url)"
-        )
-    asked = ", ".join(f"{name} {value}" for name, value in params.items())
-    raise BybitRequestError(f"{message}: {_REFUSED_CODES.get(code, 'refused')}; asked for {asked}")
-
-
-def _until_reset(response: requests.Response, time_ms: int) -> float:
-    """Seconds until the limit resets; 0 without the header, or when that is past."""
-    reset = response.headers.get("X-Bapi-Limit-Reset-Timestamp", "")
-    return max(0.0, (int(reset) - time_ms) / 1000) if reset.isdecimal() else 0.0
 
 
 def _unique(times: IntArray, values: FloatArray, symbol: str) -> tuple[IntArray, FloatArray]:
@@ -429,4 +270,9 @@ def _union(first: Candles | None, second: Candles | None) -> Candles | None:
         [np.stack([getattr(c, name) for name in names], axis=1) for c in (first, second)]
     )
     times, values = _unique(times, values, first.symbol)
-    return Candles(times, *values.T, symbol=first.symbol, interval=first.interval)
+    return _candles(times, values, first.symbol, first.interval)
+
+
+def _candles(times: IntArray, values: FloatArray, symbol: str, interval: str) -> Candles:
+    opening, high, low, close, volume, turnover = values.T
+    return Candles(times, opening, high, low, close, volume, turnover, symbol, interval)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from .bybit import BASE_URL, BybitClient, FundingPage, KlinePage, bar_start
+from .bybit import BybitClient, FundingPage, KlinePage
 from .candles import Candles, Gap, Time, format_time, interval_ms, to_ms
 from .errors import BybitRequestError, CandleError, StoreError
 from .instruments import FundingRates
-from .ranges import Ranges, join_ranges, missing_ranges
-from .store import Store
+from .ranges import Ranges, bar_start, join_ranges, missing_ranges, next_bar_start
+from .store import Store, open_stored, parse_source
+from .transport import BASE_URL
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` in bars of the stretches that are being fetched."""
@@ -164,21 +165,10 @@ def open_bybit(
         if stretches:
             first, last = stretches[0][0], stretches[-1][1]
             fetch(symbol, interval, first, last, category, base_url, store, progress)
-    candles = store.open(category, symbol, interval)
-    if start is None and end is None:
-        return candles
     if not fetch_missing:
-        _require_stored(store, candles, category, start, end)
-    return candles.between(start, end)
-
-
-def parse_source(source: str) -> tuple[str, str, str]:
-    """Category, symbol and interval of ``bybit:BTCUSDT:60`` or ``bybit:linear:BTCUSDT:60``."""
-    parts = source.split(":")
-    if parts[0] != "bybit" or len(parts) not in (3, 4):
-        raise StoreError(f"source is {source!r}; expected bybit:SYMBOL:INTERVAL, bybit:BTCUSDT:60")
-    category = parts[1] if len(parts) == 4 else "linear"
-    return category, parts[-2], parts[-1]
+        return open_stored(source, start, end, store)
+    candles = store.open(category, symbol, interval)
+    return candles if start is None and end is None else candles.between(start, end)
 
 
 @dataclass
@@ -263,33 +253,11 @@ def _stretches(pages: Iterable[KlinePage | FundingPage]) -> Ranges:
     return join_ranges(tuple((page.start_ms, page.end_ms) for page in pages))
 
 
-def _require_stored(
-    store: Store, candles: Candles, category: str, start: Time | None, end: Time | None
-) -> None:
-    symbol, interval = candles.symbol, candles.interval
-    covered = store.fetched(category, symbol, interval)
-    first = covered[0][0] if start is None else _first_bar(start, interval)
-    stop = covered[-1][1] if end is None else _first_bar(end, interval)
-    missing = missing_ranges(covered, first, stop)
-    if missing:
-        stretches = ", ".join(f"{format_time(a)} to {format_time(b)}" for a, b in missing[:3])
-        raise StoreError(
-            f"{category} {symbol} {interval} is not stored from {stretches}; fetch it with: "
-            f"worldmodel-trading fetch --category {category} --symbol {symbol} "
-            f"--interval {interval} --start {format_time(missing[0][0])[:10]}"
-        )
-
-
-def _first_bar(time: Time, interval: str) -> int:
-    """Open time of the first bar that opens then or later [ms UTC]."""
-    return bar_start(to_ms(time) + interval_ms(interval) - 1, interval)
-
-
 def _bar_range(start: Time, end: Time | None, now_ms: int, interval: str) -> tuple[int, int]:
     """Open times of the first bar wanted and of the first not wanted or not yet closed."""
-    first, stop = _first_bar(start, interval), bar_start(now_ms, interval)
+    first, stop = next_bar_start(to_ms(start), interval), bar_start(now_ms, interval)
     if end is not None:
-        stop = min(stop, _first_bar(end, interval))
+        stop = min(stop, next_bar_start(to_ms(end), interval))
     if first >= stop:
         raise BybitRequestError(
             f"no closed bar of interval {interval} opens between {format_time(to_ms(start))} and "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .candles import INTERVALS_MS, interval_ms
+
 Ranges = tuple[tuple[int, int], ...]
 
 
@@ -28,3 +30,15 @@ def missing_ranges(covered: Ranges, start: int, end: int) -> Ranges:
     if start < end:
         missing.append((start, end))
     return tuple(missing)
+
+
+def bar_start(time_ms: int, interval: str) -> int:
+    """Open time of the bar in which a time falls [ms UTC]; weekly bars open on Mondays."""
+    origin_ms = 4 * INTERVALS_MS["D"] if interval == "W" else 0
+    step = interval_ms(interval)
+    return (time_ms - origin_ms) // step * step + origin_ms
+
+
+def next_bar_start(time_ms: int, interval: str) -> int:
+    """Open time of the first bar that opens then or later [ms UTC]."""
+    return bar_start(time_ms + interval_ms(interval) - 1, interval)
