@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .candles import FloatArray, IntArray, interval_ms
+from .candles import Candles, FloatArray, IntArray, interval_ms
 from .errors import BybitAnswerError
 from .instruments import Instrument
 
@@ -93,6 +93,16 @@ def kline_columns(rows: list[Any]) -> tuple[IntArray, FloatArray]:
         for j in range(6):
             values[i, j] = number(row[j + 1], f"{KLINE_FIELDS[j + 1]} of candle {i} ({row[0]})")
     return times, values
+
+
+def to_candles(times: IntArray, values: FloatArray, symbol: str, interval: str) -> Candles:
+    """Candles of times [n] and numbers [n, 6], in Bybit's order of columns.
+
+    Raises:
+        CandleError: A bar breaks the rules of candles; it is named.
+    """
+    opening, high, low, close, volume, turnover = values.T
+    return Candles(times, opening, high, low, close, volume, turnover, symbol, interval)
 
 
 def stream_candle(row: Any, interval: str) -> tuple[int, FloatArray] | None:
