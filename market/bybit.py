@@ -8,7 +8,7 @@ in order. Endpoints and codes: https://bybit-exchange.github.io/docs/v5/intro
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -160,10 +160,8 @@ class BybitClient:
         self, symbol: str, interval: str, start_ms: int, end_ms: int, category: str = "linear"
     ) -> Candles | None:
         """All closed bars that open in ``[start_ms, end_ms)``, or None; as `kline_pages`."""
-        found: Candles | None = None
-        for page in self.kline_pages(symbol, interval, start_ms, end_ms, category):
-            found = _union(found, page.candles)
-        return found
+        pages = self.kline_pages(symbol, interval, start_ms, end_ms, category)
+        return _union(page.candles for page in pages)
 
     def funding_pages(
         self, symbol: str, start_ms: int, end_ms: int, category: str = "linear"
@@ -200,7 +198,7 @@ class BybitClient:
         assert oldest_ms is not None
         if len(candles) < (page.end_ms - oldest_ms) // interval_ms(interval):
             again = self._kline_page(candles.symbol, interval, oldest_ms, page.end_ms, category)
-            candles = _union(candles, again.candles)
+            candles = _union((candles, again.candles))
         return KlinePage(candles, oldest_ms, page.end_ms)
 
     def _kline_page(
@@ -219,7 +217,7 @@ class BybitClient:
         if len(still_open):
             end_ms = int(still_open[0])
             times, values = times[times < end_ms], values[times < end_ms]
-        candles = _candles(times, values, symbol, interval) if len(times) else None
+        candles = wire.to_candles(times, values, symbol, interval) if len(times) else None
         return _Page(candles, oldest, end_ms, off_range=bool(answer.rows) and oldest is None)
 
     def _rows(self, path: str, params: Mapping[str, str | int]) -> _Rows:
@@ -260,19 +258,15 @@ def _unique(times: IntArray, values: FloatArray, symbol: str) -> tuple[IntArray,
     return times[~repeated], values[~repeated]
 
 
-def _union(first: Candles | None, second: Candles | None) -> Candles | None:
-    """Bars of both, in order."""
-    if first is None or second is None:
-        return second if first is None else first
+def _union(parts: Iterable[Candles | None]) -> Candles | None:
+    """Bars of all parts, in order, each once."""
+    some = [part for part in parts if part is not None]
+    if len(some) < 2:
+        return some[0] if some else None
     names = ("open", "high", "low", "close", "volume", "turnover")
-    times = np.concatenate([first.open_time_ms, second.open_time_ms])
-    values = np.concatenate(
-        [np.stack([getattr(c, name) for name in names], axis=1) for c in (first, second)]
+    times = np.concatenate([part.open_time_ms for part in some])
+    values = np.stack(
+        [np.concatenate([getattr(part, name) for part in some]) for name in names], axis=1
     )
-    times, values = _unique(times, values, first.symbol)
-    return _candles(times, values, first.symbol, first.interval)
-
-
-def _candles(times: IntArray, values: FloatArray, symbol: str, interval: str) -> Candles:
-    opening, high, low, close, volume, turnover = values.T
-    return Candles(times, opening, high, low, close, volume, turnover, symbol, interval)
+    times, values = _unique(times, values, some[0].symbol)
+    return wire.to_candles(times, values, some[0].symbol, some[0].interval)
