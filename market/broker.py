@@ -206,7 +206,15 @@ class Account:
                 the one given d steps ago is filled (flat, before there was one).
             bars: The bars to come [N, 7], columns `BAR_FIELDS`.
             copy: Whether the arrays returned are fresh; if not, the next step overwrites them.
+
+        Raises:
+            ConfigError: Shapes that do not match; the kernel itself checks no bounds.
         """
+        if bars.shape != (self.num_lanes, len(BAR_FIELDS)) or action.shape != (self.num_lanes,):
+            raise ConfigError(
+                f"action {action.shape} and bars {bars.shape}; "
+                f"expected ({self.num_lanes},) and ({self.num_lanes}, {len(BAR_FIELDS)})"
+            )
         target = np.clip(action, -1.0, 1.0, out=self._target)
         target *= self.rules.leverage
         if len(self._pending):
@@ -256,7 +264,13 @@ class ScalarAccount:
         self._pending = [0.0] * self.config.execution.fill_delay
 
     def step(self, action: float, bars: FloatArray, row: int = 0) -> LaneSettlement:
-        """Trade at a close, then live bar ``row`` of ``bars`` [T, 7]; as `Account.step`."""
+        """Trade at a close, then live bar ``row`` of ``bars`` [T, 7]; as `Account.step`.
+
+        Raises:
+            ConfigError: There is no such row.
+        """
+        if not 0 <= row < len(bars):
+            raise ConfigError(f"row is {row}; there are {len(bars)} bars")
         target = min(max(action, -1.0), 1.0) * self.rules.leverage
         if self._pending:
             self._pending.append(target)
