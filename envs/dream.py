@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from ..market.broker import dream_bars
 from ..market.candles import FloatArray, IntArray, Time, to_ms
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.sources import open_candles
 from ..models.world_model import WorldModel
+from .dream_lanes import DreamLanes, ObservationKind
 from .engine import DreamEngine, DreamState
 from .replay import check_length
-from .spaces import FEATURE_BOUND, ActionKind, observation_layout
+from .spaces import ActionKind
 from .tape import latent_tape
 from .trading import Observation, TradingEnv, refuse_options
 from .worlds import open_world_model
 
-ObservationKind = Literal["latent", "features"]
+_ONE = np.ones(1, dtype=np.bool_)
 
 
 class DreamEnv(TradingEnv):
@@ -97,113 +97,39 @@ class DreamEnv(TradingEnv):
         **account: Any,
     ) -> None:
         broker = BrokerConfig.from_settings(taker_fee=taker_fee, slippage=slippage, **account)
-        check_dream(temperature, horizon, observation)
+        if check_length(horizon) is None:
+            raise ConfigError(
+                "horizon is None; a dream has no end of its own: give a number of bars"
+            )
         self.engine = DreamEngine(open_world_model(world_model), warmup)
-        self._temperature = float(temperature)
+        self._lane = DreamLanes(self.engine, 1, observation, temperature, horizon, broker)
         self._horizon = horizon
-        self._observation_kind = observation
-        self._lane = DreamLanes(self.engine, observation, dreams_extremes(broker))
-        self._market = self.engine.start(np.zeros(1, dtype=np.int64))
-        self._close = 1.0
         self._recorded: RecordedPath | None = None
-        super().__init__(dream_layout(self.engine, observation), actions, broker, render_mode)
+        super().__init__(self._lane.layout, actions, broker, render_mode)
         self.title = f"WorldModelDream {self.engine.world_model.provenance.symbol}"
 
     def _begin(self, options: dict[str, Any]) -> int:
         refuse_options(options, "segment", "candles", "start")
         self._recorded = None
-        if "candles" in options:
-            return self._begin_recorded(options["candles"], options.get("start"))
-        segment = options.get("segment")
-        if segment is None:
-            segment = int(self.np_random.integers(self.engine.num_segments))
-        elif not 0 <= segment < self.engine.num_segments:
-            raise ConfigError(
-                f"segment is {segment}; the world model's bank holds {self.engine.num_segments}"
-            )
-        self._market = self.engine.start(np.array([segment]))
-        self._close = float(self.engine.world_model.bank.close[segment])
-        self._lane.begin(self._market)
-        return self._horizon
-
-    def _begin_recorded(self, candles: Any, start: Time | None) -> int:
-        self._recorded = RecordedPath(self.engine, candles, start, self._horizon)
-        self._market = self._recorded.first_state()
-        self._close = self._recorded.close
-        self._lane.begin(self._market)
-        return self._recorded.num_bars
+        if "candles" not in options:
+            return self._lane.begin(_ONE, self.np_random, options.get("segment"))
+        path = RecordedPath(self.engine, options["candles"], options.get("start"), self._horizon)
+        self._lane.place(_ONE, path.first_state(), np.array([path.close]))
+        self._recorded = path
+        return path.num_bars
 
     def _next_bar(self, target: float) -> tuple[FloatArray, int]:
         forced = None if self._recorded is None else self._recorded.next()
-        noise = self.engine.draw_noise(self.np_random, 1)
-        log_return = self.engine.step(
-            self._market, np.array([target]), noise, self._temperature, forced
-        )
-        bars = self._lane.live(self._market, log_return, self._close)
-        self._close *= float(np.exp(log_return[0]))
-        return bars, 0
+        return self._lane.advance(np.array([target]), self.np_random, forced), 0
 
-    def _view(self) -> Observation:
-        return self._lane.view(self._market)[0]
+    def _view(self, out: Observation) -> None:
+        self._lane.view(out[np.newaxis])
 
     def _time_ms(self) -> int:
-        return int(self._market.open_time_ms[0])
+        return int(self._lane.time_ms[0])
 
     def _price(self) -> float:
-        return self._close
-
-
-class DreamLanes:
-    """What lanes of a dream show and do to an account, given the engine's state.
-
-    Args:
-        engine: Moves the state.
-        observation: ``"latent"`` or ``"features"``.
-        extremes: Whether highs and lows are decoded from z, or are the bar's two ends.
-    """
-
-    def __init__(self, engine: DreamEngine, observation: ObservationKind, extremes: bool) -> None:
-        self._engine = engine
-        self._observation = observation
-        self._extremes = extremes
-        names = engine.config.features.names
-        self._range_column = names.index("range")
-        self._fill_range: FloatArray = np.zeros(1)
-
-    def begin(self, state: DreamState, lanes: Any = slice(None)) -> None:
-        """Lanes start over from ``state``, which holds all of them."""
-        if len(self._fill_range) != len(state.z):
-            self._fill_range = np.zeros(len(state.z))
-        if self._extremes:
-            self._fill_range[lanes] = self._ranges(state)[lanes]
-
-    def live(self, state: DreamState, log_return: FloatArray, fill_price: Any) -> FloatArray:
-        """The bars [N, 7] that the lanes just lived, after the engine's step."""
-        if not self._extremes:
-            return dream_bars(log_return, fill_price=fill_price)
-        ranges = np.maximum(self._ranges(state), np.abs(log_return))
-        above = 0.5 * (ranges - np.abs(log_return))  # the excess over the body, split evenly
-        bars = dream_bars(
-            log_return,
-            log_high=np.maximum(log_return, 0.0) + above,
-            log_low=np.minimum(log_return, 0.0) - above,
-            fill_range=self._fill_range,
-            fill_price=fill_price,
-        )
-        self._fill_range = ranges
-        return bars
-
-    def view(self, state: DreamState) -> Observation:
-        """What policies see besides the account [N, D - 1]."""
-        if self._observation == "features":
-            features = self._engine.world_model.decode(state.z)
-            return np.clip(features, -FEATURE_BOUND, FEATURE_BOUND).astype(np.float32)
-        out = np.empty((len(state.z), state.z.shape[1] + state.h.shape[1]), dtype=np.float32)
-        self._engine.view(state, out)
-        return out
-
-    def _ranges(self, state: DreamState) -> FloatArray:
-        return self._engine.world_model.decode(state.z)[:, self._range_column].clip(min=0.0)
+        return float(self._lane.price[0])
 
 
 class RecordedPath:
@@ -255,28 +181,3 @@ class RecordedPath:
         self._row += 1
         change = self._log_close[self._row] - self._log_close[self._row - 1]
         return self._latents[self._row][None], np.array([change])
-
-
-def dream_layout(engine: DreamEngine, observation: ObservationKind) -> dict[str, slice]:
-    """Where each part lies in a dream's observation."""
-    config = engine.config
-    if observation == "features":
-        return observation_layout({"features": len(config.features.names), "account": 1})
-    return observation_layout(
-        {"latent": config.latent_size, "hidden": config.hidden_size, "account": 1}
-    )
-
-
-def dreams_extremes(broker: BrokerConfig) -> bool:
-    """Whether the account's rules look at highs, lows or ranges at all."""
-    return broker.margin.leverage > 1.0 or broker.costs.slippage_per_range > 0.0
-
-
-def check_dream(temperature: float, horizon: int, observation: str) -> None:
-    """Raise `ConfigError` for settings that no dream can have."""
-    if not (isinstance(temperature, int | float) and 0.0 <= temperature < 100.0):
-        raise ConfigError(f"temperature is {temperature!r}; expected a number, 0 or more")
-    if check_length(horizon) is None:
-        raise ConfigError("horizon is None; a dream has no end of its own: give a number of bars")
-    if observation not in ("latent", "features"):
-        raise ConfigError(f"observation is {observation!r}; expected 'latent' or 'features'")

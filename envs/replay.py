@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..models.world_model import WorldModel
+    from .memory import RecordedMemory
 
 
 class BybitReplayEnv(TradingEnv):
@@ -109,6 +110,7 @@ class BybitReplayEnv(TradingEnv):
         self._episode_length = episode_length
         self._random_start = random_start
         self._row = int(self._starts[0])
+        self._memory = remember(self.tape, world_model, 1)
         super().__init__(self.tape.layout, actions, broker, render_mode)
         self.title = f"BybitReplay {self.tape.candles.symbol} {self.tape.candles.interval}"
 
@@ -120,6 +122,8 @@ class BybitReplayEnv(TradingEnv):
             self._row = int(self._starts[self.np_random.integers(len(self._starts))])
         else:
             self._row = int(self._starts[0])
+        if self._memory is not None:
+            self._memory.begin(np.ones(1, dtype=np.bool_), np.array([self._row]))
         return self._episode_length or int(self.tape.steps_left[self._row])
 
     def _first_start_from(self, time: Time) -> int:
@@ -132,10 +136,14 @@ class BybitReplayEnv(TradingEnv):
 
     def _next_bar(self, target: float) -> tuple[FloatArray, int]:
         self._row += 1
+        if self._memory is not None:
+            self._memory.advance(np.array([target]), np.array([self._row]))
         return self.tape.bars, self._row
 
-    def _view(self) -> Observation:
-        return self.tape.view[self._row]
+    def _view(self, out: Observation) -> None:
+        out[:] = self.tape.view[self._row]
+        if self._memory is not None:
+            out[self.observation_layout["hidden"]] = self._memory.hidden[0]
 
     def _time_ms(self) -> int:
         return int(self.tape.candles.open_time_ms[self._row])
@@ -159,6 +167,22 @@ def open_tape(
 
         tape = latent_tape(record, open_world_model(world_model))
     return tape if start is None and end is None else restrict(tape, start, end)
+
+
+def remember(
+    tape: Tape, world_model: WorldModel | str | os.PathLike[str] | None, num_lanes: int
+) -> RecordedMemory | None:
+    """What M remembers beside the tape, where it depends on the actions: the ``paper`` preset."""
+    if world_model is None:
+        return None
+    from .worlds import open_world_model
+
+    model = open_world_model(world_model)
+    if model.config.preset != "paper":
+        return None
+    from .memory import RecordedMemory
+
+    return RecordedMemory(model, tape, num_lanes)
 
 
 def check_length(episode_length: int | None) -> int | None:

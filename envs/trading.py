@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -41,7 +41,10 @@ class TradingEnv(gym.Env[Observation, Any]):
         observation_layout: Names of the observation's parts, and their slices.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 30}
+    metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium's own declaration
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 30,
+    }
     title = "market"
 
     def __init__(
@@ -115,7 +118,7 @@ class TradingEnv(gym.Env[Observation, Any]):
 
     def _observe(self) -> Observation:
         observation = np.empty(self._size, dtype=np.float32)
-        observation[:-1] = self._view()
+        self._view(observation[:-1])
         weight = self._account.weight
         observation[-1] = min(WEIGHT_BOUND, max(-WEIGHT_BOUND, weight))
         return observation
@@ -143,8 +146,8 @@ class TradingEnv(gym.Env[Observation, Any]):
         """Live one bar: bars [.., 7] (columns `BAR_FIELDS`) and the row that was lived."""
 
     @abstractmethod
-    def _view(self) -> Observation:
-        """What the policy sees besides the account [D - 1]."""
+    def _view(self, out: Observation) -> None:
+        """Write what the policy sees besides the account [D - 1]."""
 
     @abstractmethod
     def _time_ms(self) -> int:

@@ -1,0 +1,144 @@
+"""N lanes of a dream: where each is, what it shows, and what its bars do to an account."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..market.broker import dream_bars
+from ..market.candles import FloatArray, IntArray
+from ..market.costs import BrokerConfig
+from ..market.errors import ConfigError
+from .engine import DreamEngine, DreamState
+from .spaces import FEATURE_BOUND, observation_layout
+
+ObservationKind = Literal["latent", "features"]
+Float32Array = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+
+
+class DreamLanes:
+    """Lanes that dream.
+
+    Args:
+        engine: Steps them.
+        num_lanes: N.
+        observation: ``"latent"`` shows [z, h], ``"features"`` what V decodes from z.
+        temperature: τ of the mixture.
+        horizon: Bars of an episode.
+        broker: The account's rules: whether they look at a bar's highs and lows decides whether
+            those are decoded from z, or are the further of the bar's two ends.
+
+    Attributes:
+        state: Where the lanes are.
+        price: Newest closes [N], quote currency.
+        layout: Where each part lies in an observation.
+    """
+
+    def __init__(
+        self,
+        engine: DreamEngine,
+        num_lanes: int,
+        observation: ObservationKind,
+        temperature: float,
+        horizon: int,
+        broker: BrokerConfig,
+    ) -> None:
+        if not (isinstance(temperature, int | float) and 0.0 <= temperature < 100.0):
+            raise ConfigError(f"temperature is {temperature!r}; expected a number, 0 or more")
+        self.engine = engine
+        self.num_lanes = num_lanes
+        self.layout = _layout(engine, observation)
+        self._temperature = float(temperature)
+        self._horizon = horizon
+        self._extremes = broker.margin.leverage > 1.0 or broker.costs.slippage_per_range > 0.0
+        self._range_column = engine.config.features.names.index("range")
+        self._fill_range: FloatArray = np.zeros(num_lanes)
+        self.state = engine.start(np.zeros(num_lanes, dtype=np.int64))
+        self.price: FloatArray = np.ones(num_lanes)
+
+    @property
+    def time_ms(self) -> IntArray:
+        """Open times of the bars that just closed [N]."""
+        return self.state.open_time_ms
+
+    def begin(self, lanes: BoolArray, rng: np.random.Generator, segment: int | None = None) -> int:
+        """Start lanes [N] over, each at a segment drawn at random, or all at one.
+
+        Returns:
+            The steps that they can take.
+        """
+        count = int(lanes.sum())
+        available = self.engine.num_segments
+        if segment is not None and not 0 <= segment < available:
+            raise ConfigError(f"segment is {segment}; the world model's bank holds {available}")
+        segments = rng.integers(available, size=count)
+        if segment is not None:
+            segments[:] = segment
+        self.place(lanes, self.engine.start(segments), self.engine.world_model.bank.close[segments])
+        return self._horizon
+
+    def place(self, lanes: BoolArray, state: DreamState, price: FloatArray) -> None:
+        """Put lanes [N] into given states at given prices [lanes.sum()]."""
+        self.state.put(lanes, state)
+        self.price[lanes] = price
+        if self._extremes:
+            self._fill_range[lanes] = self._ranges()[lanes]
+
+    def advance(
+        self,
+        targets: FloatArray,
+        rng: np.random.Generator,
+        forced: tuple[Float32Array, FloatArray] | None = None,
+    ) -> FloatArray:
+        """Dream one bar of every lane; see `DreamEngine.step`.
+
+        Returns:
+            The bars lived [N, 7], columns `BAR_FIELDS`.
+        """
+        noise = self.engine.draw_noise(rng, self.num_lanes)
+        log_return = self.engine.step(self.state, targets, noise, self._temperature, forced)
+        bars = self._bars(log_return)
+        self.price = self.price * (1.0 + bars[:, 0])
+        return bars
+
+    def view(self, out: Float32Array) -> None:
+        """Write what policies see besides the account into ``out`` [N, D - 1]."""
+        if "features" in self.layout:
+            features = self.engine.world_model.decode(self.state.z)
+            np.clip(features, -FEATURE_BOUND, FEATURE_BOUND, out=features)
+            out[:] = features
+        else:
+            self.engine.view(self.state, out)
+
+    def _bars(self, log_return: FloatArray) -> FloatArray:
+        if not self._extremes:
+            return dream_bars(log_return, fill_price=self.price)
+        body = np.abs(log_return)
+        ranges = np.maximum(self._ranges(), body)
+        beyond = 0.5 * (ranges - body)  # what the range exceeds the body by, split evenly
+        bars = dream_bars(
+            log_return,
+            log_high=np.maximum(log_return, 0.0) + beyond,
+            log_low=np.minimum(log_return, 0.0) - beyond,
+            fill_range=self._fill_range,
+            fill_price=self.price,
+        )
+        self._fill_range = ranges
+        return bars
+
+    def _ranges(self) -> FloatArray:
+        return self.engine.world_model.decode(self.state.z)[:, self._range_column].clip(min=0.0)
+
+
+def _layout(engine: DreamEngine, observation: str) -> dict[str, slice]:
+    config = engine.config
+    if observation == "features":
+        return observation_layout({"features": len(config.features.names), "account": 1})
+    if observation == "latent":
+        return observation_layout(
+            {"latent": config.latent_size, "hidden": config.hidden_size, "account": 1}
+        )
+    raise ConfigError(f"observation is {observation!r}; expected 'latent' or 'features'")

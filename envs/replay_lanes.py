@@ -1,0 +1,86 @@
+"""N lanes of replay: where each is on the tape, and what it shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..market.candles import FloatArray, IntArray
+from .memory import RecordedMemory
+from .tape import Tape
+
+Float32Array = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+
+
+class ReplayLanes:
+    """Lanes that replay one tape.
+
+    Args:
+        tape: The record.
+        num_lanes: N.
+        episode_length: Bars of an episode; None plays to the end of the stretch.
+        random_start: Whether starts are drawn, or are the first possible one.
+        memory: M's state beside the tape, where it depends on the actions.
+
+    Attributes:
+        rows: Where the lanes are on the tape [N].
+        layout: Where each part lies in an observation.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        num_lanes: int,
+        episode_length: int | None,
+        random_start: bool,
+        memory: RecordedMemory | None = None,
+    ) -> None:
+        self.layout = tape.layout
+        self._tape = tape
+        self._starts = tape.starts(episode_length)
+        self._length = episode_length
+        self._random_start = random_start
+        self._memory = memory
+        self._last = len(tape.candles) - 1
+        self.rows: IntArray = np.full(num_lanes, self._starts[0])
+
+    @property
+    def time_ms(self) -> IntArray:
+        """Open times of the bars that just closed [N]."""
+        times: IntArray = self._tape.candles.open_time_ms[self.rows]
+        return times
+
+    @property
+    def price(self) -> FloatArray:
+        """Newest closes [N]."""
+        closes: FloatArray = self._tape.candles.close[self.rows]
+        return closes
+
+    def begin(self, lanes: BoolArray, rng: np.random.Generator, **_: Any) -> IntArray | int:
+        """Start lanes [N] over; returns the steps that they can take."""
+        count = int(lanes.sum())
+        if self._random_start:
+            rows = self._starts[rng.integers(len(self._starts), size=count)]
+        else:
+            rows = np.full(count, self._starts[0])
+        self.rows[lanes] = rows
+        if self._memory is not None:
+            self._memory.begin(lanes, rows)
+        return self._length or self._tape.steps_left[rows]
+
+    def advance(self, targets: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Live one bar: the bars lived [N, 7], columns `BAR_FIELDS`."""
+        # A lane that waits for its reset stands on its last bar; it must not run off the tape.
+        self.rows = np.minimum(self.rows + 1, self._last)
+        if self._memory is not None:
+            self._memory.advance(targets, self.rows)
+        return self._tape.bars[self.rows]
+
+    def view(self, out: Float32Array) -> None:
+        """Write what policies see besides the account into ``out`` [N, D - 1]."""
+        out[:] = self._tape.view[self.rows]
+        if self._memory is not None:
+            out[:, self.layout["hidden"]] = self._memory.hidden

@@ -1,0 +1,294 @@
+"""Many lanes at once, as native Gymnasium vector environments."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from ..market.broker import Account
+from ..market.candles import Candles, FloatArray, IntArray, Time
+from ..market.costs import BrokerConfig
+from ..market.errors import ConfigError
+from .replay import check_length, open_tape, remember
+from .spaces import WEIGHT_BOUND, ActionKind, action_space, observation_space, target_weights
+from .trading import refuse_options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..models.world_model import WorldModel
+    from .dream_lanes import ObservationKind
+
+Observations = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+
+
+class Lanes(Protocol):
+    """A market for N lanes: `ReplayLanes` or `DreamLanes`."""
+
+    layout: dict[str, slice]
+
+    @property
+    def time_ms(self) -> IntArray:
+        """Open times of the bars that just closed [N]."""
+
+    @property
+    def price(self) -> FloatArray:
+        """Newest closes [N]."""
+
+    def begin(self, lanes: BoolArray, rng: np.random.Generator) -> IntArray | int:
+        """Start lanes [N] over; returns the steps that they can take."""
+
+    def advance(self, targets: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Live one bar: the bars lived [N, 7]."""
+
+    def view(self, out: Observations) -> None:
+        """Write what policies see besides the account into ``out`` [N, D - 1]."""
+
+
+class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
+    """N accounts that trade a market bar by bar, as arrays.
+
+    Spaces, reward, info and episode ends are those of the scalar environment; `step` returns
+    fresh arrays.
+
+    Args:
+        num_envs: N.
+        lanes: The market.
+        actions: ``"continuous"`` or ``"discrete"``.
+        broker: The account's rules.
+        autoreset_mode: ``NEXT_STEP``, ``SAME_STEP`` or ``DISABLED``, as enum or text.
+    """
+
+    def __init__(
+        self,
+        num_envs: int,
+        lanes: Lanes,
+        actions: ActionKind,
+        broker: BrokerConfig,
+        autoreset_mode: AutoresetMode | str,
+    ) -> None:
+        self.num_envs = num_envs
+        self.autoreset_mode = parse_autoreset_mode(autoreset_mode)
+        self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
+        self.render_mode = None
+        self.observation_layout = lanes.layout
+        self.single_observation_space = observation_space(lanes.layout)
+        self.single_action_space = action_space(actions)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._lanes = lanes
+        self._actions = actions
+        self._account = Account(num_envs, broker)
+        self._steps_left: IntArray = np.zeros(num_envs, dtype=np.int64)
+        self._done: BoolArray = np.zeros(num_envs, dtype=np.bool_)
+        self._begun = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observations, dict[str, Any]]:
+        """Start all lanes, or those in ``options["reset_mask"]`` [N], over.
+
+        Args:
+            seed: Seeds the one generator that all lanes draw from.
+            options: ``reset_mask``: a boolean array [N] with at least one lane.
+        """
+        super().reset(seed=seed)
+        options = dict(options or {})
+        refuse_options(options, "reset_mask")
+        mask = self._reset_mask(options.get("reset_mask"))
+        self._begin(mask)
+        zeros = np.zeros(self.num_envs)
+        return self._observe(), self._info(zeros, zeros, mask)
+
+    def step(
+        self, actions: Any
+    ) -> tuple[Observations, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
+        """Trade every lane to its target weight, then live a bar.
+
+        In ``NEXT_STEP`` mode a lane that ended in the last step starts over instead, with reward
+        0; in ``SAME_STEP`` mode it starts over at once and ``infos["final_obs"]`` and
+        ``infos["final_info"]`` hold where it ended.
+        """
+        self._check_running()
+        restarting = self._done
+        targets = target_weights(actions, self._actions, self.num_envs)
+        bars = self._lanes.advance(targets, self.np_random)
+        settled = self._account.step(targets, bars)
+        self._steps_left -= 1
+        rewards, terminated = settled.reward, settled.terminated
+        truncated = (self._steps_left <= 0) & ~terminated
+        market_return, cost = bars[:, 0].copy(), settled.cost
+        if restarting.any():
+            self._begin(restarting)
+            for values in (rewards, market_return, cost):
+                values[restarting] = 0.0
+            terminated[restarting] = truncated[restarting] = False
+        self._done = terminated | truncated
+        info = self._info(market_return, cost, np.ones(self.num_envs, dtype=np.bool_))
+        observations = self._observe()
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and self._done.any():
+            observations, info = self._restart_now(observations, info)
+        return observations, rewards, terminated, truncated, info
+
+    def _restart_now(
+        self, final: Observations, final_info: dict[str, Any]
+    ) -> tuple[Observations, dict[str, Any]]:
+        ended = self._done
+        self._begin(ended)
+        zeros = np.zeros(self.num_envs)
+        everyone = np.ones(self.num_envs, dtype=np.bool_)
+        fresh = self._info(zeros, zeros, everyone)
+        info = {
+            key: values if key.startswith("_") else np.where(ended, fresh[key], values)
+            for key, values in final_info.items()
+        }
+        final_obs = np.full(self.num_envs, None, dtype=object)
+        for lane in np.flatnonzero(ended):
+            final_obs[lane] = final[lane]
+        kept = {k: ended.copy() if k.startswith("_") else v for k, v in final_info.items()}
+        info |= {"final_obs": final_obs, "_final_obs": ended.copy()}
+        info |= {"final_info": kept, "_final_info": ended.copy()}
+        return self._observe(), info
+
+    def _begin(self, lanes: BoolArray) -> None:
+        self._account.reset(lanes)
+        self._steps_left[lanes] = self._lanes.begin(lanes, self.np_random)
+        self._done = self._done & ~lanes
+
+    def _observe(self) -> Observations:
+        size = self.observation_layout["account"].stop
+        observations = np.empty((self.num_envs, size), dtype=np.float32)
+        self._lanes.view(observations[:, :-1])
+        observations[:, -1] = np.clip(self._account.weight, -WEIGHT_BOUND, WEIGHT_BOUND)
+        return observations
+
+    def _info(self, market_return: FloatArray, cost: FloatArray, mask: BoolArray) -> dict[str, Any]:
+        values = {
+            "equity": self._account.equity.copy(),
+            "weight": self._account.weight.copy(),
+            "price": self._lanes.price.copy(),
+            "market_return": market_return,
+            "cost": cost,
+            "time_ms": self._lanes.time_ms.copy(),
+        }
+        return values | {f"_{name}": mask for name in values}
+
+    def _check_running(self) -> None:
+        if not self._begun:
+            raise ResetNeeded("call reset() before step()")
+        if self.autoreset_mode == AutoresetMode.DISABLED and self._done.any():
+            raise ResetNeeded(
+                f"the episodes of {int(self._done.sum())} lanes are over: "
+                "reset(options={'reset_mask': …}) them before step()"
+            )
+
+    def _reset_mask(self, mask: Any) -> BoolArray:
+        if mask is None:
+            self._begun = True
+            self._done[:] = False
+            return np.ones(self.num_envs, dtype=np.bool_)
+        mask = np.asarray(mask)
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
+            raise ConfigError(
+                f"reset_mask has shape {mask.shape} and type {mask.dtype}; expected booleans "
+                f"[{self.num_envs}] with at least one lane"
+            )
+        if not self._begun:
+            raise ResetNeeded("reset() all lanes before resetting some")
+        return mask
+
+
+class ReplayVectorEnv(TradingVectorEnv):
+    """N lanes of ``BybitReplay-v0`` on one record; see `BybitReplayEnv` for the arguments."""
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        candles: Candles | pd.DataFrame | str | os.PathLike[str] | None = None,
+        world_model: WorldModel | str | os.PathLike[str] | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        episode_length: int | None = 720,
+        random_start: bool = True,
+        actions: ActionKind = "continuous",
+        taker_fee: float = 0.00055,
+        slippage: float = 0.0002,
+        fill_delay: int = 0,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        render_mode: None = None,
+        **account: Any,
+    ) -> None:
+        from .replay_lanes import ReplayLanes
+
+        refuse_rendering(render_mode)
+        broker = BrokerConfig.from_settings(
+            taker_fee=taker_fee, slippage=slippage, fill_delay=fill_delay, **account
+        )
+        tape = open_tape(candles, world_model, start, end)
+        lanes = ReplayLanes(
+            tape,
+            num_envs,
+            check_length(episode_length),
+            random_start,
+            remember(tape, world_model, num_envs),
+        )
+        super().__init__(num_envs, lanes, actions, broker, autoreset_mode)
+
+
+class DreamVectorEnv(TradingVectorEnv):
+    """N lanes of ``WorldModelDream-v0``; see `DreamEnv` for the arguments."""
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        world_model: WorldModel | str | os.PathLike[str] = "default",
+        temperature: float = 1.0,
+        horizon: int = 720,
+        warmup: int | None = None,
+        observation: ObservationKind = "latent",
+        actions: ActionKind = "continuous",
+        taker_fee: float = 0.00055,
+        slippage: float = 0.0002,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        render_mode: None = None,
+        **account: Any,
+    ) -> None:
+        from .dream_lanes import DreamLanes
+        from .engine import DreamEngine
+        from .worlds import open_world_model
+
+        refuse_rendering(render_mode)
+        broker = BrokerConfig.from_settings(taker_fee=taker_fee, slippage=slippage, **account)
+        if check_length(horizon) is None:
+            raise ConfigError(
+                "horizon is None; a dream has no end of its own: give a number of bars"
+            )
+        engine = DreamEngine(open_world_model(world_model), warmup)
+        lanes = DreamLanes(engine, num_envs, observation, temperature, horizon, broker)
+        super().__init__(num_envs, lanes, actions, broker, autoreset_mode)
+
+
+def parse_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    """The mode, from the enum or its name or value in any case."""
+    if isinstance(mode, AutoresetMode):
+        return mode
+    names = {m.name: m for m in AutoresetMode}
+    try:
+        return names[str(mode).upper().replace("-", "_")]
+    except KeyError:
+        raise ConfigError(
+            f"autoreset_mode is {mode!r}; expected one of {', '.join(n.lower() for n in names)}"
+        ) from None
+
+
+def refuse_rendering(render_mode: str | None) -> None:
+    """Raise `ConfigError`: a vector environment shows nothing."""
+    if render_mode is not None:
+        raise ConfigError("a vector environment does not render; make a scalar one for that")
