@@ -1,0 +1,173 @@
+"""Scores of many linear controllers at once, in shared dreams, in lanes of their own, or in replay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..market.broker import Account, dream_bars
+from ..market.candles import FloatArray, IntArray
+from ..market.costs import BrokerConfig
+from ..market.population import SCORE_FIELDS, settle_population
+from .engine import DreamEngine
+from .tape import Tape
+
+Float32Array = NDArray[np.float32]
+_BLOCK_ROWS = 65_536  # observations scored by one matrix product: bounds the memory
+
+
+@dataclass(frozen=True, eq=False)
+class MarketPaths:
+    """N paths of T bars that no action moves.
+
+    Attributes:
+        view: What a policy sees of the market before each bar [N, T, D - 1], float32.
+        bars: What each bar does to an account [N, T, 7], columns `BAR_FIELDS`.
+    """
+
+    view: Float32Array
+    bars: FloatArray
+
+
+class Scores(NamedTuple):
+    """How P candidates fared on N paths; arrays [P, N].
+
+    Attributes:
+        log_return: Log of the final equity.
+        return_sum: Sum over bars of the simple return.
+        square_sum: Sum over bars of its square.
+        turnover: Sum over bars of |Δw|.
+        cost: Sum over bars of the cost as a fraction of equity.
+        bars_lived: Bars until the end, or until ruin.
+    """
+
+    log_return: FloatArray
+    return_sum: FloatArray
+    square_sum: FloatArray
+    turnover: FloatArray
+    cost: FloatArray
+    bars_lived: FloatArray
+
+    def sharpe(self, bars_per_year: float) -> FloatArray:
+        """Annual Sharpe ratio of each candidate's bars, all paths pooled [P]; 0 where idle."""
+        count = self.bars_lived.sum(axis=1)
+        mean = self.return_sum.sum(axis=1) / count
+        variance = np.maximum(self.square_sum.sum(axis=1) / count - mean**2, 0.0)
+        deviation = np.sqrt(variance)
+        idle = deviation < 1e-12
+        return np.where(idle, 0.0, mean / np.where(idle, 1.0, deviation)) * np.sqrt(bars_per_year)
+
+
+def dream_paths(
+    engine: DreamEngine,
+    segments: IntArray,
+    num_bars: int,
+    rng: np.random.Generator,
+    temperature: float = 1.0,
+) -> MarketPaths:
+    """Dream N paths that every candidate of a population shares (``market`` preset).
+
+    Args:
+        engine: Dreams.
+        segments: Warm-up segment of each path [N].
+        num_bars: T.
+        rng: Draws the noise.
+        temperature: τ.
+    """
+    state = engine.start(segments)
+    count, size = len(segments), state.z.shape[1] + state.h.shape[1]
+    view = np.empty((count, num_bars, size), dtype=np.float32)
+    log_return = np.empty((count, num_bars))
+    idle = np.zeros(count)
+    for t in range(num_bars):
+        engine.view(state, view[:, t])
+        noise = engine.draw_noise(rng, count)
+        log_return[:, t] = engine.step(state, idle, noise, temperature)
+    return MarketPaths(view, dream_bars(log_return))
+
+
+def replay_paths(tape: Tape) -> list[MarketPaths]:
+    """The tape's stretches without a gap, each as one path [1, T]."""
+    paths = []
+    for start in tape.starts(None):
+        stop = start + tape.steps_left[start]
+        view = tape.view[np.newaxis, start:stop]
+        paths.append(MarketPaths(view, tape.bars[np.newaxis, start + 1 : stop + 1]))
+    return paths
+
+
+def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig) -> Scores:
+    """Trade P linear controllers along shared paths.
+
+    Args:
+        paths: N paths of T bars.
+        parameters: W and b of each candidate [P, D + 1].
+        broker: The account's rules.
+    """
+    weights = np.ascontiguousarray(parameters.T, dtype=np.float32)  # [D + 1, P]
+    seen, account_share, bias = weights[:-2], weights[-2].copy(), weights[-1]
+    num_paths, num_bars, _ = paths.view.shape
+    rules, delay = broker.compile(), broker.execution.fill_delay
+    out = np.empty((len(SCORE_FIELDS), num_paths, len(parameters)))
+    block = max(1, _BLOCK_ROWS // num_bars)
+    for first in range(0, num_paths, block):
+        part = slice(first, first + block)
+        scores = paths.view[part] @ seen
+        scores += bias
+        bars = np.ascontiguousarray(paths.bars[part])
+        done = np.empty((len(SCORE_FIELDS), len(bars), len(parameters)))
+        settle_population(scores, account_share, bars, rules, delay, done)
+        out[:, part] = done
+    return Scores(*out.transpose(0, 2, 1))
+
+
+def score_lanes(
+    engine: DreamEngine,
+    parameters: FloatArray,
+    segments: IntArray,
+    num_bars: int,
+    rng: np.random.Generator,
+    broker: BrokerConfig,
+    temperature: float = 1.0,
+) -> Scores:
+    """Trade P linear controllers in dreams that hear their actions: each in lanes of its own.
+
+    Candidates share segments and noise, so that they differ by what they do alone.
+
+    Args:
+        engine: Dreams.
+        parameters: W and b of each candidate [P, D + 1].
+        segments: Warm-up segment of each of a candidate's N dreams [N].
+        num_bars: T.
+        rng: Draws the noise.
+        broker: The account's rules.
+        temperature: τ.
+    """
+    candidates, dreams = len(parameters), len(segments)
+    account = Account(candidates * dreams, broker)
+    state = engine.start(np.tile(segments, candidates))
+    weights = parameters.astype(np.float32)
+    view = np.empty((candidates, dreams, weights.shape[1] - 2), dtype=np.float32)
+    out = np.zeros((len(SCORE_FIELDS), candidates * dreams))
+    for _ in range(num_bars):
+        engine.view(state, view.reshape(candidates * dreams, -1))
+        scores = np.einsum("pnd,pd->pn", view, weights[:, :-2]) + weights[:, -1:]
+        held = account.weight.copy()
+        scores += weights[:, -2:-1] * held.reshape(candidates, dreams)
+        targets = np.tanh(scores).ravel().astype(np.float64)
+        noise = engine.draw_noise(rng, dreams)
+        shared = type(noise)(*(np.tile(part, (candidates, 1)) for part in noise))
+        log_return = engine.step(state, targets, shared, temperature)
+        alive = ~account.terminated
+        settled = account.step(targets, dream_bars(log_return), copy=False)
+        gain = np.expm1(settled.reward)
+        out[1] += gain
+        out[2] += gain * gain
+        out[3] += np.abs(settled.executed - held) * alive
+        out[4] += settled.cost
+        out[5] += alive
+    out[0] = np.log(account.equity)
+    return Scores(*out.reshape(len(SCORE_FIELDS), candidates, dreams))
