@@ -56,7 +56,8 @@ class DreamEnv(TradingEnv):
 
     ## Info
     ``equity`` (1 at reset), ``weight``, ``price``, ``market_return`` (simple return of the bar
-    just lived), ``cost`` (fraction of equity paid at this step), ``time_ms`` (open time of the bar
+    just lived), ``cost`` (fraction of equity paid at this step), ``turnover`` (|Δw|
+    traded at this step), ``time_ms`` (open time of the bar
     just closed; the dream's clock runs on from the segment's).
 
     ## Reset options

@@ -59,7 +59,8 @@ class BybitReplayEnv(TradingEnv):
 
     ## Info
     ``equity`` (1 at reset), ``weight``, ``price`` (close), ``market_return`` (simple return of the
-    bar just lived), ``cost`` (fraction of equity paid at this step), ``time_ms`` (open time of the
+    bar just lived), ``cost`` (fraction of equity paid at this step), ``turnover`` (|Δw|
+    traded at this step), ``time_ms`` (open time of the
     bar just closed).
 
     ## Reset options

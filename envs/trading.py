@@ -80,7 +80,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         super().reset(seed=seed)
         self._account.reset()
         self._steps_left = self._begin(dict(options or {}))
-        info = self._info(0.0, 0.0)
+        info = self._info(0.0, 0.0, 0.0)
         if self.render_mode is not None:
             self._trace = EpisodeTrace(self.title)
             self._record(info)
@@ -97,10 +97,12 @@ class TradingEnv(gym.Env[Observation, Any]):
             raise ResetNeeded("the episode is over: call reset() before step()")
         target = target_weight(action, self._actions)
         bars, row = self._next_bar(target)
+        held = self._account.weight
         settled = self._account.step(target, bars, row)
         self._steps_left = 0 if settled.terminated else self._steps_left - 1
         truncated = self._steps_left == 0 and not settled.terminated
-        info = self._info(float(bars[row, 0]), settled.cost)
+        turnover = abs(settled.executed - held)
+        info = self._info(float(bars[row, 0]), settled.cost, turnover)
         if self.render_mode is not None:
             self._record(info)
         return self._observe(), settled.reward, settled.terminated, truncated, info
@@ -123,13 +125,14 @@ class TradingEnv(gym.Env[Observation, Any]):
         observation[-1] = min(WEIGHT_BOUND, max(-WEIGHT_BOUND, weight))
         return observation
 
-    def _info(self, market_return: float, cost: float) -> dict[str, Any]:
+    def _info(self, market_return: float, cost: float, turnover: float) -> dict[str, Any]:
         return {
             "equity": self._account.equity,
             "weight": self._account.weight,
             "price": self._price(),
             "market_return": market_return,
             "cost": cost,
+            "turnover": turnover,
             "time_ms": self._time_ms(),
         }
 

@@ -105,7 +105,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         mask = self._reset_mask(options.get("reset_mask"))
         self._begin(mask)
         zeros = np.zeros(self.num_envs)
-        return self._observe(), self._info(zeros, zeros, mask)
+        return self._observe(), self._info(zeros, zeros, zeros, mask)
 
     def step(
         self, actions: Any
@@ -119,19 +119,22 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         self._check_running()
         restarting = self._done
         targets = target_weights(actions, self._actions, self.num_envs)
+        held = self._account.weight.copy()
         bars = self._lanes.advance(targets, self.np_random)
         settled = self._account.step(targets, bars)
         self._steps_left -= 1
         rewards, terminated = settled.reward, settled.terminated
         truncated = (self._steps_left <= 0) & ~terminated
         market_return, cost = bars[:, 0].copy(), settled.cost
+        turnover = np.abs(settled.executed - held)
         if restarting.any():
             self._begin(restarting)
-            for values in (rewards, market_return, cost):
+            for values in (rewards, market_return, cost, turnover):
                 values[restarting] = 0.0
             terminated[restarting] = truncated[restarting] = False
         self._done = terminated | truncated
-        info = self._info(market_return, cost, np.ones(self.num_envs, dtype=np.bool_))
+        everyone = np.ones(self.num_envs, dtype=np.bool_)
+        info = self._info(market_return, cost, turnover, everyone)
         observations = self._observe()
         if self.autoreset_mode == AutoresetMode.SAME_STEP and self._done.any():
             observations, info = self._restart_now(observations, info)
@@ -144,7 +147,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         self._begin(ended)
         zeros = np.zeros(self.num_envs)
         everyone = np.ones(self.num_envs, dtype=np.bool_)
-        fresh = self._info(zeros, zeros, everyone)
+        fresh = self._info(zeros, zeros, zeros, everyone)
         info = {
             key: values if key.startswith("_") else np.where(ended, fresh[key], values)
             for key, values in final_info.items()
@@ -169,13 +172,16 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         observations[:, -1] = np.clip(self._account.weight, -WEIGHT_BOUND, WEIGHT_BOUND)
         return observations
 
-    def _info(self, market_return: FloatArray, cost: FloatArray, mask: BoolArray) -> dict[str, Any]:
+    def _info(
+        self, market_return: FloatArray, cost: FloatArray, turnover: FloatArray, mask: BoolArray
+    ) -> dict[str, Any]:
         values = {
             "equity": self._account.equity.copy(),
             "weight": self._account.weight.copy(),
             "price": self._lanes.price.copy(),
             "market_return": market_return,
             "cost": cost,
+            "turnover": turnover,
             "time_ms": self._lanes.time_ms.copy(),
         }
         return values | {f"_{name}": mask for name in values}

@@ -16,23 +16,10 @@ from numpy.typing import NDArray
 
 from ..market.errors import ConfigError
 from .performance import Performance, performance
+from .policy import Policy
 
 FloatArray = NDArray[np.float64]
 _REQUIRED_INFO = ("equity", "weight", "price", "market_return", "cost")
-
-
-class Policy(Protocol):
-    """What acts: Stable-Baselines3's ``predict``."""
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = False,
-    ) -> tuple[Any, Any]:
-        """The action for an observation, and the policy's own state if it has one."""
-        ...
 
 
 class Environment(Protocol):
@@ -184,6 +171,36 @@ def pool_episodes(records: Sequence[EpisodeRecord], bars_per_year: float) -> Eva
     costs = np.stack([_padded(r.cost, bars, 0.0) for r in records])
     measured = performance(equity, turnover, costs, bars_per_year=bars_per_year)
     return Evaluation(measured, equity, weight, tuple(records))
+
+
+def chain_episodes(records: Sequence[EpisodeRecord], bars_per_year: float) -> Evaluation:
+    """Measure episodes that follow one another as one: a replay whose record has gaps.
+
+    The account is carried over a gap in cash: each episode starts flat, with the equity that the
+    one before left.
+    """
+    if len(records) == 1:
+        return pool_episodes(records, bars_per_year)
+    carried = np.cumprod([1.0, *(record.equity[-1] for record in records[:-1])])
+    equity = [r.equity[1:] * before for r, before in zip(records, carried, strict=True)]
+    times = [r.time_ms[1:] for r in records if r.time_ms is not None]
+    joined = EpisodeRecord(
+        equity=np.concatenate([[1.0], *equity]),
+        weight=np.concatenate([[0.0], *(r.weight[1:] for r in records)]),
+        price=np.concatenate([records[0].price[:1], *(r.price[1:] for r in records)]),
+        action=np.concatenate([r.action for r in records]),
+        reward=np.concatenate([r.reward for r in records]),
+        cost=np.concatenate([r.cost for r in records]),
+        turnover=np.concatenate([r.turnover for r in records]),
+        market_return=np.concatenate([r.market_return for r in records]),
+        time_ms=(
+            np.concatenate([records[0].time_ms[:1], *times])
+            if records[0].time_ms is not None
+            else None
+        ),
+        terminated=any(record.terminated for record in records),
+    )
+    return pool_episodes([joined], bars_per_year)
 
 
 def traded_weight(weight: FloatArray, market_return: FloatArray) -> FloatArray:
