@@ -43,12 +43,14 @@ class Rule:
     """Checked construction from plain mappings, shared by the records below."""
 
     _bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
-    """Closed interval of each number; None where the field allows it is not checked."""
+    """Closed interval of each number."""
+    _optional: ClassVar[frozenset[str]] = frozenset()
+    """Numbers that may be None."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in self._bounds.items():
             value = getattr(self, name)
-            if value is None:
+            if value is None and name in self._optional:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ConfigError(f"{name} is {value!r}; expected a number")
@@ -169,6 +171,7 @@ class Execution(Rule):
         "no_trade_band": (0.0, 1000.0),
         "max_turnover": (1e-9, 2000.0),
     }
+    _optional = frozenset({"max_turnover"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -185,7 +188,8 @@ class Rounding(Rule):
         qty_step: Orders are whole multiples of this quantity [base currency], rounded towards 0.
         tick_size: Fill prices are whole multiples of this [USDT], rounded against the trader;
             0 leaves them.
-        min_notional_usdt: A smaller order is not executed [USDT].
+        min_notional_usdt: A smaller order is not executed, unless it only reduces the position
+            [USDT].
     """
 
     capital_usdt: float
@@ -227,6 +231,9 @@ class BrokerConfig(Rule):
     def from_dict(cls, values: Mapping[str, Any]) -> BrokerConfig:
         """Build from nested mappings, such as parsed JSON; refuses unknown keys."""
         _refuse_unknown(values, list(_PARTS), cls.__name__)
+        for name, value in values.items():
+            if not (isinstance(value, Mapping) or (name == "rounding" and value is None)):
+                raise ConfigError(f"{name} is {value!r}; expected a mapping of settings")
         parts = {
             name: None if value is None else _PARTS[name].from_dict(value)
             for name, value in values.items()

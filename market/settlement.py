@@ -65,8 +65,9 @@ def round_order(
     """Round an order to the instrument's steps.
 
     The order is what takes the position to ``target`` of the equity left after costs, rounded
-    towards zero to whole steps; one below the minimum notional is dropped. The fill price is
-    rounded to the tick against the trader.
+    towards zero to whole steps. One below the minimum notional is dropped, unless it only reduces
+    the position: Bybit exempts closing orders. The fill price is rounded to the tick against the
+    trader.
 
     Returns:
         Executed weight (of the equity after costs), notional traded [fraction of equity before],
@@ -77,7 +78,10 @@ def round_order(
     steps = (target * kept - weight) * usdt / (price * rules.qty_step)
     lots = math.floor(abs(steps) + _STEP_SLACK)
     quantity = math.copysign(lots * rules.qty_step, steps)
-    if lots == 0.0 or abs(quantity) * price < rules.min_notional_usdt:
+    order = quantity * price / usdt
+    reduces = order * weight < 0.0 and abs(order) <= abs(weight) * (1.0 + _STEP_SLACK)
+    small = abs(quantity) * price < rules.min_notional_usdt
+    if lots == 0.0 or (small and not reduces):
         return weight, 0.0, slippage
     if rules.tick_size > 0.0:
         side = math.copysign(1.0, quantity)
@@ -87,7 +91,6 @@ def round_order(
         else:
             fill = math.floor(ticks + _STEP_SLACK) * rules.tick_size
         slippage = abs(fill - price) / price
-    order = quantity * price / usdt
     kept = 1.0 - (rules.fee + slippage) * abs(order)
     return (weight + order) / kept, abs(order), slippage
 
