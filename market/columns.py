@@ -62,6 +62,11 @@ def infer_interval(open_time_ms: IntArray) -> str:
     """
     spacings = np.diff(open_time_ms)
     spacings = spacings[spacings > 0]
+    if len(open_time_ms) > 1 and not len(spacings):
+        raise CandleError(
+            f"row 1 ({format_time(int(open_time_ms[1]))}): is not later than the row before, "
+            "and no other row is later than its own"
+        )
     if not len(spacings):
         raise CandleError(
             f"the interval cannot be told from {len(open_time_ms)} row(s) at "
@@ -109,7 +114,8 @@ def looks_naive(column: pa.ChunkedArray) -> bool:
     import pyarrow as pa
 
     kind = column.type
-    return bool(pa.types.is_timestamp(kind) and kind.tz is None) or bool(pa.types.is_string(kind))
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(text or (pa.types.is_timestamp(kind) and kind.tz is None))
 
 
 def parse_times(column: pa.ChunkedArray) -> IntArray:
@@ -130,11 +136,9 @@ def parse_times(column: pa.ChunkedArray) -> IntArray:
 def _from_timestamps(column: pa.ChunkedArray) -> IntArray:
     import pyarrow as pa
 
-    try:
-        stamps = column.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy()
-    except pa.ArrowException as error:
-        raise CandleError(f"a time is out of range: {first_line(error)}") from None
-    return _whole_ms(stamps / 1_000_000 if len(stamps) else stamps, stamps // 1_000_000)
+    # Microseconds hold every year of a calendar; what is finer is cut off.
+    stamps = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).to_numpy()
+    return _whole_ms(stamps / 1000, _in_range(stamps // 1000))
 
 
 def _from_numbers(stamps: Any) -> IntArray:
@@ -175,12 +179,9 @@ def _whole_ms(exact: FloatArray, rounded: IntArray) -> IntArray:
 def _from_text(column: pa.ChunkedArray) -> IntArray:
     import pyarrow as pa
 
-    for kind in (pa.int64(), pa.float64()):
-        try:
-            return _from_numbers(column.cast(kind).to_numpy())
-        except pa.ArrowException:
-            continue
-    for kind in (pa.timestamp("ns"), pa.timestamp("ns", "UTC")):
+    if len(column) and _is_number(column[0].as_py()):
+        return _from_numbers(_parse_each(column, "time").to_numpy())
+    for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
         try:
             return _from_timestamps(column.cast(kind))
         except pa.ArrowException:
@@ -194,7 +195,23 @@ def _from_text(column: pa.ChunkedArray) -> IntArray:
                 f"row {row}: the time is {_shown(cell)}; expected seconds or milliseconds since "
                 "1970, or ISO 8601 such as 2024-01-01T00:00"
             ) from None
+    return _in_range(times)
+
+
+def _in_range(times: IntArray) -> IntArray:
+    wrong = (times < _FIRST_MS) | (times >= _LAST_MS)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise CandleError(f"row {row}: the time {times[row]} ms since 1970 is outside 2000–2100")
     return times
+
+
+def _is_number(cell: object) -> bool:
+    try:
+        float(str(cell))
+    except ValueError:
+        return False
+    return True
 
 
 def _shown(cell: object) -> str:
@@ -202,6 +219,6 @@ def _shown(cell: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says first, at most 200 characters."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def first_line(text: object) -> str:
+    """The first line of an error or a text, at most 200 characters."""
+    return (str(text).splitlines() or [type(text).__name__])[0][:200]

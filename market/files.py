@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import os
 import re
 import tempfile
@@ -14,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SYMBOL = re.compile(r"[A-Z0-9]{2,15}(?:USDT|USDC|USD|PERP)")
+_LOCAL_TIME_HINT = (
+    "; times without an offset are read as UTC, and a local clock's repeated hour looks like this: "
+    "give the times in UTC or with their offset"
+)
 _PRICES = ("open", "high", "low", "close")
 
 
@@ -117,6 +122,8 @@ def write_candles(candles: Candles, path: str | os.PathLike[str]) -> None:
     os.close(handle)
     try:
         write(table, temporary)
+        with open(temporary, "rb") as stream:
+            os.fsync(stream.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
     except OSError as error:
@@ -207,19 +214,37 @@ def _open_csv(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         table = _read_csv(path, len(header), delimiter, positions, typed=True)
     except pa.ArrowInvalid:
+        _refuse_ragged_rows(path, len(header), delimiter)
         # A cell that is no number: read everything as text, so that the row can be named.
         table = _read_csv(path, len(header), delimiter, positions, typed=False)
     return {role: table.column(f"c{i}") for role, i in positions.items()}, {}
 
 
+def _open_bytes(path: Path) -> IO[bytes]:
+    if path.name.lower().endswith(".gz"):
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    return path.open("rb")
+
+
 def _header(path: Path) -> tuple[list[str], str]:
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
-        line = stream.readline(65_536)
+    with _open_bytes(path) as stream:
+        line = stream.readline(65_536).decode("utf-8-sig")
     if not line.strip():
         raise CandleError("the file is empty: expected a header line and at least one row")
     delimiter = max(",;\t", key=line.count)
     return next(csv.reader([line], delimiter=delimiter)), delimiter
+
+
+def _refuse_ragged_rows(path: Path, width: int, delimiter: str) -> None:
+    with _open_bytes(path) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
+        rows = filter(None, csv.reader(text, delimiter=delimiter))
+        for row, cells in enumerate(rows, start=-1):
+            if len(cells) != width:
+                raise CandleError(
+                    f"row {row} has {len(cells)} cells ({first_line(','.join(cells))!r}); expected "
+                    f"{width}, as in the header"
+                )
 
 
 def _read_csv(
@@ -259,7 +284,10 @@ def _from_frame(frame: pd.DataFrame) -> tuple[dict[str, Any], dict[str, str]]:
     for role, position in positions.items():
         series = frame.iloc[:, position]
         try:
-            columns[role] = pa.chunked_array([pa.Array.from_pandas(series)])
+            cells = pa.Array.from_pandas(series)
+            columns[role] = (
+                cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells])
+            )
         except (pa.ArrowException, TypeError, OverflowError):
             columns[role] = pa.chunked_array([pa.array([str(value) for value in series])])
     recorded = {key: str(frame.attrs.get(key) or "") for key in ("symbol", "interval")}
@@ -280,19 +308,21 @@ def _assemble(columns: dict[str, Any], symbol: str, interval: str | None) -> Can
         raise CandleError("there are no candles: expected at least one row after the header")
     values = {role: parse_numbers(columns.pop(role), role) for role in tuple(columns)}
     _give_back_memory()
-    if len(times) > 1 and (np.diff(times) < 0).all():
+    reverse = len(times) > 1 and bool((np.diff(times) < 0).all())
+    if reverse:
         times = times[::-1]
         values = {role: column[::-1] for role, column in values.items()}
     if "turnover" not in values:
-        typical = (values["high"] + values["low"] + values["close"]) / 3
-        values["turnover"] = values["volume"] * typical
+        with np.errstate(over="ignore"):  # an infinite one is refused by row
+            typical = values["high"] / 3 + values["low"] / 3 + values["close"] / 3
+            values["turnover"] = values["volume"] * typical
     interval = interval or infer_interval(times)
     try:
         return Candles(times, **values, symbol=symbol, interval=interval)
     except CandleError as error:
-        if naive and "repeats the time" in str(error):
-            raise CandleError(
-                f"{error}; times without an offset are read as UTC, and a local clock's repeated "
-                "hour looks like this: give the times in UTC or with their offset"
-            ) from None
-        raise
+        hint = ""
+        if naive and "the time of the row before" in str(error):
+            hint = _LOCAL_TIME_HINT
+        if reverse:
+            hint += "; the record runs newest first, and its rows are counted from the end"
+        raise CandleError(f"{error}{hint}") from None

@@ -37,6 +37,7 @@ class Finding:
         return f"row {self.row} ({format_time(self.time_ms)}): {self.message}"
 
 
+@np.errstate(over="ignore")
 def inspect_candles(candles: Candles) -> list[Finding]:
     """Everything odd about these candles, in order of row; an empty list is a clean record.
 
@@ -97,9 +98,8 @@ def _inside(
     candles: Candles, value: NDArray[np.float64], amount: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
     """Whether value ÷ amount lies in its bar; by products, since an amount may be zero or tiny."""
-    with np.errstate(over="ignore"):
-        above = value >= candles.low * (1 - VWAP_TOLERANCE) * amount
-        below = value <= candles.high * (1 + VWAP_TOLERANCE) * amount
+    above = value >= candles.low * (1 - VWAP_TOLERANCE) * amount
+    below = value <= candles.high * (1 + VWAP_TOLERANCE) * amount
     return above & below
 
 

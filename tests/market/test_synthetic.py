@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from worldmodel_trading.market.candles import Candles, FloatArray
 from worldmodel_trading.market.errors import CandleError
 from worldmodel_trading.market.synthetic import (
