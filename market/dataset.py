@@ -216,7 +216,7 @@ def read_sealed(path: Path, what: str, cure: str) -> dict[str, Any]:
         raise StoreError(f"the store has no {what} ({path.parent}); {cure}") from None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     seal = body.pop("seal", None) if isinstance(body, dict) else None
     if seal is None or seal != hashlib.sha256(_json(body)).hexdigest():

@@ -125,9 +125,10 @@ def fetch(
     now_ms = client.server_time_ms()
     first, stop = _bar_range(start, end, now_ms, interval)
     job.fetch_candles(first, stop)
+    charged_until = min(now_ms, now_ms if end is None else to_ms(end))
     if instrument.funding_interval_minutes:
-        job.fetch_funding(first, now_ms if end is None else to_ms(end), now_ms)
-    return _report(job, first, stop, sent_before, began)
+        job.fetch_funding(first, charged_until, now_ms)
+    return _report(job, first, stop, charged_until, sent_before, began)
 
 
 def open_bybit(
@@ -211,7 +212,7 @@ class _Job:
 
     def fetch_funding(self, first: int, stop: int, now_ms: int) -> None:
         def pages() -> Iterator[FundingPage]:
-            for start, end in reversed(self._wanted(None, first, min(stop, now_ms))):
+            for start, end in reversed(self._wanted(None, first, stop)):
                 yield from self.client.funding_pages(self.symbol, start, end, self.category)
 
         def save(pages: list[FundingPage]) -> None:
@@ -266,7 +267,9 @@ def _bar_range(start: Time, end: Time | None, now_ms: int, interval: str) -> tup
     return first, stop
 
 
-def _report(job: _Job, first: int, stop: int, sent_before: int, began: float) -> FetchReport:
+def _report(
+    job: _Job, first: int, stop: int, charged_until: int, sent_before: int, began: float
+) -> FetchReport:
     market = (job.category, job.symbol, job.interval)
     try:
         candles = job.store.open(*market).between(first, stop)
@@ -282,7 +285,7 @@ def _report(job: _Job, first: int, stop: int, sent_before: int, began: float) ->
         end_ms=None if candles is None else int(candles.open_time_ms[-1]) + candles.interval_ms,
         gaps=() if candles is None else tuple(candles.gaps()),
         new_bars=job.new_bars,
-        funding_rates=sum(first <= time_ms < stop for time_ms in charged),
+        funding_rates=sum(first <= int(time_ms) < charged_until for time_ms in charged),
         new_funding_rates=job.new_rates,
         repaired=job.repaired,
         requests=job.client.requests_sent - sent_before,

@@ -1,0 +1,343 @@
+"""A server on loopback that answers as Bybit's public market data does, faults on demand.
+
+Faults are functions of (server, handler, honest answer); `BybitServer.fail` queues them for the
+next requests to a path, one each. `None` in the queue lets a request through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import socket
+import struct
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
+
+KLINE = "/v5/market/kline"
+FUNDING = "/v5/market/funding/history"
+INSTRUMENTS = "/v5/market/instruments-info"
+TIME = "/v5/market/time"
+
+HOUR_MS = 3_600_000
+LAUNCH_MS = 1_585_526_400_000  # 2020-03-30 00:00 UTC
+
+Rows = list[list[str]]
+Fault = Callable[["BybitServer", BaseHTTPRequestHandler, dict[str, Any]], None]
+
+
+def bar(time_ms: int) -> list[str]:
+    """The bar that opens then, as text; a fixed function of the time."""
+    rng = random.Random(time_ms)
+    opening = 6000 + rng.randrange(-2000, 2000) / 2
+    close = opening + rng.randrange(-100, 100) / 2
+    high = max(opening, close) + rng.randrange(0, 40) / 2
+    low = min(opening, close) - rng.randrange(0, 40) / 2
+    volume = rng.randrange(0, 10**6) / 1000
+    numbers = (opening, high, low, close, volume, volume * (high + low) / 2)
+    return [str(time_ms), *map(str, numbers)]
+
+
+class BybitServer:
+    """The exchange: one symbol, BTCUSDT linear, hourly bars and 8-hourly funding."""
+
+    symbol = "BTCUSDT"
+
+    def __init__(self) -> None:
+        self.step_ms = HOUR_MS
+        self.now_ms = LAUNCH_MS + 4_000 * HOUR_MS + 1_800_000  # half-way through a bar
+        self.skew_ms = 0  # added to the time that candle answers state
+        self.absent: set[int] = set()  # bars that the exchange itself does not have
+        self.faults: dict[str, deque[Fault | None]] = defaultdict(deque)
+        self.log: list[tuple[str, dict[str, str]]] = []
+        self.alive = True  # False: the symbol has vanished
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        self.stream = Stream(self)
+        self._threads = [
+            threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True),
+            threading.Thread(target=self.stream.server.serve_forever, daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self.stream.close()
+        for thread in self._threads:
+            thread.join(5)
+
+    def fail(self, path: str, *faults: Fault | None) -> None:
+        self.faults[path].extend(faults)
+
+    def asked(self, path: str) -> list[dict[str, str]]:
+        return [params for where, params in self.log if where == path]
+
+    def answer(self, path: str, params: dict[str, str]) -> dict[str, Any]:
+        if path == TIME:
+            seconds = str(self.now_ms // 1000)
+            return self.ok({"timeSecond": seconds, "timeNano": str(self.now_ms * 1_000_000)})
+        if path not in (KLINE, FUNDING, INSTRUMENTS):
+            return self.error(10017, "Route not found.")
+        if params.get("category") not in ("linear", "inverse", "spot"):
+            return self.error(10001, "Illegal category")
+        if path == INSTRUMENTS:
+            known = self.alive and params["symbol"] == self.symbol
+            return self.ok({"category": "linear", "list": [self._rules()] if known else []})
+        if params.get("symbol") != self.symbol or not self.alive:
+            return self.error(10001, "Not supported symbols")
+        if path == KLINE:
+            return self._kline(params)
+        return self._funding(params)
+
+    def ok(self, result: dict[str, Any]) -> dict[str, Any]:
+        now = self.now_ms + self.skew_ms
+        return {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": now}
+
+    def error(self, code: int, message: str) -> dict[str, Any]:
+        return {**self.ok({}), "retCode": code, "retMsg": message}
+
+    def _kline(self, params: dict[str, str]) -> dict[str, Any]:
+        first = int(params["start"]) // self.step_ms * self.step_ms
+        last = min(int(params["end"]), self.now_ms)
+        times = range(max(first, LAUNCH_MS), last + 1, self.step_ms)
+        newest = [t for t in reversed(times) if t not in self.absent][: int(params["limit"])]
+        rows = [bar(t) for t in newest]
+        return self.ok({"symbol": self.symbol, "category": params["category"], "list": rows})
+
+    def _funding(self, params: dict[str, str]) -> dict[str, Any]:
+        if "endTime" not in params:
+            return self.error(10001, "params error: endTime is missing")
+        first = max(int(params["startTime"]), LAUNCH_MS)
+        first += -first % (8 * HOUR_MS)
+        times = range(first, min(int(params["endTime"]), self.now_ms) + 1, 8 * HOUR_MS)
+        rows = [
+            {
+                "symbol": self.symbol,
+                "fundingRate": f"{random.Random(t).randrange(-375, 375) / 100_000:.5f}",
+                "fundingRateTimestamp": str(t),
+            }
+            for t in list(reversed(times))[: int(params["limit"])]
+        ]
+        return self.ok({"category": params["category"], "list": rows})
+
+    def _rules(self) -> dict[str, Any]:
+        return {
+            "symbol": self.symbol,
+            "contractType": "LinearPerpetual",
+            "status": "Trading",
+            "launchTime": str(LAUNCH_MS),
+            "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
+            "priceFilter": {"minPrice": "0.10", "maxPrice": "1999999.80", "tickSize": "0.10"},
+            "lotSizeFilter": {
+                "maxOrderQty": "1190.000",
+                "minOrderQty": "0.001",
+                "qtyStep": "0.001",
+                "minNotionalValue": "5",
+            },
+            "fundingInterval": 480,
+        }
+
+
+class Stream:
+    """The WebSocket side: clients subscribe to klines, the test pushes bars."""
+
+    def __init__(self, exchange: BybitServer) -> None:
+        self.exchange = exchange
+        self.pings = 0
+        self.deaf = False  # True: says nothing, not even to a ping
+        self.refuse = False
+        self.subscribed: list[ServerConnection] = []
+        self.connections = 0
+        self.server = serve(self._talk, "127.0.0.1", 0)
+        self.url = f"ws://127.0.0.1:{self.server.socket.getsockname()[1]}/v5/public"
+
+    def _talk(self, connection: ServerConnection) -> None:
+        self.connections += 1
+        with contextlib.suppress(ConnectionClosed, OSError):
+            for text in connection:
+                message = json.loads(text)
+                if self.deaf:
+                    continue
+                if message["op"] == "ping":
+                    self.pings += 1
+                    connection.send(json.dumps({"success": True, "ret_msg": "pong", "op": "ping"}))
+                elif message["op"] == "subscribe":
+                    answer = {"success": not self.refuse, "ret_msg": "", "op": "subscribe"}
+                    connection.send(json.dumps(answer))
+                    self.subscribed.append(connection)
+        if connection in self.subscribed:
+            self.subscribed.remove(connection)
+
+    def wait(self, count: int = 1) -> None:
+        """Until so many connections were made and the newest is subscribed."""
+        deadline = time.monotonic() + 10
+        while self.connections < count or not self.subscribed:
+            assert time.monotonic() < deadline, "the feed did not connect"
+            time.sleep(0.005)
+
+    def push(self, time_ms: int, confirm: bool = True, **changes: Any) -> None:
+        """Send a bar."""
+        cells = dict(
+            zip(
+                ("open", "high", "low", "close", "volume", "turnover"),
+                bar(time_ms)[1:],
+                strict=True,
+            )
+        )
+        step = self.exchange.step_ms
+        candle = {
+            "start": time_ms,
+            "end": time_ms + step - 1,
+            "interval": "60",
+            **cells,
+            "confirm": confirm,
+            "timestamp": time_ms + step,
+            **changes,
+        }
+        self.send(
+            json.dumps(
+                {
+                    "topic": f"kline.60.{self.exchange.symbol}",
+                    "type": "snapshot",
+                    "ts": time_ms + step,
+                    "data": [candle],
+                }
+            )
+        )
+
+    def send(self, text: str) -> None:
+        for connection in list(self.subscribed):
+            connection.send(text)
+
+    def drop(self) -> None:
+        """Cut every connection without a goodbye."""
+        for connection in list(self.subscribed):
+            self.subscribed.remove(connection)
+            with contextlib.suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.drop()
+        self.server.shutdown()
+
+
+def _handler(exchange: BybitServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else each answer waits 40 ms for an acknowledgement
+
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            params = dict(parse_qsl(parts.query))
+            exchange.log.append((parts.path, params))
+            body = exchange.answer(parts.path, params)
+            queue = exchange.faults[parts.path]
+            fault = queue.popleft() if queue else None
+            if fault is None:
+                send(self, json.dumps(body))
+            else:
+                fault(exchange, self, body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep quiet."""
+
+    return Handler
+
+
+def send(
+    handler: BaseHTTPRequestHandler, text: str, status: int = 200, **headers: str | int
+) -> None:
+    content = text.encode()
+    handler.send_response(status)
+    handler.send_header("Content-Length", str(len(content)))
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), str(value))
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
+def html(server: BybitServer, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+    send(handler, "<html><body>We are under maintenance</body></html>")
+
+
+def truncated(server: BybitServer, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+    text = json.dumps(body)
+    send(handler, text[: len(text) // 2])
+
+
+def reset(server: BybitServer, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+    """Half of the body, then a reset."""
+    content = json.dumps(body).encode()
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    handler.wfile.write(content[: len(content) // 2])
+    handler.wfile.flush()
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+    handler.close_connection = True
+
+
+def hang_up(server: BybitServer, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+    handler.connection.shutdown(socket.SHUT_RDWR)
+    handler.close_connection = True
+
+
+def slow(seconds: float) -> Fault:
+    def fault(server: BybitServer, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        time.sleep(seconds)
+        with contextlib.suppress(OSError):
+            send(handler, json.dumps(body))
+
+    return fault
+
+
+def status(code: int, **headers: str | int) -> Fault:
+    return lambda server, handler, body: send(handler, "denied", code, **headers)
+
+
+def ret_code(code: int, message: str = "", **headers: str | int) -> Fault:
+    return lambda server, handler, body: send(
+        handler, json.dumps(server.error(code, message)), 200, **headers
+    )
+
+
+def edit(change: Callable[[Rows], Any]) -> Fault:
+    """The honest answer with its list of rows changed."""
+
+    def fault(server: BybitServer, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        body["result"]["list"] = change(body["result"]["list"])
+        send(handler, json.dumps(body))
+
+    return fault
+
+
+def vanish(server: BybitServer, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+    server.alive = False
+    send(handler, json.dumps(server.error(10001, "Not supported symbols")))
+
+
+empty = edit(lambda rows: [])
+shuffled = edit(lambda rows: random.Random(0).sample(rows, len(rows)))
+short = edit(lambda rows: rows[:100])
+holed = edit(lambda rows: rows[:200] + rows[203:])
+
+
+def overlapping(server: BybitServer, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+    """Ten bars of the page before come again, and the page's first row twice."""
+    rows = body["result"]["list"]
+    newest = int(rows[0][0])
+    again = [bar(newest + i * server.step_ms) for i in range(10, 0, -1)]
+    body["result"]["list"] = [*again, rows[0], *rows]
+    send(handler, json.dumps(body))

@@ -1,0 +1,608 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from worldmodel_trading.market import wire
+from worldmodel_trading.market.bybit import BybitClient
+from worldmodel_trading.market.candles import Candles
+from worldmodel_trading.market.errors import (
+    BybitAnswerError,
+    BybitBlockedError,
+    BybitRequestError,
+    BybitUnavailableError,
+    CandleError,
+    StoreError,
+)
+from worldmodel_trading.market.fetch import FetchReport, fetch, open_bybit
+from worldmodel_trading.market.ranges import bar_start, join_ranges, missing_ranges
+from worldmodel_trading.market.store import Store
+from worldmodel_trading.market.transport import RetryPolicy
+
+HOUR = 3_600_000
+LAUNCH = 1_585_526_400_000
+FAST = RetryPolicy(spacing_s=0.0, connect_timeout_s=2.0, read_timeout_s=2.0)
+
+
+class Waits(list[float]):
+    """Takes the place of sleeping: waits are written down."""
+
+    def __call__(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.append(seconds)
+
+
+@pytest.fixture
+def waits() -> Waits:
+    return Waits()
+
+
+@pytest.fixture
+def client(bybit: Any, waits: Waits) -> Iterator[BybitClient]:
+    with BybitClient(bybit.url, FAST, sleep=waits) as client:
+        yield client
+
+
+def last_closed(bybit: Any) -> int:
+    """Open time of the newest closed bar."""
+    return int(bybit.now_ms // HOUR * HOUR - HOUR)
+
+
+def candles(client: BybitClient, start: int, end: int) -> Candles:
+    found = client.candles("BTCUSDT", "60", start, end)
+    assert found is not None
+    return found
+
+
+def assert_honest(found: Candles, exchange: Any, start: int, end: int) -> None:
+    """Every bar of the range, once, in order, with the exchange's numbers."""
+    assert found.open_time_ms.tolist() == list(range(start, end, HOUR))
+    rows = [list(map(float, exchange.bar(t)[1:])) for t in range(start, end, HOUR)]
+    columns = (found.open, found.high, found.low, found.close, found.volume, found.turnover)
+    np.testing.assert_array_equal(np.stack(columns, axis=1), rows)
+
+
+def test_pages_go_backward_and_lose_nothing(bybit: Any, client: BybitClient, exchange: Any) -> None:
+    end = last_closed(bybit) + HOUR
+    assert_honest(candles(client, LAUNCH, end), exchange, LAUNCH, end)
+    pages = bybit.asked(exchange.KLINE)
+    assert [int(p["limit"]) for p in pages] == [1000] * 4
+    ends = [int(p["end"]) for p in pages]
+    assert ends == [end - i * 1000 * HOUR - 1 for i in range(4)]
+    assert all(int(p["start"]) == LAUNCH for p in pages)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["html", "truncated", "reset", "hang_up", "empty", "shuffled", "short", "overlapping", "holed"],
+)
+@pytest.mark.parametrize("page", [0, 2])
+def test_faulty_pages_lose_nothing(
+    bybit: Any, client: BybitClient, exchange: Any, fault: str, page: int
+) -> None:
+    end = last_closed(bybit) + HOUR - 50 * HOUR  # so that newer bars exist to overlap with
+    bybit.fail(exchange.KLINE, *[None] * page, getattr(exchange, fault))
+    assert_honest(candles(client, LAUNCH, end), exchange, LAUNCH, end)
+
+
+@pytest.mark.parametrize("code", [10000, 10002, 10006, 10016])
+def test_passing_codes_are_asked_again(
+    bybit: Any, client: BybitClient, exchange: Any, waits: Waits, code: int
+) -> None:
+    bybit.fail(exchange.KLINE, exchange.ret_code(code), exchange.ret_code(code))
+    found = candles(client, LAUNCH, LAUNCH + 10 * HOUR)
+    assert_honest(found, exchange, LAUNCH, LAUNCH + 10 * HOUR)
+    assert 0.25 <= waits[0] <= 0.5
+    assert 0.5 <= waits[1] <= 1.0
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_passing_statuses_are_asked_again(
+    bybit: Any, client: BybitClient, exchange: Any, status: int
+) -> None:
+    bybit.fail(exchange.KLINE, exchange.status(status))
+    assert len(candles(client, LAUNCH, LAUNCH + 10 * HOUR)) == 10
+
+
+@pytest.mark.parametrize(
+    ("reset_in_ms", "low", "high"),
+    [(None, 0.25, 0.5), (-5_000, 0.25, 0.5), (3_000, 3.0, 3.0), (86_400_000, 60.0, 60.0)],
+)
+def test_rate_limit_with_and_without_its_header(
+    bybit: Any,
+    client: BybitClient,
+    exchange: Any,
+    waits: Waits,
+    reset_in_ms: int | None,
+    low: float,
+    high: float,
+) -> None:
+    headers = (
+        {} if reset_in_ms is None else {"X_Bapi_Limit_Reset_Timestamp": bybit.now_ms + reset_in_ms}
+    )
+    bybit.fail(exchange.KLINE, exchange.ret_code(10006, "Too many visits!", **headers))
+    assert len(candles(client, LAUNCH, LAUNCH + 10 * HOUR)) == 10
+    assert low <= waits[0] <= high
+
+
+def test_garbled_rate_limit_headers_are_ignored(
+    bybit: Any, client: BybitClient, exchange: Any, waits: Waits
+) -> None:
+    bybit.fail(
+        exchange.KLINE,
+        exchange.ret_code(10006, X_Bapi_Limit_Reset_Timestamp="soon"),
+        exchange.status(429, Retry_After="Wed, 21 Oct 2026 07:28:00 GMT"),
+        exchange.status(429, Retry_After="7"),
+    )
+    assert len(candles(client, LAUNCH, LAUNCH + 10 * HOUR)) == 10
+    assert waits[0] <= 0.5
+    assert waits[1] <= 1.0
+    assert waits[2] == 7.0
+
+
+def test_retries_end(bybit: Any, client: BybitClient, exchange: Any, waits: Waits) -> None:
+    bybit.fail(exchange.KLINE, *[exchange.status(503)] * 20)
+    with pytest.raises(BybitUnavailableError, match=r"HTTP 503 \(tried 7 times\)"):
+        candles(client, LAUNCH, LAUNCH + HOUR)
+    assert len(bybit.asked(exchange.KLINE)) == 7
+    assert len(waits) == 6
+    assert sum(waits) <= 0.5 * (2**6 - 1)
+
+
+def test_html_forever_is_an_answer_error(bybit: Any, client: BybitClient, exchange: Any) -> None:
+    bybit.fail(exchange.KLINE, *[exchange.html] * 7)
+    with pytest.raises(BybitAnswerError, match=r"no JSON.*html"):
+        candles(client, LAUNCH, LAUNCH + HOUR)
+
+
+def test_nobody_listens(waits: Waits) -> None:
+    with (
+        BybitClient("http://127.0.0.1:9", FAST, sleep=waits) as client,
+        pytest.raises(BybitUnavailableError, match=r"127\.0\.0\.1:9.*Connection"),
+    ):
+        client.server_time_ms()
+    assert len(waits) == 6
+
+
+def test_a_silent_server_is_timed_out(bybit: Any, exchange: Any, waits: Waits) -> None:
+    quick = RetryPolicy(spacing_s=0.0, read_timeout_s=0.2)
+    bybit.fail(exchange.TIME, exchange.slow(0.5))
+    with BybitClient(bybit.url, quick, sleep=waits) as client:
+        assert client.server_time_ms() == bybit.now_ms
+    assert len(waits) == 1
+
+
+def test_jitter_comes_from_the_seed(bybit: Any, exchange: Any) -> None:
+    taken = []
+    for seed in (1, 1, 2):
+        waits = Waits()
+        bybit.fail(exchange.TIME, *[exchange.status(500)] * 3)
+        with BybitClient(bybit.url, FAST, seed=seed, sleep=waits) as client:
+            client.server_time_ms()
+        taken.append(waits)
+    assert taken[0] == taken[1] != taken[2]
+
+
+def test_shut_out_is_said_in_words_and_not_repeated(
+    bybit: Any, client: BybitClient, exchange: Any, waits: Waits
+) -> None:
+    bybit.fail(exchange.KLINE, exchange.status(403), exchange.ret_code(10009, "not in service"))
+    with pytest.raises(BybitBlockedError, match=r"wait ten minutes.*country"):
+        candles(client, LAUNCH, LAUNCH + HOUR)
+    with pytest.raises(BybitBlockedError, match=r"country.*--base-url"):
+        candles(client, LAUNCH, LAUNCH + HOUR)
+    assert not waits
+
+
+@pytest.mark.parametrize("code", [10001, 10017, 10029, 33004])
+def test_refusals_are_not_repeated(
+    bybit: Any, client: BybitClient, exchange: Any, waits: Waits, code: int
+) -> None:
+    bybit.fail(exchange.KLINE, exchange.ret_code(code, "no such thing"))
+    with pytest.raises(BybitRequestError, match=rf"no such thing.*{code}.*BTCUSDT"):
+        candles(client, LAUNCH, LAUNCH + HOUR)
+    assert not waits
+
+
+def test_wrong_addresses(bybit: Any, client: BybitClient, exchange: Any) -> None:
+    for url in ("", "api.bybit.com", "ftp://api.bybit.com", "http://"):
+        with pytest.raises(BybitRequestError, match="base URL is"):
+            BybitClient(url)
+    bybit.fail(exchange.TIME, exchange.status(404), exchange.status(302, Location="http://x/"))
+    for status in (404, 302):
+        with pytest.raises(BybitRequestError, match=f"HTTP {status}.*base URL"):
+            client.server_time_ms()
+
+
+def test_unknown_symbol(client: BybitClient) -> None:
+    with pytest.raises(BybitRequestError, match="knows no linear symbol NOPEUSDT"):
+        client.instrument("NOPEUSDT")
+    with pytest.raises(BybitRequestError, match=r"Not supported symbols.*NOPEUSDT"):
+        list(client.kline_pages("NOPEUSDT", "60", LAUNCH, LAUNCH + HOUR))
+
+
+@pytest.mark.parametrize(
+    "symbol", ["btcusdt", "", "../BTC", "BTC/USDT", "A" * 41, "BTC USDT", "..", "-"]
+)
+def test_names_that_are_no_symbols(client: BybitClient, symbol: str) -> None:
+    with pytest.raises(StoreError, match="symbol is"):
+        client.instrument(symbol)
+
+
+def test_impossible_markets(client: BybitClient) -> None:
+    with pytest.raises(StoreError, match="category is 'option'"):
+        client.instrument("BTCUSDT", "option")
+    with pytest.raises(CandleError, match="interval is '7'"):
+        list(client.kline_pages("BTCUSDT", "7", LAUNCH, LAUNCH + HOUR))
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "NaN",
+        "nan",
+        "inf",
+        "-Infinity",
+        "",
+        " 1",
+        "1_000",
+        "1,5",
+        "0x10",
+        "१",
+        None,
+        6000.5,
+        [],
+        "1e999",
+    ],
+)
+def test_a_cell_that_is_no_number(
+    bybit: Any, client: BybitClient, exchange: Any, cell: object
+) -> None:
+    def spoil(rows: list[list[Any]]) -> list[list[Any]]:
+        rows[3][4] = cell
+        return rows
+
+    bybit.fail(exchange.KLINE, exchange.edit(spoil))
+    when = LAUNCH + 6 * HOUR
+    with pytest.raises(BybitAnswerError, match=rf"close of candle 3 \({when}\) is"):
+        candles(client, LAUNCH, LAUNCH + 10 * HOUR)
+
+
+def test_a_time_that_is_no_number_or_a_row_that_is_none(
+    bybit: Any, client: BybitClient, exchange: Any
+) -> None:
+    bad: list[Any] = [
+        ["x", *"123456"],
+        ["-1", *"123456"],
+        ["9" * 19, *"123456"],
+        ["1", "2"],
+        {},
+        None,
+    ]
+    for row in bad:
+        bybit.fail(exchange.KLINE, exchange.edit(lambda rows, row=row: [row, *rows]))
+        with pytest.raises(BybitAnswerError, match="candle 0"):
+            candles(client, LAUNCH, LAUNCH + 10 * HOUR)
+
+
+def test_a_bar_that_breaks_the_rules_is_named(
+    bybit: Any, client: BybitClient, exchange: Any
+) -> None:
+    def spoil(rows: list[list[str]]) -> list[list[str]]:
+        rows[0][2] = "1"
+        return rows
+
+    bybit.fail(exchange.KLINE, exchange.edit(spoil))
+    with pytest.raises(CandleError, match=r"2020-03-30 09:00 UTC\): high 1.0 is below open"):
+        candles(client, LAUNCH, LAUNCH + 10 * HOUR)
+
+
+def test_two_different_rows_of_one_time(bybit: Any, client: BybitClient, exchange: Any) -> None:
+    twice = exchange.edit(lambda rows: [[*rows[0][:5], "123.0", rows[0][6]], *rows])
+    bybit.fail(exchange.KLINE, twice)
+    with pytest.raises(BybitAnswerError, match="2020-03-30 09:00 UTC: two rows"):
+        candles(client, LAUNCH, LAUNCH + 10 * HOUR)
+
+
+def test_an_answer_for_another_symbol(bybit: Any, client: BybitClient, exchange: Any) -> None:
+    def other(server: Any, handler: Any, body: Any) -> None:
+        body["result"]["symbol"] = "ETHUSDT"
+        exchange.send(handler, exchange.json.dumps(body))
+
+    bybit.fail(exchange.KLINE, other)
+    with pytest.raises(BybitAnswerError, match="ETHUSDT"):
+        candles(client, LAUNCH, LAUNCH + HOUR)
+
+
+def test_the_open_bar_is_never_kept(bybit: Any, client: BybitClient) -> None:
+    far = bybit.now_ms + 100 * HOUR
+    found = candles(client, LAUNCH, far // HOUR * HOUR)
+    assert found.open_time_ms[-1] == last_closed(bybit)
+    bybit.now_ms = last_closed(bybit) + 2 * HOUR  # the last millisecond of a bar has passed
+    assert candles(client, LAUNCH, far // HOUR * HOUR).open_time_ms[-1] == bybit.now_ms - HOUR
+    bybit.now_ms -= 1
+    assert (
+        candles(client, LAUNCH, far // HOUR * HOUR).open_time_ms[-1] == bybit.now_ms - 2 * HOUR + 1
+    )
+
+
+def test_a_bar_that_one_host_says_is_open_is_not_kept(bybit: Any, client: BybitClient) -> None:
+    """The time endpoint runs an hour ahead of the candle endpoint's own statement."""
+    bybit.skew_ms = -HOUR
+    pages = list(client.kline_pages("BTCUSDT", "60", LAUNCH, bybit.now_ms // HOUR * HOUR))
+    assert pages[0].end_ms == last_closed(bybit)
+    assert pages[0].candles is not None
+    assert pages[0].candles.open_time_ms[-1] == last_closed(bybit) - HOUR
+
+
+def test_our_own_clock_does_not_matter(
+    bybit: Any, client: BybitClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for skew_s in (-86_400, 86_400):
+        monkeypatch.setattr("time.time", lambda skew_s=skew_s: bybit.now_ms / 1000 + skew_s)
+        found = candles(client, LAUNCH + 3_900 * HOUR, LAUNCH + 9_000 * HOUR)
+        assert found.open_time_ms[-1] == last_closed(bybit)
+
+
+def test_bars_the_exchange_lacks_are_asked_for_twice(
+    bybit: Any, client: BybitClient, exchange: Any
+) -> None:
+    bybit.absent = {LAUNCH + 5 * HOUR, LAUNCH + 6 * HOUR, LAUNCH + 9 * HOUR}
+    pages = list(client.kline_pages("BTCUSDT", "60", LAUNCH, LAUNCH + 10 * HOUR))
+    assert [(p.start_ms, p.end_ms) for p in pages] == [(LAUNCH, LAUNCH + 10 * HOUR)]
+    assert pages[0].candles is not None
+    assert len(pages[0].candles) == 7
+    assert len(bybit.asked(exchange.KLINE)) == 2
+
+
+def test_before_the_launch_there_is_nothing(bybit: Any, client: BybitClient) -> None:
+    pages = list(client.kline_pages("BTCUSDT", "60", LAUNCH - 5 * HOUR, LAUNCH + HOUR))
+    assert [(p.start_ms, p.end_ms) for p in pages] == [
+        (LAUNCH, LAUNCH + HOUR),
+        (LAUNCH - 5 * HOUR, LAUNCH),
+    ]
+    assert pages[1].candles is None
+
+
+def test_a_server_that_repeats_itself_ends(bybit: Any, client: BybitClient, exchange: Any) -> None:
+    """A page of stamps outside the range claims nothing about the range."""
+    stuck = exchange.edit(lambda rows: [exchange.bar(LAUNCH + 3_000 * HOUR)])
+    bybit.fail(exchange.KLINE, None, stuck, stuck)
+    pages = list(client.kline_pages("BTCUSDT", "60", LAUNCH, LAUNCH + 2_000 * HOUR))
+    assert [(p.start_ms, p.end_ms) for p in pages] == [
+        (LAUNCH + 1_000 * HOUR, LAUNCH + 2_000 * HOUR)
+    ]
+
+
+def test_funding_pages(bybit: Any, client: BybitClient, exchange: Any) -> None:
+    bybit.fail(exchange.FUNDING, None, exchange.reset, exchange.empty, exchange.shuffled)
+    pages = list(client.funding_pages("BTCUSDT", LAUNCH, LAUNCH + 4_000 * HOUR))
+    times = np.concatenate([p.time_ms for p in reversed(pages)])
+    assert times.tolist() == list(range(LAUNCH, LAUNCH + 4_000 * HOUR, 8 * HOUR))
+    assert all(p["limit"] == "200" for p in bybit.asked(exchange.FUNDING))
+    assert (pages[0].end_ms, pages[-1].start_ms) == (LAUNCH + 4_000 * HOUR, LAUNCH)
+    bybit.fail(exchange.FUNDING, exchange.edit(lambda rows: [{**rows[0], "fundingRate": "?"}]))
+    with pytest.raises(BybitAnswerError, match="fundingRate of row 0"):
+        list(client.funding_pages("BTCUSDT", LAUNCH, LAUNCH + 80 * HOUR))
+
+
+def test_instrument(client: BybitClient) -> None:
+    rules = client.instrument("BTCUSDT")
+    assert (rules.tick_size, rules.quantity_step, rules.min_notional) == (0.1, 0.001, 5.0)
+    assert (rules.max_leverage, rules.funding_interval_minutes) == (100.0, 480)
+    assert rules.launch_time_ms == LAUNCH
+
+
+def test_instrument_of_the_spot_market() -> None:
+    row = {
+        "symbol": "BTCUSDT",
+        "lotSizeFilter": {
+            "basePrecision": "0.000001",
+            "minOrderQty": "0.00004",
+            "minOrderAmt": "1",
+        },
+        "priceFilter": {"tickSize": "0.01"},
+    }
+    rules = wire.instrument(row, "spot", "BTCUSDT")
+    assert (rules.quantity_step, rules.min_notional) == (0.000001, 1.0)
+    assert (rules.max_leverage, rules.funding_interval_minutes) == (0.0, 0)
+    with pytest.raises(BybitAnswerError, match="priceFilter is None; expected an object"):
+        wire.instrument({**row, "priceFilter": None}, "spot", "BTCUSDT")
+
+
+def test_the_pace_stays_under_the_limit(bybit: Any) -> None:
+    """Simulated clock: in no window of 5 s more than a sixth of the 600 allowed."""
+    now, sent = [0.0], []
+
+    def clock() -> float:
+        return now[0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    with BybitClient(bybit.url, clock=clock, sleep=sleep) as client:
+        for _ in range(150):
+            client.server_time_ms()
+            sent.append(now[0])
+    for i, first in enumerate(sent):
+        assert sum(first <= t < first + 5.0 for t in sent[i:]) <= 101
+
+
+def test_one_connection_serves_all(bybit: Any, client: BybitClient) -> None:
+    for _ in range(5):
+        client.server_time_ms()
+    pool = client._transport._session.get_adapter(bybit.url).poolmanager  # type: ignore[attr-defined]
+    key = next(iter(pool.pools.keys()))
+    assert pool.pools[key].num_connections == 1
+    assert client.requests_sent == 5
+
+
+def get(bybit: Any, store: Store, start: int, end: int | None, **options: Any) -> FetchReport:
+    with BybitClient(bybit.url, FAST, sleep=Waits()) as client:
+        return fetch("BTCUSDT", "60", start, end, store=store, client=client, **options)
+
+
+def test_fetch_says_what_it_got(bybit: Any, exchange: Any, tmp_path: Path) -> None:
+    bybit.absent = {LAUNCH + 30 * HOUR}
+    store, done = Store(tmp_path), []
+    report = get(
+        bybit, store, LAUNCH - 24 * HOUR, None, progress=lambda at, of: done.append((at, of))
+    )
+    assert (report.bars, report.new_bars) == (3_999, 3_999)
+    assert (report.start_ms, report.end_ms) == (LAUNCH, last_closed(bybit) + HOUR)
+    assert [gap.missing_bars for gap in report.gaps] == [1]
+    assert report.funding_rates == report.new_funding_rates == 501
+    assert done[-1] == (4_024, 4_024)
+    assert "3,999 bars (3,999 new)" in str(report)
+    assert "2020-03-30 00:00 UTC" in str(report)
+    stored = store.open("linear", "BTCUSDT", "60")
+    assert len(stored) == 3_999
+    assert store.instrument("linear", "BTCUSDT").tick_size == 0.1
+    rates = store.funding("linear", "BTCUSDT")
+    assert rates.time_ms[1] - rates.time_ms[0] == 8 * HOUR
+
+
+def test_a_second_call_fetches_only_what_is_missing(
+    bybit: Any, exchange: Any, tmp_path: Path
+) -> None:
+    bybit.absent = {LAUNCH + 1_020 * HOUR}
+    store, middle = Store(tmp_path), LAUNCH + 1_000 * HOUR
+    get(bybit, store, middle, middle + 500 * HOUR)
+    bybit.log.clear()
+    again = get(bybit, store, middle, middle + 500 * HOUR)
+    assert (again.new_bars, again.bars) == (0, 499)
+    assert not bybit.asked(exchange.KLINE)
+    assert not bybit.asked(exchange.FUNDING)
+    wider = get(bybit, store, middle - 10 * HOUR, middle + 520 * HOUR)
+    assert (wider.new_bars, wider.bars) == (30, 529)
+    asked = [(int(p["start"]), int(p["end"]) + 1) for p in bybit.asked(exchange.KLINE)]
+    assert asked == [
+        (middle + 500 * HOUR, middle + 520 * HOUR),
+        (middle - 10 * HOUR, middle),
+    ]
+
+
+def test_emptiness_before_the_launch_is_remembered(
+    bybit: Any, exchange: Any, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    get(bybit, store, LAUNCH - 100 * HOUR, LAUNCH + 10 * HOUR)
+    bybit.log.clear()
+    report = get(bybit, store, LAUNCH - 100 * HOUR, LAUNCH + 10 * HOUR)
+    assert (report.bars, report.new_bars) == (10, 0)
+    assert not bybit.asked(exchange.KLINE)
+    nothing = get(bybit, Store(tmp_path / "other"), LAUNCH - 100 * HOUR, LAUNCH - 50 * HOUR)
+    assert (nothing.bars, nothing.start_ms, nothing.gaps) == (0, None, ())
+
+
+def test_a_later_call_brings_what_has_closed_since(
+    bybit: Any, exchange: Any, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    get(bybit, store, LAUNCH + 3_990 * HOUR, None)
+    bybit.now_ms += 17 * HOUR
+    report = get(bybit, store, LAUNCH + 3_990 * HOUR, None)
+    assert (report.new_bars, report.new_funding_rates) == (17, 2)
+    assert_honest(
+        store.open("linear", "BTCUSDT", "60"),
+        exchange,
+        LAUNCH + 3_990 * HOUR,
+        last_closed(bybit) + HOUR,
+    )
+    assert np.diff(store.funding("linear", "BTCUSDT").time_ms).tolist() == [8 * HOUR] * 3
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def test_the_same_range_twice_is_the_same_bytes(bybit: Any, tmp_path: Path) -> None:
+    whole, parts = Store(tmp_path / "a"), Store(tmp_path / "b")
+    get(bybit, whole, LAUNCH, LAUNCH + 2_500 * HOUR)
+    for i in (1, 0, 2):  # in another order, piece by piece
+        get(bybit, parts, LAUNCH + i * 800 * HOUR, LAUNCH + (i + 1) * 900 * HOUR)
+    get(bybit, parts, LAUNCH, LAUNCH + 2_700 * HOUR)
+    get(bybit, whole, LAUNCH, LAUNCH + 2_700 * HOUR)
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+    before = tree(tmp_path / "a")
+    get(bybit, whole, LAUNCH, LAUNCH + 2_700 * HOUR)
+    assert tree(tmp_path / "a") == before
+
+
+@pytest.mark.parametrize("page", [1, 3])
+def test_ctrl_c_keeps_complete_pages(bybit: Any, exchange: Any, tmp_path: Path, page: int) -> None:
+    def interrupt(server: Any, handler: Any, body: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)  # while the client waits for this very answer
+        exchange.slow(0.3)(server, handler, body)
+
+    store = Store(tmp_path)
+    get(bybit, store, LAUNCH, LAUNCH + 300 * HOUR)
+    bybit.fail(exchange.KLINE, *[None] * page, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        get(bybit, store, LAUNCH, LAUNCH + 4_000 * HOUR)
+    hole = 3_700 - page * 1_000
+    assert [g.missing_bars for g in store.open("linear", "BTCUSDT", "60").gaps()] == [hole]
+    report = get(bybit, store, LAUNCH, LAUNCH + 4_000 * HOUR)
+    assert report.new_bars == hole
+    assert_honest(store.open("linear", "BTCUSDT", "60"), exchange, LAUNCH, LAUNCH + 4_000 * HOUR)
+
+
+def test_a_symbol_that_vanishes_keeps_complete_pages(
+    bybit: Any, exchange: Any, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    bybit.fail(exchange.KLINE, None, None, exchange.vanish)
+    with pytest.raises(BybitRequestError, match="Not supported symbols"):
+        get(bybit, store, LAUNCH, LAUNCH + 4_000 * HOUR)
+    assert len(store.open("linear", "BTCUSDT", "60")) == 2_000
+    with pytest.raises(BybitRequestError, match="knows no linear symbol"):
+        get(bybit, store, LAUNCH, LAUNCH + 4_000 * HOUR)
+
+
+def test_ranges_without_a_closed_bar(bybit: Any, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for start, end in [(LAUNCH + 9_000 * HOUR, None), (LAUNCH, LAUNCH), (LAUNCH + HOUR, LAUNCH)]:
+        with pytest.raises(BybitRequestError, match="no closed bar"):
+            get(bybit, store, start, end)
+
+
+def test_open_bybit_uses_the_network_only_when_asked(
+    bybit: Any, exchange: Any, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    start, end = LAUNCH, LAUNCH + 50 * HOUR
+    with pytest.raises(
+        StoreError, match="worldmodel-trading fetch --category linear --symbol BTCUSDT"
+    ):
+        open_bybit("bybit:BTCUSDT:60", start, end, store=store)
+    assert not bybit.log
+    got = open_bybit(
+        "bybit:BTCUSDT:60", start, end, fetch_missing=True, store=store, base_url=bybit.url
+    )
+    assert_honest(got, exchange, start, end)
+    bybit.log.clear()
+    assert_honest(open_bybit("bybit:linear:BTCUSDT:60", store=store), exchange, start, end)
+    assert_honest(
+        open_bybit("bybit:BTCUSDT:60", start + HOUR, store=store), exchange, start + HOUR, end
+    )
+    with pytest.raises(StoreError, match="is not stored from 2020-04-01 02:00 UTC"):
+        open_bybit("bybit:BTCUSDT:60", start, end + HOUR, store=store)
+    assert not bybit.log
+    for source in ("BTCUSDT:60", "bybit:BTCUSDT", "bybit:a:b:c:d", "bybit:linear:../x:60"):
+        with pytest.raises(StoreError):
+            open_bybit(source, store=store)
+
+
+def test_ranges() -> None:
+    assert join_ranges(((5, 7), (0, 3)), ((3, 4), (6, 9), (2, 2))) == ((0, 4), (5, 9))
+    assert missing_ranges(((0, 4), (5, 9)), -2, 12) == ((-2, 0), (4, 5), (9, 12))
+    assert missing_ranges(((0, 4), (5, 9)), 1, 4) == ()
+    assert missing_ranges((), 1, 4) == ((1, 4),)
+    assert bar_start(LAUNCH + 1, "60") == LAUNCH
+    assert bar_start(LAUNCH + 24 * HOUR, "W") == LAUNCH  # 2020-03-30 was a Monday
