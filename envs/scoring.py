@@ -12,7 +12,8 @@ from ..market.broker import Account, dream_bars
 from ..market.candles import FloatArray, IntArray
 from ..market.costs import BrokerConfig
 from ..market.population import SCORE_FIELDS, settle_population
-from .engine import DreamEngine
+from .engine import DreamEngine, Noise
+from .memory import RecordedMemory
 from .tape import Tape
 
 Float32Array = NDArray[np.float32]
@@ -99,6 +100,30 @@ def replay_paths(tape: Tape) -> list[MarketPaths]:
     return paths
 
 
+def score_replay(
+    tape: Tape,
+    parameters: FloatArray,
+    broker: BrokerConfig,
+    memory: RecordedMemory | None = None,
+) -> Scores:
+    """Trade P linear controllers through a whole tape; stretches between gaps are paths [P, N].
+
+    Args:
+        tape: The record, seen through a world model.
+        parameters: W and b of each candidate [P, D + 1].
+        broker: The account's rules.
+        memory: M's state of P lanes, where it depends on the actions (``paper`` preset).
+    """
+    if memory is None:
+        parts = [score_paths(paths, parameters, broker) for paths in replay_paths(tape)]
+    else:
+        parts = [
+            _score_recorded(tape, int(start), parameters, broker, memory)
+            for start in tape.starts(None)
+        ]
+    return Scores(*(np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True)))
+
+
 def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig) -> Scores:
     """Trade P linear controllers along shared paths.
 
@@ -147,27 +172,66 @@ def score_lanes(
         temperature: τ.
     """
     candidates, dreams = len(parameters), len(segments)
-    account = Account(candidates * dreams, broker)
     state = engine.start(np.tile(segments, candidates))
-    weights = parameters.astype(np.float32)
-    view = np.empty((candidates, dreams, weights.shape[1] - 2), dtype=np.float32)
-    out = np.zeros((len(SCORE_FIELDS), candidates * dreams))
+    book = _LaneBook(np.repeat(parameters, dreams, axis=0), broker)
+    view = np.empty((candidates * dreams, book.seen_size), dtype=np.float32)
     for _ in range(num_bars):
-        engine.view(state, view.reshape(candidates * dreams, -1))
-        scores = np.einsum("pnd,pd->pn", view, weights[:, :-2]) + weights[:, -1:]
-        held = account.weight.copy()
-        scores += weights[:, -2:-1] * held.reshape(candidates, dreams)
-        targets = np.tanh(scores).ravel().astype(np.float64)
+        engine.view(state, view)
+        targets = book.choose(view)
         noise = engine.draw_noise(rng, dreams)
-        shared = type(noise)(*(np.tile(part, (candidates, 1)) for part in noise))
+        shared = Noise(*(np.tile(part, (candidates, 1)) for part in noise))
         log_return = engine.step(state, targets, shared, temperature)
-        alive = ~account.terminated
-        settled = account.step(targets, dream_bars(log_return), copy=False)
+        book.settle(targets, dream_bars(log_return))
+    return book.scores(candidates)
+
+
+def _score_recorded(
+    tape: Tape,
+    start: int,
+    parameters: FloatArray,
+    broker: BrokerConfig,
+    memory: RecordedMemory,
+) -> Scores:
+    book = _LaneBook(parameters, broker)
+    count, size = len(parameters), tape.layout["latent"].stop
+    memory.begin(np.ones(count, dtype=np.bool_), np.full(count, start))
+    for row in range(start, start + int(tape.steps_left[start])):
+        seen = np.broadcast_to(tape.view[row, :size], (count, size))
+        targets = book.choose(np.concatenate([seen, memory.hidden], axis=1))
+        book.settle(targets, np.broadcast_to(tape.bars[row + 1], (count, tape.bars.shape[1])))
+        memory.advance(targets, np.full(count, row + 1))
+    return book.scores(count)
+
+
+class _LaneBook:
+    """Keeps the scores of lanes that each have a policy of their own [L, D + 1]."""
+
+    def __init__(self, parameters: FloatArray, broker: BrokerConfig) -> None:
+        weights = parameters.astype(np.float32)
+        self._seen, self._share, self._bias = weights[:, :-2], weights[:, -2], weights[:, -1]
+        self.seen_size = self._seen.shape[1]
+        self._account = Account(len(parameters), broker)
+        self._out = np.zeros((len(SCORE_FIELDS), len(parameters)))
+
+    def choose(self, view: Float32Array) -> FloatArray:
+        """Target weights [L] from what the market shows [L, D - 1]."""
+        scores = np.einsum("ld,ld->l", view, self._seen) + self._bias
+        targets: FloatArray = np.tanh(scores + self._share * self._account.weight)
+        return targets.astype(np.float64)
+
+    def settle(self, targets: FloatArray, bars: FloatArray) -> None:
+        """Live one bar."""
+        account, out = self._account, self._out
+        held, alive = account.weight.copy(), ~account.terminated
+        settled = account.step(targets, np.ascontiguousarray(bars), copy=False)
         gain = np.expm1(settled.reward)
         out[1] += gain
         out[2] += gain * gain
         out[3] += np.abs(settled.executed - held) * alive
         out[4] += settled.cost
         out[5] += alive
-    out[0] = np.log(account.equity)
-    return Scores(*out.reshape(len(SCORE_FIELDS), candidates, dreams))
+
+    def scores(self, candidates: int) -> Scores:
+        """The lanes' results as [P, L ÷ P]."""
+        self._out[0] = np.log(self._account.equity)
+        return Scores(*self._out.reshape(len(SCORE_FIELDS), candidates, -1))

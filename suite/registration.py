@@ -23,6 +23,4 @@ def register_environments() -> None:
     """
     for name, (entry_point, vector_entry_point) in _ENVIRONMENTS.items():
         if name not in gymnasium.registry:
-            gymnasium.register(
-                name, entry_point=entry_point, vector_entry_point=vector_entry_point
-            )
+            gymnasium.register(name, entry_point=entry_point, vector_entry_point=vector_entry_point)

@@ -1,0 +1,118 @@
+"""C trained inside the dream: CMA-ES over linear controllers, chosen by replay on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+
+from ..envs.engine import DreamEngine
+from ..envs.memory import RecordedMemory
+from ..envs.scoring import Scores, dream_paths, score_lanes, score_paths, score_replay
+from ..envs.tape import Tape
+from ..market.candles import FloatArray
+from ..market.costs import BrokerConfig
+from ..market.errors import ConfigError
+from ..models.world_model import WorldModel
+from .cma_es import CMAESConfig, SearchResult, search
+from .linear import LinearController
+
+Objective = Literal["log_return", "sharpe"]
+
+
+@dataclass(frozen=True)
+class DreamSearchConfig:
+    """How a controller is trained in the dream.
+
+    Attributes:
+        cma_es: The search.
+        dreams: Dreams that score each candidate; a generation shares them (common random
+            numbers), the next has new ones.
+        horizon: Bars of a dream.
+        temperature: τ of the dream.
+        objective: ``"log_return"``, mean over dreams, or ``"sharpe"``, of all their bars.
+    """
+
+    cma_es: CMAESConfig = field(default_factory=CMAESConfig)
+    dreams: int = 64
+    horizon: int = 720
+    temperature: float = 1.0
+    objective: Objective = "log_return"
+
+    def __post_init__(self) -> None:
+        for name in ("dreams", "horizon"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1")
+        if self.objective not in get_args(Objective):
+            raise ConfigError(f"objective is {self.objective!r}; expected log_return or sharpe")
+
+
+def train_controller(
+    world_model: WorldModel,
+    config: DreamSearchConfig | None = None,
+    broker: BrokerConfig | None = None,
+    *,
+    seed: int = 0,
+    validation: Tape | None = None,
+    callback: Callable[[dict[str, float]], None] | None = None,
+) -> tuple[LinearController, SearchResult]:
+    """Train a linear controller inside a world model's dreams.
+
+    With the ``market`` preset all candidates of a generation trade the same dreamed paths; with
+    ``paper`` each hears its own actions and dreams in lanes of its own, on the same noise.
+
+    Args:
+        world_model: The dream.
+        config: How to search.
+        broker: The account's rules, those of the replay it will be judged in.
+        seed: Makes the training repeat.
+        validation: A replay that chooses among the generations; without one the last counts.
+        callback: Receives each generation's row of the history.
+    """
+    config, broker = config or DreamSearchConfig(), broker or BrokerConfig()
+    engine = DreamEngine(world_model)
+    size = world_model.config.latent_size + world_model.config.hidden_size + 1
+    bars_per_year = 365 * 86_400_000 / world_model.provenance.interval_ms
+    rng = np.random.default_rng(seed)
+
+    def merit(scores: Scores) -> FloatArray:
+        if config.objective == "sharpe":
+            return scores.sharpe(bars_per_year)
+        return scores.log_return.mean(axis=1)
+
+    def fitness(candidates: FloatArray, _generation: int) -> FloatArray:
+        segments = rng.integers(engine.num_segments, size=config.dreams)
+        if world_model.config.preset == "paper":
+            return merit(
+                score_lanes(
+                    engine, candidates, segments, config.horizon, rng, broker, config.temperature
+                )
+            )
+        paths = dream_paths(engine, segments, config.horizon, rng, config.temperature)
+        return merit(score_paths(paths, candidates, broker))
+
+    result = search(
+        fitness,
+        size + 1,
+        config.cma_es,
+        seed=int(rng.integers(1, 2**31)),
+        validation=None
+        if validation is None
+        else _validation(world_model, validation, broker, merit),
+        callback=callback,
+    )
+    return LinearController(result.parameters), result
+
+
+def _validation(
+    world_model: WorldModel, tape: Tape, broker: BrokerConfig, merit: Callable[[Scores], FloatArray]
+) -> Callable[[FloatArray], float]:
+    paper = world_model.config.preset == "paper"
+    memory = RecordedMemory(world_model, tape, 1) if paper else None
+
+    def validate(parameters: FloatArray) -> float:
+        return float(merit(score_replay(tape, parameters[np.newaxis], broker, memory))[0])
+
+    return validate

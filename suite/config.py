@@ -1,0 +1,79 @@
+"""What a run does, as one frozen record whose hash names it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from worldmodel_trading.market.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Settings of the main job.
+
+    Attributes:
+        candles: Path of a CSV or Parquet file, ``bybit:SYMBOL:INTERVAL``, or ``synthetic``.
+        symbol: Names the instrument of a file that does not.
+        interval: Bybit's code; inferred from a file's spacing when None.
+        start: First bar used, ISO time; None is the first there is.
+        train_end: End of the training range, exclusive; None is 70% of the bars.
+        validation_end: End of the validation range, exclusive; None is 85% of the bars.
+        end: End of the test range, exclusive; None is the last bar there is.
+        preset: ``market`` or ``paper``.
+        seed: Of training, search and dreams.
+        vae_epochs: Longest training of V; None is the world model's default.
+        mdn_rnn_epochs: Longest training of M; None is the world model's default.
+        population: Candidates in a generation.
+        generations: Generations of CMA-ES.
+        dreams: Dreams that score each candidate.
+        horizon: Bars of a dream.
+        temperature: τ of the dreams that train the controller.
+        evaluation_dreams: Dreams that measure each policy.
+        taker_fee: Fraction of the notional traded.
+        slippage: Fraction of the notional traded.
+        out: Folder for the results.
+    """
+
+    candles: str = "synthetic"
+    symbol: str | None = None
+    interval: str | None = None
+    start: str | None = None
+    train_end: str | None = None
+    validation_end: str | None = None
+    end: str | None = None
+    preset: str = "market"
+    seed: int = 0
+    vae_epochs: int | None = None
+    mdn_rnn_epochs: int | None = None
+    population: int = 64
+    generations: int = 60
+    dreams: int = 64
+    horizon: int = 720
+    temperature: float = 1.0
+    evaluation_dreams: int = 256
+    taker_fee: float = 0.00055
+    slippage: float = 0.0002
+    out: str = "runs/latest"
+
+    def __post_init__(self) -> None:
+        if self.evaluation_dreams < 1:
+            raise ConfigError(f"evaluation_dreams is {self.evaluation_dreams}; expected at least 1")
+
+    @property
+    def out_dir(self) -> Path:
+        """Where the results go."""
+        return Path(self.out)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold."""
+        return asdict(self)
+
+    def run_id(self) -> str:
+        """A name for the run: 12 hexadecimal digits of the hash of all settings but the folder."""
+        settings = self.to_dict()
+        del settings["out"]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,298 @@
+"""The main job: from candles to a controller trained in the dream, judged in dream and replay."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from worldmodel_trading.agents.cma_es import CMAESConfig, SearchResult
+from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
+from worldmodel_trading.agents.linear import LinearController
+from worldmodel_trading.agents.rules import Momentum, buy_and_hold, flat
+from worldmodel_trading.config import RunConfig
+from worldmodel_trading.envs.replay import BybitReplayEnv, open_tape
+from worldmodel_trading.envs.vector import DreamVectorEnv
+from worldmodel_trading.evaluation.baselines import baseline_return_nll
+from worldmodel_trading.evaluation.comparison import comparison_table
+from worldmodel_trading.evaluation.lanes import evaluate_lanes
+from worldmodel_trading.evaluation.policy import Policy
+from worldmodel_trading.evaluation.report import write_report
+from worldmodel_trading.evaluation.results import write_results
+from worldmodel_trading.evaluation.rollout import chain_episodes, run_episode
+from worldmodel_trading.evaluation.summary import summarise
+from worldmodel_trading.market.candles import Candles, format_time
+from worldmodel_trading.market.costs import BrokerConfig
+from worldmodel_trading.market.errors import ConfigError
+from worldmodel_trading.market.sources import open_candles
+from worldmodel_trading.models.callbacks import TensorBoardCallback, TrainingHistory
+from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.provenance import library_versions
+from worldmodel_trading.models.quality import mdn_rnn_quality, vae_quality
+from worldmodel_trading.models.world_model import WorldModel, train_world_model
+from worldmodel_trading.progress import Counter, TrainingConsole, say
+
+_TRAIN_SHARE, _VALIDATION_SHARE = 0.70, 0.15
+
+
+@dataclass(frozen=True)
+class Split:
+    """Candles, and where training, validation and test begin and end [ms UTC]."""
+
+    candles: Candles
+    train: tuple[int, int]
+    validation: tuple[int, int]
+    test: tuple[int, int]
+
+    def part(self, name: str) -> Candles:
+        """The candles of one range."""
+        return self.candles.between(*getattr(self, name))
+
+
+@dataclass
+class Stages:
+    """Names the stages as they pass and keeps their durations [s]."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str, title: str) -> Iterator[None]:
+        """Time a stage."""
+        say(title)
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - began
+
+
+def run(config: RunConfig) -> dict[str, Any]:
+    """Do the main job and write its results; finished stages stay on disk if it is stopped.
+
+    Returns:
+        What ``results.json`` holds.
+    """
+    stages = Stages()
+    config.out_dir.mkdir(parents=True, exist_ok=True)
+    with stages("candles", f"Candles from {config.candles}"):
+        split = open_split(config)
+        say(f"  {split.candles!r}")
+    with stages("world_model", f"World model: V, then M ({config.preset} preset)"):
+        world_model, history = _train(config, split)
+    with stages("baselines", "Baselines: Student-t, GARCH, GJR-GARCH"):
+        baselines = _baselines(split)
+    with stages("controller", "Controller: CMA-ES in the dream"):
+        controller, found = _search(config, split, world_model)
+    with stages("evaluation", "Evaluation in dream, validation and test"):
+        performance, curves = _evaluate(config, split, world_model, controller)
+    results = {
+        "run_id": config.run_id(),
+        "seed": config.seed,
+        "versions": library_versions(),
+        "config": config.to_dict(),
+        "candles": _describe(config, split),
+        "world_model": {**_quality(split, world_model), "baselines": baselines},
+        "controller": {
+            "parameters": controller.parameters.size,
+            "generations": len(found.history),
+            "evaluations": found.evaluations,
+            "dream_steps": found.evaluations * config.dreams * config.horizon,
+        },
+        "performance": performance,
+        "timings_s": stages.seconds,
+    }
+    write_results(config.out_dir / "results.json", results)
+    histories = {stage: history.stage(stage) for stage in ("vae", "mdn_rnn")}
+    histories["controller"] = [{"validation": None, **row} for row in found.history]
+    report = write_report(config.out_dir / "report.html", results, curves, histories)
+    say("\n" + comparison_table(performance))
+    for sentence in summarise(results):
+        say(sentence)
+    say(f"\nReport: {report}")
+    return results
+
+
+def open_split(config: RunConfig) -> Split:
+    """Open the candles and cut them into training, validation and test range."""
+    candles = open_candles(
+        config.candles, config.symbol, config.interval, start=config.start, end=config.end
+    )
+    count = len(candles)
+    train_end = _cut(candles, config.train_end, _TRAIN_SHARE)
+    validation_end = _cut(candles, config.validation_end, _TRAIN_SHARE + _VALIDATION_SHARE)
+    if not 0 < train_end < validation_end < count:
+        raise ConfigError(
+            f"training, validation and test have {train_end}, {validation_end - train_end} and "
+            f"{count - validation_end} bars; expected train_end < validation_end, both inside "
+            f"{format_time(int(candles.open_time_ms[0]))} – "
+            f"{format_time(int(candles.open_time_ms[-1]))}"
+        )
+    edges = [0, train_end, validation_end]
+    starts = [int(candles.open_time_ms[row]) for row in edges]
+    ends = [*starts[1:], int(candles.open_time_ms[-1]) + candles.interval_ms]
+    return Split(candles, *zip(starts, ends, strict=True))
+
+
+def _cut(candles: Candles, time: str | None, share: float) -> int:
+    if time is None:
+        return int(share * len(candles))
+    return candles.row_range(None, time)[1]
+
+
+def _train(config: RunConfig, split: Split) -> tuple[WorldModel, TrainingHistory]:
+    settings: dict[str, Any] = {"preset": config.preset}
+    for name in ("vae_epochs", "mdn_rnn_epochs"):
+        if getattr(config, name) is not None:
+            settings[name] = getattr(config, name)
+    world_model, history = train_world_model(
+        split.part("train"),
+        split.part("validation"),
+        WorldModelConfig(**settings),
+        seed=config.seed,
+        source=config.candles,
+        callbacks=[TrainingConsole(), TensorBoardCallback(config.out_dir / "tensorboard")],
+    )
+    for warning in history.warnings:
+        say(f"  warning: {warning}")
+    world_model.save_pretrained(config.out_dir / "world_model")
+    return world_model, history
+
+
+def _baselines(split: Split) -> dict[str, Any]:
+    candles = split.candles
+    later = {name: candles.row_range(*getattr(split, name)) for name in ("validation", "test")}
+    percent = 100 * candles.log_returns()
+    return baseline_return_nll(percent, candles.row_range(*split.train), later)
+
+
+def _search(
+    config: RunConfig, split: Split, world_model: WorldModel
+) -> tuple[LinearController, SearchResult]:
+    search = DreamSearchConfig(
+        CMAESConfig(population=config.population, generations=config.generations),
+        dreams=config.dreams,
+        horizon=config.horizon,
+        temperature=config.temperature,
+    )
+    validation = open_tape(split.candles, world_model, *split.validation)
+    with Counter("C", config.generations, "generation", _generation_line) as counter:
+        controller, found = train_controller(
+            world_model,
+            search,
+            _broker(config),
+            seed=config.seed,
+            validation=validation,
+            callback=counter,
+        )
+    controller.save(
+        config.out_dir / "controller.safetensors",
+        run_id=config.run_id(),
+        preset=config.preset,
+        evaluations=found.evaluations,
+    )
+    return controller, found
+
+
+def _generation_line(row: dict[str, float]) -> str | None:
+    if "validation" not in row:
+        return None
+    return (
+        f"  C generation {row['generation'] + 1:>3}  dream: best {row['best']:+.4f}, mean "
+        f"{row['mean']:+.4f}  validation {row['validation']:+.4f}"
+    )
+
+
+def _evaluate(
+    config: RunConfig, split: Split, world_model: WorldModel, controller: LinearController
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Every policy in every world: performance and curves, {policy: {world: …}}."""
+    seen_as: dict[str, tuple[Policy, bool]] = {
+        "controller": (controller, True),
+        "buy_and_hold": (buy_and_hold(), False),
+        "flat": (flat(), False),
+        "momentum": (Momentum(features=world_model.config.features), False),
+    }
+    performance: dict[str, Any] = {name: {} for name in seen_as}
+    curves: dict[str, Any] = {name: {} for name in seen_as}
+    years = split.candles.bars_per_year
+    costs = {"taker_fee": config.taker_fee, "slippage": config.slippage}
+    with Counter("evaluation", 3 * len(seen_as), "run") as counter:
+        for latent in (True, False):
+            dream = DreamVectorEnv(
+                config.evaluation_dreams,
+                world_model,
+                horizon=config.horizon,
+                observation="latent" if latent else "features",
+                **costs,
+            )
+            replays = {
+                name: BybitReplayEnv(
+                    split.candles,
+                    world_model if latent else None,
+                    *getattr(split, name),
+                    episode_length=None,
+                    random_start=False,
+                    **costs,
+                )
+                for name in ("validation", "test")
+            }
+            for name, (policy, reads_latents) in seen_as.items():
+                if reads_latents != latent:
+                    continue
+                measured, equity = evaluate_lanes(
+                    dream, policy, bars_per_year=years, seed=config.seed
+                )
+                performance[name]["dream"] = measured.to_dict()
+                curves[name]["dream"] = {"equity": equity}
+                counter({})
+                for world, replay in replays.items():
+                    evaluation = chain_episodes(list(_replay(replay, policy)), years)
+                    performance[name][world] = evaluation.performance.to_dict()
+                    curves[name][world] = evaluation.curves()
+                    counter({})
+    return performance, curves
+
+
+def _replay(env: BybitReplayEnv, policy: Policy) -> Iterator[Any]:
+    for row in env.tape.starts(None):
+        yield run_episode(env, policy, options={"start": int(env.tape.candles.open_time_ms[row])})
+
+
+def _quality(split: Split, world_model: WorldModel) -> dict[str, Any]:
+    vae = vae_quality(world_model, split.candles, *split.test)
+    m = {
+        name: mdn_rnn_quality(world_model, split.candles, *getattr(split, name))
+        for name in ("validation", "test")
+    }
+    return {
+        "preset": world_model.config.preset,
+        "vae": {"r2": vae.r2, "kl": float(np.sum(vae.kl)), "active_units": vae.active_units},
+        "mdn_rnn": {
+            "nll": {name: quality.nll for name, quality in m.items()},
+            "return_nll": {name: quality.return_nll for name, quality in m.items()},
+        },
+    }
+
+
+def _describe(config: RunConfig, split: Split) -> dict[str, Any]:
+    candles = split.candles
+    return {
+        "source": config.candles,
+        "symbol": candles.symbol,
+        "interval": candles.interval,
+        "bars": len(candles),
+        **{
+            name: [_iso(time_ms) for time_ms in getattr(split, name)]
+            for name in ("train", "validation", "test")
+        },
+    }
+
+
+def _iso(time_ms: int) -> str:
+    return str(np.datetime64(time_ms, "ms").astype("datetime64[s]")) + "Z"
+
+
+def _broker(config: RunConfig) -> BrokerConfig:
+    return BrokerConfig.from_settings(taker_fee=config.taker_fee, slippage=config.slippage)
