@@ -313,7 +313,7 @@ def _assemble(columns: dict[str, Any], symbol: str, interval: str | None) -> Can
         times = times[::-1]
         values = {role: column[::-1] for role, column in values.items()}
     if "turnover" not in values:
-        with np.errstate(over="ignore"):  # an infinite one is refused by row
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by row
             typical = values["high"] / 3 + values["low"] / 3 + values["close"] / 3
             values["turnover"] = values["volume"] * typical
     interval = interval or infer_interval(times)

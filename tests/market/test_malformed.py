@@ -97,6 +97,10 @@ REFUSED = {
     "NaN": (put(7, close="NaN"), r"row 7 \(2024-01-01 07:00 UTC\): close is nan"),
     "infinite": (put(8, high="inf"), r"row 8 \(2024-01-01 08:00 UTC\): high is inf"),
     "too large": (put(8, high="1e999"), r"row 8 \(2024-01-01 08:00 UTC\): high is inf"),
+    "infinite, to be averaged": (
+        lambda f: put(8, high="inf", volume=0)(f.drop(columns="turnover")),
+        r"row 8 \(2024-01-01 08:00 UTC\): high is inf",
+    ),
     "negative": (put(9, low=-5.0), r"row 9 \(2024-01-01 09:00 UTC\): low -5.0 is not a positive"),
     "zero": (put(10, low=0.0), r"row 10 \(2024-01-01 10:00 UTC\): low 0.0 is not a positive"),
     "negative volume": (put(11, volume=-1), r"row 11 \(.* 11:00 UTC\): volume -1.0 is negative"),
