@@ -46,16 +46,31 @@ _STEP_SLACK: Final = 1e-6  # of one step or tick: quantities carry rounding nois
 
 
 @compiled
+def kept_after(traded: float, fee: float, slippage: float) -> float:
+    """Equity left after trading this weight, as a fraction of the equity before."""
+    return 1.0 - (fee * traded + slippage * traded)
+
+
+@compiled
+def held_growth(held: float, simple_return: float, funding_rate: float) -> float:
+    """Factor by which a bar that is survived grows the equity after the fill."""
+    return 1.0 + held * simple_return - held * funding_rate
+
+
+@compiled
+def drifted_weight(held: float, simple_return: float, growth: float) -> float:
+    """Weight at the end of the bar, of the equity then."""
+    return held * (1.0 + simple_return) / growth
+
+
+@compiled
 def limit_target(weight: float, target: float, rules: BrokerRules) -> float:
-    """The weight to trade to after the no-trade band, then the turnover limit."""
+    """The weight to trade to after the turnover limit, or the one held within the band."""
     change = target - weight
-    if abs(change) <= rules.no_trade_band:
-        return weight
-    if change > rules.max_turnover:
-        return weight + rules.max_turnover
-    if change < -rules.max_turnover:
-        return weight - rules.max_turnover
-    return target
+    limit = rules.max_turnover
+    executed = weight + limit if change > limit else target
+    executed = weight - limit if change < -limit else executed
+    return weight if abs(change) <= rules.no_trade_band else executed
 
 
 @compiled
@@ -174,10 +189,10 @@ def settle(
         executed, traded, slip = round_order(equity, weight, executed, slip, fill_price, rules)
     fee = rules.fee * traded
     slippage = slip * traded
-    kept = 1.0 - (fee + slippage)
+    kept = kept_after(traded, rules.fee, slip)
     if kept <= 0.0:
         return _ruin(equity, executed, kept, fee, slippage, 0.0, rules)
-    growth = 1.0 + executed * simple_return - executed * funding_rate
+    growth = held_growth(executed, simple_return, funding_rate)
     # A long of at most 1x cannot be liquidated: its equity stays above any price's margin.
     if rules.has_margin > 0.0 and (executed < 0.0 or executed > 1.0):
         price = liquidation_price(
@@ -191,7 +206,7 @@ def settle(
         return _ruin(equity, executed, kept, fee, slippage, paid, rules)
     return (
         equity * total,
-        executed * (1.0 + simple_return) / growth,
+        drifted_weight(executed, simple_return, growth),
         executed,
         equity * fee,
         equity * slippage,

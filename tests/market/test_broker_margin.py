@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from worldmodel_trading.market.broker import Account, AccountPath, ScalarAccount, account_path
 from worldmodel_trading.market.costs import BrokerConfig
 

@@ -25,6 +25,7 @@ import pandas as pd
 import pytest
 from backtesting import Backtest, Strategy
 from numpy.typing import NDArray
+
 from worldmodel_trading.market.broker import AccountPath, account_path, dream_bars
 from worldmodel_trading.market.costs import BrokerConfig
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from worldmodel_trading.market.broker import AccountPath, account_path, dream_bars
 from worldmodel_trading.market.costs import BrokerConfig
 

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import pytest
+
 from worldmodel_trading.market.costs import (
     BrokerConfig,
     BrokerRules,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from worldmodel_trading.market.candles import to_ms
 from worldmodel_trading.market.errors import FundingError
 from worldmodel_trading.market.funding import FundingRates, constant_funding

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from worldmodel_trading.market.broker import Account, dream_bars
 from worldmodel_trading.market.costs import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError

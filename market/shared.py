@@ -1,0 +1,176 @@
+"""One bar lived by many candidates: the settlement that scores a population over shared paths.
+
+Equity, weight and growth are those of `settle` for each candidate, bit for bit. Where no candidate can be
+liquidated by the bar, which is nearly always, the candidates are settled by two plain loops that
+the compiler vectorises, at about 2 ns a candidate; otherwise one by one.
+"""
+
+from __future__ import annotations
+
+from .compiled import compiled
+from .costs import BrokerRules
+from .settlement import (
+    BoolArray,
+    FloatArray,
+    drifted_weight,
+    held_growth,
+    kept_after,
+    limit_target,
+    settle,
+)
+
+_SAFE = 1.0 - 1e-9  # candidates this near to liquidation are settled one by one, to the last bit
+
+
+@compiled
+def safe_weights(
+    simple_return: float, simple_open: float, simple_high: float, simple_low: float, margin: float
+) -> tuple[float, float]:
+    """The shortest and longest weights that surely survive a bar, from `liquidation_price`.
+
+    A long a is liquidated where the lowest price x satisfies a·(1 − x(1 − m)) ≥ 1; a short b
+    where the highest does b·(x(1 + m) − 1) ≥ 1.
+    """
+    low = 1.0 + min(min(simple_low, simple_return), simple_open)
+    high = 1.0 + max(max(simple_high, simple_return), simple_open)
+    fall = 1.0 - low * (1.0 - margin)
+    rise = high * (1.0 + margin) - 1.0
+    longest = _SAFE / fall if fall > 0.0 else 1e300
+    shortest = -_SAFE / rise if rise > 0.0 else -1e300
+    return shortest, longest
+
+
+@compiled
+def _execute(
+    weight: FloatArray, target: FloatArray, rules: BrokerRules, executed: FloatArray
+) -> None:
+    if rules.has_limits > 0.0:
+        for i in range(weight.shape[0]):
+            executed[i] = limit_target(weight[i], target[i], rules)
+    else:
+        for i in range(weight.shape[0]):
+            executed[i] = target[i]
+
+
+@compiled
+def _any_outside(executed: FloatArray, shortest: float, longest: float) -> bool:
+    outside = 0
+    for i in range(executed.shape[0]):
+        inside = (executed[i] > shortest) & (executed[i] < longest)
+        outside += 0 if inside else 1
+    return outside > 0
+
+
+@compiled
+def _settle_survivors(
+    equity: FloatArray,
+    weight: FloatArray,
+    terminated: BoolArray,
+    executed: FloatArray,
+    simple_return: float,
+    funding_rate: float,
+    slippage: float,
+    rules: BrokerRules,
+    growth: FloatArray,
+    cost: FloatArray,
+) -> None:
+    for i in range(equity.shape[0]):
+        held = executed[i]
+        traded = abs(held - weight[i])
+        kept = kept_after(traded, rules.fee, slippage)
+        grown = held_growth(held, simple_return, funding_rate)
+        total = kept * grown
+        stands_still = terminated[i]
+        ruined = not ((total > rules.ruin_floor) & (kept > 0.0))
+        total = rules.ruin_floor if ruined else total
+        total = 1.0 if stands_still else total
+        drifted = drifted_weight(held, simple_return, grown)
+        weight[i] = 0.0 if stands_still | ruined else drifted
+        terminated[i] = stands_still | ruined
+        equity[i] *= total
+        growth[i] = total
+        cost[i] = 0.0 if stands_still else rules.fee * traded + slippage * traded
+
+
+@compiled
+def settle_shared(
+    equity: FloatArray,
+    weight: FloatArray,
+    terminated: BoolArray,
+    target: FloatArray,
+    simple_return: float,
+    simple_open: float,
+    simple_high: float,
+    simple_low: float,
+    funding_rate: float,
+    fill_range: float,
+    fill_price: float,
+    rules: BrokerRules,
+    executed: FloatArray,
+    growth: FloatArray,
+    cost: FloatArray,
+) -> None:
+    """Settle one bar that C candidates share, in place.
+
+    Args:
+        equity: State [C], updated.
+        weight: State [C], updated.
+        terminated: State [C], updated; a terminated candidate stands still.
+        target: Weights wanted [C], scaled by the leverage.
+        simple_return: The bar to come, as in `settle`; likewise up to ``fill_price``.
+        simple_open: As in `settle`.
+        simple_high: As in `settle`.
+        simple_low: As in `settle`.
+        funding_rate: As in `settle`.
+        fill_range: As in `settle`.
+        fill_price: As in `settle`.
+        rules: The compiled rules.
+        executed: Weights after the fill [C], written; of terminated candidates meaningless.
+        growth: Equity ÷ equity before [C], written; 1 for terminated candidates.
+        cost: Fees and slippage as a fraction of the equity before [C], written.
+    """
+    plain = rules.has_rounding <= 0.0
+    if plain:
+        _execute(weight, target, rules, executed)
+        if rules.has_margin > 0.0:
+            shortest, longest = safe_weights(
+                simple_return, simple_open, simple_high, simple_low, rules.maintenance_margin
+            )
+            plain = not _any_outside(executed, shortest, longest)
+    if plain:
+        slippage = rules.slippage + rules.slippage_per_range * fill_range
+        _settle_survivors(
+            equity,
+            weight,
+            terminated,
+            executed,
+            simple_return,
+            funding_rate,
+            slippage,
+            rules,
+            growth,
+            cost,
+        )
+        return
+    for i in range(equity.shape[0]):
+        growth[i] = 1.0
+        cost[i] = 0.0
+        if terminated[i]:
+            continue
+        before = equity[i]
+        settled = settle(
+            before,
+            weight[i],
+            target[i],
+            simple_return,
+            simple_open,
+            simple_high,
+            simple_low,
+            funding_rate,
+            fill_range,
+            fill_price,
+            rules,
+        )
+        equity[i], weight[i], executed[i] = settled[0], settled[1], settled[2]
+        growth[i], terminated[i] = settled[7], settled[8]
+        cost[i] = (settled[3] + settled[4]) / before
