@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .candles import INTERVALS_MS, Candles, FloatArray, IntArray
+from .candles import INTERVALS_MS, Candles, FloatArray, IntArray, format_time
 from .errors import FeatureError
 
+_COLUMNS = ("open", "high", "low", "close", "volume")
 _BASE_NAMES = ("log_return", "range", "log_volume", "body")
 _VOLATILITY_FLOOR = 1e-5  # log return per bar; keeps the logarithm finite on constant prices
 CALENDAR_NAMES = ("hour_sin", "hour_cos", "weekday_sin", "weekday_cos")
@@ -22,11 +22,16 @@ class FeatureSpec:
 
     Attributes:
         horizons: Look-back lengths of volatility and momentum, in bars.
+        volume_window: Bars over whose mean ``log_volume`` is measured; 0 keeps its level, which
+            drifts over the years and so means something else in each of them.
     """
 
     horizons: tuple[int, ...] = (6, 24, 168)
+    volume_window: int = 168
 
     def __post_init__(self) -> None:
+        if self.volume_window < 0:
+            raise FeatureError(f"volume_window is {self.volume_window}; expected 0 bars or more")
         object.__setattr__(self, "horizons", tuple(self.horizons))
         if not self.horizons or min(self.horizons) < 2:
             raise FeatureError(
@@ -45,15 +50,15 @@ class FeatureSpec:
     @property
     def warmup(self) -> int:
         """Bars before a row whose features are complete."""
-        return max(self.horizons)
+        return max(*self.horizons, self.volume_window - 1)
 
 
 def compute_features(candles: Candles, spec: FeatureSpec | None = None) -> FloatArray:
     """Features of every bar [T, F], float64; row t uses bars up to and including t.
 
     With r_t the close-to-close log return, the columns are: ``log_return`` r_t; ``range``
-    log(high/low); ``log_volume`` log(1 + volume); ``body`` log(close/open); ``volatility_h``
-    the logarithm of √(Σ r²/h) over the last h bars; ``momentum_h`` the sum of r over the last
+    log(high/low); ``log_volume`` log(1 + volume) less its mean over the last
+    ``spec.volume_window`` bars; ``body`` log(close/open); ``volatility_h`` the logarithm of √(Σ r²/h) over the last h bars; ``momentum_h`` the sum of r over the last
     h bars ÷ √h.
 
     Rows whose window reaches before the first bar, or across a gap, are NaN.
@@ -63,7 +68,7 @@ def compute_features(candles: Candles, spec: FeatureSpec | None = None) -> Float
     for start, stop in candles.segments():
         if stop - start > spec.warmup:
             features[start + spec.warmup : stop] = _segment_features(
-                candles.rows(start, stop), spec
+                _columns(candles, start, stop), spec
             )
     return features
 
@@ -136,65 +141,100 @@ class StreamingFeatures:
 
     def __init__(self, spec: FeatureSpec | None = None) -> None:
         self.spec = spec or FeatureSpec()
-        self._bars: Candles | None = None
+        self._newest: tuple[str, str, int] | None = None  # symbol, interval, open time [ms]
+        self._window = np.empty((len(_COLUMNS), 0))  # newest bars without a gap between them
 
     def update(self, bar: Candles) -> FloatArray | None:
-        """Append closed bars (usually one).
+        """Append closed bars: usually one, at first the history.
 
         Args:
-            bar: Candles of the same symbol and interval, following the last ones.
+            bar: Candles of the same symbol and interval, later than the last ones.
 
         Returns:
             The newest row's features [F], or None while the window is short or holds a gap.
+
+        Raises:
+            FeatureError: The bars are of another market, or do not follow the last ones.
         """
-        self._bars = bar if self._bars is None else _append(self._bars, bar)
-        window = self.spec.warmup + 1
-        self._bars = self._bars.rows(max(0, len(self._bars) - window), len(self._bars))
-        row = compute_features(self._bars, self.spec)[-1]
-        return None if np.isnan(row).any() else row
+        adjacent = self._follows(bar)
+        start = 0
+        if len(bar) > 1:
+            *_, (start, _) = bar.segments()
+        columns = _columns(bar, start, len(bar))
+        if adjacent and start == 0:
+            columns = np.concatenate([self._window, columns], axis=1)
+        self._window = columns[:, -(self.spec.warmup + 1) :]
+        self._newest = (bar.symbol, bar.interval, int(bar.open_time_ms[-1]))
+        if self._window.shape[1] <= self.spec.warmup:
+            return None
+        row: FloatArray = _segment_features(self._window, self.spec)[0]
+        return row
+
+    def _follows(self, bar: Candles) -> bool:
+        """Whether the bars come right after the last ones, without a gap."""
+        if self._newest is None:
+            return False
+        symbol, interval, newest_ms = self._newest
+        first_ms = int(bar.open_time_ms[0])
+        if (bar.symbol, bar.interval) != (symbol, interval):
+            raise FeatureError(
+                f"bars of {bar.symbol} {bar.interval} cannot follow {symbol} {interval}"
+            )
+        if first_ms <= newest_ms:
+            raise FeatureError(
+                f"the bar of {format_time(first_ms)} cannot follow that of {format_time(newest_ms)}"
+            )
+        return first_ms == newest_ms + bar.interval_ms
 
 
-def _append(bars: Candles, more: Candles) -> Candles:
-    if (bars.symbol, bars.interval) != (more.symbol, more.interval):
-        raise FeatureError(
-            f"bars of {more.symbol} {more.interval} cannot follow {bars.symbol} {bars.interval}"
-        )
-    columns = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
-    joined: dict[str, Any] = {
-        c: np.concatenate([getattr(bars, c), getattr(more, c)]) for c in columns
-    }
-    return replace(bars, **joined)
+def _columns(candles: Candles, start: int, stop: int) -> FloatArray:
+    """The columns that features are made of [5, stop - start]."""
+    return np.stack([getattr(candles, name)[start:stop] for name in _COLUMNS])
 
 
-def _segment_features(candles: Candles, spec: FeatureSpec) -> FloatArray:
-    """Complete feature rows of candles without a gap [T - warmup, F]."""
-    log_close = np.log(candles.close)
+def _segment_features(columns: FloatArray, spec: FeatureSpec) -> FloatArray:
+    """Complete feature rows of bars without a gap: columns [5, T] in, [T - warmup, F] out."""
+    opening, high, low, close, volume = columns
+    log_close = np.log(close)
     returns = np.diff(log_close)
     squares = returns * returns
     rows = slice(spec.warmup, None)
-    columns = [
+    features = [
         returns[spec.warmup - 1 :],
-        np.log(candles.high / candles.low)[rows],
-        np.log1p(candles.volume)[rows],
-        np.log(candles.close / candles.open)[rows],
+        np.log(high[rows] / low[rows]),
+        _log_volume(volume, spec),
+        np.log(close[rows] / opening[rows]),
     ]
     for horizon in spec.horizons:
-        mean_square = _trailing_sum(squares, horizon)[spec.warmup - horizon :] / horizon
-        columns.append(0.5 * np.log(mean_square + _VOLATILITY_FLOOR**2))
-    columns.extend(
+        mean_square = _trailing_sum(squares[spec.warmup - horizon :], horizon) / horizon
+        features.append(0.5 * np.log(mean_square + _VOLATILITY_FLOOR**2))
+    features.extend(
         (log_close[spec.warmup :] - log_close[spec.warmup - h : len(log_close) - h]) / np.sqrt(h)
         for h in spec.horizons
     )
-    return np.stack(columns, axis=1)
+    return np.stack(features, axis=1)
+
+
+def _log_volume(volume: FloatArray, spec: FeatureSpec) -> FloatArray:
+    """Log volume, less its trailing mean [T - warmup]."""
+    level = np.log1p(volume)
+    window = spec.volume_window
+    if not window:
+        return level[spec.warmup :]
+    mean = _trailing_sum(level[spec.warmup - window + 1 :], window) / window
+    return level[spec.warmup :] - mean
 
 
 def _trailing_sum(values: FloatArray, window: int) -> FloatArray:
     """Sums over ``window`` successive values [T - window + 1], each added oldest first.
 
     Adding in one fixed order makes a sum independent of how much history surrounds it, which a
-    running sum is not; the streaming features rely on that.
+    running sum is not, and numpy's pairwise sum neither; the streaming features rely on that.
     """
     count = len(values) - window + 1
+    if count == 1:  # a live bar: the same additions without a call for each
+        last: FloatArray = np.add.accumulate(values)[-1:]
+        return last
     total = np.zeros(count)
     for lag in range(window):
         total += values[lag : lag + count]

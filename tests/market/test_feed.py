@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from queue import Queue
 from typing import Any
 
@@ -23,7 +24,7 @@ LAUNCH = 1_585_526_400_000
 NOW = LAUNCH + 100 * HOUR  # the exchange's clock at the start of each test: bar 99 has just closed
 QUICK = FeedSettings(
     ping_interval_s=0.1,
-    silence_s=0.4,
+    silence_s=10.0,
     open_timeout_s=5.0,
     first_delay_s=0.01,
     max_delay_s=0.02,
@@ -179,7 +180,7 @@ def test_a_bar_that_the_exchange_lacks_is_left_out(bybit: Any, follow: Any) -> N
 
 
 def test_it_pings_and_a_silent_connection_is_replaced(bybit: Any, follow: Any) -> None:
-    feed = follow(at(99))
+    feed = follow(at(99), replace(QUICK, silence_s=1.0))
     bybit.stream.wait()
     pinged = threading.Event()
     while bybit.stream.pings < 3:
@@ -190,7 +191,7 @@ def test_it_pings_and_a_silent_connection_is_replaced(bybit: Any, follow: Any) -
     while not feed.told:
         assert not pinged.wait(0.01)
     bybit.stream.deaf = False
-    assert "no message for 0.4 s" in feed.told[0]
+    assert "no message for 1 s" in feed.told[0]
     bybit.stream.wait(2)
     close_bar(bybit, 100)
     assert feed.take(1) == [100]
