@@ -80,7 +80,7 @@ def train_controller(
     def merit(scores: Scores) -> FloatArray:
         if config.objective == "sharpe":
             return scores.sharpe(bars_per_year)
-        return scores.log_return.mean(axis=1)
+        return np.asarray(scores.log_return.mean(axis=1))
 
     def fitness(candidates: FloatArray, _generation: int) -> FloatArray:
         segments = rng.integers(engine.num_segments, size=config.dreams)

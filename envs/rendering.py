@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ def render_picture(trace: EpisodeTrace) -> NDArray[np.uint8]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     panels = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1))
     series = (
         ("price", trace.price, "#555555"),

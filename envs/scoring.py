@@ -59,7 +59,8 @@ class Scores(NamedTuple):
         variance = np.maximum(self.square_sum.sum(axis=1) / count - mean**2, 0.0)
         deviation = np.sqrt(variance)
         idle = deviation < 1e-12
-        return np.where(idle, 0.0, mean / np.where(idle, 1.0, deviation)) * np.sqrt(bars_per_year)
+        ratio: FloatArray = np.where(idle, 0.0, mean / np.where(idle, 1.0, deviation))
+        return np.asarray(ratio * np.sqrt(bars_per_year))
 
 
 def dream_paths(

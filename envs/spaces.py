@@ -36,7 +36,7 @@ def observation_layout(parts: dict[str, int]) -> dict[str, slice]:
     return {name: slice(edges[i], edges[i + 1]) for i, name in enumerate(parts)}
 
 
-def observation_space(layout: dict[str, slice]) -> spaces.Box:
+def observation_space(layout: dict[str, slice]) -> spaces.Space[NDArray[np.float32]]:
     """A bounded box over the parts of a layout."""
     part_bounds = {
         "latent": LATENT_BOUND,
@@ -48,7 +48,8 @@ def observation_space(layout: dict[str, slice]) -> spaces.Box:
     bounds = np.empty(size, dtype=np.float32)
     for name, part in layout.items():
         bounds[part] = part_bounds[name]
-    return spaces.Box(-bounds, bounds, dtype=np.float32)
+    box: spaces.Space[Any] = spaces.Box(-bounds, bounds, dtype=np.float32)
+    return box
 
 
 def target_weight(action: Any, kind: ActionKind) -> float:
@@ -76,7 +77,7 @@ def target_weights(actions: Any, kind: ActionKind, num_envs: int) -> NDArray[np.
             raise ActionError(f"actions have shape {batch.shape}; expected integers [{num_envs}]")
         if ((batch < 0) | (batch >= len(DISCRETE_WEIGHTS))).any():
             raise ActionError("a discrete action is outside 0, 1, 2 (short, flat, long)")
-        return np.asarray(DISCRETE_WEIGHTS)[batch]
+        return np.take(np.asarray(DISCRETE_WEIGHTS), batch)
     if batch.shape != (num_envs, 1):
         raise ActionError(f"actions have shape {batch.shape}; expected ({num_envs}, 1)")
     weights = batch[:, 0].astype(np.float64)

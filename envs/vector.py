@@ -195,12 +195,12 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
                 "reset(options={'reset_mask': …}) them before step()"
             )
 
-    def _reset_mask(self, mask: Any) -> BoolArray:
-        if mask is None:
+    def _reset_mask(self, wanted: Any) -> BoolArray:
+        if wanted is None:
             self._begun = True
             self._done[:] = False
             return np.ones(self.num_envs, dtype=np.bool_)
-        mask = np.asarray(mask)
+        mask: BoolArray = np.asarray(wanted)
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
             raise ConfigError(
                 f"reset_mask has shape {mask.shape} and type {mask.dtype}; expected booleans "

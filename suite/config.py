@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from worldmodel_trading.market.costs import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError
 
 
@@ -67,6 +68,10 @@ class RunConfig:
     def out_dir(self) -> Path:
         """Where the results go."""
         return Path(self.out)
+
+    def broker(self) -> BrokerConfig:
+        """The account's rules."""
+        return BrokerConfig.from_settings(taker_fee=self.taker_fee, slippage=self.slippage)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""

@@ -13,44 +13,21 @@ import numpy as np
 from worldmodel_trading.agents.cma_es import CMAESConfig, SearchResult
 from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
 from worldmodel_trading.agents.linear import LinearController
-from worldmodel_trading.agents.rules import Momentum, buy_and_hold, flat
 from worldmodel_trading.config import RunConfig
-from worldmodel_trading.envs.replay import BybitReplayEnv, open_tape
-from worldmodel_trading.envs.vector import DreamVectorEnv
+from worldmodel_trading.envs.replay import open_tape
 from worldmodel_trading.evaluation.baselines import baseline_return_nll
 from worldmodel_trading.evaluation.comparison import comparison_table
-from worldmodel_trading.evaluation.lanes import evaluate_lanes
-from worldmodel_trading.evaluation.policy import Policy
 from worldmodel_trading.evaluation.report import write_report
 from worldmodel_trading.evaluation.results import write_results
-from worldmodel_trading.evaluation.rollout import chain_episodes, run_episode
 from worldmodel_trading.evaluation.summary import summarise
-from worldmodel_trading.market.candles import Candles, format_time
-from worldmodel_trading.market.costs import BrokerConfig
-from worldmodel_trading.market.errors import ConfigError
-from worldmodel_trading.market.sources import open_candles
 from worldmodel_trading.models.callbacks import TensorBoardCallback, TrainingHistory
 from worldmodel_trading.models.config import WorldModelConfig
 from worldmodel_trading.models.provenance import library_versions
 from worldmodel_trading.models.quality import mdn_rnn_quality, vae_quality
 from worldmodel_trading.models.world_model import WorldModel, train_world_model
 from worldmodel_trading.progress import Counter, TrainingConsole, say
-
-_TRAIN_SHARE, _VALIDATION_SHARE = 0.70, 0.15
-
-
-@dataclass(frozen=True)
-class Split:
-    """Candles, and where training, validation and test begin and end [ms UTC]."""
-
-    candles: Candles
-    train: tuple[int, int]
-    validation: tuple[int, int]
-    test: tuple[int, int]
-
-    def part(self, name: str) -> Candles:
-        """The candles of one range."""
-        return self.candles.between(*getattr(self, name))
+from worldmodel_trading.split import Split, open_split
+from worldmodel_trading.trial import entrants, judge
 
 
 @dataclass
@@ -86,7 +63,7 @@ def run(config: RunConfig) -> dict[str, Any]:
     with stages("controller", "Controller: CMA-ES in the dream"):
         controller, found = _search(config, split, world_model)
     with stages("evaluation", "Evaluation in dream, validation and test"):
-        performance, curves = _evaluate(config, split, world_model, controller)
+        performance, curves = judge(config, split, world_model, entrants(controller, world_model))
     results = {
         "run_id": config.run_id(),
         "seed": config.seed,
@@ -104,7 +81,7 @@ def run(config: RunConfig) -> dict[str, Any]:
         "timings_s": stages.seconds,
     }
     write_results(config.out_dir / "results.json", results)
-    histories = {stage: history.stage(stage) for stage in ("vae", "mdn_rnn")}
+    histories: dict[str, Any] = {stage: history.stage(stage) for stage in ("vae", "mdn_rnn")}
     histories["controller"] = [{"validation": None, **row} for row in found.history]
     report = write_report(config.out_dir / "report.html", results, curves, histories)
     say("\n" + comparison_table(performance))
@@ -112,33 +89,6 @@ def run(config: RunConfig) -> dict[str, Any]:
         say(sentence)
     say(f"\nReport: {report}")
     return results
-
-
-def open_split(config: RunConfig) -> Split:
-    """Open the candles and cut them into training, validation and test range."""
-    candles = open_candles(
-        config.candles, config.symbol, config.interval, start=config.start, end=config.end
-    )
-    count = len(candles)
-    train_end = _cut(candles, config.train_end, _TRAIN_SHARE)
-    validation_end = _cut(candles, config.validation_end, _TRAIN_SHARE + _VALIDATION_SHARE)
-    if not 0 < train_end < validation_end < count:
-        raise ConfigError(
-            f"training, validation and test have {train_end}, {validation_end - train_end} and "
-            f"{count - validation_end} bars; expected train_end < validation_end, both inside "
-            f"{format_time(int(candles.open_time_ms[0]))} – "
-            f"{format_time(int(candles.open_time_ms[-1]))}"
-        )
-    edges = [0, train_end, validation_end]
-    starts = [int(candles.open_time_ms[row]) for row in edges]
-    ends = [*starts[1:], int(candles.open_time_ms[-1]) + candles.interval_ms]
-    return Split(candles, *zip(starts, ends, strict=True))
-
-
-def _cut(candles: Candles, time: str | None, share: float) -> int:
-    if time is None:
-        return int(share * len(candles))
-    return candles.row_range(None, time)[1]
 
 
 def _train(config: RunConfig, split: Split) -> tuple[WorldModel, TrainingHistory]:
@@ -181,7 +131,7 @@ def _search(
         controller, found = train_controller(
             world_model,
             search,
-            _broker(config),
+            config.broker(),
             seed=config.seed,
             validation=validation,
             callback=counter,
@@ -202,62 +152,6 @@ def _generation_line(row: dict[str, float]) -> str | None:
         f"  C generation {row['generation'] + 1:>3}  dream: best {row['best']:+.4f}, mean "
         f"{row['mean']:+.4f}  validation {row['validation']:+.4f}"
     )
-
-
-def _evaluate(
-    config: RunConfig, split: Split, world_model: WorldModel, controller: LinearController
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Every policy in every world: performance and curves, {policy: {world: …}}."""
-    seen_as: dict[str, tuple[Policy, bool]] = {
-        "controller": (controller, True),
-        "buy_and_hold": (buy_and_hold(), False),
-        "flat": (flat(), False),
-        "momentum": (Momentum(features=world_model.config.features), False),
-    }
-    performance: dict[str, Any] = {name: {} for name in seen_as}
-    curves: dict[str, Any] = {name: {} for name in seen_as}
-    years = split.candles.bars_per_year
-    costs = {"taker_fee": config.taker_fee, "slippage": config.slippage}
-    with Counter("evaluation", 3 * len(seen_as), "run") as counter:
-        for latent in (True, False):
-            dream = DreamVectorEnv(
-                config.evaluation_dreams,
-                world_model,
-                horizon=config.horizon,
-                observation="latent" if latent else "features",
-                **costs,
-            )
-            replays = {
-                name: BybitReplayEnv(
-                    split.candles,
-                    world_model if latent else None,
-                    *getattr(split, name),
-                    episode_length=None,
-                    random_start=False,
-                    **costs,
-                )
-                for name in ("validation", "test")
-            }
-            for name, (policy, reads_latents) in seen_as.items():
-                if reads_latents != latent:
-                    continue
-                measured, equity = evaluate_lanes(
-                    dream, policy, bars_per_year=years, seed=config.seed
-                )
-                performance[name]["dream"] = measured.to_dict()
-                curves[name]["dream"] = {"equity": equity}
-                counter({})
-                for world, replay in replays.items():
-                    evaluation = chain_episodes(list(_replay(replay, policy)), years)
-                    performance[name][world] = evaluation.performance.to_dict()
-                    curves[name][world] = evaluation.curves()
-                    counter({})
-    return performance, curves
-
-
-def _replay(env: BybitReplayEnv, policy: Policy) -> Iterator[Any]:
-    for row in env.tape.starts(None):
-        yield run_episode(env, policy, options={"start": int(env.tape.candles.open_time_ms[row])})
 
 
 def _quality(split: Split, world_model: WorldModel) -> dict[str, Any]:
@@ -292,7 +186,3 @@ def _describe(config: RunConfig, split: Split) -> dict[str, Any]:
 
 def _iso(time_ms: int) -> str:
     return str(np.datetime64(time_ms, "ms").astype("datetime64[s]")) + "Z"
-
-
-def _broker(config: RunConfig) -> BrokerConfig:
-    return BrokerConfig.from_settings(taker_fee=config.taker_fee, slippage=config.slippage)

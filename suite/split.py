@@ -1,0 +1,53 @@
+"""Candles cut into training, validation and test range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worldmodel_trading.config import RunConfig
+from worldmodel_trading.market.candles import Candles, format_time
+from worldmodel_trading.market.errors import ConfigError
+from worldmodel_trading.market.sources import open_candles
+
+_TRAIN_SHARE, _VALIDATION_SHARE = 0.70, 0.15
+
+
+@dataclass(frozen=True)
+class Split:
+    """Candles, and where training, validation and test begin and end [ms UTC]."""
+
+    candles: Candles
+    train: tuple[int, int]
+    validation: tuple[int, int]
+    test: tuple[int, int]
+
+    def part(self, name: str) -> Candles:
+        """The candles of one range."""
+        return self.candles.between(*getattr(self, name))
+
+
+def open_split(config: RunConfig) -> Split:
+    """Open the candles and cut them into training, validation and test range."""
+    candles = open_candles(
+        config.candles, config.symbol, config.interval, start=config.start, end=config.end
+    )
+    count = len(candles)
+    train_end = _cut(candles, config.train_end, _TRAIN_SHARE)
+    validation_end = _cut(candles, config.validation_end, _TRAIN_SHARE + _VALIDATION_SHARE)
+    if not 0 < train_end < validation_end < count:
+        raise ConfigError(
+            f"training, validation and test have {train_end}, {validation_end - train_end} and "
+            f"{count - validation_end} bars; expected train_end < validation_end, both inside "
+            f"{format_time(int(candles.open_time_ms[0]))} – "
+            f"{format_time(int(candles.open_time_ms[-1]))}"
+        )
+    edges = [0, train_end, validation_end]
+    starts = [int(candles.open_time_ms[row]) for row in edges]
+    ends = [*starts[1:], int(candles.open_time_ms[-1]) + candles.interval_ms]
+    return Split(candles, *zip(starts, ends, strict=True))
+
+
+def _cut(candles: Candles, time: str | None, share: float) -> int:
+    if time is None:
+        return int(share * len(candles))
+    return candles.row_range(None, time)[1]
