@@ -1,0 +1,73 @@
+"""What the tests of several rooms share: small candles, and world models trained in seconds."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; subprocesses inherit it
+
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+if TYPE_CHECKING:
+    from worldmodel_trading.market.candles import Candles
+    from worldmodel_trading.models.world_model import WorldModel
+
+TRAIN_BARS, VALIDATION_BARS = 1_500, 400
+
+
+@pytest.fixture(scope="session")
+def candles() -> Candles:
+    """2,600 bars of the synthetic market; the tiny models know the first 1,900."""
+    from worldmodel_trading.market.synthetic import synthetic_candles
+
+    return synthetic_candles(seed=5, bars=2_600)
+
+
+@pytest.fixture(scope="session")
+def market_model(candles: Candles) -> WorldModel:
+    """A tiny world model of the ``market`` preset."""
+    return _train(candles, "market")
+
+
+@pytest.fixture(scope="session")
+def paper_model(candles: Candles) -> WorldModel:
+    """A tiny world model of the ``paper`` preset."""
+    return _train(candles, "paper")
+
+
+@pytest.fixture(params=["market", "paper"])
+def tiny_model(request: pytest.FixtureRequest) -> WorldModel:
+    """Both tiny models, one after the other."""
+    model: WorldModel = request.getfixturevalue(f"{request.param}_model")
+    return model
+
+
+def _train(candles: Candles, preset: Literal["market", "paper"]) -> WorldModel:
+    import torch
+
+    from worldmodel_trading.models.config import WorldModelConfig
+    from worldmodel_trading.models.world_model import train_world_model
+
+    torch.set_num_threads(1)
+    config = WorldModelConfig(
+        preset=preset,
+        latent_size=3,
+        vae_hidden_size=16,
+        vae_epochs=4,
+        kl_warmup_epochs=2,
+        hidden_size=6,
+        num_components=2,
+        head_size=8,
+        mdn_rnn_epochs=3,
+        chunk_bars=48,
+        burn_in_bars=12,
+        warmup_bars=24,
+        bank_segments=16,
+    )
+    validation_end = TRAIN_BARS + VALIDATION_BARS
+    model, _ = train_world_model(
+        candles.rows(0, TRAIN_BARS), candles.rows(TRAIN_BARS, validation_end), config, seed=1
+    )
+    return model
