@@ -174,8 +174,8 @@ class Stream:
                     connection.send(json.dumps({"success": True, "ret_msg": "pong", "op": "ping"}))
                 elif message["op"] == "subscribe":
                     answer = {"success": not self.refuse, "ret_msg": "", "op": "subscribe"}
-                    connection.send(json.dumps(answer))
                     self.subscribed.append(connection)
+                    connection.send(json.dumps(answer))
         if connection in self.subscribed:
             self.subscribed.remove(connection)
 

@@ -212,8 +212,8 @@ def test_it_pings_and_a_silent_connection_is_replaced(bybit: Any, follow: Any) -
 def test_a_malformed_candle_is_replaced_by_http(
     bybit: Any, exchange: Any, follow: Any, changes: dict[str, Any]
 ) -> None:
-    feed = follow(at(99))
-    bybit.stream.wait()
+    feed = follow(at(98))
+    assert feed.take(1) == [99]  # it is connected and has caught up
     bybit.now_ms = at(101)
     bybit.stream.push(at(100), **changes)
     candle = feed.queue.get(timeout=10)
