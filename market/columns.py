@@ -13,20 +13,19 @@ from .errors import CandleError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TIME_NAMES = (
-    *("opentimems", "opentime", "timestamp", "timestampms", "starttime", "start"),
-    *("datetime", "time", "date", "ts"),
-)
 _NAMES: dict[str, tuple[str, ...]] = {
-    "time": TIME_NAMES,
-    "open": ("open", "openprice", "o"),
-    "high": ("high", "highprice", "h"),
-    "low": ("low", "lowprice", "l"),
-    "close": ("close", "closeprice", "c"),
-    "volume": ("volume", "vol", "basevolume", "v"),
-    "turnover": ("turnover", "quotevolume", "quoteassetvolume", "quotevol", "amount"),
+    "time": (
+        *("open_time_ms", "open_time", "timestamp", "timestamp_ms", "start_time", "start"),
+        *("datetime", "time", "date", "ts"),
+    ),
+    "open": ("open", "open_price", "o"),
+    "high": ("high", "high_price", "h"),
+    "low": ("low", "low_price", "l"),
+    "close": ("close", "close_price", "c"),
+    "volume": ("volume", "vol", "base_volume", "v"),
+    "turnover": ("turnover", "quote_volume", "quote_asset_volume", "quote_vol", "amount"),
 }
-"""Accepted column names, best first, in lower case without spaces, underscores and hyphens."""
+"""Accepted column names, best first; compared in any case, without spaces, ``_`` and ``-``."""
 
 _UNITS_PER_MS = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}
 _FIRST_MS, _LAST_MS = 946_684_800_000, 4_102_444_800_000  # 2000-01-01, 2100-01-01
@@ -36,10 +35,10 @@ def choose_columns(names: list[str]) -> dict[str, str]:
     """Which column plays which role; the best name wins, turnover may be missing."""
     by_name: dict[str, list[str]] = {}
     for name in names:
-        by_name.setdefault(re.sub(r"[\s_\-]", "", name).lower(), []).append(name)
+        by_name.setdefault(_plain(name), []).append(name)
     chosen = {}
     for role, accepted in _NAMES.items():
-        found = next((alias for alias in accepted if alias in by_name), None)
+        found = next((alias for alias in map(_plain, accepted) if alias in by_name), None)
         if found is None:
             if role == "turnover":
                 continue
@@ -52,6 +51,10 @@ def choose_columns(names: list[str]) -> dict[str, str]:
             raise CandleError(f"columns {by_name[found]} both name {role}; keep one")
         chosen[role] = by_name[found][0]
     return chosen
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_\-]", "", name).lower()
 
 
 def infer_interval(open_time_ms: IntArray) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,46 @@ def test_frames_and_parquet_with_datetimes(unit: str, zone: str | None, tmp_path
         assert candles.open_time_ms.tolist() == [1704067200000 + 14_400_000 * i for i in range(3)]
         assert candles.close.tolist() == [1.5, 2.5, 3.5]
         assert candles.interval == "240"
+
+
+HOURS = [1_704_067_200_000 + 3_600_000 * i for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "message"),
+    [
+        ("time", ["2024-01-01", None, "2024-01-03"], "row 1: the time is empty"),
+        ("time", pd.to_datetime(["2024-01-01", "NaT", "2024-01-03"]), "row 1: the time is empty"),
+        ("time", [HOURS[0], float("inf"), HOURS[2]], "row 1: the time inf is not in 2000–2100"),
+        ("time", [10**30] * 3, r"row 0: the time 1e\+30 is not in 2000–2100 as seconds"),
+        ("time", [True, False, True], "row 0: the time is True; expected seconds or"),
+        (
+            "time",
+            [f"{time}.25" for time in HOURS],
+            "row 0: the time .*25.* not a whole millisecond",
+        ),
+        ("close", [1.0, None, 1.0], "row 1 .*: close is nan"),
+        ("close", [1.0, "x", 1.0], "row 1: close is 'x'; expected a number"),
+        ("close", [[1.0], [1.0], [1.0]], r"row 0: close is \[1.0\]; expected a number"),
+        ("close", [1j, 1j, 1j], "row 0: close is '1j'; expected a number"),
+        ("close", [10**30] * 3, r"row 0 .*: high 1.0 is below close 1e\+30"),
+    ],
+)
+def test_frames_with_odd_cells(column: str, cells: object, message: str) -> None:
+    frame = pd.DataFrame({name: [1.0] * 3 for name in ("open", "high", "low", "close", "volume")})
+    with pytest.raises(CandleError, match=f"^frame: .*{message}"):
+        read_candles(frame.assign(**{"time": HOURS, column: cells}))
+
+
+def test_frames_with_decimals_categories_and_objects() -> None:
+    frame = pd.DataFrame(
+        {name: ["1", 1.0, Decimal(1)] for name in ("open", "high", "low", "close")}
+    )
+    frame = frame.assign(volume=pd.Categorical(["3", "4", "3"]), time=list(map(Decimal, HOURS)))
+    candles = read_candles(frame)
+    assert candles.open_time_ms.tolist() == HOURS
+    assert candles.close.tolist() == [1.0, 1.0, 1.0]
+    assert candles.volume.tolist() == [3.0, 4.0, 3.0]
 
 
 def test_a_frame_is_not_changed(candles: Candles) -> None:
