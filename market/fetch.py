@@ -18,7 +18,7 @@ from .transport import BASE_URL
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` in bars of the stretches that are being fetched."""
 
-_PAGES_PER_SAVE = 100  # so that even a killed process keeps most of a long download
+_FIRST_BATCH_PAGES = 100  # so that even a killed process keeps most of a long download
 _SETTLING_MS = 600_000  # a funding rate may be published minutes after it was charged
 
 _PageT = TypeVar("_PageT", KlinePage, FundingPage)
@@ -239,12 +239,14 @@ class _Job:
 def _keep(pages: Iterable[_PageT], save: Callable[[list[_PageT]], None]) -> None:
     """Save pages in batches; the last ones also when something interrupts."""
     unsaved: list[_PageT] = []
+    batch = _FIRST_BATCH_PAGES
     try:
         for page in pages:
             unsaved.append(page)
-            if len(unsaved) >= _PAGES_PER_SAVE:
+            if len(unsaved) >= batch:
                 save(unsaved)
                 unsaved = []
+                batch *= 2  # a save rewrites the file: doubling keeps their sum in proportion
     finally:
         if unsaved:
             save(unsaved)
