@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from numba import njit
 
 Function = TypeVar("Function", bound=Callable[..., object])
+
+_sources: dict[Callable[..., object], frozenset[str]] = {}
+"""Files of each compiled function: its own, and those of all that it calls."""
 
 
 def compiled(function: Function) -> Function:
     """Compile on first call, and keep the machine code beside the source or in the user's cache.
 
     Never ``fastmath``: the same inputs must give the same bits in every caller. Division by zero
-    gives infinity, as in numpy. The type is that of the function as written.
+    gives infinity, as in numpy. The type is that of the function as written. A change in the file
+    of any compiled function that it calls compiles it anew.
     """
     try:
         result = njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # no folder is writable: compile in every process instead
         result = njit(error_model="numpy")(function)
+    _sources[function] = _files_of(function)
+    _watch(result, _sources[function])
     return cast(Function, result)
+
+
+def _files_of(function: Callable[..., object]) -> frozenset[str]:
+    code = function.__code__
+    named: list[Any] = [function.__globals__.get(name) for name in code.co_names]
+    called = [value.py_func for value in named if hasattr(value, "py_func")]
+    return frozenset({code.co_filename}).union(*(_sources.get(f, ()) for f in called))
+
+
+def _watch(dispatcher: Any, files: frozenset[str]) -> None:
+    """Have numba's cache compare all these files; by itself it looks at the function's own only.
+
+    The stamp is private to numba. Where it is not found, the cache is as numba made it.
+    """
+    cache_file: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+    if hasattr(cache_file, "_source_stamp"):
+        cache_file._source_stamp = tuple(
+            (name, os.stat(name).st_mtime_ns, os.stat(name).st_size) for name in sorted(files)
+        )

@@ -2,8 +2,7 @@
 
 `settle` is a pure function of floats. Scalar and vector environments, replay and dream, weight
 paths and population scoring all run it, so that they agree bit for bit; none of it may be compiled
-with ``fastmath``. All compiled code that calls it lives here or names this module, because numba's
-cache of a caller does not notice a change of what it calls in another file.
+with ``fastmath``.
 
 With equity E, drifted weight w (signed notional ÷ equity) and target a at the close of bar t::
 
