@@ -72,8 +72,13 @@ class DreamLanes:
         """
         count = int(lanes.sum())
         available = self.engine.num_segments
-        if segment is not None and not 0 <= segment < available:
-            raise ConfigError(f"segment is {segment}; the world model's bank holds {available}")
+        if segment is not None and not (
+            isinstance(segment, int | np.integer) and 0 <= segment < available
+        ):
+            raise ConfigError(
+                f"segment is {segment!r}; expected the index of one of the {available} segments "
+                "in the world model's bank"
+            )
         segments = rng.integers(available, size=count)
         if segment is not None:
             segments[:] = segment

@@ -1,22 +1,27 @@
-"""The dream's dynamics: lanes of (z, h, c) stepped through M from injected noise."""
+"""The dream's dynamics: lanes of (z, h, c) stepped through M from injected noise.
+
+M's arithmetic is that of `models.mdn_rnn`, written for many small steps: the matrix products go to
+a BLAS, everything between them is compiled. The tests hold it to the PyTorch module.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..market.candles import FloatArray, IntArray
+from ..market.candles import INTERVALS_MS, FloatArray, IntArray
 from ..market.errors import ConfigError
 from ..market.features import calendar
-from ..models.mdn_rnn import State
 from ..models.world_model import WorldModel
-from .spaces import LATENT_BOUND
+from . import kernels
+from .weights import DreamWeights
 
 Float32Array = NDArray[np.float32]
+_FEW_LANES = 4  # up to here compiled loops beat the cost of calling a BLAS
 
 
 @dataclass
@@ -34,11 +39,24 @@ class DreamState:
     h: Float32Array
     c: Float32Array
     open_time_ms: IntArray
+    _buffers: _Buffers | None = field(default=None, repr=False)
 
     def put(self, lanes: NDArray[np.bool_] | IntArray, other: DreamState) -> None:
         """Overwrite some lanes with another state's."""
         for name in ("z", "h", "c", "open_time_ms"):
             getattr(self, name)[lanes] = getattr(other, name)
+        if self._buffers is not None:
+            self._buffers.load(self)
+
+    def buffers(self, weights: DreamWeights) -> _Buffers:
+        """The step's workspace, made once."""
+        if self._buffers is None:
+            self._buffers = _Buffers(weights, len(self.z))
+            self._buffers.load(self)
+        return self._buffers
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_buffers": None}
 
 
 class Noise(NamedTuple):
@@ -51,6 +69,38 @@ class Noise(NamedTuple):
 
     uniforms: Float32Array
     normals: Float32Array
+
+
+class _Buffers:
+    """A step's workspace for N lanes: the network's inputs and layers, as arrays and tensors."""
+
+    def __init__(self, weights: DreamWeights, num_lanes: int) -> None:
+        self.inputs = np.zeros((num_lanes, weights.gates.shape[0]), dtype=np.float32)
+        self.layers = {
+            name: np.empty((num_lanes, size), dtype=np.float32)
+            for name, size in weights.layer_sizes().items()
+        }
+        self.scaled = np.empty(num_lanes, dtype=np.float32)
+        self._few = num_lanes <= _FEW_LANES
+        self._tensors = {id(a): torch.from_numpy(a) for a in (self.inputs, *self.layers.values())}
+
+    def load(self, state: DreamState) -> None:
+        """Take over a state that was written from outside."""
+        self.inputs[:, : state.z.shape[1]] = state.z
+        self.inputs[:, -state.h.shape[1] :] = state.h
+
+    def multiply(self, left: Float32Array, weights: torch.Tensor, name: str) -> Float32Array:
+        """``left @ weights`` into a layer."""
+        out = self.layers[name]
+        if self._few:
+            kernels.products(left, weights.numpy(), out)
+        else:
+            torch.mm(self._tensor(left), weights, out=self._tensor(out))
+        return out
+
+    def _tensor(self, array: Float32Array) -> torch.Tensor:
+        known = self._tensors.get(id(array))
+        return torch.from_numpy(array) if known is None else known
 
 
 class DreamEngine:
@@ -73,6 +123,9 @@ class DreamEngine:
                 f"warmup is {warmup}; this world model's bank holds segments of {width} bars"
             )
         self.warmup = warmup or width
+        self._weights = DreamWeights.of(world_model)
+        week = np.arange(0, max(INTERVALS_MS["W"], self.interval_ms), self.interval_ms)
+        self._calendar = calendar(week)
         self._starts: DreamState | None = None
 
     @property
@@ -134,37 +187,81 @@ class DreamEngine:
         Returns:
             The bar's log returns [N], float64.
         """
-        model = self.world_model
-        paper = self.config.preset == "paper"
-        memory = State(*(torch.from_numpy(a) for a in (state.h, state.c, state.z)))
-        if paper:
-            actions = torch.from_numpy(weights[:, None].astype(np.float32))
-            memory = self._advance(state.z, state.open_time_ms, actions, memory)
+        buffers = state.buffers(self._weights)
+        if self._weights.paper:
+            buffers.inputs[:, state.z.shape[1]] = weights
+            self._advance(state, buffers)
         if forced is None:
-            uniforms, normals = (torch.from_numpy(a) for a in noise)
-            drawn, latent = model.sample_next(memory, uniforms, normals, temperature)
-            log_return, z = drawn.numpy(), latent.numpy()
+            log_return = self._draw(state, buffers, noise, np.float32(temperature))
         else:
-            z, log_return = forced
+            state.z[:], log_return = forced
+            buffers.inputs[:, : state.z.shape[1]] = state.z
         state.open_time_ms += self.interval_ms
-        if not paper:
-            memory = self._advance(z, state.open_time_ms, None, memory)
-        state.z, state.h, state.c = z, memory.hidden.numpy(), memory.cell.numpy()
+        if not self._weights.paper:
+            self._advance(state, buffers)
         return log_return
 
     def view(self, state: DreamState, out: Float32Array) -> None:
         """Write what a policy sees of the market, [z, h], into ``out`` [N, Z + H]."""
         size = state.z.shape[1]
-        np.clip(state.z, -LATENT_BOUND, LATENT_BOUND, out=out[:, :size])
+        out[:, :size] = state.z
         out[:, size:] = state.h
 
-    def _advance(
-        self,
-        z: Float32Array,
-        open_time_ms: IntArray,
-        actions: torch.Tensor | None,
-        memory: State,
-    ) -> State:
-        waves = torch.from_numpy(calendar(open_time_ms + self.interval_ms))
-        with torch.no_grad():
-            return self.world_model.mdn_rnn.advance(torch.from_numpy(z), waves, actions, memory)
+    def _advance(self, state: DreamState, buffers: _Buffers) -> None:
+        """The LSTM's step: z, the next bar's calendar and, in ``paper``, the action enter."""
+        weights = self._weights
+        first = state.z.shape[1] + int(weights.paper)
+        kernels.put_calendar(
+            state.open_time_ms, self.interval_ms, self._calendar, buffers.inputs, first
+        )
+        gates = buffers.multiply(buffers.inputs, weights.gates, "gates")
+        kernels.lstm_cell(gates, weights.gates_bias, state.c, state.h, buffers.inputs)
+
+    def _draw(
+        self, state: DreamState, buffers: _Buffers, noise: Noise, temperature: np.float32
+    ) -> FloatArray:
+        weights, components = self._weights, self.config.num_components
+        carried = int(not weights.paper)
+        if weights.paper:
+            inner = state.h
+        else:
+            head = buffers.multiply(buffers.inputs, weights.head, "head")
+            inner = buffers.layers["inner"]
+            kernels.draw_returns(
+                head,
+                weights.head_bias,
+                weights.carried,
+                components,
+                *noise,
+                temperature,
+                buffers.scaled,
+                inner,
+            )
+        raw = buffers.multiply(inner, weights.latent, "latent")
+        kernels.draw_latents(
+            raw,
+            weights.latent_bias,
+            weights.persistence,
+            components,
+            *noise,
+            temperature,
+            buffers.scaled,
+            carried,
+            state.z,
+            buffers.inputs,
+        )
+        if weights.paper:
+            self._decode_return(state, buffers)
+        log_return = np.empty(len(state.z))
+        kernels.unscale(buffers.scaled, weights.return_scale, weights.return_mean, log_return)
+        return log_return
+
+    def _decode_return(self, state: DreamState, buffers: _Buffers) -> None:
+        """V's decoder, as far as the return needs it (``paper``)."""
+        first, second, last = self._weights.decoder
+        inner = buffers.multiply(state.z, first.kernel, "decoder_0")
+        kernels.silu(inner, first.bias)
+        inner = buffers.multiply(inner, second.kernel, "decoder_1")
+        kernels.silu(inner, second.bias)
+        np.dot(inner, last.kernel.numpy()[:, 0], out=buffers.scaled)
+        buffers.scaled += last.bias[0]

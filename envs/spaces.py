@@ -61,7 +61,7 @@ def target_weight(action: Any, kind: ActionKind) -> float:
     """
     if kind == "discrete":
         return _discrete_weight(action)
-    if not (isinstance(action, np.ndarray) and action.shape == (1,)):
+    if not (isinstance(action, np.ndarray) and action.shape == (1,) and action.dtype.kind == "f"):
         action = _one_number(action)
     weight = float(action[0])
     if not -1.0 - _ROUNDING <= weight <= 1.0 + _ROUNDING:  # also refuses NaN
@@ -78,8 +78,11 @@ def target_weights(actions: Any, kind: ActionKind, num_envs: int) -> NDArray[np.
         if ((batch < 0) | (batch >= len(DISCRETE_WEIGHTS))).any():
             raise ActionError("a discrete action is outside 0, 1, 2 (short, flat, long)")
         return np.take(np.asarray(DISCRETE_WEIGHTS), batch)
-    if batch.shape != (num_envs, 1):
-        raise ActionError(f"actions have shape {batch.shape}; expected ({num_envs}, 1)")
+    if batch.shape != (num_envs, 1) or batch.dtype.kind not in "fiu":
+        raise ActionError(
+            f"actions have shape {batch.shape} and type {batch.dtype}; expected numbers "
+            f"({num_envs}, 1)"
+        )
     weights = batch[:, 0].astype(np.float64)
     wrong = ~(np.abs(weights) <= 1.0 + _ROUNDING)
     if wrong.any():
@@ -90,7 +93,7 @@ def target_weights(actions: Any, kind: ActionKind, num_envs: int) -> NDArray[np.
 
 def _one_number(action: Any) -> NDArray[Any]:
     array = np.asarray(action)
-    if array.shape != (1,) or not np.issubdtype(array.dtype, np.number):
+    if array.shape != (1,) or array.dtype.kind not in "fiu":
         raise ActionError(
             f"action is {action!r}; expected an array of shape (1,), a target weight in [-1, 1]"
         )

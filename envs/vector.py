@@ -233,6 +233,7 @@ class ReplayVectorEnv(TradingVectorEnv):
     ) -> None:
         from .replay_lanes import ReplayLanes
 
+        check_num_envs(num_envs)
         refuse_rendering(render_mode)
         broker = BrokerConfig.from_settings(
             taker_fee=taker_fee, slippage=slippage, fill_delay=fill_delay, **account
@@ -270,6 +271,7 @@ class DreamVectorEnv(TradingVectorEnv):
         from .engine import DreamEngine
         from .worlds import open_world_model
 
+        check_num_envs(num_envs)
         refuse_rendering(render_mode)
         broker = BrokerConfig.from_settings(taker_fee=taker_fee, slippage=slippage, **account)
         if check_length(horizon) is None:
@@ -292,6 +294,12 @@ def parse_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
         raise ConfigError(
             f"autoreset_mode is {mode!r}; expected one of {', '.join(n.lower() for n in names)}"
         ) from None
+
+
+def check_num_envs(num_envs: int) -> None:
+    """Raise `ConfigError` for a number of lanes that is none."""
+    if not isinstance(num_envs, int | np.integer) or num_envs < 1:
+        raise ConfigError(f"num_envs is {num_envs!r}; expected a whole number, at least 1")
 
 
 def refuse_rendering(render_mode: str | None) -> None:
