@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from .errors import StoreError
+from .errors import StoreError, StoreFormatError
 from .ranges import Ranges, join_ranges
 
 DATA_VARIABLE = "WORLDMODEL_TRADING_DATA"
@@ -140,6 +140,8 @@ class Dataset:
         with writing(self.folder):
             try:
                 stored, covered = self.read()
+            except StoreFormatError:
+                raise
             except StoreError:  # absent or damaged: the new data take its place
                 stored, covered = _empty(self.columns), ()
             stale = np.zeros(len(stored[self.columns[0]]), dtype=bool)
@@ -222,7 +224,10 @@ def read_sealed(path: Path, what: str, cure: str) -> dict[str, Any]:
     if seal is None or seal != hashlib.sha256(_json(body)).hexdigest():
         raise StoreError(f"{path} is truncated or altered; {cure}")
     if body.get("format") != FORMAT:
-        raise StoreError(f"{path} is of format {body.get('format')}, this version reads {FORMAT}")
+        raise StoreFormatError(
+            f"{path} is of format {body.get('format')}, this version reads {FORMAT}; "
+            "update the package, or choose another folder with --data-dir"
+        )
     checked: dict[str, Any] = body
     return checked
 

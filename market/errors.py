@@ -37,6 +37,10 @@ class StoreError(WorldModelTradingError, ValueError):
     """Stored market data that are absent, truncated or altered, or that cannot be written."""
 
 
+class StoreFormatError(StoreError):
+    """Stored market data that another version of this package wrote; they are left alone."""
+
+
 class BybitError(WorldModelTradingError, RuntimeError):
     """Bybit could not be asked, or answered with an error."""
 

@@ -11,7 +11,7 @@ import platformdirs
 
 from .candles import Candles, Time, format_time, to_ms
 from .dataset import DATA_VARIABLE, FORMAT, Dataset, read_sealed, replace_file, sealed, writing
-from .errors import StoreError
+from .errors import StoreError, StoreFormatError
 from .instruments import FundingRates, Instrument, check_market
 from .ranges import Ranges, missing_ranges, next_bar_start
 
@@ -73,6 +73,8 @@ class Store:
             return ()
         try:
             return dataset.read_manifest().ranges
+        except StoreFormatError:
+            raise
         except StoreError:
             if damaged:
                 return ()
@@ -133,6 +135,8 @@ class Store:
             return None
         try:
             dataset.read()
+        except StoreFormatError:
+            raise
         except StoreError as error:
             return str(error)
         return None

@@ -416,6 +416,26 @@ def test_instrument_of_the_spot_market() -> None:
         wire.instrument({**row, "priceFilter": None}, "spot", "BTCUSDT")
 
 
+def test_answers_of_the_wrong_shape(bybit: Any, client: BybitClient, exchange: Any) -> None:
+    start, end = LAUNCH, LAUNCH + 10 * HOUR
+    bybit.fail(exchange.KLINE, exchange.edit(lambda rows: {"0": rows[0]}))
+    with pytest.raises(BybitAnswerError, match=r"list is \{.*; expected a list"):
+        candles(client, start, end)
+    bybit.fail(exchange.FUNDING, exchange.edit(lambda rows: [{**rows[0], "symbol": "ETHUSDT"}]))
+    with pytest.raises(BybitAnswerError, match=r"funding row 0 .*expected one of BTCUSDT"):
+        list(client.funding_pages("BTCUSDT", start, end))
+    bybit.fail(exchange.INSTRUMENTS, exchange.edit(lambda rows: [{**rows[0], "symbol": "X"}]))
+    with pytest.raises(BybitAnswerError, match="expected BTCUSDT"):
+        client.instrument("BTCUSDT")
+    bybit.fail(exchange.INSTRUMENTS, exchange.edit(lambda rows: [{**rows[0], "leverageFilter": 1}]))
+    with pytest.raises(BybitAnswerError, match="leverageFilter is 1"):
+        client.instrument("BTCUSDT")
+    with pytest.raises(BybitAnswerError, match="live candle is 'x'"):
+        wire.stream_candle("x", "60")
+    with pytest.raises(BybitAnswerError, match="no JSON object"):
+        wire.json_object("[1]")
+
+
 def test_the_pace_stays_under_the_limit(bybit: Any) -> None:
     """Simulated clock: in no window of 5 s more than a sixth of the 600 allowed."""
     now, sent = [0.0], []

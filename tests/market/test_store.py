@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 
 from worldmodel_trading.market.bybit import BybitClient
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.errors import StoreError
+from worldmodel_trading.market.dataset import sealed
+from worldmodel_trading.market.errors import StoreError, StoreFormatError
 from worldmodel_trading.market.fetch import fetch, open_bybit
 from worldmodel_trading.market.instruments import FundingRates, Instrument
 from worldmodel_trading.market.store import Store, open_stored
@@ -164,6 +166,46 @@ def test_manifests_that_lie(tmp_path: Path) -> None:
     path.write_text(json.dumps(body, indent=1, sort_keys=True) + "\n")
     with pytest.raises(StoreError, match="is gone"):
         store.open(*BTC)
+
+
+def test_another_version_s_files_are_left_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    add(store, 0, 3)
+    path = store.folder(*BTC) / "candles.json"
+    body = json.loads(path.read_text())
+    del body["seal"]
+    path.write_bytes(sealed({**body, "format": 2}))
+    for use in (
+        lambda: store.open(*BTC),
+        lambda: add(store, 3, 1),
+        lambda: store.damage(*BTC),
+        lambda: store.fetched(*BTC, damaged=True),
+    ):
+        with pytest.raises(StoreFormatError, match="format 2, this version reads 1"):
+            use()
+    path.write_bytes(sealed({"format": 1, "file": "/etc/passwd"}))
+    with pytest.raises(StoreError, match="no manifest of this version"):
+        store.open(*BTC)
+
+
+def test_readers_never_wait_for_writers_and_see_whole_files(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    add(store, 0, 10)
+    counts: list[int] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            counts.append(len(store.open(*BTC)))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for i in range(60):
+        add(store, 10 + i, 1)
+    done.set()
+    reader.join()
+    assert counts == sorted(counts)
+    assert set(counts) <= set(range(10, 71))
 
 
 def test_damage_is_repaired_by_fetching(bybit: Any, exchange: Any, tmp_path: Path) -> None:
