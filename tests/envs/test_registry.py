@@ -105,9 +105,9 @@ def test_rendering_changes_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", IDS)
 def test_rendering_without_a_mode_warns_and_before_reset_refuses(name: str) -> None:
     env = gym.make(name).unwrapped
-    with pytest.warns(UserWarning, match="render_mode"):
+    with pytest.warns(UserWarning, match=r"render_mode"):
         assert env.render() is None
-    with pytest.raises(gym.error.ResetNeeded, match="reset"):
+    with pytest.raises(gym.error.ResetNeeded, match=r"reset"):
         gym.make(name, render_mode="ansi").unwrapped.render()
 
 
