@@ -22,16 +22,14 @@ class FeatureSpec:
 
     Attributes:
         horizons: Look-back lengths of volatility and momentum, in bars.
-        volume_window: Bars over whose mean ``log_volume`` is measured; 0 keeps its level, which
-            drifts over the years and so means something else in each of them.
+        detrend_volume: Measure ``log_volume`` against its mean over the longest horizon. Its
+            level drifts over the years and so means something else in each of them.
     """
 
     horizons: tuple[int, ...] = (6, 24, 168)
-    volume_window: int = 168
+    detrend_volume: bool = True
 
     def __post_init__(self) -> None:
-        if self.volume_window < 0:
-            raise FeatureError(f"volume_window is {self.volume_window}; expected 0 bars or more")
         object.__setattr__(self, "horizons", tuple(self.horizons))
         if not self.horizons or min(self.horizons) < 2:
             raise FeatureError(
@@ -50,7 +48,7 @@ class FeatureSpec:
     @property
     def warmup(self) -> int:
         """Bars before a row whose features are complete."""
-        return max(*self.horizons, self.volume_window - 1)
+        return max(self.horizons)
 
 
 def compute_features(candles: Candles, spec: FeatureSpec | None = None) -> FloatArray:
@@ -58,7 +56,7 @@ def compute_features(candles: Candles, spec: FeatureSpec | None = None) -> Float
 
     With r_t the close-to-close log return, the columns are: ``log_return`` r_t; ``range``
     log(high/low); ``log_volume`` log(1 + volume) less its mean over the last
-    ``spec.volume_window`` bars; ``body`` log(close/open); ``volatility_h`` the logarithm of √(Σ r²/h) over the last h bars; ``momentum_h`` the sum of r over the last
+    bars of the longest horizon (`FeatureSpec.detrend_volume`); ``body`` log(close/open); ``volatility_h`` the logarithm of √(Σ r²/h) over the last h bars; ``momentum_h`` the sum of r over the last
     h bars ÷ √h.
 
     Rows whose window reaches before the first bar, or across a gap, are NaN.
@@ -218,10 +216,9 @@ def _segment_features(columns: FloatArray, spec: FeatureSpec) -> FloatArray:
 def _log_volume(volume: FloatArray, spec: FeatureSpec) -> FloatArray:
     """Log volume, less its trailing mean [T - warmup]."""
     level = np.log1p(volume)
-    window = spec.volume_window
-    if not window:
+    if not spec.detrend_volume:
         return level[spec.warmup :]
-    mean = _trailing_sum(level[spec.warmup - window + 1 :], window) / window
+    mean = _trailing_sum(level[1:], spec.warmup) / spec.warmup
     return level[spec.warmup :] - mean
 
 

@@ -31,6 +31,7 @@ _AT_LEAST: dict[str, float] = {
     "burn_in_bars": 0,
     "latent_loss_weight": 0.0,
     "weight_decay": 0.0,
+    "dropout": 0.0,
     "patience_epochs": 1,
     "warmup_bars": 1,
     "bank_segments": 1,
@@ -64,7 +65,8 @@ class WorldModelConfig:
         chunk_bars: Bars of a training chunk, burn-in included.
         burn_in_bars: First bars of a chunk, which warm the LSTM and are not scored.
         latent_loss_weight: Weight of z's likelihood beside the return's (``market``).
-        weight_decay: AdamW's, for M.
+        weight_decay: AdamW's, for the weights of M's LSTM and of the head of returns.
+        dropout: Share of h hidden from the head of returns in training (``paper``: of z's).
         gradient_clip: Largest norm of M's gradient.
         ema_decay: Decay a step of the averaged weights of M, which are those deployed; 0 is off.
         patience_epochs: Epochs without a better validation loss before training stops.
@@ -91,7 +93,8 @@ class WorldModelConfig:
     chunk_bars: int = 192
     burn_in_bars: int = 48
     latent_loss_weight: float = 0.1
-    weight_decay: float = 1e-4
+    weight_decay: float = 1.0
+    dropout: float = 0.2
     gradient_clip: float = 1.0
     ema_decay: float = 0.98
     patience_epochs: int = 20
@@ -110,8 +113,9 @@ class WorldModelConfig:
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected more than 0")
-        if self.ema_decay >= 1:
-            raise ConfigError(f"ema_decay is {self.ema_decay}; expected less than 1")
+        for name in ("ema_decay", "dropout"):
+            if getattr(self, name) >= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected less than 1")
         if self.burn_in_bars >= self.chunk_bars:
             raise ConfigError(
                 f"burn_in_bars is {self.burn_in_bars}; expected less than chunk_bars, {self.chunk_bars}"
@@ -129,7 +133,10 @@ class WorldModelConfig:
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values that JSON can hold."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        values["features"] = {"horizons": list(self.features.horizons)}
+        values["features"] = {
+            "horizons": list(self.features.horizons),
+            "detrend_volume": self.features.detrend_volume,
+        }
         return values
 
     @classmethod
@@ -161,12 +168,18 @@ _DEFAULTS: dict[str, Any] = {
 def _feature_spec(value: object) -> FeatureSpec:
     if isinstance(value, FeatureSpec):
         return value
-    if not isinstance(value, Mapping) or set(value) != {"horizons"}:
-        raise ConfigError(f'features is {value!r}; expected {{"horizons": [...]}}')
-    horizons = value["horizons"]
+    known = {f.name for f in dataclasses.fields(FeatureSpec)}
+    if not isinstance(value, Mapping) or not set(value) <= known:
+        raise ConfigError(f"features is {value!r}; expected the fields {', '.join(sorted(known))}")
+    given = dict(value)
+    horizons, detrend = given.get("horizons", []), given.get("detrend_volume", True)
     if not isinstance(horizons, list | tuple) or not all(type(h) is int for h in horizons):
         raise ConfigError(f"horizons are {horizons!r}; expected a list of whole numbers")
+    if type(detrend) is not bool or max(horizons, default=0) >= 1_000_000:
+        raise ConfigError(
+            f"features is {value!r}; expected true or false, horizons below 1,000,000"
+        )
     try:
-        return FeatureSpec(tuple(horizons))
+        return FeatureSpec(**given)
     except FeatureError as error:
         raise ConfigError(str(error)) from None

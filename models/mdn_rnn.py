@@ -157,7 +157,7 @@ class MDNRNN(nn.Module):
         return mixture._replace(means=mixture.means + kept.unsqueeze(-2))
 
     def log_prob(
-        self, hidden: Tensor, latent: Tensor, latent_next: Tensor
+        self, hidden: Tensor, latent: Tensor, latent_next: Tensor, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Log densities of what came next, each [...].
 
@@ -165,16 +165,19 @@ class MDNRNN(nn.Module):
             hidden: h_t [..., H].
             latent: z_t [..., Z].
             latent_next: z_{t+1} [..., Z].
+            mask: Factors of h [..., H] as the head of returns sees it (``paper``: the head of z):
+                dropout in training.
 
         Returns:
             ``market``: of the standardised return, and of the other latent dimensions given it.
             ``paper``: zero, and of z_{t+1}.
         """
+        seen = hidden if mask is None else hidden * mask
         if self.preset == "paper":
-            both = mixture_log_prob(self.latent_mixture(hidden, latent), latent_next)
+            both = mixture_log_prob(self.latent_mixture(seen, latent), latent_next)
             return torch.zeros_like(both), both
         carried = latent_next[..., :1]
-        returns = mixture_log_prob(self.return_mixture(hidden), torch.sinh(carried))
+        returns = mixture_log_prob(self.return_mixture(seen), torch.sinh(carried))
         latents = mixture_log_prob(
             self.latent_mixture(hidden, latent, carried), latent_next[..., 1:]
         )

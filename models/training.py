@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -150,7 +151,7 @@ def train_mdn_rnn(
     """Train M on encoded sequences and return the averaged weights, the best by validation loss."""
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     optimiser = torch.optim.AdamW(
-        mdn_rnn.parameters(), lr=config.mdn_rnn_learning_rate, weight_decay=config.weight_decay
+        _decay_groups(mdn_rnn, config.weight_decay), lr=config.mdn_rnn_learning_rate
     )
     averaged = Averaged(mdn_rnn, config.ema_decay)
     stride = config.chunk_bars - config.burn_in_bars
@@ -169,7 +170,10 @@ def train_mdn_rnn(
             )
             rows = torch.from_numpy(first[:, None] + np.arange(config.chunk_bars + 1))
             actions = _training_actions(len(first), config, rng)
-            loss = _mdn_rnn_loss(mdn_rnn, latents[rows], train.calendar_next[rows], actions, config)
+            mask = _dropout_mask(len(first), config, generator)
+            loss = _mdn_rnn_loss(
+                mdn_rnn, latents[rows], train.calendar_next[rows], actions, mask, config
+            )
             _step(optimiser, mdn_rnn, loss, config.gradient_clip, "mdn_rnn", epoch, index)
             averaged.update(mdn_rnn)
             total += loss.item()
@@ -199,6 +203,16 @@ def train_mdn_rnn(
     return mdn_rnn
 
 
+def _decay_groups(mdn_rnn: MDNRNN, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay what decides the return; decaying z's head would pull dreams towards the mean."""
+    named = list(mdn_rnn.named_parameters())
+    decays = ("lstm.weight", "return_head.weight")
+    return [
+        {"params": [p for n, p in named if n.startswith(decays)], "weight_decay": weight_decay},
+        {"params": [p for n, p in named if not n.startswith(decays)], "weight_decay": 0.0},
+    ]
+
+
 def _epoch_latents(
     posterior: Posterior, config: WorldModelConfig, generator: torch.Generator
 ) -> Tensor:
@@ -222,18 +236,30 @@ def _training_actions(
     return torch.from_numpy(held[..., None].astype(np.float32))
 
 
+def _dropout_mask(
+    count: int, config: WorldModelConfig, generator: torch.Generator
+) -> Tensor | None:
+    """Zeros and 1/(1-p) for the scored bars of chunks [B, L - burn-in, H]."""
+    if not config.dropout:
+        return None
+    shape = (count, config.chunk_bars - config.burn_in_bars, config.hidden_size)
+    kept = torch.rand(shape, generator=generator) >= config.dropout
+    return kept.float() / (1 - config.dropout)
+
+
 def _mdn_rnn_loss(
     mdn_rnn: MDNRNN,
     latents: Tensor,
     calendars_next: Tensor,
     actions: Tensor | None,
+    mask: Tensor | None,
     config: WorldModelConfig,
 ) -> Tensor:
     """Mean loss of chunks [B, L+1, Z], the burn-in unscored."""
     hidden, _ = mdn_rnn(latents[:, :-1], calendars_next[:, :-1], actions)
     scored = slice(config.burn_in_bars, None)
     returns, rest = mdn_rnn.log_prob(
-        hidden[:, scored], latents[:, :-1][:, scored], latents[:, 1:][:, scored]
+        hidden[:, scored], latents[:, :-1][:, scored], latents[:, 1:][:, scored], mask
     )
     weight = config.latent_loss_weight if config.preset == "market" else 1.0
     return -(returns.mean() + weight * rest.mean())

@@ -86,7 +86,7 @@ def test_features_worked_out_by_hand() -> None:
         [
             0.0,
             np.log(100 / 96),
-            np.log(4.0),
+            np.log(4.0) - np.log(2.0 * 3.0 * 4.0) / 3,
             np.log(99 / 98),
             np.log(np.sqrt(down**2 / 2 + floor)),
             np.log(np.sqrt((up**2 + down**2) / 3 + floor)),

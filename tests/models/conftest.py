@@ -1,0 +1,66 @@
+import pytest
+import torch
+
+from worldmodel_trading.market.candles import Candles
+from worldmodel_trading.market.synthetic import synthetic_candles
+from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.world_model import WorldModel, train_world_model
+
+TRAIN_BARS, VALIDATION_BARS = 1_200, 400
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def candles() -> Candles:
+    """1,900 bars of the synthetic market: training, validation, and 300 beyond."""
+    return synthetic_candles(seed=3, bars=1_900)
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> WorldModelConfig:
+    return WorldModelConfig(
+        vae_epochs=3,
+        vae_hidden_size=16,
+        hidden_size=12,
+        head_size=8,
+        num_components=3,
+        latent_size=5,
+        mdn_rnn_epochs=3,
+        chunk_bars=48,
+        burn_in_bars=12,
+        warmup_bars=24,
+        bank_segments=10,
+    )
+
+
+@pytest.fixture(scope="session")
+def split(candles: Candles) -> tuple[Candles, Candles]:
+    return (
+        candles.rows(0, TRAIN_BARS),
+        candles.rows(TRAIN_BARS, TRAIN_BARS + VALIDATION_BARS),
+    )
+
+
+def _train(split, config):
+    return train_world_model(*split, config, seed=5, source="synthetic")[0]
+
+
+@pytest.fixture(scope="session")
+def market_model(split, tiny_config) -> WorldModel:
+    return _train(split, tiny_config)
+
+
+@pytest.fixture(scope="session")
+def paper_model(split, tiny_config) -> WorldModel:
+    return _train(split, WorldModelConfig.from_dict({**tiny_config.to_dict(), "preset": "paper"}))
+
+
+@pytest.fixture(params=["market", "paper"])
+def world_model(request: pytest.FixtureRequest) -> WorldModel:
+    """Each preset in turn."""
+    model: WorldModel = request.getfixturevalue(f"{request.param}_model")
+    return model
