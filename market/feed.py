@@ -14,13 +14,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from websockets.exceptions import InvalidURI, WebSocketException
+from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from . import wire
 from .bybit import BybitClient
 from .candles import Candles, FloatArray, interval_ms
-from .errors import BybitAnswerError, BybitRequestError, BybitUnavailableError, CandleError
+from .errors import (
+    BybitAnswerError,
+    BybitBlockedError,
+    BybitRequestError,
+    BybitUnavailableError,
+    CandleError,
+)
 from .instruments import check_market
 
 STREAM_URL = "wss://stream.bybit.com/v5/public"
@@ -120,6 +126,9 @@ class KlineFeed:
                 yield from self._connection()
             except InvalidURI as error:
                 raise BybitRequestError(f"{self.url}: {error}") from None
+            except InvalidStatus as error:
+                self._check_refused(error.response.status_code)
+                self._wait_after(error)
             except _PASSING_ERRORS as error:
                 self._wait_after(error)
 
@@ -157,6 +166,15 @@ class KlineFeed:
                 continue
             heard = time.monotonic()
             yield wire.json_object(text)
+
+    def _check_refused(self, status: int) -> None:
+        if status == 403:
+            raise BybitBlockedError(
+                f"{self.url}: refused (HTTP 403). Either this address connected too often: wait "
+                "ten minutes. Or Bybit does not serve its country: use a regional host"
+            )
+        if status == 404:
+            raise BybitRequestError(f"{self.url}: there is no such stream (HTTP 404)")
 
     def _check_subscribed(self, message: dict[str, Any]) -> None:
         if message.get("success") is not True:

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 KLINE = "/v5/market/kline"
@@ -159,8 +160,12 @@ class Stream:
         self.refuse = False
         self.subscribed: list[ServerConnection] = []
         self.connections = 0
-        self.server = serve(self._talk, "127.0.0.1", 0)
+        self.status: int | None = None  # answers handshakes with it
+        self.server = serve(self._talk, "127.0.0.1", 0, process_request=self._greet)
         self.url = f"ws://127.0.0.1:{self.server.socket.getsockname()[1]}/v5/public"
+
+    def _greet(self, connection: ServerConnection, request: Request) -> Response | None:
+        return None if self.status is None else connection.respond(self.status, "denied")
 
     def _talk(self, connection: ServerConnection) -> None:
         self.connections += 1

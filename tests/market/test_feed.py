@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from worldmodel_trading.market.bybit import BybitClient
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import (
+    BybitBlockedError,
     BybitRequestError,
     BybitUnavailableError,
     StoreError,
@@ -257,6 +259,24 @@ def test_a_refused_subscription_ends_it(bybit: Any, follow: Any) -> None:
     assert feed.queue.get(timeout=10) is None
     assert isinstance(feed.error, BybitRequestError)
     assert "refuses kline.60.BTCUSDT" in str(feed.error)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "what"),
+    [
+        (403, BybitBlockedError, "wait ten minutes.*country"),
+        (404, BybitRequestError, "no such stream"),
+        (503, BybitUnavailableError, "5 failures in a row.*503"),
+    ],
+)
+def test_a_refused_connection(
+    bybit: Any, follow: Any, status: int, kind: type[Exception], what: str
+) -> None:
+    bybit.stream.status = status
+    feed = follow(at(99))
+    assert feed.queue.get(timeout=10) is None
+    assert isinstance(feed.error, kind)
+    assert re.search(what, str(feed.error))
 
 
 def test_wrong_arguments(bybit: Any) -> None:
