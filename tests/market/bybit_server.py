@@ -19,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import numpy as np
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
@@ -47,6 +48,15 @@ def bar(time_ms: int) -> list[str]:
     return [str(time_ms), *map(str, numbers)]
 
 
+def assert_honest(found: Any, start_ms: int, end_ms: int) -> None:
+    """Every hourly bar of the range, once, in order, with the exchange's numbers."""
+    times = list(range(start_ms, end_ms, HOUR_MS))
+    assert found.open_time_ms.tolist() == times
+    rows = [list(map(float, bar(t)[1:])) for t in times]
+    columns = (found.open, found.high, found.low, found.close, found.volume, found.turnover)
+    np.testing.assert_array_equal(np.stack(columns, axis=1), rows)
+
+
 class BybitServer:
     """The exchange: one symbol, BTCUSDT linear, hourly bars and 8-hourly funding."""
 
@@ -70,6 +80,10 @@ class BybitServer:
         ]
         for thread in self._threads:
             thread.start()
+
+    def last_closed(self) -> int:
+        """Open time of the newest closed bar [ms]."""
+        return self.now_ms // self.step_ms * self.step_ms - self.step_ms
 
     def close(self) -> None:
         self._http.shutdown()

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +17,6 @@ from worldmodel_trading.market.errors import (
     CandleError,
     StoreError,
 )
-from worldmodel_trading.market.fetch import FetchReport, fetch, open_bybit
-from worldmodel_trading.market.ranges import bar_start, join_ranges, missing_ranges
-from worldmodel_trading.market.store import Store
 from worldmodel_trading.market.transport import RetryPolicy
 
 HOUR = 3_600_000
@@ -49,28 +43,15 @@ def client(bybit: Any, waits: Waits) -> Iterator[BybitClient]:
         yield client
 
 
-def last_closed(bybit: Any) -> int:
-    """Open time of the newest closed bar."""
-    return int(bybit.now_ms // HOUR * HOUR - HOUR)
-
-
 def candles(client: BybitClient, start: int, end: int) -> Candles:
     found = client.candles("BTCUSDT", "60", start, end)
     assert found is not None
     return found
 
 
-def assert_honest(found: Candles, exchange: Any, start: int, end: int) -> None:
-    """Every bar of the range, once, in order, with the exchange's numbers."""
-    assert found.open_time_ms.tolist() == list(range(start, end, HOUR))
-    rows = [list(map(float, exchange.bar(t)[1:])) for t in range(start, end, HOUR)]
-    columns = (found.open, found.high, found.low, found.close, found.volume, found.turnover)
-    np.testing.assert_array_equal(np.stack(columns, axis=1), rows)
-
-
 def test_pages_go_backward_and_lose_nothing(bybit: Any, client: BybitClient, exchange: Any) -> None:
-    end = last_closed(bybit) + HOUR
-    assert_honest(candles(client, LAUNCH, end), exchange, LAUNCH, end)
+    end = bybit.last_closed() + HOUR
+    exchange.assert_honest(candles(client, LAUNCH, end), LAUNCH, end)
     pages = bybit.asked(exchange.KLINE)
     assert [int(p["limit"]) for p in pages] == [1000] * 4
     ends = [int(p["end"]) for p in pages]
@@ -86,9 +67,9 @@ def test_pages_go_backward_and_lose_nothing(bybit: Any, client: BybitClient, exc
 def test_faulty_pages_lose_nothing(
     bybit: Any, client: BybitClient, exchange: Any, fault: str, page: int
 ) -> None:
-    end = last_closed(bybit) + HOUR - 50 * HOUR  # so that newer bars exist to overlap with
+    end = bybit.last_closed() + HOUR - 50 * HOUR  # so that newer bars exist to overlap with
     bybit.fail(exchange.KLINE, *[None] * page, getattr(exchange, fault))
-    assert_honest(candles(client, LAUNCH, end), exchange, LAUNCH, end)
+    exchange.assert_honest(candles(client, LAUNCH, end), LAUNCH, end)
 
 
 @pytest.mark.parametrize("code", [10000, 10002, 10006, 10016])
@@ -97,7 +78,7 @@ def test_passing_codes_are_asked_again(
 ) -> None:
     bybit.fail(exchange.KLINE, exchange.ret_code(code), exchange.ret_code(code))
     found = candles(client, LAUNCH, LAUNCH + 10 * HOUR)
-    assert_honest(found, exchange, LAUNCH, LAUNCH + 10 * HOUR)
+    exchange.assert_honest(found, LAUNCH, LAUNCH + 10 * HOUR)
     assert 0.25 <= waits[0] <= 0.5
     assert 0.5 <= waits[1] <= 1.0
 
@@ -323,8 +304,8 @@ def test_an_answer_for_another_symbol(bybit: Any, client: BybitClient, exchange:
 def test_the_open_bar_is_never_kept(bybit: Any, client: BybitClient) -> None:
     far = bybit.now_ms + 100 * HOUR
     found = candles(client, LAUNCH, far // HOUR * HOUR)
-    assert found.open_time_ms[-1] == last_closed(bybit)
-    bybit.now_ms = last_closed(bybit) + 2 * HOUR  # the last millisecond of a bar has passed
+    assert found.open_time_ms[-1] == bybit.last_closed()
+    bybit.now_ms = bybit.last_closed() + 2 * HOUR  # the last millisecond of a bar has passed
     assert candles(client, LAUNCH, far // HOUR * HOUR).open_time_ms[-1] == bybit.now_ms - HOUR
     bybit.now_ms -= 1
     assert (
@@ -336,9 +317,9 @@ def test_a_bar_that_one_host_says_is_open_is_not_kept(bybit: Any, client: BybitC
     """The time endpoint runs an hour ahead of the candle endpoint's own statement."""
     bybit.skew_ms = -HOUR
     pages = list(client.kline_pages("BTCUSDT", "60", LAUNCH, bybit.now_ms // HOUR * HOUR))
-    assert pages[0].end_ms == last_closed(bybit)
+    assert pages[0].end_ms == bybit.last_closed()
     assert pages[0].candles is not None
-    assert pages[0].candles.open_time_ms[-1] == last_closed(bybit) - HOUR
+    assert pages[0].candles.open_time_ms[-1] == bybit.last_closed() - HOUR
 
 
 def test_our_own_clock_does_not_matter(
@@ -347,7 +328,7 @@ def test_our_own_clock_does_not_matter(
     for skew_s in (-86_400, 86_400):
         monkeypatch.setattr("time.time", lambda skew_s=skew_s: bybit.now_ms / 1000 + skew_s)
         found = candles(client, LAUNCH + 3_900 * HOUR, LAUNCH + 9_000 * HOUR)
-        assert found.open_time_ms[-1] == last_closed(bybit)
+        assert found.open_time_ms[-1] == bybit.last_closed()
 
 
 def test_bars_the_exchange_lacks_are_asked_for_twice(
@@ -461,168 +442,3 @@ def test_one_connection_serves_all(bybit: Any, client: BybitClient) -> None:
     key = next(iter(pool.pools.keys()))
     assert pool.pools[key].num_connections == 1
     assert client.requests_sent == 5
-
-
-def get(bybit: Any, store: Store, start: int, end: int | None, **options: Any) -> FetchReport:
-    with BybitClient(bybit.url, FAST, sleep=Waits()) as client:
-        return fetch("BTCUSDT", "60", start, end, store=store, client=client, **options)
-
-
-def test_fetch_says_what_it_got(bybit: Any, exchange: Any, tmp_path: Path) -> None:
-    bybit.absent = {LAUNCH + 30 * HOUR}
-    store, done = Store(tmp_path), []
-    report = get(
-        bybit, store, LAUNCH - 24 * HOUR, None, progress=lambda at, of: done.append((at, of))
-    )
-    assert (report.bars, report.new_bars) == (3_999, 3_999)
-    assert (report.start_ms, report.end_ms) == (LAUNCH, last_closed(bybit) + HOUR)
-    assert [gap.missing_bars for gap in report.gaps] == [1]
-    assert report.funding_rates == report.new_funding_rates == 501
-    assert done[-1] == (4_024, 4_024)
-    assert "3,999 bars (3,999 new)" in str(report)
-    assert "2020-03-30 00:00 UTC" in str(report)
-    stored = store.open("linear", "BTCUSDT", "60")
-    assert len(stored) == 3_999
-    assert store.instrument("linear", "BTCUSDT").tick_size == 0.1
-    rates = store.funding("linear", "BTCUSDT")
-    assert rates.time_ms[1] - rates.time_ms[0] == 8 * HOUR
-
-
-def test_a_second_call_fetches_only_what_is_missing(
-    bybit: Any, exchange: Any, tmp_path: Path
-) -> None:
-    bybit.absent = {LAUNCH + 1_020 * HOUR}
-    store, middle = Store(tmp_path), LAUNCH + 1_000 * HOUR
-    get(bybit, store, middle, middle + 500 * HOUR)
-    bybit.log.clear()
-    again = get(bybit, store, middle, middle + 500 * HOUR)
-    assert (again.new_bars, again.bars) == (0, 499)
-    assert not bybit.asked(exchange.KLINE)
-    assert not bybit.asked(exchange.FUNDING)
-    wider = get(bybit, store, middle - 10 * HOUR, middle + 520 * HOUR)
-    assert (wider.new_bars, wider.bars) == (30, 529)
-    asked = [(int(p["start"]), int(p["end"]) + 1) for p in bybit.asked(exchange.KLINE)]
-    assert asked == [
-        (middle + 500 * HOUR, middle + 520 * HOUR),
-        (middle - 10 * HOUR, middle),
-    ]
-
-
-def test_emptiness_before_the_launch_is_remembered(
-    bybit: Any, exchange: Any, tmp_path: Path
-) -> None:
-    store = Store(tmp_path)
-    get(bybit, store, LAUNCH - 100 * HOUR, LAUNCH + 10 * HOUR)
-    bybit.log.clear()
-    report = get(bybit, store, LAUNCH - 100 * HOUR, LAUNCH + 10 * HOUR)
-    assert (report.bars, report.new_bars) == (10, 0)
-    assert not bybit.asked(exchange.KLINE)
-    nothing = get(bybit, Store(tmp_path / "other"), LAUNCH - 100 * HOUR, LAUNCH - 50 * HOUR)
-    assert (nothing.bars, nothing.start_ms, nothing.gaps) == (0, None, ())
-
-
-def test_a_later_call_brings_what_has_closed_since(
-    bybit: Any, exchange: Any, tmp_path: Path
-) -> None:
-    store = Store(tmp_path)
-    get(bybit, store, LAUNCH + 3_990 * HOUR, None)
-    bybit.now_ms += 17 * HOUR
-    report = get(bybit, store, LAUNCH + 3_990 * HOUR, None)
-    assert (report.new_bars, report.new_funding_rates) == (17, 2)
-    assert_honest(
-        store.open("linear", "BTCUSDT", "60"),
-        exchange,
-        LAUNCH + 3_990 * HOUR,
-        last_closed(bybit) + HOUR,
-    )
-    assert np.diff(store.funding("linear", "BTCUSDT").time_ms).tolist() == [8 * HOUR] * 3
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
-
-
-def test_the_same_range_twice_is_the_same_bytes(bybit: Any, tmp_path: Path) -> None:
-    whole, parts = Store(tmp_path / "a"), Store(tmp_path / "b")
-    get(bybit, whole, LAUNCH, LAUNCH + 2_500 * HOUR)
-    for i in (1, 0, 2):  # in another order, piece by piece
-        get(bybit, parts, LAUNCH + i * 800 * HOUR, LAUNCH + (i + 1) * 900 * HOUR)
-    get(bybit, parts, LAUNCH, LAUNCH + 2_700 * HOUR)
-    get(bybit, whole, LAUNCH, LAUNCH + 2_700 * HOUR)
-    assert tree(tmp_path / "a") == tree(tmp_path / "b")
-    before = tree(tmp_path / "a")
-    get(bybit, whole, LAUNCH, LAUNCH + 2_700 * HOUR)
-    assert tree(tmp_path / "a") == before
-
-
-@pytest.mark.parametrize("page", [1, 3])
-def test_ctrl_c_keeps_complete_pages(bybit: Any, exchange: Any, tmp_path: Path, page: int) -> None:
-    def interrupt(server: Any, handler: Any, body: Any) -> None:
-        os.kill(os.getpid(), signal.SIGINT)  # while the client waits for this very answer
-        exchange.slow(0.3)(server, handler, body)
-
-    store = Store(tmp_path)
-    get(bybit, store, LAUNCH, LAUNCH + 300 * HOUR)
-    bybit.fail(exchange.KLINE, *[None] * page, interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        get(bybit, store, LAUNCH, LAUNCH + 4_000 * HOUR)
-    hole = 3_700 - page * 1_000
-    assert [g.missing_bars for g in store.open("linear", "BTCUSDT", "60").gaps()] == [hole]
-    report = get(bybit, store, LAUNCH, LAUNCH + 4_000 * HOUR)
-    assert report.new_bars == hole
-    assert_honest(store.open("linear", "BTCUSDT", "60"), exchange, LAUNCH, LAUNCH + 4_000 * HOUR)
-
-
-def test_a_symbol_that_vanishes_keeps_complete_pages(
-    bybit: Any, exchange: Any, tmp_path: Path
-) -> None:
-    store = Store(tmp_path)
-    bybit.fail(exchange.KLINE, None, None, exchange.vanish)
-    with pytest.raises(BybitRequestError, match="Not supported symbols"):
-        get(bybit, store, LAUNCH, LAUNCH + 4_000 * HOUR)
-    assert len(store.open("linear", "BTCUSDT", "60")) == 2_000
-    with pytest.raises(BybitRequestError, match="knows no linear symbol"):
-        get(bybit, store, LAUNCH, LAUNCH + 4_000 * HOUR)
-
-
-def test_ranges_without_a_closed_bar(bybit: Any, tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    for start, end in [(LAUNCH + 9_000 * HOUR, None), (LAUNCH, LAUNCH), (LAUNCH + HOUR, LAUNCH)]:
-        with pytest.raises(BybitRequestError, match="no closed bar"):
-            get(bybit, store, start, end)
-
-
-def test_open_bybit_uses_the_network_only_when_asked(
-    bybit: Any, exchange: Any, tmp_path: Path
-) -> None:
-    store = Store(tmp_path)
-    start, end = LAUNCH, LAUNCH + 50 * HOUR
-    with pytest.raises(
-        StoreError, match="worldmodel-trading fetch --category linear --symbol BTCUSDT"
-    ):
-        open_bybit("bybit:BTCUSDT:60", start, end, store=store)
-    assert not bybit.log
-    got = open_bybit(
-        "bybit:BTCUSDT:60", start, end, fetch_missing=True, store=store, base_url=bybit.url
-    )
-    assert_honest(got, exchange, start, end)
-    bybit.log.clear()
-    assert_honest(open_bybit("bybit:linear:BTCUSDT:60", store=store), exchange, start, end)
-    assert_honest(
-        open_bybit("bybit:BTCUSDT:60", start + HOUR, store=store), exchange, start + HOUR, end
-    )
-    with pytest.raises(StoreError, match="is not stored from 2020-04-01 02:00 UTC"):
-        open_bybit("bybit:BTCUSDT:60", start, end + HOUR, store=store)
-    assert not bybit.log
-    for source in ("BTCUSDT:60", "bybit:BTCUSDT", "bybit:a:b:c:d", "bybit:linear:../x:60"):
-        with pytest.raises(StoreError):
-            open_bybit(source, store=store)
-
-
-def test_ranges() -> None:
-    assert join_ranges(((5, 7), (0, 3)), ((3, 4), (6, 9), (2, 2))) == ((0, 4), (5, 9))
-    assert missing_ranges(((0, 4), (5, 9)), -2, 12) == ((-2, 0), (4, 5), (9, 12))
-    assert missing_ranges(((0, 4), (5, 9)), 1, 4) == ()
-    assert missing_ranges((), 1, 4) == ((1, 4),)
-    assert bar_start(LAUNCH + 1, "60") == LAUNCH
-    assert bar_start(LAUNCH + 24 * HOUR, "W") == LAUNCH  # 2020-03-30 was a Monday
