@@ -1,0 +1,100 @@
+"""CMA-ES: optima that are known, seeds that repeat, nothing global touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from worldmodel_trading.agents.cma_es import CMAESConfig, SearchResult, search
+from worldmodel_trading.market.errors import ConfigError
+
+OPTIMUM = np.array([0.8, -0.3, 0.5, 0.0, -1.2])
+SCALES = np.array([1.0, 10.0, 3.0, 0.5, 2.0])
+
+
+def quadratic(candidates: np.ndarray, generation: int) -> np.ndarray:
+    return 4.0 - (SCALES * (candidates - OPTIMUM) ** 2).sum(axis=1)
+
+
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_it_finds_the_optimum_of_a_quadratic(diagonal: bool) -> None:
+    config = CMAESConfig(population=16, generations=120, initial_sigma=0.3, diagonal=diagonal)
+    result = search(quadratic, 5, config, seed=1)
+    np.testing.assert_allclose(result.parameters, OPTIMUM, atol=1e-3)
+    assert result.history[-1]["best"] == pytest.approx(4.0, abs=1e-5)
+    assert result.history[-1]["sigma"] < 0.05
+    assert result.evaluations == 16 * len(result.history)
+
+
+def test_full_covariance_learns_a_rotated_valley() -> None:
+    angle = np.array([[np.cos(0.7), -np.sin(0.7)], [np.sin(0.7), np.cos(0.7)]])
+
+    def valley(candidates: np.ndarray, generation: int) -> np.ndarray:
+        turned = (candidates - [1.0, 2.0]) @ angle
+        return -(turned[:, 0] ** 2 + 1_000.0 * turned[:, 1] ** 2)
+
+    config = CMAESConfig(population=12, generations=150, diagonal=False)
+    np.testing.assert_allclose(search(valley, 2, config, seed=3).parameters, [1.0, 2.0], atol=0.01)
+
+
+def test_one_seed_one_search_and_nothing_global_moves() -> None:
+    config = CMAESConfig(population=8, generations=12)
+
+    def found(seed: int, disturb: int) -> SearchResult:
+        np.random.seed(disturb)  # noqa: NPY002 - the global generator is what is tested
+        before = np.random.get_state()[1].copy()  # noqa: NPY002
+        result = search(quadratic, 5, config, seed)
+        np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+        return result
+
+    one, two = found(seed=0, disturb=1), found(seed=0, disturb=2)
+    np.testing.assert_array_equal(one.parameters, two.parameters)
+    assert one.history == two.history
+    assert not np.array_equal(one.parameters, found(seed=1, disturb=1).parameters)
+
+
+def test_validation_chooses_among_the_generations() -> None:
+    looked: list[np.ndarray] = []
+
+    def validation(parameters: np.ndarray) -> float:
+        looked.append(parameters.copy())
+        return -float(abs(parameters[0] - 0.2))  # the search overshoots this on its way to 0.8
+
+    config = CMAESConfig(population=12, generations=40, validate_every=4)
+    rows: list[dict[str, float]] = []
+    result = search(quadratic, 5, config, 2, validation, callback=rows.append)
+    scores = [-abs(parameters[0] - 0.2) for parameters in looked]
+    np.testing.assert_array_equal(result.parameters, looked[int(np.argmax(scores))])
+    np.testing.assert_array_equal(looked[0], np.zeros(5))  # doing nothing is a candidate
+    assert len(looked) == 1 + 40 // 4
+    assert [row["generation"] for row in rows if "validation" in row] == list(range(3, 40, 4))
+    assert rows == result.history
+
+
+def test_a_search_that_nothing_validates_keeps_doing_nothing() -> None:
+    result = search(
+        quadratic, 5, CMAESConfig(population=6, generations=10), 0, lambda p: -float((p**2).sum())
+    )
+    np.testing.assert_array_equal(result.parameters, np.zeros(5))
+
+
+def test_a_fitness_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"fitness is not finite"):
+        search(lambda c, g: np.full(len(c), np.nan), 3, CMAESConfig(population=4), 0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"population": 1},
+        {"generations": 0},
+        {"validate_every": 0},
+        {"initial_sigma": 0.0},
+        {"initial_sigma": float("nan")},
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=rf"cma-es {next(iter(settings))} is"):
+        CMAESConfig(**settings)

@@ -1,0 +1,103 @@
+"""The linear controller: its arithmetic, its files, its refusals."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worldmodel_trading.agents.linear import LinearController
+from worldmodel_trading.evaluation.policy import Policy
+from worldmodel_trading.market.errors import ConfigError, ModelFileError
+
+
+def test_the_action_by_hand() -> None:
+    policy: Policy = LinearController(np.array([0.5, -2.0, 0.25, 0.1]))
+    action, state = policy.predict(np.array([1.0, 0.5, -2.0], dtype=np.float32))
+    assert state is None
+    assert action.shape == (1,)
+    assert action.dtype == np.float32
+    assert action[0] == pytest.approx(math.tanh(0.5 - 1.0 - 0.5 + 0.1), abs=1e-7)
+
+
+def test_a_batch_is_its_rows() -> None:
+    rng = np.random.default_rng(0)
+    policy = LinearController(rng.normal(size=8))
+    observations = rng.normal(size=(6, 7)).astype(np.float32)
+    actions, _ = policy.predict(observations, episode_start=np.ones(6, dtype=bool))
+    assert actions.shape == (6, 1)
+    rows = np.stack([policy.predict(row)[0] for row in observations])
+    np.testing.assert_allclose(actions, rows, rtol=1e-6)
+    assert (np.abs(actions) <= 1.0).all()
+
+
+def test_no_parameters_means_no_position() -> None:
+    action, _ = LinearController(np.zeros(5)).predict(np.ones(4, dtype=np.float32))
+    assert action[0] == 0.0
+
+
+def test_parameters_are_copied_and_frozen() -> None:
+    given = np.ones(4)
+    policy = LinearController(given)
+    given[:] = 7.0
+    assert policy.parameters.max() == 1.0
+    with pytest.raises(ValueError, match=r"read-only"):
+        policy.parameters[0] = 2.0
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [np.ones(1), np.ones((2, 3)), np.array([1.0, np.nan]), np.array([np.inf, 1.0]), np.empty(0)],
+)
+def test_impossible_parameters_are_refused(parameters: np.ndarray) -> None:
+    with pytest.raises(ConfigError, match=r"shape .*expected finite weights and a bias"):
+        LinearController(parameters)
+
+
+def test_an_observation_of_another_model_is_refused() -> None:
+    policy = LinearController(np.ones(4))
+    with pytest.raises(ConfigError, match=r"of 3 numbers; got 5.*another world model"):
+        policy.predict(np.ones(5, dtype=np.float32))
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
+    policy = LinearController(np.random.default_rng(1).normal(size=12))
+    path = policy.save(tmp_path / "deep" / "c.safetensors", run_id="abc", generations=3)
+    loaded = LinearController.load(path)
+    np.testing.assert_array_equal(loaded.parameters, policy.parameters)
+    facts = json.loads(path.with_suffix(".json").read_text())
+    assert facts["run_id"] == "abc"
+    assert facts["observation_size"] == 11
+    assert sorted(p.name for p in path.parent.iterdir()) == ["c.json", "c.safetensors"]
+
+
+def test_files_that_are_no_controller_are_refused(tmp_path: Path) -> None:
+    import pickle
+
+    from safetensors.numpy import save_file
+
+    with pytest.raises(ModelFileError, match=r"absent.safetensors is no linear controller"):
+        LinearController.load(tmp_path / "absent.safetensors")
+    whole = LinearController(np.ones(9)).save(tmp_path / "c.safetensors").read_bytes()
+    broken = {
+        "cut": whole[:-5],
+        "empty": b"",
+        "text": b"weights: 1",
+        "pickle": pickle.dumps({"parameters": np.ones(4)}),
+    }
+    for name, content in broken.items():
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(content)
+        with pytest.raises(ModelFileError, match=rf"{name}.safetensors is no linear controller"):
+            LinearController.load(path)
+    for name, arrays in {
+        "other": {"weights": np.ones(4)},
+        "nan": {"parameters": np.array([1.0, np.nan])},
+        "square": {"parameters": np.ones((2, 2))},
+    }.items():
+        save_file(arrays, tmp_path / f"{name}.safetensors")
+        with pytest.raises(ModelFileError, match=r"is no linear controller"):
+            LinearController.load(tmp_path / f"{name}.safetensors")
