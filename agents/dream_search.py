@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from ..envs.dream_funding import DreamFunding
 from ..envs.engine import DreamEngine
 from ..envs.memory import RecordedMemory
 from ..envs.scoring import Scores, dream_paths, score_lanes, score_paths, score_replay
@@ -55,6 +56,7 @@ def train_controller(
     broker: BrokerConfig | None = None,
     *,
     seed: int = 0,
+    funding: DreamFunding | None = None,
     validation: Tape | None = None,
     callback: Callable[[dict[str, float]], None] | None = None,
 ) -> tuple[LinearController, SearchResult]:
@@ -68,6 +70,7 @@ def train_controller(
         config: How to search.
         broker: The account's rules, those of the replay it will be judged in.
         seed: Makes the training repeat.
+        funding: What dreamed positions are charged; None is nothing.
         validation: A replay that chooses among the generations; without one the last counts.
         callback: Receives each generation's row of the history.
     """
@@ -85,13 +88,20 @@ def train_controller(
     def fitness(candidates: FloatArray, _generation: int) -> FloatArray:
         segments = rng.integers(engine.num_segments, size=config.dreams)
         if world_model.config.preset == "paper":
-            return merit(
-                score_lanes(
-                    engine, candidates, segments, config.horizon, rng, broker, config.temperature
-                )
+            scores = score_lanes(
+                engine,
+                candidates,
+                segments,
+                config.horizon,
+                rng,
+                broker,
+                config.temperature,
+                funding,
             )
-        paths = dream_paths(engine, segments, config.horizon, rng, config.temperature)
-        return merit(score_paths(paths, candidates, broker))
+        else:
+            paths = dream_paths(engine, segments, config.horizon, rng, config.temperature, funding)
+            scores = score_paths(paths, candidates, broker)
+        return merit(scores)
 
     result = search(
         fitness,

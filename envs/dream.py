@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..market.candles import FloatArray, IntArray, Time, to_ms
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
+from ..market.rewards import RewardName
 from ..market.sources import open_candles
 from ..models.world_model import WorldModel
+from .dream_funding import DreamFunding
 from .dream_lanes import DreamLanes, ObservationKind
 from .engine import DreamEngine, DreamState
 from .replay import check_length
@@ -19,6 +21,9 @@ from .spaces import ActionKind
 from .tape import latent_tape
 from .trading import Observation, TradingEnv, refuse_options
 from .worlds import open_world_model
+
+if TYPE_CHECKING:
+    from ..market.sources import FundingSource
 
 _ONE = np.ones(1, dtype=np.bool_)
 
@@ -46,7 +51,8 @@ class DreamEnv(TradingEnv):
     | ``account`` | always | 1 | ±100 | drifted weight before the next trade |
 
     ## Reward
-    log(equity ÷ equity before); the rewards of an episode sum to log(equity).
+    log(equity ÷ equity before); the rewards of an episode sum to log(equity). ``reward`` chooses
+    another: see `worldmodel_trading.market.rewards`.
 
     ## Starting state
     Equity 1, no position, after a warm-up segment drawn at random from the model's bank.
@@ -75,6 +81,9 @@ class DreamEnv(TradingEnv):
         taker_fee: Fraction of the notional traded.
         slippage: Fraction of the notional traded.
         render_mode: None, ``"ansi"`` or ``"rgb_array"``.
+        reward: ``"log_return"``, ``"simple_return"`` or ``"differential_sharpe"``.
+        funding: A constant rate an instant; recorded rates (a CSV's path, ``"bybit:SYMBOL"``) to
+            draw from, those of the training range; or None for none.
         account: Any other setting of the account (`BrokerConfig.from_settings`). With leverage
             above 1, or slippage by range, the bars' highs and lows are decoded from z.
 
@@ -95,6 +104,8 @@ class DreamEnv(TradingEnv):
         taker_fee: float = 0.00055,
         slippage: float = 0.0002,
         render_mode: str | None = None,
+        reward: RewardName = "log_return",
+        funding: FundingSource = None,
         **account: Any,
     ) -> None:
         broker = BrokerConfig.from_settings(taker_fee=taker_fee, slippage=slippage, **account)
@@ -103,10 +114,11 @@ class DreamEnv(TradingEnv):
                 "horizon is None; a dream has no end of its own: give a number of bars"
             )
         self.engine = DreamEngine(open_world_model(world_model), warmup)
-        self._lane = DreamLanes(self.engine, 1, observation, temperature, horizon, broker)
+        charged = DreamFunding(funding, self.engine.world_model)
+        self._lane = DreamLanes(self.engine, 1, observation, temperature, horizon, charged, broker)
         self._horizon = horizon
         self._recorded: RecordedPath | None = None
-        super().__init__(self._lane.layout, actions, broker, render_mode)
+        super().__init__(self._lane.layout, actions, broker, reward, render_mode)
         self.title = f"WorldModelDream {self.engine.world_model.provenance.symbol}"
 
     def _begin(self, options: dict[str, Any]) -> int:

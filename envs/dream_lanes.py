@@ -11,6 +11,7 @@ from ..market.broker import dream_bars
 from ..market.candles import FloatArray, IntArray
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
+from .dream_funding import DreamFunding
 from .engine import DreamEngine, DreamState
 from .spaces import FEATURE_BOUND, observation_layout
 
@@ -28,6 +29,7 @@ class DreamLanes:
         observation: ``"latent"`` shows [z, h], ``"features"`` what V decodes from z.
         temperature: τ of the mixture.
         horizon: Bars of an episode.
+        funding: What a position held through a bar is charged.
         broker: The account's rules: whether they look at a bar's highs and lows decides whether
             those are decoded from z, or are the further of the bar's two ends.
 
@@ -44,6 +46,7 @@ class DreamLanes:
         observation: ObservationKind,
         temperature: float,
         horizon: int,
+        funding: DreamFunding,
         broker: BrokerConfig,
     ) -> None:
         if not (isinstance(temperature, int | float) and 0.0 <= temperature < 100.0):
@@ -53,6 +56,7 @@ class DreamLanes:
         self.layout = _layout(engine, observation)
         self._temperature = float(temperature)
         self._horizon = horizon
+        self._funding = funding
         self._extremes = broker.margin.leverage > 1.0 or broker.costs.slippage_per_range > 0.0
         self._range_column = engine.config.features.names.index("range")
         self._fill_range: FloatArray = np.zeros(num_lanes)
@@ -106,6 +110,8 @@ class DreamLanes:
         noise = self.engine.draw_noise(rng, self.num_lanes)
         log_return = self.engine.step(self.state, targets, noise, self._temperature, forced)
         bars = self._bars(log_return)
+        if not self._funding.is_off:
+            bars[:, 4] = self._funding.charge(self.state.open_time_ms, rng)
         self.price = self.price * (1.0 + bars[:, 0])
         return bars
 

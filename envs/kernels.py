@@ -99,7 +99,7 @@ def lstm_cell(
 @compiled_fused
 def choose(logits: Float32Array, uniform: np.float32, temperature: np.float32) -> int:
     """The component that a uniform draws by the inverse distribution; the likeliest at τ = 0."""
-    count = logits.shape[0]
+    count: int = logits.shape[0]
     best = 0
     for k in range(1, count):
         if logits[k] > logits[best]:
@@ -122,7 +122,7 @@ def choose(logits: Float32Array, uniform: np.float32, temperature: np.float32) -
 @compiled_fused
 def sigma_of(log_sigma: np.float32) -> np.float32:
     """The component's deviation, with log σ clamped as in training."""
-    return math.exp(min(_LOG_SIGMA_MAX, max(_LOG_SIGMA_MIN, log_sigma)))
+    return np.float32(math.exp(min(_LOG_SIGMA_MAX, max(_LOG_SIGMA_MIN, log_sigma))))
 
 
 @compiled_fused

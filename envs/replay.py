@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..market.candles import Candles, FloatArray, Time, to_ms
+from ..market.candles import FloatArray, Time, to_ms
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.features import FeatureSpec
-from ..market.sources import open_candles
+from ..market.rewards import RewardName
+from ..market.sources import funding_per_bar, open_candles, open_funding
 from .spaces import ActionKind
 from .tape import Tape, feature_tape, latent_tape, restrict
 from .trading import Observation, TradingEnv, refuse_options
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from ..market.sources import CandleSource, FundingSource
     from ..models.world_model import WorldModel
     from .memory import RecordedMemory
 
@@ -47,7 +47,8 @@ class BybitReplayEnv(TradingEnv):
     With a world model the space is that of ``WorldModelDream-v0`` on the same model.
 
     ## Reward
-    log(equity ÷ equity before); the rewards of an episode sum to log(equity).
+    log(equity ÷ equity before); the rewards of an episode sum to log(equity). ``reward`` chooses
+    another: see `worldmodel_trading.market.rewards`.
 
     ## Starting state
     Equity 1, no position, at a row drawn at random (``random_start``) or the first. Features and
@@ -79,6 +80,10 @@ class BybitReplayEnv(TradingEnv):
         slippage: Fraction of the notional traded.
         fill_delay: Bars between decision and fill.
         render_mode: None, ``"ansi"`` or ``"rgb_array"``.
+        reward: ``"log_return"``, ``"simple_return"`` or ``"differential_sharpe"``.
+        funding: Recorded rates (a CSV's path, ``"bybit:SYMBOL"``), a constant rate an instant, or
+            None for none; see `open_funding`.
+        unrecorded_funding_rate: Charged at instants that a record does not cover.
         account: Any other setting of the account (`BrokerConfig.from_settings`): ``leverage``,
             ``maintenance_margin``, ``no_trade_band``, ``capital_usdt``, …
 
@@ -90,7 +95,7 @@ class BybitReplayEnv(TradingEnv):
 
     def __init__(
         self,
-        candles: Candles | pd.DataFrame | str | os.PathLike[str] | None = None,
+        candles: CandleSource = None,
         world_model: WorldModel | str | os.PathLike[str] | None = None,
         start: Time | None = None,
         end: Time | None = None,
@@ -101,18 +106,21 @@ class BybitReplayEnv(TradingEnv):
         slippage: float = 0.0002,
         fill_delay: int = 0,
         render_mode: str | None = None,
+        reward: RewardName = "log_return",
+        funding: FundingSource = None,
+        unrecorded_funding_rate: float = 0.0,
         **account: Any,
     ) -> None:
         broker = BrokerConfig.from_settings(
             taker_fee=taker_fee, slippage=slippage, fill_delay=fill_delay, **account
         )
-        self.tape = open_tape(candles, world_model, start, end)
+        self.tape = open_tape(candles, world_model, start, end, funding, unrecorded_funding_rate)
         self._starts = self.tape.starts(check_length(episode_length))
         self._episode_length = episode_length
         self._random_start = random_start
         self._row = int(self._starts[0])
         self._memory = remember(self.tape, world_model, 1)
-        super().__init__(self.tape.layout, actions, broker, render_mode)
+        super().__init__(self.tape.layout, actions, broker, reward, render_mode)
         self.title = f"BybitReplay {self.tape.candles.symbol} {self.tape.candles.interval}"
 
     def _begin(self, options: dict[str, Any]) -> int:
@@ -154,19 +162,22 @@ class BybitReplayEnv(TradingEnv):
 
 
 def open_tape(
-    candles: Candles | pd.DataFrame | str | os.PathLike[str] | None,
+    candles: CandleSource,
     world_model: WorldModel | str | os.PathLike[str] | None,
     start: Time | None = None,
     end: Time | None = None,
+    funding: FundingSource = None,
+    unrecorded_funding_rate: float = 0.0,
 ) -> Tape:
     """Candles from anywhere, seen raw or through a world model, as a tape."""
     record = open_candles(candles)
+    charged = funding_per_bar(open_funding(funding), record, unrecorded_funding_rate)
     if world_model is None:
-        tape = feature_tape(record, FeatureSpec())
+        tape = feature_tape(record, FeatureSpec(), charged)
     else:
         from .worlds import open_world_model
 
-        tape = latent_tape(record, open_world_model(world_model))
+        tape = latent_tape(record, open_world_model(world_model), charged)
     return tape if start is None and end is None else restrict(tape, start, end)
 
 

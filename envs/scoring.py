@@ -12,6 +12,7 @@ from ..market.broker import Account, dream_bars
 from ..market.candles import FloatArray, IntArray
 from ..market.costs import BrokerConfig
 from ..market.population import SCORE_FIELDS, settle_population
+from .dream_funding import DreamFunding
 from .engine import DreamEngine, Noise
 from .memory import RecordedMemory
 from .tape import Tape
@@ -69,6 +70,7 @@ def dream_paths(
     num_bars: int,
     rng: np.random.Generator,
     temperature: float = 1.0,
+    funding: DreamFunding | None = None,
 ) -> MarketPaths:
     """Dream N paths that every candidate of a population shares (``market`` preset).
 
@@ -78,17 +80,20 @@ def dream_paths(
         num_bars: T.
         rng: Draws the noise.
         temperature: τ.
+        funding: What a position held through a bar is charged; None is nothing.
     """
     state = engine.start(segments)
     count, size = len(segments), state.z.shape[1] + state.h.shape[1]
     view = np.empty((count, num_bars, size), dtype=np.float32)
     log_return = np.empty((count, num_bars))
     idle = np.zeros(count)
+    open_time_ms = state.open_time_ms[:, None] + engine.interval_ms * np.arange(1, num_bars + 1)
     for t in range(num_bars):
         engine.view(state, view[:, t])
         noise = engine.draw_noise(rng, count)
         log_return[:, t] = engine.step(state, idle, noise, temperature)
-    return MarketPaths(view, dream_bars(log_return))
+    charged = 0.0 if funding is None else funding.charge(open_time_ms, rng)
+    return MarketPaths(view, dream_bars(log_return, funding_rate=charged))
 
 
 def replay_paths(tape: Tape) -> list[MarketPaths]:
@@ -158,6 +163,7 @@ def score_lanes(
     rng: np.random.Generator,
     broker: BrokerConfig,
     temperature: float = 1.0,
+    funding: DreamFunding | None = None,
 ) -> Scores:
     """Trade P linear controllers in dreams that hear their actions: each in lanes of its own.
 
@@ -171,6 +177,7 @@ def score_lanes(
         rng: Draws the noise.
         broker: The account's rules.
         temperature: τ.
+        funding: What a position held through a bar is charged; None is nothing.
     """
     candidates, dreams = len(parameters), len(segments)
     state = engine.start(np.tile(segments, candidates))
@@ -182,7 +189,10 @@ def score_lanes(
         noise = engine.draw_noise(rng, dreams)
         shared = Noise(*(np.tile(part, (candidates, 1)) for part in noise))
         log_return = engine.step(state, targets, shared, temperature)
-        book.settle(targets, dream_bars(log_return))
+        charged: FloatArray | float = 0.0
+        if funding is not None:
+            charged = np.tile(funding.charge(state.open_time_ms[:dreams], rng), candidates)
+        book.settle(targets, dream_bars(log_return, funding_rate=charged))
     return book.scores(candidates)
 
 

@@ -61,7 +61,7 @@ class Tape:
 
 
 def feature_tape(candles: Candles, spec: FeatureSpec, funding: FloatArray | None = None) -> Tape:
-    """A tape that shows raw features."""
+    """A tape that shows raw features; ``funding`` [T] is charged on positions held through bars."""
     features = compute_features(candles, spec)
     view = np.clip(features, -FEATURE_BOUND, FEATURE_BOUND).astype(np.float32)
     layout = observation_layout({"features": view.shape[1], "account": 1})

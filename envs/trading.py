@@ -14,6 +14,7 @@ from ..market.broker import ScalarAccount
 from ..market.candles import FloatArray
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
+from ..market.rewards import RewardConfig, RewardName, ScalarReward
 from .rendering import RENDER_MODES, EpisodeTrace, render_picture, render_text
 from .spaces import (
     WEIGHT_BOUND,
@@ -35,6 +36,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         layout: Where each part lies in an observation; the account comes last.
         actions: ``"continuous"`` or ``"discrete"``.
         broker: The account's rules.
+        reward: What a bar pays.
         render_mode: None, ``"ansi"`` or ``"rgb_array"``.
 
     Attributes:
@@ -52,6 +54,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         layout: dict[str, slice],
         actions: ActionKind,
         broker: BrokerConfig,
+        reward: RewardName,
         render_mode: str | None,
     ) -> None:
         if render_mode is not None and render_mode not in RENDER_MODES:
@@ -64,6 +67,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         self.render_mode = render_mode
         self._actions = actions
         self._account = ScalarAccount(broker)
+        self._reward = ScalarReward(RewardConfig(name=reward))
         self._size = layout["account"].stop
         self._steps_left = 0
         self._trace: EpisodeTrace | None = None
@@ -79,6 +83,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         """
         super().reset(seed=seed)
         self._account.reset()
+        self._reward.reset()
         self._steps_left = self._begin(dict(options or {}))
         info = self._info(0.0, 0.0, 0.0)
         if self.render_mode is not None:
@@ -105,7 +110,8 @@ class TradingEnv(gym.Env[Observation, Any]):
         info = self._info(float(bars[row, 0]), settled.cost, turnover)
         if self.render_mode is not None:
             self._record(info)
-        return self._observe(), settled.reward, settled.terminated, truncated, info
+        reward = self._reward.step(settled.reward)
+        return self._observe(), reward, settled.terminated, truncated, info
 
     def render(self) -> Any:
         """The episode so far: a line of text, or pixels [400, 640, 3]."""

@@ -12,16 +12,16 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from ..market.broker import Account
-from ..market.candles import Candles, FloatArray, IntArray, Time
+from ..market.candles import FloatArray, IntArray, Time
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
+from ..market.rewards import LaneRewards, RewardConfig, RewardName
 from .replay import check_length, open_tape, remember
 from .spaces import WEIGHT_BOUND, ActionKind, action_space, observation_space, target_weights
 from .trading import refuse_options
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from ..market.sources import CandleSource, FundingSource
     from ..models.world_model import WorldModel
     from .dream_lanes import ObservationKind
 
@@ -63,6 +63,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         lanes: The market.
         actions: ``"continuous"`` or ``"discrete"``.
         broker: The account's rules.
+        reward: What a bar pays.
         autoreset_mode: ``NEXT_STEP``, ``SAME_STEP`` or ``DISABLED``, as enum or text.
     """
 
@@ -72,6 +73,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         lanes: Lanes,
         actions: ActionKind,
         broker: BrokerConfig,
+        reward: RewardName,
         autoreset_mode: AutoresetMode | str,
     ) -> None:
         self.num_envs = num_envs
@@ -86,6 +88,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         self._lanes = lanes
         self._actions = actions
         self._account = Account(num_envs, broker)
+        self._reward = LaneRewards(num_envs, RewardConfig(name=reward))
         self._steps_left: IntArray = np.zeros(num_envs, dtype=np.int64)
         self._done: BoolArray = np.zeros(num_envs, dtype=np.bool_)
         self._begun = False
@@ -123,7 +126,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         bars = self._lanes.advance(targets, self.np_random)
         settled = self._account.step(targets, bars)
         self._steps_left -= 1
-        rewards, terminated = settled.reward, settled.terminated
+        rewards, terminated = self._reward.step(settled.reward), settled.terminated
         truncated = (self._steps_left <= 0) & ~terminated
         market_return, cost = bars[:, 0].copy(), settled.cost
         turnover = np.abs(settled.executed - held)
@@ -162,6 +165,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
 
     def _begin(self, lanes: BoolArray) -> None:
         self._account.reset(lanes)
+        self._reward.reset(lanes)
         self._steps_left[lanes] = self._lanes.begin(lanes, self.np_random)
         self._done = self._done & ~lanes
 
@@ -217,7 +221,7 @@ class ReplayVectorEnv(TradingVectorEnv):
     def __init__(
         self,
         num_envs: int = 1,
-        candles: Candles | pd.DataFrame | str | os.PathLike[str] | None = None,
+        candles: CandleSource = None,
         world_model: WorldModel | str | os.PathLike[str] | None = None,
         start: Time | None = None,
         end: Time | None = None,
@@ -229,6 +233,9 @@ class ReplayVectorEnv(TradingVectorEnv):
         fill_delay: int = 0,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: None = None,
+        reward: RewardName = "log_return",
+        funding: FundingSource = None,
+        unrecorded_funding_rate: float = 0.0,
         **account: Any,
     ) -> None:
         from .replay_lanes import ReplayLanes
@@ -238,7 +245,7 @@ class ReplayVectorEnv(TradingVectorEnv):
         broker = BrokerConfig.from_settings(
             taker_fee=taker_fee, slippage=slippage, fill_delay=fill_delay, **account
         )
-        tape = open_tape(candles, world_model, start, end)
+        tape = open_tape(candles, world_model, start, end, funding, unrecorded_funding_rate)
         lanes = ReplayLanes(
             tape,
             num_envs,
@@ -246,7 +253,7 @@ class ReplayVectorEnv(TradingVectorEnv):
             random_start,
             remember(tape, world_model, num_envs),
         )
-        super().__init__(num_envs, lanes, actions, broker, autoreset_mode)
+        super().__init__(num_envs, lanes, actions, broker, reward, autoreset_mode)
 
 
 class DreamVectorEnv(TradingVectorEnv):
@@ -265,8 +272,11 @@ class DreamVectorEnv(TradingVectorEnv):
         slippage: float = 0.0002,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: None = None,
+        reward: RewardName = "log_return",
+        funding: FundingSource = None,
         **account: Any,
     ) -> None:
+        from .dream_funding import DreamFunding
         from .dream_lanes import DreamLanes
         from .engine import DreamEngine
         from .worlds import open_world_model
@@ -279,8 +289,9 @@ class DreamVectorEnv(TradingVectorEnv):
                 "horizon is None; a dream has no end of its own: give a number of bars"
             )
         engine = DreamEngine(open_world_model(world_model), warmup)
-        lanes = DreamLanes(engine, num_envs, observation, temperature, horizon, broker)
-        super().__init__(num_envs, lanes, actions, broker, autoreset_mode)
+        charged = DreamFunding(funding, engine.world_model)
+        lanes = DreamLanes(engine, num_envs, observation, temperature, horizon, charged, broker)
+        super().__init__(num_envs, lanes, actions, broker, reward, autoreset_mode)
 
 
 def parse_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:

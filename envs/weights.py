@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -67,7 +67,7 @@ class DreamWeights:
         input_weight, hidden_weight, input_bias, hidden_bias = rnn.lstm.all_weights[0]
         latent = Layer.of(rnn.latent_head)
         scaler = world_model.scaler
-        common = {
+        common: dict[str, Any] = {
             "paper": rnn.preset == "paper",
             "gates": _kernel(torch.cat([input_weight, hidden_weight], dim=1)),
             "gates_bias": _array(input_bias + hidden_bias),

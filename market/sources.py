@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from .candles import Candles, Time
-from .errors import CandleError
+from .candles import Candles, FloatArray, Time
+from .errors import CandleError, ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .funding import FundingRates
+
+    CandleSource: TypeAlias = Candles | pd.DataFrame | str | os.PathLike[str] | None
+    FundingSource: TypeAlias = FundingRates | str | os.PathLike[str] | float | None
 
 EMBEDDED = "synthetic"
 
 
 def open_candles(
-    source: Candles | pd.DataFrame | str | os.PathLike[str] | None = None,
+    source: CandleSource = None,
     symbol: str | None = None,
     interval: str | None = None,
     start: Time | None = None,
@@ -37,7 +42,7 @@ def open_candles(
 
 
 def _open(
-    source: Candles | pd.DataFrame | str | os.PathLike[str] | None,
+    source: CandleSource,
     symbol: str | None,
     interval: str | None,
 ) -> Candles:
@@ -59,3 +64,53 @@ def _open(
             f"'bybit:SYMBOL:INTERVAL', or {EMBEDDED!r}"
         )
     return read_candles(source, symbol=symbol, interval=interval)
+
+
+def open_funding(source: FundingSource) -> FundingRates | float:
+    """Funding from wherever it is.
+
+    Args:
+        source: Recorded rates as they are; the path of a CSV; ``"bybit:BTCUSDT"``, rates that
+            ``worldmodel-trading fetch`` has stored; a constant rate, fraction of notional an
+            instant; ``"off"`` or None for none.
+
+    Returns:
+        Recorded rates, or a constant one (0 where funding is off).
+    """
+    from .funding import FundingRates
+
+    if isinstance(source, FundingRates):
+        return source
+    if source is None or source == "off":
+        return 0.0
+    if isinstance(source, int | float) and not isinstance(source, bool):
+        if not abs(source) <= 0.1:
+            raise ConfigError(f"funding is {source}; expected a fraction of notional, within ±0.1")
+        return float(source)
+    if isinstance(source, str) and source.startswith("bybit:"):
+        from .store import Store, parse_source
+
+        category, symbol, _ = parse_source(source if source.count(":") > 1 else f"{source}:60")
+        return Store().funding(category, symbol)
+    if isinstance(source, str | os.PathLike):
+        return FundingRates.from_csv(source)
+    raise ConfigError(
+        f"funding is {source!r}; expected recorded rates, a CSV's path, a constant rate, or 'off'"
+    )
+
+
+def funding_per_bar(
+    funding: FundingRates | float, candles: Candles, unrecorded_rate: float = 0.0
+) -> FloatArray:
+    """Rate charged on a position held during each bar [T], fraction of notional.
+
+    Args:
+        funding: As `open_funding` gives it.
+        candles: The bars.
+        unrecorded_rate: Charged at instants that the record does not cover.
+    """
+    from .funding import FundingRates, constant_funding
+
+    if isinstance(funding, FundingRates):
+        return funding.per_bar(candles.open_time_ms, candles.interval_ms, unrecorded_rate)
+    return constant_funding(candles.open_time_ms, candles.interval_ms, funding)

@@ -132,7 +132,7 @@ class WorldModel:
         columns = [np.full((count, k), np.nan) for _ in range(3)]
         for start, stop in runs:
             rows = slice(min(start + self.config.warmup_bars - 1, stop), stop)
-            mixture = self._return_mixture(torch.from_numpy(after[rows]), torch.from_numpy(z[rows]))
+            mixture = self.return_mixture(torch.from_numpy(after[rows]), torch.from_numpy(z[rows]))
             for column, values in zip(columns, mixture, strict=True):
                 column[rows] = values
         weights, means, sigmas = columns
@@ -213,7 +213,7 @@ class WorldModel:
             hidden[start:stop] = after[0].numpy()
         return z, hidden, runs
 
-    def _return_mixture(
+    def return_mixture(
         self, after: Tensor, z: Tensor
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Weights, means and sigmas [T, K], percent, from hidden states after z entered."""
@@ -224,7 +224,7 @@ class WorldModel:
                 means, sigmas = mixture.means[..., 0], mixture.log_sigmas[..., 0].double().exp()
             else:
                 mixture = self.mdn_rnn.latent_mixture(after, z)
-                means, sigmas = decoded_return_mixture(self.vae, mixture)
+                means, sigmas = decodedreturn_mixture(self.vae, mixture)
             weights = torch.softmax(mixture.logits.double(), dim=-1)
         return (
             weights.numpy(),

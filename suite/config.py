@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,10 @@ class RunConfig:
         evaluation_dreams: Dreams that measure each policy.
         taker_fee: Fraction of the notional traded.
         slippage: Fraction of the notional traded.
+        funding: CSV of recorded rates, ``bybit:SYMBOL``, a constant rate an instant, or ``off``.
+        unrecorded_funding_rate: Charged in replay at instants that a record does not cover.
+        account: Any other setting of the account, by name (`BrokerConfig.from_settings`):
+            ``leverage``, ``fill_delay``, ``no_trade_band``, …
         out: Folder for the results.
     """
 
@@ -58,24 +63,32 @@ class RunConfig:
     evaluation_dreams: int = 256
     taker_fee: float = 0.00055
     slippage: float = 0.0002
+    funding: str | float = "off"
+    unrecorded_funding_rate: float = 0.0
+    account: Mapping[str, Any] = field(default_factory=dict)
     out: str = "runs/latest"
 
     def __post_init__(self) -> None:
         if self.evaluation_dreams < 1:
             raise ConfigError(f"evaluation_dreams is {self.evaluation_dreams}; expected at least 1")
+        self.broker()  # refuses impossible settings before any work is done
 
     @property
     def out_dir(self) -> Path:
         """Where the results go."""
         return Path(self.out)
 
+    def account_settings(self) -> dict[str, Any]:
+        """The account's rules as environments take them."""
+        return {"taker_fee": self.taker_fee, "slippage": self.slippage, **self.account}
+
     def broker(self) -> BrokerConfig:
         """The account's rules."""
-        return BrokerConfig.from_settings(taker_fee=self.taker_fee, slippage=self.slippage)
+        return BrokerConfig.from_settings(**self.account_settings())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
-        return asdict(self)
+        return {**asdict(self), "account": dict(self.account)}
 
     def run_id(self) -> str:
         """A name for the run: 12 hexadecimal digits of the hash of all settings but the folder."""

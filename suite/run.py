@@ -14,12 +14,14 @@ from worldmodel_trading.agents.cma_es import CMAESConfig, SearchResult
 from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.config import RunConfig
+from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.replay import open_tape
 from worldmodel_trading.evaluation.baselines import baseline_return_nll
 from worldmodel_trading.evaluation.comparison import comparison_table
 from worldmodel_trading.evaluation.report import write_report
 from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.evaluation.summary import summarise
+from worldmodel_trading.market.findings import inspect_candles
 from worldmodel_trading.models.callbacks import TensorBoardCallback, TrainingHistory
 from worldmodel_trading.models.config import WorldModelConfig
 from worldmodel_trading.models.provenance import library_versions
@@ -56,6 +58,8 @@ def run(config: RunConfig) -> dict[str, Any]:
     with stages("candles", f"Candles from {config.candles}"):
         split = open_split(config)
         say(f"  {split.candles!r}")
+        for finding in inspect_candles(split.candles):
+            say(f"  {finding}")
     with stages("world_model", f"World model: V, then M ({config.preset} preset)"):
         world_model, history = _train(config, split)
     with stages("baselines", "Baselines: Student-t, GARCH, GJR-GARCH"):
@@ -126,13 +130,20 @@ def _search(
         horizon=config.horizon,
         temperature=config.temperature,
     )
-    validation = open_tape(split.candles, world_model, *split.validation)
+    validation = open_tape(
+        split.candles,
+        world_model,
+        *split.validation,
+        config.funding,
+        config.unrecorded_funding_rate,
+    )
     with Counter("C", config.generations, "generation", _generation_line) as counter:
         controller, found = train_controller(
             world_model,
             search,
             config.broker(),
             seed=config.seed,
+            funding=DreamFunding(config.funding, world_model),
             validation=validation,
             callback=counter,
         )

@@ -80,8 +80,8 @@ def _dream(
         world_model,
         horizon=config.horizon,
         observation=observation,
-        taker_fee=config.taker_fee,
-        slippage=config.slippage,
+        funding=config.funding,
+        **config.account_settings(),
     )
 
 
@@ -100,8 +100,9 @@ def _replay(
         end,
         episode_length=None,
         random_start=False,
-        taker_fee=config.taker_fee,
-        slippage=config.slippage,
+        funding=config.funding,
+        unrecorded_funding_rate=config.unrecorded_funding_rate,
+        **config.account_settings(),
     )
 
 

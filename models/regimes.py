@@ -1,0 +1,97 @@
+"""Regimes: the market's moods, as clusters of what M remembers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..market.candles import FloatArray, IntArray
+from ..market.errors import ConfigError
+from ..market.features import calendar
+
+if TYPE_CHECKING:
+    from .world_model import WorldModel
+
+_NAMES = {
+    2: ("calm", "turbulent"),
+    3: ("calm", "normal", "turbulent"),
+    4: ("calm", "quiet", "lively", "turbulent"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Regimes:
+    """A partition of M's hidden states, from the calmest regime to the most turbulent.
+
+    Attributes:
+        names: Of the R regimes, in order of forecast volatility.
+        centres: Mean hidden state of each [R, H].
+        scale: Deviation of each hidden dimension [H]; distances are measured in it.
+        volatility: Mean forecast volatility of each, percent a bar [R].
+        share: Share of the training bars that belong to each [R].
+    """
+
+    names: tuple[str, ...]
+    centres: FloatArray
+    scale: FloatArray
+    volatility: FloatArray
+    share: FloatArray
+
+    @classmethod
+    def fit(cls, world_model: WorldModel, count: int = 3, seed: int = 0) -> Regimes:
+        """Cluster the hidden states that M has along the model's own warm-up segments.
+
+        K-means on standardised states (scikit-learn), then sorted by the forecast volatility.
+
+        Args:
+            world_model: Of either preset; ``paper`` is asked as an agent that stays flat.
+            count: R, 2 to 4.
+            seed: Of the clustering.
+        """
+        if count not in _NAMES:
+            raise ConfigError(f"count is {count}; expected {min(_NAMES)} to {max(_NAMES)} regimes")
+        from sklearn.cluster import KMeans
+
+        hidden, volatility = _training_states(world_model)
+        scale = np.maximum(hidden.std(axis=0), 1e-6)
+        clusters = KMeans(count, n_init=4, random_state=seed).fit(hidden / scale)
+        labels = clusters.labels_
+        mean_volatility = np.array([volatility[labels == r].mean() for r in range(count)])
+        order = np.argsort(mean_volatility)
+        return cls(
+            names=_NAMES[count],
+            centres=clusters.cluster_centers_[order] * scale,
+            scale=scale,
+            volatility=mean_volatility[order],
+            share=np.bincount(labels, minlength=count)[order] / len(labels),
+        )
+
+    def classify(self, hidden: NDArray[np.floating]) -> IntArray:
+        """Index of the nearest regime [...] for hidden states [..., H]."""
+        scaled = np.asarray(hidden)[..., np.newaxis, :] / self.scale
+        distances = ((scaled - self.centres / self.scale) ** 2).sum(axis=-1)
+        nearest: IntArray = distances.argmin(axis=-1)
+        return nearest
+
+
+def _training_states(world_model: WorldModel) -> tuple[FloatArray, FloatArray]:
+    """Hidden states [N, H] and forecast volatilities [N], second half of every warm-up segment."""
+    bank, step = world_model.bank, world_model.provenance.interval_ms
+    width = bank.z.shape[1]
+    bars = np.arange(width) - (width - 1)
+    waves = calendar(bank.open_time_ms[:, None] + (bars + 1) * step)
+    latents = torch.from_numpy(bank.z)
+    with torch.no_grad():
+        hidden, _ = world_model.mdn_rnn(latents, torch.from_numpy(waves))
+    late = slice(width // 2, None)
+    states = hidden[:, late].reshape(-1, hidden.shape[-1])
+    weights, means, sigmas = world_model.return_mixture(
+        states, latents[:, late].reshape(len(states), -1)
+    )
+    mean = (weights * means).sum(axis=1)
+    variance = (weights * (sigmas**2 + means**2)).sum(axis=1) - mean**2
+    return states.double().numpy(), np.sqrt(variance)
