@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
 from .bybit import BybitClient, FundingPage, KlinePage
 from .candles import Candles, Gap, Time, format_time, interval_ms, to_ms
 from .errors import BybitRequestError, CandleError, StoreError
-from .instruments import FundingRates
+from .funding import FundingRates
 from .ranges import Ranges, bar_start, join_ranges, missing_ranges, next_bar_start
 from .store import Store, open_stored, parse_source
 from .transport import BASE_URL
@@ -109,6 +111,7 @@ def fetch(
     Raises:
         BybitError: The exchange refuses, is out of reach, or answers nonsense.
         CandleError: It published a bar that breaks the rules; the bar is named.
+        FundingError: It published a rate that breaks them.
         StoreError: The market's name is none, or the store cannot be written.
     """
     store = store or Store()
@@ -183,7 +186,6 @@ class _Job:
     new_bars: int = 0
     new_rates: int = 0
     repaired: tuple[str, ...] = ()
-    funded: bool = False
 
     def fetch_candles(self, first: int, stop: int) -> None:
         wanted = self._wanted(self.interval, first, stop)
@@ -216,14 +218,15 @@ class _Job:
                 yield from self.client.funding_pages(self.symbol, start, end, self.category)
 
         def save(pages: list[FundingPage]) -> None:
-            rates = [FundingRates(page.time_ms, page.rate, self.symbol) for page in pages]
-            newest = max((int(r.time_ms[-1]) + 1 for r in rates if len(r)), default=first)
+            rates = [(page.time_ms, page.rate) for page in pages if len(page.time_ms)]
+            for times, values in rates:
+                FundingRates(times, values)  # refuses what is no rate, before it is stored
+            newest = max((int(times[-1]) + 1 for times, _ in rates), default=first)
             settled = max(newest, now_ms - _SETTLING_MS)
             ranges = tuple((start, min(end, settled)) for start, end in _stretches(pages))
             self.store.add_funding(self.category, self.symbol, rates, join_ranges(ranges))
-            self.new_rates += sum(map(len, rates))
+            self.new_rates += sum(len(times) for times, _ in rates)
 
-        self.funded = True
         _keep(pages(), save)
 
     def _wanted(self, interval: str | None, first: int, stop: int) -> Ranges:
@@ -277,7 +280,10 @@ def _report(
         candles = job.store.open(*market).between(first, stop)
     except (StoreError, CandleError):  # the exchange has no bar there
         candles = None
-    charged = job.store.funding(job.category, job.symbol).time_ms if job.funded else ()
+    try:
+        charged = job.store.funding(job.category, job.symbol).time_ms
+    except StoreError:  # spot, or nothing charged so far
+        charged = np.empty(0, dtype=np.int64)
     return FetchReport(
         symbol=job.symbol,
         interval=job.interval,
@@ -287,7 +293,7 @@ def _report(
         end_ms=None if candles is None else int(candles.open_time_ms[-1]) + candles.interval_ms,
         gaps=() if candles is None else tuple(candles.gaps()),
         new_bars=job.new_bars,
-        funding_rates=sum(first <= int(time_ms) < charged_until for time_ms in charged),
+        funding_rates=int(((charged >= first) & (charged < charged_until)).sum()),
         new_funding_rates=job.new_rates,
         repaired=job.repaired,
         requests=job.client.requests_sent - sent_before,

@@ -1,14 +1,11 @@
-"""What an exchange publishes about a symbol beside its candles: trading rules and funding."""
+"""What an exchange publishes about a symbol beside its prices: its trading rules."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .candles import FloatArray, IntArray, format_time, interval_ms
+from .candles import interval_ms
 from .errors import StoreError
 
 CATEGORIES = ("linear", "inverse", "spot")
@@ -61,46 +58,3 @@ class Instrument:
     max_leverage: float
     funding_interval_minutes: int
     launch_time_ms: int
-
-
-@dataclass(frozen=True, eq=False)
-class FundingRates:
-    """Recorded funding rates of one symbol; a long position pays a positive rate.
-
-    Attributes:
-        time_ms: When each was charged [n], int64 ms UTC, strictly increasing.
-        rate: Fraction of the position's value [n], float64.
-        symbol: The instrument's name.
-
-    Raises:
-        StoreError: Times that do not increase, rates that are no numbers, lengths that differ.
-    """
-
-    time_ms: IntArray
-    rate: FloatArray
-    symbol: str = "UNKNOWN"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "time_ms", np.array(self.time_ms, dtype=np.int64))
-        object.__setattr__(self, "rate", np.array(self.rate, dtype=np.float64))
-        if self.time_ms.shape != self.rate.shape or self.time_ms.ndim != 1:
-            raise StoreError(
-                f"funding times {self.time_ms.shape} and rates {self.rate.shape} differ in shape"
-            )
-        backward = np.zeros(len(self), dtype=bool)
-        backward[1:] = np.diff(self.time_ms) <= 0
-        self._refuse(backward, "is not later than the row before")
-        self._refuse(~(np.abs(self.rate) < 1), "has a rate that is no fraction of the position")
-        self.time_ms.setflags(write=False)
-        self.rate.setflags(write=False)
-
-    def __len__(self) -> int:
-        return len(self.time_ms)
-
-    def _refuse(self, wrong: NDArray[np.bool_], what: str) -> None:
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise StoreError(
-                f"funding row {row} ({format_time(int(self.time_ms[row]))}, "
-                f"rate {self.rate[row]}) {what}"
-            )

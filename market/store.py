@@ -9,10 +9,11 @@ from pathlib import Path
 
 import platformdirs
 
-from .candles import Candles, Time, format_time, to_ms
+from .candles import Candles, FloatArray, IntArray, Time, format_time, to_ms
 from .dataset import DATA_VARIABLE, FORMAT, Dataset, read_sealed, replace_file, sealed, writing
 from .errors import StoreError, StoreFormatError
-from .instruments import FundingRates, Instrument, check_market
+from .funding import FundingRates
+from .instruments import Instrument, check_market
 from .ranges import Ranges, missing_ranges, next_bar_start
 
 CANDLE_COLUMNS = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
@@ -95,17 +96,23 @@ class Store:
         """All stored funding rates; never touches the network.
 
         Raises:
-            StoreError: They were never fetched, or the file is truncated or altered.
+            StoreError: There are none, or the file is truncated or altered.
         """
         columns, _ = self._funding(category, symbol).read()
-        return FundingRates(columns["time_ms"], columns["rate"], symbol)
+        if not len(columns["time_ms"]):
+            raise StoreError(f"the store holds no {category} {symbol} funding rates")
+        return FundingRates(columns["time_ms"], columns["rate"])
 
     def add_funding(
-        self, category: str, symbol: str, rates: Iterable[FundingRates], ranges: Ranges
+        self,
+        category: str,
+        symbol: str,
+        rates: Iterable[tuple[IntArray, FloatArray]],
+        ranges: Ranges,
     ) -> None:
-        """Add the funding rates of fetched stretches; see `add_candles`."""
+        """Add the funding times [ms UTC] and rates of fetched stretches; see `add_candles`."""
         dataset = self._funding(category, symbol)
-        dataset.add([{"time_ms": r.time_ms, "rate": r.rate} for r in rates], ranges)
+        dataset.add([dict(zip(FUNDING_COLUMNS, part, strict=True)) for part in rates], ranges)
 
     def instrument(self, category: str, symbol: str) -> Instrument:
         """The stored trading rules.

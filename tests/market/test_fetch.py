@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from worldmodel_trading.market.bybit import BybitClient
-from worldmodel_trading.market.errors import BybitRequestError, StoreError
+from worldmodel_trading.market.errors import BybitRequestError, FundingError, StoreError
 from worldmodel_trading.market.fetch import FetchReport, fetch, open_bybit
 from worldmodel_trading.market.ranges import bar_start, join_ranges, missing_ranges
 from worldmodel_trading.market.store import Store
@@ -139,6 +139,17 @@ def test_a_symbol_that_vanishes_keeps_complete_pages(
     assert len(store.open("linear", "BTCUSDT", "60")) == 2_000
     with pytest.raises(BybitRequestError, match="knows no linear symbol"):
         get(bybit, store, LAUNCH, LAUNCH + 4_000 * HOUR)
+
+
+def test_a_funding_rate_that_is_none_is_not_stored(
+    bybit: Any, exchange: Any, tmp_path: Path
+) -> None:
+    percent = exchange.edit(lambda rows: [{**row, "fundingRate": "1.25"} for row in rows])
+    bybit.fail(exchange.FUNDING, percent)
+    store = Store(tmp_path)
+    with pytest.raises(FundingError, match=r"rate 1\.25"):
+        get(bybit, store, LAUNCH, LAUNCH + 100 * HOUR)
+    assert get(bybit, store, LAUNCH, LAUNCH + 100 * HOUR).new_funding_rates == 13
 
 
 def test_ranges_without_a_closed_bar(bybit: Any, tmp_path: Path) -> None:

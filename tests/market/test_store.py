@@ -17,7 +17,7 @@ from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.dataset import sealed
 from worldmodel_trading.market.errors import StoreError, StoreFormatError
 from worldmodel_trading.market.fetch import fetch, open_bybit
-from worldmodel_trading.market.instruments import FundingRates, Instrument
+from worldmodel_trading.market.instruments import Instrument
 from worldmodel_trading.market.store import Store, open_stored
 from worldmodel_trading.market.transport import RetryPolicy
 
@@ -245,19 +245,16 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
 def test_funding_rates_and_rules(tmp_path: Path) -> None:
     store = Store(tmp_path)
     times = LAUNCH + 8 * HOUR * np.arange(3)
-    rates = FundingRates(times, np.array([1e-4, -2e-4, 3e-4]), "BTCUSDT")
-    store.add_funding("linear", "BTCUSDT", [rates], ((LAUNCH, LAUNCH + 24 * HOUR),))
-    np.testing.assert_array_equal(store.funding("linear", "BTCUSDT").rate, rates.rate)
+    rates = np.array([1e-4, -2e-4, 3e-4])
+    store.add_funding("linear", "BTCUSDT", [(times, rates)], ((LAUNCH, LAUNCH + 24 * HOUR),))
+    np.testing.assert_array_equal(store.funding("linear", "BTCUSDT").rate, rates)
     assert store.fetched("linear", "BTCUSDT", None) == ((LAUNCH, LAUNCH + 24 * HOUR),)
     rules = Instrument("BTCUSDT", "linear", 0.1, 0.001, 0.001, 5.0, 1.0, 100.0, 480, LAUNCH)
     store.save_instrument(rules)
     assert store.instrument("linear", "BTCUSDT") == rules
-    with pytest.raises(StoreError, match=r"funding row 1 .* is not later"):
-        FundingRates(np.array([LAUNCH, LAUNCH]), np.array([0.0, 0.0]))
-    with pytest.raises(StoreError, match=r"funding row 1 .*rate nan"):
-        FundingRates(times[:2], np.array([0.0, np.nan]))
-    with pytest.raises(StoreError, match="differ in shape"):
-        FundingRates(times, np.zeros(2))
+    store.add_funding("linear", "ETHUSDT", [], ((LAUNCH, LAUNCH + HOUR),))
+    with pytest.raises(StoreError, match="holds no linear ETHUSDT funding rates"):
+        store.funding("linear", "ETHUSDT")
 
 
 def script(text: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
