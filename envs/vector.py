@@ -299,8 +299,9 @@ def parse_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
     if isinstance(mode, AutoresetMode):
         return mode
     names = {m.name: m for m in AutoresetMode}
+    spelled = {name.replace("_", ""): m for name, m in names.items()}
     try:
-        return names[str(mode).upper().replace("-", "_")]
+        return spelled[str(mode).upper().replace("-", "").replace("_", "")]
     except KeyError:
         raise ConfigError(
             f"autoreset_mode is {mode!r}; expected one of {', '.join(n.lower() for n in names)}"
