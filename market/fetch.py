@@ -163,7 +163,8 @@ def open_bybit(
     category, symbol, interval = parse_source(source)
     store = store or Store()
     if fetch_missing and start is not None:
-        fetch(symbol, interval, start, end, category, base_url, store, progress)
+        if _lacks(store, category, symbol, interval, start, end):
+            fetch(symbol, interval, start, end, category, base_url, store, progress)
     elif fetch_missing and store.damage(category, symbol, interval):
         stretches = store.fetched(category, symbol, interval, damaged=True)
         if stretches:
@@ -173,6 +174,16 @@ def open_bybit(
         return open_stored(source, start, end, store)
     candles = store.open(category, symbol, interval)
     return candles if start is None and end is None else candles.between(start, end)
+
+
+def _lacks(
+    store: Store, category: str, symbol: str, interval: str, start: Time, end: Time | None
+) -> bool:
+    """Whether a download would bring anything; an open end always might."""
+    if end is None or store.damage(category, symbol, interval):
+        return True
+    first, stop = next_bar_start(to_ms(start), interval), next_bar_start(to_ms(end), interval)
+    return bool(missing_ranges(store.fetched(category, symbol, interval), first, stop))
 
 
 @dataclass

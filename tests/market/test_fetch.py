@@ -178,6 +178,10 @@ def test_open_bybit_uses_the_network_only_when_asked(
     exchange.assert_honest(
         open_bybit("bybit:BTCUSDT:60", start + HOUR, store=store), start + HOUR, end
     )
+    whole = open_bybit(
+        "bybit:BTCUSDT:60", start, end, fetch_missing=True, store=store, base_url=bybit.url
+    )
+    assert len(whole) == 50  # nothing was missing: still no request
     with pytest.raises(StoreError, match="is not stored from 2020-04-01 02:00 UTC"):
         open_bybit("bybit:BTCUSDT:60", start, end + HOUR, store=store)
     assert not bybit.log
