@@ -222,6 +222,9 @@ def _read_tensors(file: Path, expected: dict[str, tuple[torch.dtype, Shape]]) ->
             raise ModelFileError(f"{file}: {name} is {tensors[name].dtype}; expected {dtype}")
         if not torch.isfinite(tensors[name]).all():
             raise ModelFileError(f"{file}: {name} holds numbers that are not finite")
+    lengths = {len(tensors[f"bank.{part}"]) for part in ("z", "open_time_ms", "close")}
+    if len(lengths) != 1:
+        raise ModelFileError(f"{file}: the bank's parts have different numbers of segments")
     if (tensors["scaler.scale"] <= 0).any() or (tensors["bank.close"] <= 0).any():
         raise ModelFileError(f"{file}: scales and prices must be positive")
     return tensors

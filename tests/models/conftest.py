@@ -64,3 +64,15 @@ def world_model(request: pytest.FixtureRequest) -> WorldModel:
     """Each preset in turn."""
     model: WorldModel = request.getfixturevalue(f"{request.param}_model")
     return model
+
+
+@pytest.fixture(scope="session")
+def default_model() -> WorldModel:
+    """The pretrained model that ships."""
+    return WorldModel.from_pretrained("default")
+
+
+@pytest.fixture(scope="session")
+def unseen_candles() -> Candles:
+    """Bars of the synthetic market on another seed than the default model's."""
+    return synthetic_candles(seed=77, bars=3_000)

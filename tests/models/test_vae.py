@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+
+from worldmodel_trading.market.features import compute_features, valid_rows
+from worldmodel_trading.models.vae import LATENT_LIMIT, VAE, Posterior, gaussian_kl
+
+
+def test_the_analytic_kl_matches_torch_distributions():
+    generator = torch.Generator().manual_seed(0)
+    mean, log_variance = torch.randn(2, 50, 8, generator=generator)
+    posterior = Normal(mean, (0.5 * log_variance).exp())
+    expected = kl_divergence(posterior, Normal(torch.zeros(()), torch.ones(())))
+    torch.testing.assert_close(gaussian_kl(mean, log_variance), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_kl_by_hand():
+    # N(1, 4) against N(0, 1): (1 + 4 - 1 - log 4) / 2 = 1.3069
+    kl = gaussian_kl(torch.tensor(1.0), torch.log(torch.tensor(4.0)))
+    assert kl.item() == pytest.approx(1.30685, abs=1e-5)
+
+
+def test_sampling_is_mean_plus_noise():
+    posterior = Posterior(torch.ones(3, 2), torch.log(torch.full((3, 2), 4.0)))
+    drawn = posterior.sample(torch.full((3, 2), -1.5))
+    torch.testing.assert_close(drawn, torch.full((3, 2), -2.0))
+
+
+@pytest.mark.parametrize("carry", [True, False])
+def test_shapes_and_limits(carry):
+    vae = VAE(10, 6, 16, carry_return=carry)
+    features = 1e4 * torch.randn(32, 10, generator=torch.Generator().manual_seed(0))
+    posterior = vae.encode(features)
+    assert posterior.mean.shape == posterior.log_variance.shape == (32, 6)
+    assert posterior.mean.abs().max() <= LATENT_LIMIT
+    assert vae.decode(posterior.mean).shape == (32, 10)
+    assert vae.kl(posterior).shape == (32, 6 - carry)
+    assert torch.isfinite(vae.reconstruction_nll(features / 1e4, posterior.mean)).all()
+
+
+def test_a_carried_return_comes_back_and_takes_no_noise():
+    vae = VAE(4, 3, 8, carry_return=True)
+    features = torch.linspace(-30, 30, 200)[:, None].expand(200, 4)
+    posterior = vae.encode(features)
+    torch.testing.assert_close(vae.decode(posterior.mean)[:, 0], features[:, 0], rtol=1e-5, atol=1e-5)
+    noisy = posterior.sample(torch.randn(200, 3, generator=torch.Generator().manual_seed(0)))
+    assert torch.equal(noisy[:, 0], posterior.mean[:, 0])
+    assert not torch.equal(noisy[:, 1], posterior.mean[:, 1])
+
+
+def test_reconstruction_nll_is_that_of_a_gaussian():
+    vae = VAE(3, 2, 8, carry_return=False)
+    with torch.no_grad():
+        vae.decoder_log_variance.copy_(torch.tensor([0.0, 1.0, -2.0]))
+    features, latent = torch.randn(2, 5, 3)[0], torch.randn(5, 2)
+    decoder = Normal(vae.decode(latent), (0.5 * vae.log_variance()).exp())
+    expected = -decoder.log_prob(features).sum(-1)
+    torch.testing.assert_close(vae.reconstruction_nll(features, latent), expected)
+
+
+def test_reconstruction_beats_the_mean_by_far_on_unseen_candles(default_model, unseen_candles):
+    features = compute_features(unseen_candles, default_model.config.features)
+    features = features[valid_rows(features)]
+    decoded = default_model.decode(default_model.encode(features))
+    unexplained = ((features - decoded) ** 2).mean(0) / features.var(0)
+    assert (unexplained < 0.25).all(), dict(
+        zip(default_model.config.features.names, np.round(1 - unexplained, 3), strict=True)
+    )
