@@ -1,0 +1,152 @@
+"""The command line: bad arguments, Ctrl-C, and what stays on disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from worldmodel_trading.agents.linear import LinearController
+from worldmodel_trading.cli import main
+from worldmodel_trading.market.files import write_candles
+from worldmodel_trading.market.synthetic import synthetic_candles
+from worldmodel_trading.models.world_model import WorldModel
+
+QUICK = ["--vae-epochs", "1", "--mdn-rnn-epochs", "1", "--dreams", "2", "--horizon", "16"]
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("market") / "small.csv"
+    write_candles(synthetic_candles(seed=2, bars=1_800), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--candles", "nowhere.csv"], "there is no file 'nowhere.csv'"),
+        (["--start", "yesterday"], "time is 'yesterday'; expected ISO 8601"),
+        (["--train-end", "2031-01-01"], "expected train_end < validation_end"),
+        (["--train-end", "2020-02-20", "--validation-end", "2020-02-10"], "expected train_end <"),
+        (["--evaluation-dreams", "0"], "evaluation_dreams is 0; expected at least 1"),
+    ],
+)
+def test_bad_arguments_give_one_line_and_status_2(
+    arguments: list[str], said: str, csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["run", "--out", str(tmp_path), *QUICK]
+    if "--candles" not in arguments:
+        given += ["--candles", str(csv)]
+    assert main([*given, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("worldmodel-trading: ")
+    assert said in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "JOB"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["run", "--preset", "magic"], "invalid choice: 'magic'"),
+        (["run", "--seed", "one"], "invalid int value: 'one'"),
+        (["run", "--colour", "red"], "unrecognized arguments: --colour red"),
+    ],
+)
+def test_arguments_that_do_not_parse_are_refused(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_bad_row_is_named_on_one_line(
+    tmp_path: Path, csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = csv.read_text().splitlines()
+    cells = lines[701].split(",")
+    header = lines[0].lower().split(",")
+    cells[header.index("high")] = "1.0"
+    lines[701] = ",".join(cells)
+    broken = tmp_path / "broken.csv"
+    broken.write_text("\n".join(lines))
+    assert main(["run", "--candles", str(broken), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "high 1.0 is below" in error
+    assert "2020-01-30 04:00" in error  # 700 hours after the first bar
+
+
+def interrupted(csv: Path, out: Path, marker: str, *arguments: str) -> tuple[int, str, str]:
+    """Start a run, send SIGINT once ``marker`` is on its output, and let it end."""
+    command = [sys.executable, "-m", "worldmodel_trading", "run", "--candles", str(csv)]
+    process = subprocess.Popen(
+        [*command, "--out", str(out), *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ),
+    )  # fmt: skip
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if marker in line:
+            break
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    rest, error = process.communicate(timeout=60)
+    return process.returncode, seen + rest, error
+
+
+def test_ctrl_c_in_training_stops_with_one_line(csv: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stopped"
+    status, shown, error = interrupted(
+        csv, out, "V epoch   2", "--vae-epochs", "5000", "--mdn-rnn-epochs", "5000"
+    )
+    assert status == 130
+    assert error.strip().splitlines() == [f"stopped; finished stages are kept in {out}"]
+    assert "Traceback" not in shown + error
+    assert not (out / "world_model").exists()  # nothing half-finished
+    assert not (out / "results.json").exists()
+
+
+def test_ctrl_c_in_the_search_keeps_the_world_model(csv: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stopped"
+    status, shown, error = interrupted(
+        csv, out, "C generation", *QUICK, "--generations", "100000", "--population", "4"
+    )
+    assert status == 130
+    assert error.strip().splitlines()[-1] == f"stopped; finished stages are kept in {out}"
+    assert "Traceback" not in shown + error
+    model = WorldModel.from_pretrained(out / "world_model")
+    assert model.config.vae_epochs == 1
+    assert not (out / "controller.safetensors").exists()
+    assert not [path for path in out.rglob("*") if path.suffix in (".partial", ".tmp")]
+
+
+def test_pretrained_builds_into_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, market_model: WorldModel
+) -> None:
+    """The job itself; its minutes of training are replaced by a model at hand."""
+    from worldmodel_trading.models import default_model
+
+    monkeypatch.setattr(default_model, "build_default", lambda: market_model)
+    assert main(["pretrained", "--out", str(tmp_path / "model")]) == 0
+    loaded = WorldModel.from_pretrained(tmp_path / "model")
+    assert loaded.config == market_model.config
+
+
+def test_the_default_model_drives_a_controller_of_its_size() -> None:
+    import gymnasium as gym
+
+    env = gym.make("worldmodel_trading:WorldModelDream-v0")
+    policy = LinearController([0.0] * (env.observation_space.shape[0] + 1))  # type: ignore[arg-type,index]
+    observation, _ = env.reset(seed=0)
+    assert policy.predict(observation)[0].shape == (1,)
