@@ -224,7 +224,7 @@ class WorldModel:
                 means, sigmas = mixture.means[..., 0], mixture.log_sigmas[..., 0].double().exp()
             else:
                 mixture = self.mdn_rnn.latent_mixture(after, z)
-                means, sigmas = decodedreturn_mixture(self.vae, mixture)
+                means, sigmas = decoded_return_mixture(self.vae, mixture)
             weights = torch.softmax(mixture.logits.double(), dim=-1)
         return (
             weights.numpy(),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from typing import Any
 
 from worldmodel_trading.config import RunConfig
-from worldmodel_trading.market.errors import WorldModelTradingError
+from worldmodel_trading.market.errors import ConfigError, WorldModelTradingError
 
 _STOPPED = 130  # what a shell reports for Ctrl-C
 _REFUSED = 2
@@ -38,6 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     jobs = parser.add_subparsers(title="jobs", required=True, metavar="JOB")
     _add_run(jobs.add_parser("run", help="candles to world model to controller, dream and replay"))
+    _add_fetch(jobs.add_parser("fetch", help="download candles, funding rates and rules"))
+    _add_watch(jobs.add_parser("watch", help="follow the live market, bar by bar; no orders"))
     _add_pretrained(jobs.add_parser("pretrained", help="rebuild the world model that ships"))
     return parser
 
@@ -45,14 +50,17 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     defaults = {f.name: f.default for f in fields(RunConfig)}
 
-    def add(flag: str, help_text: str, **settings: object) -> None:
-        name = flag.removeprefix("--").replace("-", "_")
-        default = defaults[name]
+    def add(flag: str, help_text: str, **settings: Any) -> None:
+        default = defaults[flag.removeprefix("--").replace("-", "_")]
         shown = "" if default is None else f" (default: {default})"
-        parser.add_argument(flag, default=default, help=help_text + shown, **settings)  # type: ignore[arg-type]
+        parser.add_argument(flag, default=default, help=help_text + shown, **settings)
 
-    add("--candles", "CSV or Parquet file, bybit:SYMBOL:INTERVAL, or synthetic")
-    add("--symbol", "name of the instrument")
+    parser.add_argument(
+        "--candles",
+        help="CSV or Parquet file, bybit:SYMBOL:INTERVAL (stored), or synthetic; without it, "
+        "--symbol is fetched, or the synthetic market taken",
+    )
+    add("--symbol", "instrument")
     add("--interval", "bar length as Bybit's code: 1 … 720 minutes, D, W")
     for name in ("start", "train-end", "validation-end", "end"):
         add(f"--{name}", "ISO time, UTC; ends are exclusive")
@@ -62,15 +70,107 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         add(f"--{name}", name.replace("-", " "), type=int)
     for name in ("dreams", "horizon", "evaluation-dreams"):
         add(f"--{name}", name.replace("-", " "), type=int)
-    for name in ("temperature", "taker-fee", "slippage"):
-        add(f"--{name}", name.replace("-", " "), type=float)
+    add("--temperature", "τ of the dreams that train the controller", type=float)
+    add("--taker-fee", "fraction of the notional traded", type=float)
+    add("--slippage", "fraction of the notional traded", type=float)
+    add("--funding", "CSV of rates, bybit:SYMBOL, a constant rate, or off", type=_number_or_text)
+    add("--unrecorded-funding-rate", "where the record has none", type=float)
+    parser.add_argument(
+        "--account",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="NAME=VALUE",
+        help="any other setting of the account, such as leverage=3 or fill_delay=1; repeatable",
+    )
+    _add_exchange(parser)
     parser.set_defaults(job=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
+    settings = {f.name: getattr(options, f.name) for f in fields(RunConfig)}
+    settings["account"] = dict(options.account)
+    if options.candles is None:
+        settings["candles"] = _fetched(options) if options.symbol else "synthetic"
+    config = RunConfig(**settings)
     from worldmodel_trading.run import run
 
-    run(RunConfig(**{f.name: getattr(options, f.name) for f in fields(RunConfig)}))
+    run(config)
+
+
+def _fetched(options: argparse.Namespace) -> str:
+    """Fetch what the store lacks of a symbol; returns the name of the stored candles."""
+    source = f"bybit:{options.category}:{options.symbol}:{options.interval or '60'}"
+    if options.start is None:
+        raise ConfigError("--symbol without --candles is fetched: give --start as well")
+    _fetch(options)
+    return source
+
+
+def _add_fetch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--symbol", required=True, help="instrument, such as BTCUSDT")
+    parser.add_argument("--interval", default="60", help="bar length, Bybit's code (default: 60)")
+    parser.add_argument("--start", required=True, help="ISO time, UTC")
+    parser.add_argument("--end", help="ISO time, UTC, exclusive (default: now)")
+    _add_exchange(parser)
+    parser.set_defaults(job=_fetch)
+
+
+def _add_exchange(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--category", default="linear", choices=("linear", "inverse", "spot"))
+    parser.add_argument("--base-url", help="of the exchange's REST interface")
+    parser.add_argument("--data-dir", help="folder of the store (default: the user's data folder)")
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from worldmodel_trading.market.dataset import DATA_VARIABLE
+    from worldmodel_trading.market.fetch import fetch
+    from worldmodel_trading.market.store import Store
+    from worldmodel_trading.market.transport import BASE_URL
+    from worldmodel_trading.progress import Amount
+
+    if options.data_dir:
+        os.environ[DATA_VARIABLE] = options.data_dir
+    with Amount(f"{options.symbol} {options.interval or '60'}", "bar") as amount:
+        report = fetch(
+            options.symbol,
+            options.interval or "60",
+            options.start,
+            options.end,
+            options.category,
+            options.base_url or BASE_URL,
+            Store(),
+            amount,
+        )
+    print(report)
+
+
+def _add_watch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--symbol", required=True, help="instrument, such as BTCUSDT")
+    parser.add_argument("--interval", default="60", help="bar length, Bybit's code (default: 60)")
+    parser.add_argument("--world-model", default="default", help="folder of a world model")
+    parser.add_argument("--controller", help="file of a linear controller (default: stay flat)")
+    parser.add_argument("--bars", type=int, help="stop after so many closed candles")
+    parser.add_argument("--stream-url", help="of the exchange's public WebSocket")
+    _add_exchange(parser)
+    parser.set_defaults(job=_watch)
+
+
+def _watch(options: argparse.Namespace) -> None:
+    from worldmodel_trading.market.feed import STREAM_URL
+    from worldmodel_trading.market.transport import BASE_URL
+    from worldmodel_trading.watch import watch
+
+    watch(
+        options.symbol,
+        options.interval,
+        options.category,
+        options.world_model,
+        options.controller,
+        options.base_url or BASE_URL,
+        options.stream_url or STREAM_URL,
+        options.bars,
+    )
 
 
 def _add_pretrained(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +182,23 @@ def _pretrained(options: argparse.Namespace) -> None:
     from worldmodel_trading.models.default_model import main as build
 
     build([options.out])
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 if __name__ == "__main__":

@@ -81,3 +81,29 @@ class Counter(AbstractContextManager["Counter"]):
     ) -> None:
         """Close the bar."""
         self._bar.close()
+
+
+class Amount(AbstractContextManager["Amount"]):
+    """A bar over an amount that is known only as the work goes on.
+
+    Args:
+        title: Before the bar.
+        unit: Of the amount.
+    """
+
+    def __init__(self, title: str, unit: str) -> None:
+        self._bar: Any = tqdm(desc=title, unit=unit, disable=None)
+
+    def __call__(self, done: int, total: int) -> None:
+        """So much is done, of so much."""
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the bar."""
+        self._bar.close()

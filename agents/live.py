@@ -1,0 +1,139 @@
+"""From a closed candle to an action, bar by bar: what `worldmodel-trading watch` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..envs.engine import DreamEngine, DreamState
+from ..envs.spaces import LATENT_BOUND
+from ..evaluation.policy import Policy
+from ..market.broker import ScalarAccount, dream_bars
+from ..market.candles import Candles
+from ..market.costs import BrokerConfig
+from ..market.errors import FeatureError
+from ..market.features import StreamingFeatures, compute_features, valid_rows
+from ..models.regimes import Regimes
+from ..models.world_model import WorldModel
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the close of a bar led to.
+
+    Attributes:
+        open_time_ms: Open time of the bar [ms UTC].
+        close: Its close.
+        regime: Name of the market's regime.
+        volatility: Mean forecast volatility of that regime, percent a bar.
+        target: Weight that the policy wants.
+        weight: Drifted weight of a paper account before that.
+        equity: Equity of the paper account, 1 at the start.
+    """
+
+    open_time_ms: int
+    close: float
+    regime: str
+    volatility: float
+    target: float
+    weight: float
+    equity: float
+
+
+class LiveTrader:
+    """Follows closed candles with a paper account; it places no orders.
+
+    Args:
+        world_model: Sees the market.
+        policy: Chooses the target weight from [z, h, account].
+        broker: The paper account's rules.
+    """
+
+    def __init__(
+        self, world_model: WorldModel, policy: Policy, broker: BrokerConfig | None = None
+    ) -> None:
+        self._world_model = world_model
+        self._engine = DreamEngine(world_model)
+        self._policy = policy
+        self._account = ScalarAccount(broker)
+        self._regimes = Regimes.fit(world_model)
+        self._features = StreamingFeatures(world_model.config.features)
+        self._silence = self._engine.draw_noise(np.random.default_rng(0), 1)
+        self._state: DreamState | None = None
+        self._close = np.nan
+        self._target = 0.0
+
+    @property
+    def history_bars(self) -> int:
+        """Bars that `warm_up` needs."""
+        return self._world_model.config.features.warmup + self._engine.warmup
+
+    def warm_up(self, history: Candles) -> Decision:
+        """Hear recorded bars; returns the decision at the last one's close.
+
+        Raises:
+            FeatureError: There are fewer than `history_bars` without a gap at the end, or the bars
+                are of another interval than the world model's.
+        """
+        expected = self._world_model.provenance.interval
+        if history.interval != expected:
+            raise FeatureError(
+                f"the candles' interval is {history.interval}; the world model's is {expected}"
+            )
+        features = compute_features(history, self._world_model.config.features)
+        window = features[-self._engine.warmup :]
+        if len(window) < self._engine.warmup or not valid_rows(window).all():
+            raise FeatureError(
+                f"{len(history)} bars of history are too few, or hold a gap; expected at least "
+                f"{self.history_bars} in a row"
+            )
+        self._features = StreamingFeatures(self._world_model.config.features)
+        self._features.update(history)
+        latents = self._encode(window)[np.newaxis]
+        self._state = self._engine.warm_up(latents, history.open_time_ms[-1:])
+        self._close = float(history.close[-1])
+        return self._decide()
+
+    def update(self, bar: Candles) -> Decision | None:
+        """Live one closed bar: settle the paper account, then decide anew.
+
+        Returns:
+            The decision; None after a gap, until the features are complete again and `warm_up`
+            has been called with new history.
+        """
+        row = self._features.update(bar)
+        close = float(bar.close[-1])
+        if self._state is None or row is None:
+            self._state = None
+            return None
+        log_return = np.array([np.log(close) - np.log(self._close)])
+        self._account.step(self._target, dream_bars(log_return, fill_price=self._close))
+        forced = (self._encode(row[np.newaxis]), log_return)
+        self._engine.step(self._state, np.array([self._target]), self._silence, forced=forced)
+        self._close = close
+        return self._decide()
+
+    def _encode(self, features: np.ndarray) -> np.ndarray:
+        latents = self._world_model.encode(features)
+        return np.ascontiguousarray(np.clip(latents, -LATENT_BOUND, LATENT_BOUND))
+
+    def _decide(self) -> Decision:
+        state = self._state
+        if state is None:
+            raise FeatureError("the trader has no history yet: call warm_up() first")
+        weight = self._account.weight
+        account = np.array([weight], dtype=np.float32)
+        observation = np.concatenate([state.z[0], state.h[0], account])
+        action, _ = self._policy.predict(observation, deterministic=True)
+        self._target = float(np.clip(action[0], -1.0, 1.0))
+        regime = int(self._regimes.classify(state.h[0]))
+        return Decision(
+            open_time_ms=int(state.open_time_ms[0]),
+            close=self._close,
+            regime=self._regimes.names[regime],
+            volatility=float(self._regimes.volatility[regime]),
+            target=self._target,
+            weight=weight,
+            equity=self._account.equity,
+        )
