@@ -318,7 +318,7 @@ def test_kill_9_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
 
         add(0, 2_000)
         before = 2_000
-        for _ in range(25):
+        for _ in range(15):
             writer = os.fork()
             if not writer:
                 for i in range(1_000):
