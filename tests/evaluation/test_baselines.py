@@ -5,6 +5,7 @@ import pytest
 import scipy.stats
 import scoringrules
 from arch import arch_model
+
 from worldmodel_trading.evaluation.baselines import (
     GarchParameters,
     StudentTForecast,

@@ -1,4 +1,5 @@
 import pytest
+
 from worldmodel_trading.evaluation.comparison import comparison_table
 from worldmodel_trading.market.errors import ConfigError
 

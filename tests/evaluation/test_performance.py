@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+
 from worldmodel_trading.evaluation.performance import (
     RUIN_EQUITY,
     Performance,

@@ -4,6 +4,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+
 from worldmodel_trading.evaluation.chart import Chart, thin, ticks, time_ticks
 from worldmodel_trading.evaluation.performance import performance
 from worldmodel_trading.evaluation.report import performance_table, report_html, write_report

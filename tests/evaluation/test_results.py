@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from worldmodel_trading.evaluation.results import write_results, write_text
 from worldmodel_trading.market.errors import ConfigError
 

@@ -4,6 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+
 from worldmodel_trading.evaluation.rollout import (
     evaluate_policy,
     pool_episodes,

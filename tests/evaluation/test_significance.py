@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import norm
+
 from worldmodel_trading.evaluation.significance import (
     Interval,
     deflated_sharpe_ratio,

@@ -1,0 +1,169 @@
+"""How good a density forecast of the next return is on bars that the model never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..market.candles import Candles, FloatArray
+from ..market.errors import ConfigError
+from ..market.synthetic import MixtureDensity, SyntheticMarket
+from ..models.world_model import WorldModel
+from .baselines import baseline_forecasts
+from .significance import Interval, stationary_bootstrap_rows
+
+_BLOCK_BARS = 168.0  # a week: scores of neighbouring bars share their volatility
+_REPLICATIONS = 500
+PIT_BINS = 20
+
+
+class Forecast(Protocol):
+    """A density for each bar's log return in percent."""
+
+    def log_prob(self, returns: ArrayLike) -> FloatArray:
+        """Log densities [T]."""
+        ...
+
+    def cdf(self, returns: ArrayLike) -> FloatArray:
+        """Probabilities [T] of no more than these."""
+        ...
+
+    def crps(self, returns: ArrayLike) -> FloatArray:
+        """Continuous ranked probability scores [T], percent."""
+        ...
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether outcomes fall where a forecast says they do.
+
+    Attributes:
+        pit_ks: Kolmogorov–Smirnov distance of the probability integral transforms from uniform.
+        pit_ks_floor: The distance that a perfect forecast stays under 95 times in 100, 1.358/√T
+            (Kolmogorov's limit; independent bars).
+        coverage_90: Share of outcomes inside the central 90% interval.
+        pit_histogram: Share of transforms in 20 equal bins, times 20 (1 is uniform).
+    """
+
+    pit_ks: float
+    pit_ks_floor: float
+    coverage_90: float
+    pit_histogram: tuple[float, ...]
+
+
+def calibration(forecast: Forecast, returns: FloatArray) -> Calibration:
+    """Calibration of a forecast on outcomes [T], percent; rows that are NaN do not count."""
+    transforms = forecast.cdf(returns)
+    return pit_calibration(transforms[np.isfinite(transforms)])
+
+
+def pit_calibration(transforms: FloatArray) -> Calibration:
+    """Calibration from probability integral transforms [T]."""
+    count = len(transforms)
+    if not count:
+        raise ConfigError("there is no forecast bar to calibrate on")
+    ordered = np.sort(np.clip(transforms, 0.0, 1.0))
+    steps = np.arange(count + 1) / count
+    distance = max(np.max(steps[1:] - ordered), np.max(ordered - steps[:-1]))
+    histogram = np.histogram(ordered, bins=PIT_BINS, range=(0.0, 1.0))[0] / count * PIT_BINS
+    inside = np.mean((ordered >= 0.05) & (ordered <= 0.95))
+    return Calibration(
+        float(distance), float(1.358 / np.sqrt(count)), float(inside), tuple(map(float, histogram))
+    )
+
+
+def density_scores(
+    world_model: WorldModel,
+    candles: Candles,
+    train_rows: tuple[int, int],
+    ranges: Mapping[str, tuple[int, int]],
+    *,
+    seed: int,
+) -> dict[str, dict[str, object]]:
+    """Likelihood, CRPS and calibration of the world model beside the baselines, by range.
+
+    Args:
+        world_model: Forecasts one step ahead from bars up to the one before.
+        candles: All bars, those before the ranges included.
+        train_rows: Rows on which the baselines are fitted.
+        ranges: Rows to score, by name.
+        seed: Of the bootstrap.
+
+    Returns:
+        By range: ``bars``; ``nll`` and ``crps`` by forecaster; ``nll_gap_to_gjr_garch_t`` and
+        ``crps_skill_to_garch_t`` (1 − CRPS ÷ CRPS) with block-bootstrap intervals; and the world
+        model's ``calibration``.
+    """
+    returns = 100 * candles.log_returns()
+    rivals = baseline_forecasts(returns, train_rows)
+    forecast = world_model.return_forecast(candles)
+    scores = {}
+    for name, (start, stop) in ranges.items():
+        first = max(start, 1)
+        ours = forecast.rows(first - 1, stop - 1)  # row t forecasts the return of row t + 1
+        outcomes = returns[first:stop]
+        table: dict[str, Forecast] = {"world_model": ours}
+        table |= {rival: theirs[(first, stop)] for rival, theirs in rivals.items()}
+        scores[name] = _range_scores(table, outcomes, np.random.default_rng(seed))
+    return scores
+
+
+def _range_scores(
+    table: Mapping[str, Forecast], outcomes: FloatArray, rng: np.random.Generator
+) -> dict[str, object]:
+    nll = {name: -forecast.log_prob(outcomes) for name, forecast in table.items()}
+    crps = {name: forecast.crps(outcomes) for name, forecast in table.items()}
+    known = np.isfinite(np.stack(list(nll.values()))).all(axis=0)
+    if not known.any():
+        raise ConfigError("no bar in the range has enough bars before it to be forecast")
+    nll = {name: values[known] for name, values in nll.items()}
+    crps = {name: values[known] for name, values in crps.items()}
+    gap = nll["world_model"] - nll["gjr_garch_t"]
+    pair = np.stack([crps["world_model"], crps["garch_t"]])
+    gaps, skills = [], []
+    for _ in range(_REPLICATIONS):
+        rows = stationary_bootstrap_rows(len(gap), _BLOCK_BARS, rng)
+        gaps.append(gap[rows].mean())
+        ours, theirs = pair[:, rows].sum(axis=1)
+        skills.append(1 - ours / theirs)
+    return {
+        "bars": int(known.sum()),
+        "nll": {name: float(values.mean()) for name, values in nll.items()},
+        "crps": {name: float(values.mean()) for name, values in crps.items()},
+        "nll_gap_to_gjr_garch_t": _interval(float(gap.mean()), gaps).to_dict(),
+        "crps_skill_to_garch_t": _interval(
+            float(1 - pair[0].sum() / pair[1].sum()), skills
+        ).to_dict(),
+        "calibration": asdict(calibration(table["world_model"], outcomes)),
+    }
+
+
+def _interval(value: float, draws: list[float]) -> Interval:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Interval(value, float(low), float(high))
+
+
+def synthetic_excess_nll(
+    world_model: WorldModel, candles: Candles, rows: tuple[int, int], edge: float = 1.0
+) -> float:
+    """Mean negative log-likelihood above the truth's, nats, on the embedded synthetic market.
+
+    Args:
+        world_model: Trained on that market.
+        candles: Of that market, all bars.
+        rows: Rows to score.
+        edge: With which the market was made.
+    """
+    market = SyntheticMarket(edge, candles.interval, candles.symbol)
+    first = max(rows[0], 1)
+    outcomes = 100 * candles.log_returns()[first : rows[1]]
+    ours = world_model.return_forecast(candles).rows(first - 1, rows[1] - 1).log_prob(outcomes)
+    density = market.return_density(candles)
+    part = slice(first - 1, rows[1] - 1)
+    truth = MixtureDensity(density.weights[part], density.means[part], density.sigmas[part])
+    gap = truth.log_prob(outcomes) - ours
+    return float(gap[np.isfinite(gap)].mean())

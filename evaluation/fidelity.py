@@ -1,0 +1,366 @@
+"""Is the dream like the market? Every measure of a world model, beside noise and simple rivals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..market.candles import Candles, FloatArray, format_time
+from ..market.errors import TrainingBarsError
+from ..models.quality import vae_quality
+from ..models.world_model import WorldModel
+from .density import density_scores, synthetic_excess_nll
+from .dreams import Dreams, dream, recorded_latents, recorded_paths
+from .fidelity_goals import goals_table
+from .generators import comparison_dreams
+from .memory_probes import (
+    action_sensitivity,
+    volatility_probes,
+    warmup_effects,
+    with_untrained_memory,
+)
+from .rank_agreement import RankAgreement, rank_agreement
+from .results import to_plain
+from .stylised import (
+    ACF_LAGS,
+    PathFacts,
+    StylisedFacts,
+    bootstrap_scores,
+    compare_facts,
+    noise_floor,
+    volatility_cone,
+)
+from .two_sample import WINDOW_BARS, real_against_real, two_sample_score
+
+Progress = Callable[[str], None]
+AGES = ((0, 24), (24, 168), (168, 720), (720, 2160))
+"""Dream ages in bars over which decay is measured."""
+CONE_HORIZONS = (6, 12, 24, 48, 96, 168, 336, 720)
+_PICTURE_PATHS = 12
+_PICTURE_LATENTS = 3_000
+
+
+@dataclass(frozen=True)
+class FidelityConfig:
+    """How thoroughly to measure.
+
+    Attributes:
+        num_dreams: Dreams of the stylised facts.
+        bars: Bars of each.
+        decay_dreams: Dreams of the horizon decay, as long as the last of `AGES`.
+        controllers: Random linear controllers of the rank agreement.
+        rank_dreams: Dreams that score each of them.
+        seed: Makes all of it repeat.
+    """
+
+    num_dreams: int = 256
+    bars: int = 720
+    decay_dreams: int = 128
+    controllers: int = 200
+    rank_dreams: int = 64
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Fidelity:
+    """What was measured.
+
+    Attributes:
+        results: Numbers with intervals, as written to ``fidelity.json``.
+        pictures: Arrays that only the page draws, by name.
+    """
+
+    results: dict[str, Any]
+    pictures: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class _Ranges:
+    """Rows of the candles: what was trained on, and what was held out."""
+
+    train: tuple[int, int]
+    held_out: dict[str, tuple[int, int]]
+
+    @property
+    def last(self) -> tuple[int, int]:
+        return list(self.held_out.values())[-1]
+
+
+def fidelity(
+    world_model: WorldModel,
+    candles: Candles,
+    config: FidelityConfig | None = None,
+    progress: Progress | None = None,
+) -> Fidelity:
+    """Measure a world model against the candles that it was trained on and those after them.
+
+    Stylised facts are compared with the training range, where dreams start; forecasts and rankings
+    are scored on the validation and test ranges, which are those that the model's provenance
+    names, and all bars after them.
+
+    Args:
+        world_model: What to judge.
+        candles: Of the same market, training range included.
+        config: How thoroughly.
+        progress: Called with the name of each stage as it begins.
+
+    Raises:
+        TrainingBarsError: The candles hold no bars after the training range, or none of it.
+    """
+    config = config or FidelityConfig()
+    say = progress or (lambda stage: None)
+    ranges = _ranges(world_model, candles)
+    names = world_model.config.features.names
+    train = candles.rows(*ranges.train)
+    results: dict[str, Any] = _head(world_model, candles, ranges, config)
+    pictures: dict[str, Any] = {}
+
+    say("density forecasts")
+    results["density"] = density_scores(
+        world_model, candles, ranges.train, ranges.held_out, seed=config.seed
+    )
+    if "synthetic" in world_model.provenance.source:
+        results["nll_above_truth"] = synthetic_excess_nll(world_model, candles, ranges.last)
+
+    say("dreams")
+    sets = _dream_sets(world_model, train, config)
+    real = recorded_paths(train, config.bars, world_model.config.features)
+    results |= _fact_tables(real, sets, names, config.seed, pictures)
+    results["drawn_decoded_correlation"] = _agreement(sets["world_model"])
+
+    say("two-sample tests")
+    results["two_sample"] = _two_sample_table(world_model, train, sets, config.seed)
+
+    say("horizon decay")
+    results["horizon_decay"] = _horizon_decay(world_model, real, names, config)
+
+    say("memory and controls")
+    results |= _memory(world_model, candles, ranges, config)
+
+    say("rank agreement")
+    results["rank_agreement"] = _rankings(world_model, candles, ranges, config, pictures)
+
+    pictures |= _latent_picture(world_model, train)
+    results["goals"] = goals_table(results)
+    plain: Any = to_plain(results, "fidelity")
+    return Fidelity(plain, pictures)
+
+
+def _ranges(world_model: WorldModel, candles: Candles) -> _Ranges:
+    """Training, validation and test rows by the model's provenance."""
+    p = world_model.provenance
+    edges = [p.train_start_ms, p.train_end_ms, p.validation_start_ms, p.validation_end_ms]
+    first, last, start, stop = (int(i) for i in np.searchsorted(candles.open_time_ms, edges))
+    if last - first < 2 or first == len(candles):
+        raise TrainingBarsError(
+            f"the candles hold no bars of the training range "
+            f"{format_time(p.train_start_ms)} to {format_time(p.train_end_ms)}; the dream is compared "
+            "with it, so give the file that the world model was trained on"
+        )
+    held_out = {"validation": (start, stop), "test": (stop, len(candles))}
+    held_out = {name: rows for name, rows in held_out.items() if rows[1] - rows[0] >= 2}
+    if not held_out:
+        raise TrainingBarsError(
+            f"the candles end at {format_time(int(candles.open_time_ms[-1]))}, inside the training "
+            "range: a forecast judged on bars that were trained on proves nothing; give later bars"
+        )
+    return _Ranges((first, last), held_out)
+
+
+def _head(
+    world_model: WorldModel, candles: Candles, ranges: _Ranges, config: FidelityConfig
+) -> dict[str, Any]:
+    def times(rows: tuple[int, int]) -> list[str]:
+        ends = candles.open_time_ms[[rows[0], rows[1] - 1]]
+        return [format_time(int(end)) for end in ends]
+
+    spans = {"train": ranges.train, **ranges.held_out}
+    rows = ranges.last
+    quality = vae_quality(
+        world_model,
+        candles.rows(0, rows[1]),
+        start=int(candles.open_time_ms[rows[0]]),
+    )
+    return {
+        "symbol": candles.symbol,
+        "interval": candles.interval,
+        "preset": world_model.config.preset,
+        "ranges": {name: times(span) for name, span in spans.items()},
+        "settings": asdict(config),
+        "vae": asdict(quality),
+    }
+
+
+def _dream_sets(
+    world_model: WorldModel, train: Candles, config: FidelityConfig
+) -> dict[str, Dreams]:
+    size = (config.num_dreams, config.bars)
+    untrained = with_untrained_memory(world_model, config.seed)
+    rivals = comparison_dreams(train.log_returns(), *size, seed=config.seed)
+    return {
+        "world_model": dream(world_model, *size, seed=config.seed),
+        **rivals,
+        "untrained_m": dream(untrained, *size, seed=config.seed),
+    }
+
+
+def _fact_tables(
+    real: Dreams,
+    sets: dict[str, Dreams],
+    names: tuple[str, ...],
+    seed: int,
+    pictures: dict[str, Any],
+) -> dict[str, Any]:
+    """Stylised facts of the record, and the distances of every set of dreams from them."""
+    recorded = PathFacts(real, names)
+    truth = recorded.facts()
+    rng = np.random.default_rng(seed)
+    tables: dict[str, Any] = {}
+    facts = {"real": truth}
+    for name, paths in sets.items():
+        measured = PathFacts(paths, names, recorded.decile_edges)
+        facts[name] = measured.facts()
+        spans = bootstrap_scores(measured, truth, rng)
+        tables[name] = {
+            key: {"value": value, "low": spans[key][0], "high": spans[key][1]}
+            for key, value in compare_facts(facts[name], truth).items()
+        }
+    floor = noise_floor(recorded, rng)
+    pictures |= {
+        "paths": {
+            "real": real.log_return[:: max(1, len(real) // _PICTURE_PATHS)][:_PICTURE_PATHS],
+            "world_model": sets["world_model"].log_return[
+                :: len(sets["world_model"]) // _PICTURE_PATHS or 1
+            ][:_PICTURE_PATHS],
+        },
+        "returns": {"real": real.log_return, **{k: v.log_return for k, v in sets.items()}},
+        "abs_acf": {k: v.abs_acf for k, v in facts.items() if v.abs_acf is not None},
+        "cone": {
+            k: volatility_cone(v.log_return, [h for h in CONE_HORIZONS if h <= v.bars])
+            for k, v in {"real": real, "world_model": sets["world_model"]}.items()
+        },
+    }
+    return {
+        "real_facts": _fact_numbers(truth),
+        "dream_facts": _fact_numbers(facts["world_model"]),
+        "facts": tables,
+        "facts_noise_floor": {k: {"low": low, "high": high} for k, (low, high) in floor.items()},
+    }
+
+
+def _fact_numbers(facts: StylisedFacts) -> dict[str, Any]:
+    numbers = asdict(facts)
+    numbers["excess_kurtosis"] = {str(k): v for k, v in facts.excess_kurtosis.items()}
+    return numbers
+
+
+def _agreement(dreams: Dreams) -> float:
+    """Correlation of the return that was drawn with the one decoded from the z drawn beside it."""
+    if dreams.features is None:
+        return float("nan")
+    drawn, decoded = dreams.log_return.ravel(), dreams.features[..., 0].ravel()
+    return float(np.corrcoef(drawn, decoded)[0, 1])
+
+
+def _two_sample_table(
+    world_model: WorldModel, train: Candles, sets: dict[str, Dreams], seed: int
+) -> dict[str, Any]:
+    names = world_model.config.features.names
+    windows = recorded_paths(train, WINDOW_BARS, world_model.config.features)
+    returns = {k: two_sample_score(windows, paths, seed=seed) for k, paths in sets.items()}
+    floor = real_against_real(windows, seed=seed)
+    both = {
+        "world_model": two_sample_score(
+            windows, sets["world_model"], seed=seed, feature_names=names
+        ),
+        **real_against_real(windows, seed=seed, feature_names=names),
+    }
+    return {
+        "returns": {k: v.to_dict() for k, v in returns.items()},
+        "returns_noise_floor": {k: v.to_dict() for k, v in floor.items()},
+        "returns_ranges_volumes": {k: v.to_dict() for k, v in both.items()},
+    }
+
+
+def _horizon_decay(
+    world_model: WorldModel, real: Dreams, names: tuple[str, ...], config: FidelityConfig
+) -> list[dict[str, Any]]:
+    """Distances from the record by dream age: a dream must not freeze, explode or drift."""
+    recorded = PathFacts(real, names)
+    truth = recorded.facts()
+    long = dream(world_model, config.decay_dreams, AGES[-1][1], seed=config.seed + 1)
+    rows = []
+    for start, stop in AGES:
+        part = long.ages(start, stop)
+        facts = PathFacts(part, names, recorded.decile_edges).facts()
+        scores = compare_facts(facts, truth)
+        if part.bars < 2 * ACF_LAGS:
+            scores.pop("return_acf_1", None)
+        mean_per_bar = float(part.log_return.mean())
+        frozen = float((part.log_return.std(axis=1) < 0.05 * truth.sigma).mean())
+        rows.append(
+            {"from_bar": start, "to_bar": stop, "mean": mean_per_bar, "frozen": frozen, **scores}
+        )
+    return rows
+
+
+def _memory(
+    world_model: WorldModel, candles: Candles, ranges: _Ranges, config: FidelityConfig
+) -> dict[str, Any]:
+    untrained = with_untrained_memory(world_model, config.seed)
+    return {
+        "action_sensitivity": action_sensitivity(world_model, candles, ranges.last),
+        "warmup": [asdict(e) for e in warmup_effects(world_model, candles, ranges.last)],
+        "controls": {
+            "volatility_probe_r2": volatility_probes(
+                world_model, candles, ranges.train, ranges.last, seed=config.seed
+            ),
+            "untrained_m_return_nll": warmup_effects(
+                untrained, candles, ranges.last, lengths=(world_model.config.warmup_bars,)
+            )[0].return_nll,
+        },
+    }
+
+
+def _rankings(
+    world_model: WorldModel,
+    candles: Candles,
+    ranges: _Ranges,
+    config: FidelityConfig,
+    pictures: dict[str, Any],
+) -> dict[str, Any]:
+    def measure(model: WorldModel, reads: Any = "both") -> RankAgreement:
+        return rank_agreement(
+            model,
+            candles,
+            ranges.held_out,
+            seed=config.seed,
+            controllers=config.controllers,
+            dreams=config.rank_dreams,
+            bars=config.bars,
+            reads=reads,
+        )
+
+    whole = measure(world_model)
+    pictures["rank_agreement"] = {"dream": whole.dream, **whole.replay}
+    table: dict[str, Any] = whole.to_dict()
+    if world_model.config.preset == "market":  # with ``paper`` each of these takes minutes
+        table["controls"] = {
+            "z_only": measure(world_model, "z").to_dict(),
+            "h_only": measure(world_model, "h").to_dict(),
+            "untrained_m": measure(with_untrained_memory(world_model, config.seed)).to_dict(),
+        }
+    return table
+
+
+def _latent_picture(world_model: WorldModel, train: Candles) -> dict[str, Any]:
+    """Two principal directions of recorded z, coloured by the volatility it decodes to."""
+    z, _ = recorded_latents(world_model, train, _PICTURE_LATENTS)
+    centred: FloatArray = z.astype(np.float64) - z.mean(axis=0)
+    directions = np.linalg.svd(centred, full_matrices=False)[2][:2]
+    names = world_model.config.features.names
+    column = next(i for i, name in enumerate(names) if name.startswith("volatility"))
+    return {"latents": centred @ directions.T, "volatility": world_model.decode(z)[:, column]}
