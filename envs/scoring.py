@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..market.broker import Account, dream_bars
@@ -146,13 +147,20 @@ def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig
     block = max(1, _BLOCK_ROWS // num_bars)
     for first in range(0, num_paths, block):
         part = slice(first, first + block)
-        scores = paths.view[part] @ seen
+        scores = _products(paths.view[part], seen)
         scores += bias
         bars = np.ascontiguousarray(paths.bars[part])
         done = np.empty((len(SCORE_FIELDS), len(bars), len(parameters)))
         settle_population(scores, account_share, bars, rules, delay, done)
         out[:, part] = done
     return Scores(*out.transpose(0, 2, 1))
+
+
+def _products(view: Float32Array, weights: Float32Array) -> Float32Array:
+    """``view [N, T, I] @ weights [I, P]`` by PyTorch, whose threads the caller has in hand."""
+    flat = torch.from_numpy(np.ascontiguousarray(view).reshape(-1, view.shape[-1]))
+    scores: Float32Array = torch.mm(flat, torch.from_numpy(weights)).numpy()
+    return scores.reshape(*view.shape[:-1], weights.shape[1])
 
 
 def score_lanes(

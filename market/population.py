@@ -2,10 +2,8 @@
 
 A linear policy's target is tanh(score + c·w): the score, of what the market shows, comes in from
 one matrix product over all bars and candidates; the share of the drifted weight w is added here,
-bar by bar, before the bar is settled.
-
-This calls `settle` of another file, which numba's cache does not watch: after a change there,
-remove the cached machine code (``make clean``).
+bar by bar, before the bar is settled. Every loop over candidates is plain arithmetic, which the
+compiler vectorises.
 """
 
 from __future__ import annotations
@@ -19,11 +17,44 @@ from numpy.typing import NDArray
 from .candles import FloatArray
 from .compiled import compiled
 from .costs import BrokerRules
-from .settlement import settle
+from .settlement import BoolArray
+from .shared import settle_shared
+from .tanh import tanh
 
 SCORE_FIELDS: Final = ("log_return", "return_sum", "square_sum", "turnover", "cost", "bars_lived")
 """Rows of the result: log of the final equity; sums over bars of the simple return, of its square,
 of |Δw| and of the cost as a fraction of equity; and how many bars the account lived."""
+
+
+@compiled
+def _choose(
+    scores: NDArray[np.float32],
+    account_share: NDArray[np.float32],
+    weight: FloatArray,
+    leverage: float,
+    chosen: FloatArray,
+) -> None:
+    for p in range(weight.shape[0]):
+        chosen[p] = tanh(scores[p] + account_share[p] * weight[p]) * leverage
+
+
+@compiled
+def _tally(
+    held: FloatArray,
+    executed: FloatArray,
+    growth: FloatArray,
+    cost: FloatArray,
+    ended: BoolArray,
+    totals: FloatArray,
+) -> None:
+    for p in range(held.shape[0]):
+        gain = growth[p] - 1.0
+        totals[1, p] += gain
+        totals[2, p] += gain * gain
+        traded = abs(executed[p] - held[p])  # loaded in any case, or the loop stays scalar
+        totals[3, p] += 0.0 if ended[p] else traded
+        totals[4, p] += cost[p]
+        totals[5, p] += 0.0 if ended[p] else 1.0
 
 
 @compiled
@@ -46,49 +77,46 @@ def settle_population(
         out: Results [6, N, P], rows `SCORE_FIELDS`.
     """
     num_paths, num_bars, num_candidates = scores.shape
-    equity = np.empty(num_candidates)
-    weight = np.empty(num_candidates)
-    alive = np.empty(num_candidates, dtype=np.bool_)
-    pending = np.empty((max(fill_delay, 1), num_candidates))
-    out[:] = 0.0
+    equity, weight, held = (
+        np.empty(num_candidates),
+        np.empty(num_candidates),
+        np.empty(num_candidates),
+    )
+    chosen, executed = np.empty(num_candidates), np.empty(num_candidates)
+    growth, cost = np.empty(num_candidates), np.empty(num_candidates)
+    terminated = np.empty(num_candidates, dtype=np.bool_)
+    ended = np.empty(num_candidates, dtype=np.bool_)
+    pending = np.empty((fill_delay + 1, num_candidates))
+    totals = np.empty((len(SCORE_FIELDS), num_candidates))  # contiguous, unlike out[:, n]
     for n in range(num_paths):
         equity[:] = 1.0
         weight[:] = 0.0
-        alive[:] = True
+        terminated[:] = False
         pending[:] = 0.0
+        totals[:] = 0.0
         for t in range(num_bars):
-            slot = t % pending.shape[0]
-            for p in range(num_candidates):
-                if not alive[p]:
-                    continue
-                chosen = math.tanh(scores[n, t, p] + account_share[p] * weight[p]) * rules.leverage
-                target = chosen
-                if fill_delay > 0:
-                    target = pending[slot, p]
-                    pending[slot, p] = chosen
-                before = equity[p]
-                held = weight[p]
-                after, drifted, executed, fee, slippage, _, _, growth, ended = settle(
-                    before,
-                    held,
-                    target,
-                    bars[n, t, 0],
-                    bars[n, t, 1],
-                    bars[n, t, 2],
-                    bars[n, t, 3],
-                    bars[n, t, 4],
-                    bars[n, t, 5],
-                    bars[n, t, 6],
-                    rules,
-                )
-                equity[p] = after
-                weight[p] = drifted
-                alive[p] = not ended
-                gain = growth - 1.0
-                out[1, n, p] += gain
-                out[2, n, p] += gain * gain
-                out[3, n, p] += abs(executed - held)
-                out[4, n, p] += (fee + slippage) / before
-                out[5, n, p] += 1.0
+            _choose(scores[n, t], account_share, weight, rules.leverage, chosen)
+            pending[t % (fill_delay + 1)] = chosen
+            held[:] = weight
+            ended[:] = terminated
+            settle_shared(
+                equity,
+                weight,
+                terminated,
+                pending[(t + 1) % (fill_delay + 1)],
+                bars[n, t, 0],
+                bars[n, t, 1],
+                bars[n, t, 2],
+                bars[n, t, 3],
+                bars[n, t, 4],
+                bars[n, t, 5],
+                bars[n, t, 6],
+                rules,
+                executed,
+                growth,
+                cost,
+            )
+            _tally(held, executed, growth, cost, ended, totals)
         for p in range(num_candidates):
-            out[0, n, p] = math.log(equity[p])
+            totals[0, p] = math.log(equity[p])
+        out[:, n] = totals

@@ -95,7 +95,15 @@ def _run(options: argparse.Namespace) -> None:
     config = RunConfig(**settings)
     from worldmodel_trading.run import run
 
+    _one_thread()
     run(config)
+
+
+def _one_thread() -> None:
+    """Keep PyTorch to one thread: on busy machines two of them wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _fetched(options: argparse.Namespace) -> str:
@@ -161,6 +169,7 @@ def _watch(options: argparse.Namespace) -> None:
     from worldmodel_trading.market.transport import BASE_URL
     from worldmodel_trading.watch import watch
 
+    _one_thread()
     watch(
         options.symbol,
         options.interval,
