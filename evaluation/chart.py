@@ -142,7 +142,7 @@ class Chart:
             for i, (a, b) in enumerate(zip(xs, ys, strict=True)):
                 if not (np.isfinite(a) and np.isfinite(b)):
                     continue
-                style = "" if mix is None else f' style="--c:{_mixed(mix[i])}"'
+                style = "" if mix is None else f' style="fill:{_mixed(mix[i])}"'
                 dots.append(
                     f'<circle cx="{frame.x(a):.1f}" cy="{frame.y(b):.1f}" r="{radius}"{style}/>'
                 )

@@ -74,7 +74,7 @@ def _density_goals(results: Mapping[str, Any]) -> list[Goal]:
     for label, scores in results["density"].items():
         skill = scores["crps_skill_to_garch_t"]
         shape = scores["calibration"]
-        skill_row = _goal(f"CRPS skill against GARCH-t, {label}: lower end above 0", skill)
+        skill_row = _goal(f"CRPS skill against GARCH-t, {label}: interval above 0", skill)
         rows += [
             _goal(
                 f"NLL minus GJR-GARCH-t's [nats], {label}",
@@ -132,7 +132,7 @@ def _two_sample_goal(results: Mapping[str, Any]) -> Goal:
 def _rank_goals(results: Mapping[str, Any]) -> list[Goal]:
     table = results["rank_agreement"]
     between = table["between_ranges"]
-    floor = f"{between['value']:.2f} between ranges" if between else ""
+    floor = f"{between['value']:.2f}" if between else ""
     return [
         _goal(f"rank agreement of dream and replay, {label}", span, 0.80, None, floor)
         for label, span in table["spearman"].items()

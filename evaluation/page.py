@@ -14,7 +14,7 @@ _CSS = """
   --c0: #62a0ff; --c1: #f0905c; --c2: #5cc494; --c3: #b58bea; --c4: #dcb24a; --c5: #8a929c; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
-main { max-width: 820px; margin: 0 auto; padding: 2.5rem 1rem 5rem; }
+main { max-width: 880px; margin: 0 auto; padding: 2.5rem 1rem 5rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0; letter-spacing: -0.01em; }
 h2 { font-size: 1.15rem; margin: 2.6rem 0 0.7rem; }
 p { margin: 0.5rem 0; }
@@ -30,7 +30,7 @@ th { white-space: normal; font-weight: 500; color: var(--muted); border-bottom: 
 td.text, th.text { text-align: left; padding-left: 0; padding-right: 0.75rem; }
 tbody { border-bottom: 1px solid var(--line); }
 tbody tr:first-child td { padding-top: 0.5rem; } tbody tr:last-child td { padding-bottom: 0.5rem; }
-tbody tr:first-child td:first-child { font-weight: 600; }
+.grouped tbody tr:first-child td:first-child { font-weight: 600; }
 details { border-bottom: 1px solid var(--line); padding: 0.45rem 0; }
 summary { cursor: pointer; }
 pre { overflow-x: auto; font: 0.82rem/1.5 ui-monospace, Menlo, Consolas, monospace; margin: 0.5rem 0; }
@@ -82,7 +82,8 @@ def table(
     bodies = "".join(
         f"<tbody>{''.join(row(cells, 'td') for cells in group)}</tbody>" for group in groups
     )
-    return f'<div class="scroll"><table><thead>{row(header, "th")}</thead>{bodies}</table></div>'
+    grouped = ' class="grouped"' if len(groups) > 1 else ""
+    return f'<div class="scroll"><table{grouped}><thead>{row(header, "th")}</thead>{bodies}</table></div>'
 
 
 def details(title: str, text: str) -> str:

@@ -1,0 +1,256 @@
+"""The fidelity page and file: is the dream like the market?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from .fidelity import CONE_HORIZONS, Fidelity
+from .fidelity_figures import (
+    absolute_autocorrelation,
+    cone,
+    decay,
+    kl_bars,
+    latent_map,
+    pit_histogram,
+    quantile_plot,
+    rank_scatter,
+    return_histogram,
+    sample_paths,
+    title_of,
+    warmup_curve,
+)
+from .page import details, figure, page, section, table
+from .results import write_results, write_text
+
+_FACT_TITLES = {
+    "sigma_ratio": "σ ÷ real",
+    "kurtosis_ratio_1": "kurtosis ÷ real, 1",
+    "kurtosis_ratio_4": "4",
+    "kurtosis_ratio_24": "24",
+    "kurtosis_ratio_168": "168 bars",
+    "abs_acf_rmse": "ACF of |r|, RMSE",
+    "hill_index": "Hill",
+}
+
+
+def write_fidelity(folder: str | Path, measured: Fidelity) -> tuple[Path, Path]:
+    """Write ``fidelity.json`` and ``fidelity.html`` into a folder; returns both paths."""
+    target = Path(folder)
+    json_path = write_results(target / "fidelity.json", measured.results)
+    return json_path, write_text(target / "fidelity.html", fidelity_html(measured))
+
+
+def fidelity_summary(results: Mapping[str, Any]) -> str:
+    """The table of goals as text for the console."""
+    rows = [_goal_cells(goal) for goal in results["goals"]]
+    header = ["", "measured", "95% interval", "goal", "", "real against real"]
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = [
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
+            ]
+        ).rstrip()
+        for row in [header, *rows]
+    ]
+    return "\n".join(lines)
+
+
+def fidelity_html(measured: Fidelity) -> str:
+    """The page as text."""
+    results, pictures = measured.results, measured.pictures
+    missed = [goal["name"] for goal in results["goals"] if not goal["met"]]
+    lead = (
+        f"{len(results['goals']) - len(missed)} of {len(results['goals'])} goals are met."
+        if missed
+        else "Every goal is met."
+    )
+    body = [
+        f'<p class="lead">{escape(lead)}</p>',
+        f"<p>Missed: {escape('; '.join(missed))}.</p>" if missed else "",
+        section("Goals", _goals_html(results["goals"]), _GOALS_NOTE),
+        *_dream_sections(results, pictures),
+        *_forecast_sections(results),
+        *_memory_sections(results, pictures),
+        *_rank_sections(results, pictures),
+        section(
+            "Settings", *(details(k, _plain(results[k])) for k in ("ranges", "settings", "vae"))
+        ),
+    ]
+    subtitle = f"{results['symbol']} · interval {results['interval']} · preset {results['preset']}"
+    return page("Is the dream like the market?", "".join(body), subtitle)
+
+
+_GOALS_NOTE = (
+    "Intervals resample whole dreams, controllers, or weeks of bars. The last column is what the "
+    "record scores against itself, split in random halves: nothing can be asked to be nearer."
+)
+
+
+def _goal_cells(goal: Mapping[str, Any]) -> list[str]:
+    low, high = goal["goal"]
+    if low is not None and high is not None:
+        wanted = f"{low:g} to {high:g}"
+    else:
+        wanted = f"≥ {low:g}" if high is None else f"≤ {high:g}"
+    span = "" if goal["low"] is None else f"{goal['low']:.3f} to {goal['high']:.3f}"
+    verdict = "met" if goal["met"] else "missed"
+    return [goal["name"], f"{goal['value']:.3f}", span, wanted, verdict, goal["floor"]]
+
+
+def _goals_html(goals: Sequence[Mapping[str, Any]]) -> str:
+    header = ["", "measured", "95% interval", "goal", "", "real against real"]
+    return table(header, [[_goal_cells(goal) for goal in goals]], text_columns=1)
+
+
+def _dream_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> list[str]:
+    return [
+        section("Dreams beside other generators", _facts_html(results), _FACTS_NOTE),
+        section(
+            "What they look like",
+            figure(sample_paths(pictures["paths"]), "Dreams under recorded months."),
+            figure(return_histogram(pictures["returns"]), "Returns of a bar, logarithmic scale."),
+            figure(
+                quantile_plot(pictures["returns"]),
+                "Quantiles of returns; clipped at twice the record's.",
+            ),
+            figure(
+                absolute_autocorrelation(pictures["abs_acf"]),
+                "Volatility clusters: how long |r| is remembered.",
+            ),
+            figure(cone(pictures["cone"], CONE_HORIZONS), "Realised volatility by window length."),
+            figure(decay(results["horizon_decay"]), "Facts by dream age."),
+        ),
+    ]
+
+
+_FACTS_NOTE = (
+    "Distances from the training range. Two-sample: |accuracy − 0.5| of a classifier on windows of 48 "
+    "returns. The first line is the record against itself."
+)
+
+
+def _facts_html(results: Mapping[str, Any]) -> str:
+    scores, floor = results["two_sample"]["returns"], results["facts_noise_floor"]
+    shuffled = results["two_sample"]["returns_noise_floor"]["shuffled_fortnights"]["value"]
+    first = [
+        "record, random halves",
+        *(
+            f"{floor[k]['low']:.2f}–{floor[k]['high']:.2f}" if k in floor else "–"
+            for k in _FACT_TITLES
+        ),
+        f"{shuffled:.3f}",
+    ]
+    rows = [
+        [
+            title_of(name),
+            *(f"{facts[k]['value']:.3f}" if k in facts else "–" for k in _FACT_TITLES),
+            f"{scores[name]['value']:.3f}",
+        ]
+        for name, facts in results["facts"].items()
+    ]
+    return table(["", *_FACT_TITLES.values(), "two-sample"], [[first], rows], text_columns=1)
+
+
+def _forecast_sections(results: Mapping[str, Any]) -> list[str]:
+    density = results["density"]
+    names = list(next(iter(density.values()))["nll"])
+    header = [
+        "",
+        *(f"{measure}, {label}" for label in density for measure in ("NLL [nats]", "CRPS [%]")),
+    ]
+    rows = [
+        [
+            title_of(name),
+            *(f"{density[label][key][name]:.4f}" for label in density for key in ("nll", "crps")),
+        ]
+        for name in names
+    ]
+    return [
+        section(
+            "Forecasting the next return",
+            table(header, [rows], text_columns=1),
+            *(
+                figure(
+                    pit_histogram(scores["calibration"]),
+                    f"Where outcomes fell in their forecasts, {label} ({scores['bars']:,} bars).",
+                )
+                for label, scores in density.items()
+            ),
+        )
+    ]
+
+
+def _memory_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> list[str]:
+    warmup = [
+        [str(e["bars"]), f"{e['distance']:.2g}", f"{e['return_nll']:.4f}"]
+        for e in results["warmup"]
+    ]
+    probes = results["controls"]["volatility_probe_r2"]
+    return [
+        section(
+            "What V and M carry",
+            figure(
+                latent_map(pictures["latents"], pictures["volatility"]),
+                "Recorded z, calm (first colour) to wild.",
+            ),
+            figure(
+                kl_bars(results["vae"]["kl"]),
+                "KL of each dimension; one that carries the return itself has none.",
+            ),
+            table(
+                ["a linear probe of the next day's volatility reads from", "R²"],
+                [[[name.replace("_", " "), f"{value:.3f}"] for name, value in probes.items()]],
+            ),
+        ),
+        section(
+            "Warm-up",
+            figure(
+                warmup_curve(results["warmup"]), "Distance of M's state to that after 384 bars."
+            ),
+            table(
+                ["warm-up [bars]", "distance", "NLL of the next return"], [warmup], text_columns=0
+            ),
+        ),
+    ]
+
+
+def _rank_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> list[str]:
+    ranking, scores = results["rank_agreement"], pictures["rank_agreement"]
+    labels = list(ranking["spearman"])
+    runs = {"all of the observation": ranking, **ranking.get("controls", {})}
+    rows = [
+        [
+            name.replace("_", " "),
+            *(_span(run["spearman"][label]) for label in labels),
+            "–" if run["between_ranges"] is None else _span(run["between_ranges"]),
+        ]
+        for name, run in runs.items()
+    ]
+    return [
+        section(
+            "Does the dream rank policies as the market does?",
+            table(
+                ["controllers read", *(f"dream, {label}" for label in labels), "between ranges"],
+                [rows],
+            ),
+            f"Spearman correlation of the scores of {ranking['controllers']} random linear "
+            "controllers after costs, with bootstrap intervals.",
+            *(
+                figure(rank_scatter(scores, label), f"Ranks in the dream and on {label}.")
+                for label in labels
+            ),
+        )
+    ]
+
+
+def _span(interval: Mapping[str, float]) -> str:
+    return f"{interval['value']:.2f} ({interval['low']:.2f} to {interval['high']:.2f})"
+
+
+def _plain(values: Mapping[str, Any]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in values.items())
