@@ -18,10 +18,19 @@ class TrainingCallback:
         """A stage, ``"vae"`` or ``"mdn_rnn"``, begins; it runs at most ``epochs`` epochs."""
 
     def on_epoch(self, row: Row) -> None:
-        """An epoch ended: its ``stage``, ``epoch`` (from 1), ``seconds``, losses and metrics."""
+        """An epoch ended.
+
+        Args:
+            row: Its ``stage``, ``epoch`` (from 1), ``train_loss``, ``validation_loss`` and other
+                metrics, ``seconds``, and ``memory_mb``, the process's peak. The epochs before a
+                resumed one are told again.
+        """
 
     def on_stage_end(self, stage: str) -> None:
         """A stage ended, by itself or by an error."""
+
+    def on_warning(self, text: str) -> None:
+        """Something looks wrong with what was trained; ``text`` says what and what to do."""
 
 
 @dataclass
@@ -65,6 +74,10 @@ class ProgressCallback(TrainingCallback):
     def on_stage_end(self, stage: str) -> None:
         """Close the bar."""
         self._bar.close()
+
+    def on_warning(self, text: str) -> None:
+        """Print it."""
+        print(f"warning: {text}", file=sys.stderr)
 
 
 class TensorBoardCallback(TrainingCallback):
@@ -112,3 +125,9 @@ class Callbacks(TrainingCallback):
         """Pass on."""
         for other in self._others:
             other.on_stage_end(stage)
+
+    def on_warning(self, text: str) -> None:
+        """Record and pass on."""
+        self._history.warnings.append(text)
+        for other in self._others:
+            other.on_warning(text)

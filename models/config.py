@@ -31,11 +31,11 @@ _AT_LEAST: dict[str, float] = {
     "burn_in_bars": 0,
     "latent_loss_weight": 0.0,
     "weight_decay": 0.0,
-    "dropout": 0.0,
     "patience_epochs": 1,
     "warmup_bars": 1,
     "bank_segments": 1,
 }
+_BELOW_ONE = ("ema_decay", "vae_ema_decay", "dropout")
 _POSITIVE = ("vae_learning_rate", "mdn_rnn_learning_rate", "gradient_clip")
 
 
@@ -68,6 +68,7 @@ class WorldModelConfig:
         weight_decay: AdamW's, for the weights of M's LSTM and of the head of returns.
         dropout: Share of h hidden from the head of returns in training (``paper``: of z's).
         gradient_clip: Largest norm of M's gradient.
+        vae_ema_decay: Decay a step of the averaged weights of V, which are those deployed.
         ema_decay: Decay a step of the averaged weights of M, which are those deployed; 0 is off.
         patience_epochs: Epochs without a better validation loss before training stops.
         warmup_bars: Bars that warm the LSTM before its state counts, in replay and in dreams.
@@ -89,14 +90,15 @@ class WorldModelConfig:
     head_size: int = 32
     mdn_rnn_epochs: int = 60
     mdn_rnn_batch_size: int = 16
-    mdn_rnn_learning_rate: float = 3e-3
+    mdn_rnn_learning_rate: float = 4e-3
     chunk_bars: int = 192
     burn_in_bars: int = 48
     latent_loss_weight: float = 0.1
-    weight_decay: float = 1.0
-    dropout: float = 0.2
+    weight_decay: float = 0.5
+    dropout: float = 0.25
     gradient_clip: float = 1.0
-    ema_decay: float = 0.98
+    vae_ema_decay: float = 0.98
+    ema_decay: float = 0.995
     patience_epochs: int = 20
     warmup_bars: int = 96
     bank_segments: int = 256
@@ -108,12 +110,12 @@ class WorldModelConfig:
             raise ConfigError(f"features is {self.features!r}; expected a FeatureSpec")
         for name, least in _AT_LEAST.items():
             self._check_number(name, least)
-        for name in (*_POSITIVE, "ema_decay"):
+        for name in (*_POSITIVE, *_BELOW_ONE):
             self._check_number(name, 0.0)
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected more than 0")
-        for name in ("ema_decay", "dropout"):
+        for name in _BELOW_ONE:
             if getattr(self, name) >= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected less than 1")
         if self.burn_in_bars >= self.chunk_bars:

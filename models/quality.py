@@ -9,11 +9,10 @@ import torch
 
 from ..market.candles import Candles, Time
 from ..market.errors import TrainingError
+from .collapse import active_units
 from .dataset import FeatureRange, feature_range
 from .training import encode_range, scaled_tensor, validation_nll
 from .world_model import WorldModel
-
-_ACTIVE_VARIANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def vae_quality(
     with torch.no_grad():
         posterior = vae.encode(scaled_tensor(world_model.scaler.transform(features)))
         kl = [0.0] * vae.carried + [float(v) for v in vae.kl(posterior).mean(0)]
-    active = int((posterior.mean.var(0) > _ACTIVE_VARIANCE).sum())
+    active = active_units(posterior.mean)
     return VAEQuality(dict(zip(names, map(float, r2), strict=True)), tuple(kl), active)
 
 

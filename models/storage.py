@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 from ..market.errors import ConfigError, ModelFileError
 from ..market.features import Scaler
 from .config import WorldModelConfig
+from .files import write_atomically
 from .mdn_rnn import MDNRNN
 from .provenance import Provenance, WarmupBank
 from .training import build_mdn_rnn, build_vae
@@ -99,21 +98,6 @@ def load_world_model(folder: str | Path) -> Parts:
         close=tensors["bank.close"].numpy(),
     )
     return config, provenance, scaler, vae, mdn_rnn, bank
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader finds the old content or the new, never a part."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _json_bytes(values: Mapping[str, Any]) -> bytes:

@@ -1,26 +1,67 @@
-"""Training of V, then of M, with early stopping on validation bars."""
+"""Training of V on single bars, then of M on sequences of encoded bars."""
 
 from __future__ import annotations
 
-import copy
-import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ..market.errors import TrainingError
-from .callbacks import Callbacks, Row
+from .callbacks import Callbacks
+from .checkpoints import Checkpoint
 from .config import WorldModelConfig
 from .dataset import FeatureRange, chunk_starts
 from .mdn_rnn import MDNRNN
+from .stage import Stage, StageSettings
 from .vae import VAE, Posterior
 
 _ACTION_HOLD = 0.9  # chance that a training action is held for another bar
+_VAE_GRADIENT_CLIP = 10.0
+
+
+@dataclass(frozen=True)
+class Session:
+    """What both stages of one training share.
+
+    Attributes:
+        config: The settings.
+        seed: Of weights, data order and noise.
+        callbacks: Told of each epoch.
+        device: Where tensors live, ``"cpu"`` or ``"cuda"``; on CUDA the forward passes run in
+            mixed precision. Noise is drawn on the CPU, the same on every device.
+        checkpoint_dir: Folder of the checkpoints, one file a stage; None keeps none.
+        identity: Of candles, settings and seed, for the checkpoints.
+        resume: Go on from the checkpoints.
+    """
+
+    config: WorldModelConfig
+    seed: int
+    callbacks: Callbacks
+    device: torch.device
+    checkpoint_dir: Path | None = None
+    identity: str = ""
+    resume: bool = False
+
+    def stage_seed(self, number: int) -> int:
+        """A seed for each stage, so that resuming M needs nothing of V's training."""
+        return int(np.random.default_rng([self.seed, number]).integers(2**31))
+
+    def checkpoint(self, name: str) -> Checkpoint | None:
+        """The checkpoint of a stage."""
+        if self.checkpoint_dir is None:
+            return None
+        return Checkpoint(self.checkpoint_dir / f"{name}.safetensors", self.identity)
+
+    def mixed_precision(self) -> torch.autocast:
+        """The context of the forward passes."""
+        cuda = self.device.type == "cuda"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=cuda)
 
 
 @dataclass(frozen=True)
@@ -28,7 +69,7 @@ class Encoded:
     """A feature range seen through V.
 
     Attributes:
-        posterior: q(z|x) of every row [T, Z]; zeros where features are incomplete.
+        posterior: q(z|x) of every row [T, Z]; of zeros where features are incomplete.
         calendar_next: [T, 4].
         source: The range.
     """
@@ -36,6 +77,11 @@ class Encoded:
     posterior: Posterior
     calendar_next: Tensor
     source: FeatureRange
+
+    def to(self, device: torch.device) -> Encoded:
+        """The same on another device."""
+        posterior = Posterior(*(part.to(device) for part in self.posterior))
+        return Encoded(posterior, self.calendar_next.to(device), self.source)
 
 
 def build_vae(config: WorldModelConfig, seed: int) -> VAE:
@@ -63,70 +109,62 @@ def build_mdn_rnn(config: WorldModelConfig, seed: int) -> MDNRNN:
         )
 
 
-class Averaged:
-    """An exponential moving average of a module's weights: the copy that is deployed."""
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.module = copy.deepcopy(module)
-        self.decay = decay
-        self.steps = 0
-
-    @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
-        """Move towards the module's weights; early steps move more."""
-        self.steps += 1
-        decay = min(self.decay, self.steps / (self.steps + 9.0))
-        for mine, theirs in zip(self.module.parameters(), module.parameters(), strict=True):
-            mine.lerp_(theirs, 1.0 - decay)
-
-
-def train_vae(
-    vae: VAE,
-    train: Tensor,
-    validation: Tensor,
-    config: WorldModelConfig,
-    rng: np.random.Generator,
-    callbacks: Callbacks,
-) -> VAE:
-    """Train V on standardised feature rows [N, F] and return the best by validation loss."""
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+def train_vae(train: Tensor, validation: Tensor, session: Session) -> VAE:
+    """Train V on standardised feature rows [N, F]; returns the best by validation loss."""
+    config, seed = session.config, session.stage_seed(1)
+    vae = build_vae(config, seed).to(session.device)
+    train, validation = train.to(session.device), validation.to(session.device)
+    settings = StageSettings(
+        name="vae",
+        epochs=config.vae_epochs,
+        patience=config.patience_epochs,
+        learning_rate=config.vae_learning_rate,
+        gradient_clip=_VAE_GRADIENT_CLIP,
+        ema_decay=config.vae_ema_decay,
+    )
     optimiser = torch.optim.Adam(vae.parameters(), lr=config.vae_learning_rate)
-    averaged = Averaged(vae, config.ema_decay)
+    stage = Stage(
+        settings,
+        vae,
+        optimiser,
+        seed,
+        session.callbacks,
+        session.checkpoint("vae"),
+        session.resume,
+    )
     batches = max(1, len(train) // config.vae_batch_size)
 
     def epoch_loss(epoch: int) -> float:
         beta = config.kl_weight * min(1.0, (epoch + 1) / max(1, config.kl_warmup_epochs))
-        order = torch.from_numpy(rng.permutation(len(train)))
+        order = torch.from_numpy(stage.rng.permutation(len(train)))
         total = 0.0
-        for index, rows in enumerate(order.tensor_split(batches)):
-            _set_rate(
-                optimiser, config.vae_learning_rate, epoch + index / batches, config.vae_epochs
-            )
-            loss = _vae_loss(vae, train[rows], beta, config.free_bits, generator)
-            _step(optimiser, vae, loss, 10.0, "vae", epoch, index)
-            averaged.update(vae)
-            total += loss.item()
+        for batch, rows in enumerate(order.tensor_split(batches)):
+            with session.mixed_precision():
+                loss = vae_loss(vae, train[rows], beta, config.free_bits, stage.generator)
+            total += stage.step(loss, batch, batches)
         return total / batches
 
+    @torch.no_grad()
     def validate() -> dict[str, float]:
-        with torch.no_grad():
-            fixed = torch.Generator().manual_seed(0)
-            loss = _vae_loss(averaged.module, validation, config.kl_weight, 0.0, fixed)
+        fixed = torch.Generator().manual_seed(0)
+        loss = vae_loss(stage.averaged, validation, config.kl_weight, 0.0, fixed)
         return {"validation_loss": loss.item()}
 
-    best = _run_stage(
-        "vae", config.vae_epochs, config.patience_epochs, epoch_loss, validate, averaged, callbacks
-    )
-    vae.load_state_dict(best)
-    return vae
+    vae.load_state_dict(stage.fit(epoch_loss, validate))
+    return vae.cpu()
 
 
-def _vae_loss(
-    vae: nn.Module, features: Tensor, beta: float, free_bits: float, generator: torch.Generator
+def vae_loss(
+    vae: torch.nn.Module,
+    features: Tensor,
+    beta: float,
+    free_bits: float,
+    generator: torch.Generator,
 ) -> Tensor:
+    """-ELBO of features [B, F], the KL weighted by β and free up to ``free_bits`` a dimension."""
     assert isinstance(vae, VAE)
     posterior = vae.encode(features)
-    normals = torch.randn(posterior.mean.shape, generator=generator)
+    normals = torch.randn(posterior.mean.shape, generator=generator).to(features.device)
     reconstruction = vae.reconstruction_nll(features, posterior.sample(normals)).mean()
     kl = vae.kl(posterior).mean(0).clamp(min=free_bits).sum()
     return reconstruction + beta * kl
@@ -140,67 +178,62 @@ def encode_range(vae: VAE, scaled: Tensor, source: FeatureRange) -> Encoded:
     return Encoded(posterior, torch.from_numpy(source.calendar_next), source)
 
 
-def train_mdn_rnn(
-    mdn_rnn: MDNRNN,
-    train: Encoded,
-    validation: Encoded,
-    config: WorldModelConfig,
-    rng: np.random.Generator,
-    callbacks: Callbacks,
-) -> MDNRNN:
-    """Train M on encoded sequences and return the averaged weights, the best by validation loss."""
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+def train_mdn_rnn(train: Encoded, validation: Encoded, session: Session) -> MDNRNN:
+    """Train M on encoded sequences; returns the averaged weights, the best by validation loss."""
+    config, seed = session.config, session.stage_seed(2)
+    mdn_rnn = build_mdn_rnn(config, seed).to(session.device)
+    train, validation = train.to(session.device), validation.to(session.device)
+    settings = StageSettings(
+        name="mdn_rnn",
+        epochs=config.mdn_rnn_epochs,
+        patience=config.patience_epochs,
+        learning_rate=config.mdn_rnn_learning_rate,
+        gradient_clip=config.gradient_clip,
+        ema_decay=config.ema_decay,
+    )
     optimiser = torch.optim.AdamW(
         _decay_groups(mdn_rnn, config.weight_decay), lr=config.mdn_rnn_learning_rate
     )
-    averaged = Averaged(mdn_rnn, config.ema_decay)
-    stride = config.chunk_bars - config.burn_in_bars
+    stage = Stage(
+        settings,
+        mdn_rnn,
+        optimiser,
+        seed,
+        session.callbacks,
+        session.checkpoint("mdn_rnn"),
+        session.resume,
+    )
 
-    def epoch_loss(epoch: int) -> float:
-        latents = _epoch_latents(train.posterior, config, generator)
-        starts = chunk_starts(train.source.runs, config.chunk_bars, stride, rng)
+    def epoch_loss(_: int) -> float:
+        # z is drawn anew from q(z|x) every epoch (Ha & Schmidhuber 2018)
+        normals = torch.randn(train.posterior.mean.shape, generator=stage.generator)
+        latents = train.posterior.sample(normals.to(session.device))
+        stride = config.chunk_bars - config.burn_in_bars
+        starts = chunk_starts(train.source.runs, config.chunk_bars, stride, stage.rng)
         batches = max(1, len(starts) // config.mdn_rnn_batch_size)
         total = 0.0
-        for index, first in enumerate(np.array_split(starts, batches)):
-            _set_rate(
-                optimiser,
-                config.mdn_rnn_learning_rate,
-                epoch + index / batches,
-                config.mdn_rnn_epochs,
-            )
+        for batch, first in enumerate(np.array_split(starts, batches)):
             rows = torch.from_numpy(first[:, None] + np.arange(config.chunk_bars + 1))
-            actions = _training_actions(len(first), config, rng)
-            mask = _dropout_mask(len(first), config, generator)
-            loss = _mdn_rnn_loss(
-                mdn_rnn, latents[rows], train.calendar_next[rows], actions, mask, config
-            )
-            _step(optimiser, mdn_rnn, loss, config.gradient_clip, "mdn_rnn", epoch, index)
-            averaged.update(mdn_rnn)
-            total += loss.item()
+            actions = _training_actions(len(first), session, stage.rng)
+            mask = _dropout_mask(len(first), session, stage.generator)
+            with session.mixed_precision():
+                loss = mdn_rnn_loss(
+                    mdn_rnn, latents[rows], train.calendar_next[rows], actions, mask, config
+                )
+            total += stage.step(loss, batch, batches)
         return total / batches
 
     def validate() -> dict[str, float]:
-        assert isinstance(averaged.module, MDNRNN)
-        returns, latents = validation_nll(averaged.module, validation)
+        assert isinstance(stage.averaged, MDNRNN)
+        returns, latents = validation_nll(stage.averaged, validation)
         return {
-            "validation_loss": returns + config.latent_loss_weight * latents
-            if config.preset == "market"
-            else latents,
+            "validation_loss": returns + _latent_weight(config) * latents,
             "validation_return_nll": returns,
             "validation_latent_nll": latents,
         }
 
-    best = _run_stage(
-        "mdn_rnn",
-        config.mdn_rnn_epochs,
-        config.patience_epochs,
-        epoch_loss,
-        validate,
-        averaged,
-        callbacks,
-    )
-    mdn_rnn.load_state_dict(best)
-    return mdn_rnn
+    mdn_rnn.load_state_dict(stage.fit(epoch_loss, validate))
+    return mdn_rnn.cpu()
 
 
 def _decay_groups(mdn_rnn: MDNRNN, weight_decay: float) -> list[dict[str, Any]]:
@@ -213,41 +246,34 @@ def _decay_groups(mdn_rnn: MDNRNN, weight_decay: float) -> list[dict[str, Any]]:
     ]
 
 
-def _epoch_latents(
-    posterior: Posterior, config: WorldModelConfig, generator: torch.Generator
-) -> Tensor:
-    """Draw the latents anew from q(z|x) every epoch (Ha & Schmidhuber 2018)."""
-    normals = torch.randn(posterior.mean.shape, generator=generator)
-    return posterior.sample(normals)
-
-
-def _training_actions(
-    count: int, config: WorldModelConfig, rng: np.random.Generator
-) -> Tensor | None:
+def _training_actions(count: int, session: Session, rng: np.random.Generator) -> Tensor | None:
     """Actions [B, L, 1] that know nothing of the market: uniform, held for about ten bars."""
-    if config.preset == "market":
+    if session.config.preset == "market":
         return None
-    length = config.chunk_bars
+    length = session.config.chunk_bars
     drawn = rng.uniform(-1.0, 1.0, size=(count, length))
     changes = rng.random((count, length)) >= _ACTION_HOLD
     changes[:, 0] = True
     last_change = np.maximum.accumulate(np.where(changes, np.arange(length), 0), axis=1)
     held = np.take_along_axis(drawn, last_change, axis=1)
-    return torch.from_numpy(held[..., None].astype(np.float32))
+    return torch.from_numpy(held[..., None].astype(np.float32)).to(session.device)
 
 
-def _dropout_mask(
-    count: int, config: WorldModelConfig, generator: torch.Generator
-) -> Tensor | None:
+def _dropout_mask(count: int, session: Session, generator: torch.Generator) -> Tensor | None:
     """Zeros and 1/(1-p) for the scored bars of chunks [B, L - burn-in, H]."""
+    config = session.config
     if not config.dropout:
         return None
     shape = (count, config.chunk_bars - config.burn_in_bars, config.hidden_size)
     kept = torch.rand(shape, generator=generator) >= config.dropout
-    return kept.float() / (1 - config.dropout)
+    return (kept.float() / (1 - config.dropout)).to(session.device)
 
 
-def _mdn_rnn_loss(
+def _latent_weight(config: WorldModelConfig) -> float:
+    return config.latent_loss_weight if config.preset == "market" else 1.0
+
+
+def mdn_rnn_loss(
     mdn_rnn: MDNRNN,
     latents: Tensor,
     calendars_next: Tensor,
@@ -255,19 +281,21 @@ def _mdn_rnn_loss(
     mask: Tensor | None,
     config: WorldModelConfig,
 ) -> Tensor:
-    """Mean loss of chunks [B, L+1, Z], the burn-in unscored."""
+    """Mean -log p of chunks [B, L+1, Z], the burn-in unscored."""
     hidden, _ = mdn_rnn(latents[:, :-1], calendars_next[:, :-1], actions)
     scored = slice(config.burn_in_bars, None)
     returns, rest = mdn_rnn.log_prob(
         hidden[:, scored], latents[:, :-1][:, scored], latents[:, 1:][:, scored], mask
     )
-    weight = config.latent_loss_weight if config.preset == "market" else 1.0
-    return -(returns.mean() + weight * rest.mean())
+    return -(returns.mean() + _latent_weight(config) * rest.mean())
 
 
 @torch.no_grad()
 def validation_nll(mdn_rnn: MDNRNN, encoded: Encoded) -> tuple[float, float]:
-    """Mean -log p of the standardised return and of the latent, in the deployed form (posterior means)."""
+    """Mean -log p of the standardised return and of the latent, of the bars that count.
+
+    In the deployed form: posterior means, the state carried from the start of each run.
+    """
     mean = encoded.posterior.mean
     total_returns, total_latents, count = 0.0, 0.0, 0
     for start, stop in encoded.source.runs:
@@ -287,66 +315,6 @@ def validation_nll(mdn_rnn: MDNRNN, encoded: Encoded) -> tuple[float, float]:
     return total_returns / count, total_latents / count
 
 
-def _run_stage(
-    stage: str,
-    epochs: int,
-    patience: int,
-    epoch_loss: Callable[[int], float],
-    validate: Callable[[], dict[str, float]],
-    averaged: Averaged,
-    callbacks: Callbacks,
-) -> dict[str, Tensor]:
-    """Epochs until done or no longer better; returns the best averaged weights."""
-    best_loss, best_epoch = math.inf, 0
-    best: dict[str, Tensor] = {}
-    callbacks.on_stage_start(stage, epochs)
-    try:
-        for epoch in range(epochs):
-            began = time.perf_counter()
-            loss = epoch_loss(epoch)
-            row: Row = {"stage": stage, "epoch": epoch + 1, "train_loss": loss, **validate()}
-            row["seconds"] = time.perf_counter() - began
-            callbacks.on_epoch(row)
-            if float(row["validation_loss"]) < best_loss:
-                best_loss, best_epoch = float(row["validation_loss"]), epoch
-                best = copy.deepcopy(averaged.module.state_dict())
-            if epoch - best_epoch >= patience:
-                break
-    finally:
-        callbacks.on_stage_end(stage)
-    if not best:
-        raise TrainingError(f"{stage}: the validation loss was never finite; check the candles")
-    return best
-
-
-def _set_rate(optimiser: torch.optim.Optimizer, highest: float, epoch: float, epochs: int) -> None:
-    """One epoch of linear warm-up, then a cosine down to 2%."""
-    warm = min(1.0, epoch + 0.05)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / epochs)))
-    for group in optimiser.param_groups:
-        group["lr"] = highest * warm * (0.02 + 0.98 * cosine)
-
-
-def _step(
-    optimiser: torch.optim.Optimizer,
-    module: nn.Module,
-    loss: Tensor,
-    clip: float,
-    stage: str,
-    epoch: int,
-    batch: int,
-) -> None:
-    if not math.isfinite(loss.item()):
-        raise TrainingError(
-            f"{stage}: the loss is {loss.item()} at epoch {epoch + 1}, batch {batch + 1}; "
-            "lower the learning rate or look for outliers in the candles"
-        )
-    optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(module.parameters(), clip)
-    optimiser.step()
-
-
-def scaled_tensor(values: Sequence[float] | np.ndarray) -> Tensor:
+def scaled_tensor(values: Sequence[float] | NDArray[Any]) -> Tensor:
     """Float32 tensor of standardised features."""
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..market.candles import Candles, FloatArray, IntArray
-from ..market.errors import FeatureError, TrainingError
+from ..market.errors import ConfigError, FeatureError, TrainingError
 from ..market.features import Scaler, calendar, compute_features
 from .callbacks import Callbacks, TrainingCallback, TrainingHistory
+from .collapse import mdn_rnn_warnings, vae_warnings
 from .config import WorldModelConfig
 from .dataset import FeatureRange, complete_runs, feature_range
 from .forecast import ReturnForecast
@@ -23,8 +26,7 @@ from .mdn_rnn import MDNRNN, State
 from .provenance import Provenance, WarmupBank, library_versions
 from .pushforward import decoded_return_mixture
 from .training import (
-    build_mdn_rnn,
-    build_vae,
+    Session,
     encode_range,
     scaled_tensor,
     train_mdn_rnn,
@@ -213,9 +215,7 @@ class WorldModel:
             hidden[start:stop] = after[0].numpy()
         return z, hidden, runs
 
-    def return_mixture(
-        self, after: Tensor, z: Tensor
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def return_mixture(self, after: Tensor, z: Tensor) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Weights, means and sigmas [T, K], percent, from hidden states after z entered."""
         scale, mean = 100 * self.scaler.scale[_RETURN], 100 * self.scaler.mean[_RETURN]
         with torch.no_grad():
@@ -248,6 +248,9 @@ def train_world_model(
     seed: int = 0,
     source: str = "",
     callbacks: Sequence[TrainingCallback] = (),
+    checkpoint_dir: str | Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
 ) -> tuple[WorldModel, TrainingHistory]:
     """Train V, then M; choose the epochs on the validation candles.
 
@@ -258,58 +261,85 @@ def train_world_model(
         seed: Of weights, data order and noise; the same seed gives the same model on one machine.
         source: Where the candles come from, in words, for the provenance.
         callbacks: Follow the training.
+        checkpoint_dir: Folder for a checkpoint after every epoch; None keeps none.
+        resume: Go on from the checkpoints in that folder, on a CPU bit for bit as if the training
+            had never stopped.
+        device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA where there is one. At the default
+            sizes a CPU is as fast.
 
     Raises:
-        TrainingError: The candles are too few, or the loss is not finite.
+        TrainingError: The candles are too few, the loss is not finite, or the checkpoints belong
+            to another training.
         FeatureError: A feature never changes (constant prices, no volume).
     """
     config = config or WorldModelConfig()
     history = TrainingHistory()
-    follow = Callbacks(history, callbacks)
-    rng = np.random.default_rng(seed)
-    train_range = feature_range(train, config.features)
-    context = config.warmup_bars + 1
-    validation_range = feature_range(validation, config.features, train, context)
-    _check_lengths(train_range, validation_range, config)
-    scaler = Scaler.fit(train_range.features, config.features.names)
-    scaled, scaled_validation = (
-        scaled_tensor(scaler.transform(r.features)) for r in (train_range, validation_range)
+    session = Session(
+        config=config,
+        seed=seed,
+        callbacks=Callbacks(history, callbacks),
+        device=_device(device),
+        checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
+        identity=_identity(train, validation, config, seed),
+        resume=resume,
     )
-    vae = train_vae(
-        build_vae(config, int(rng.integers(2**31))),
-        scaled[train_range.complete_rows],
-        scaled_validation[validation_range.complete_rows],
-        config,
-        rng,
-        follow,
-    )
-    encoded = encode_range(vae, scaled, train_range)
-    mdn_rnn = train_mdn_rnn(
-        build_mdn_rnn(config, int(rng.integers(2**31))),
-        encoded,
-        encode_range(vae, scaled_validation, validation_range),
-        config,
-        rng,
-        follow,
-    )
+    ranges = _ranges(train, validation, config)
+    scaler = Scaler.fit(ranges[0].features, config.features.names)
+    scaled = [scaled_tensor(scaler.transform(each.features)) for each in ranges]
+    rows = [values[each.complete_rows] for values, each in zip(scaled, ranges, strict=True)]
+    vae = train_vae(rows[0], rows[1], session)
+    encoded = [encode_range(vae, values, each) for values, each in zip(scaled, ranges, strict=True)]
+    _warn(session, vae_warnings(encoded[0]))
+    mdn_rnn = train_mdn_rnn(encoded[0], encoded[1], session)
+    _warn(session, mdn_rnn_warnings(mdn_rnn, encoded[0]))
     provenance = _provenance(train, validation, seed, source)
-    bank = _warmup_bank(encoded.posterior.mean.numpy(), train_range, train, config)
+    bank = _warmup_bank(encoded[0].posterior.mean.numpy(), ranges[0], train, config)
     return WorldModel(config, provenance, scaler, vae, mdn_rnn, bank), history
 
 
-def _check_lengths(train: FeatureRange, validation: FeatureRange, config: WorldModelConfig) -> None:
+def _ranges(
+    train: Candles, validation: Candles, config: WorldModelConfig
+) -> tuple[FeatureRange, FeatureRange]:
+    """Both ranges as features.
+
+    Raises:
+        TrainingError: One is too short.
+    """
+    train_range = feature_range(train, config.features)
+    context = config.warmup_bars + 1
+    validation_range = feature_range(validation, config.features, train, context)
     needed = max(config.chunk_bars + 1, config.warmup_bars)
-    if train.longest_run < needed:
+    if train_range.longest_run < needed:
         raise TrainingError(
-            f"the training range has {train.longest_run} bars in a row with complete features, "
-            f"after {config.features.warmup} bars of look-back; expected at least {needed}: "
-            "give a longer range"
+            f"the training range has {train_range.longest_run} bars in a row with complete "
+            f"features, after {config.features.warmup} bars of look-back; expected at least "
+            f"{needed}: give a longer range"
         )
-    if len(validation.complete_rows) < 2:
+    if len(validation_range.complete_rows) < 2:
         raise TrainingError(
-            f"the validation range has {len(validation.complete_rows)} bars with complete features; "
-            "expected at least 2: give a longer range"
+            f"the validation range has {len(validation_range.complete_rows)} bars with complete "
+            "features; expected at least 2: give a longer range"
         )
+    return train_range, validation_range
+
+
+def _device(name: str) -> torch.device:
+    if name not in ("cpu", "cuda", "auto"):
+        raise ConfigError(f"device is {name!r}; expected cpu, cuda or auto")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ConfigError("device is 'cuda', but this torch finds no CUDA device: use cpu or auto")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def _identity(train: Candles, validation: Candles, config: WorldModelConfig, seed: int) -> str:
+    parts = [train.data_hash(), validation.data_hash(), config.to_dict(), seed]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _warn(session: Session, warnings: list[str]) -> None:
+    for text in warnings:
+        session.callbacks.on_warning(text)
 
 
 def _provenance(train: Candles, validation: Candles, seed: int, source: str) -> Provenance:

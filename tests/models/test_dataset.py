@@ -31,7 +31,7 @@ def test_chunks_never_cross_a_gap():
     rng = np.random.default_rng(0)
     for _ in range(50):
         starts = chunk_starts(((10, 80), (90, 195)), 20, 15, rng)
-        inside = [(10 <= s and s + 20 < 80) or (90 <= s and s + 20 < 195) for s in starts]
+        inside = [(s >= 10 and s + 20 < 80) or (s >= 90 and s + 20 < 195) for s in starts]
         assert all(inside)
 
 

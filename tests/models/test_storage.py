@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from worldmodel_trading.market.errors import ModelFileError
+from worldmodel_trading.models.files import write_atomically
 from worldmodel_trading.models.storage import (
     CONFIG_FILE,
     MANIFEST_FILE,
     WEIGHTS_FILE,
-    write_atomically,
 )
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -154,13 +154,15 @@ def test_a_wrong_shape_is_named(folder):
 
 def test_a_wrong_type_is_named(folder):
     edit_tensors(folder, lambda t: t.update({"scaler.mean": t["scaler.mean"].float()}))
-    with pytest.raises(ModelFileError, match=r"scaler.mean is torch.float32; expected torch.float64"):
+    with pytest.raises(
+        ModelFileError, match=r"scaler.mean is torch.float32; expected torch.float64"
+    ):
         WorldModel.from_pretrained(folder)
 
 
 def test_a_missing_and_an_unknown_tensor_are_named(folder):
     edit_tensors(folder, lambda t: t.update({"spare": t.pop("bank.close")}))
-    with pytest.raises(ModelFileError, match="missing or unknown tensors: bank.close, spare"):
+    with pytest.raises(ModelFileError, match=r"unknown tensors: bank\.close, spare"):
         WorldModel.from_pretrained(folder)
 
 

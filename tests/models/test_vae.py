@@ -43,7 +43,9 @@ def test_a_carried_return_comes_back_and_takes_no_noise():
     vae = VAE(4, 3, 8, carry_return=True)
     features = torch.linspace(-30, 30, 200)[:, None].expand(200, 4)
     posterior = vae.encode(features)
-    torch.testing.assert_close(vae.decode(posterior.mean)[:, 0], features[:, 0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        vae.decode(posterior.mean)[:, 0], features[:, 0], rtol=1e-5, atol=1e-5
+    )
     noisy = posterior.sample(torch.randn(200, 3, generator=torch.Generator().manual_seed(0)))
     assert torch.equal(noisy[:, 0], posterior.mean[:, 0])
     assert not torch.equal(noisy[:, 1], posterior.mean[:, 1])
