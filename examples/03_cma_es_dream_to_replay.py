@@ -1,0 +1,75 @@
+"""Train the linear controller with CMA-ES inside the dream, and compare dream with replay.
+
+Every generation scores all candidates on the same fresh dreams; a validation range of the recorded
+market chooses among the generations; the test range is touched once, at the end.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from worldmodel_trading import WorldModel, open_candles
+from worldmodel_trading.agents.cma_es import CMAESConfig
+from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
+from worldmodel_trading.agents.rules import buy_and_hold, flat
+from worldmodel_trading.envs.dream import DreamEnv
+from worldmodel_trading.envs.replay import BybitReplayEnv, open_tape
+from worldmodel_trading.evaluation.comparison import comparison_table
+from worldmodel_trading.evaluation.rollout import evaluate_policy
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("--generations", type=int, default=20)
+parser.add_argument("--population", type=int, default=32)
+parser.add_argument("--dreams", type=int, default=16, help="dreams that score each candidate")
+parser.add_argument("--horizon", type=int, default=256, help="bars of a dream")
+parser.add_argument("--save", type=Path, help="write the controller here (.safetensors)")
+parser.add_argument("--seed", type=int, default=0)
+options = parser.parse_args()
+
+torch.set_num_threads(1)  # small networks: more threads only wait for each other
+candles = open_candles("synthetic")
+world_model = WorldModel.from_pretrained("default")  # trained on the first 70% of these candles
+validation_start, test_start = (
+    int(candles.open_time_ms[int(share * len(candles))]) for share in (0.70, 0.85)
+)
+
+search = DreamSearchConfig(
+    CMAESConfig(population=options.population, generations=options.generations),
+    dreams=options.dreams,
+    horizon=options.horizon,
+)
+controller, found = train_controller(
+    world_model,
+    search,
+    seed=options.seed,
+    validation=open_tape(candles, world_model, validation_start, test_start),
+    callback=lambda row: print(
+        f"generation {row['generation'] + 1:>3}  dream: best {row['best']:+.4f}, "
+        f"mean {row['mean']:+.4f}"
+    ),
+)
+print(f"\n{found.evaluations} controllers scored, {controller.parameters.size} parameters each\n")
+if options.save:
+    controller.save(options.save, seed=options.seed)
+
+dream = DreamEnv(world_model, horizon=options.horizon)
+whole = {"episode_length": None, "random_start": False}
+replays = {
+    "validation": BybitReplayEnv(candles, world_model, validation_start, test_start, **whole),
+    "test": BybitReplayEnv(candles, world_model, test_start, None, **whole),
+}
+performance = {}
+for name, policy in (
+    ("controller", controller),
+    ("buy_and_hold", buy_and_hold()),
+    ("flat", flat()),
+):
+    worlds = {"dream": (dream, 16), **{world: (env, 1) for world, env in replays.items()}}
+    performance[name] = {
+        world: evaluate_policy(
+            env, policy, bars_per_year=candles.bars_per_year, episodes=episodes, seed=options.seed
+        ).performance.to_dict()
+        for world, (env, episodes) in worlds.items()
+    }
+print(comparison_table(performance))
