@@ -6,6 +6,7 @@ a BLAS, everything between them is compiled. The tests hold it to the PyTorch mo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -72,17 +73,21 @@ class Noise(NamedTuple):
 
 
 class _Buffers:
-    """A step's workspace for N lanes: the network's inputs and layers, as arrays and tensors."""
+    """A step's workspace for N lanes: the network's inputs and layers.
+
+    Attributes:
+        inputs: What M hears next, [z, (paper: action), calendar, h] in one row [N, I + H].
+        z: Latents [Z, N].
+        scaled: Standardised returns [N].
+    """
 
     def __init__(self, weights: DreamWeights, num_lanes: int) -> None:
         self.inputs = np.zeros((num_lanes, weights.gates.shape[0]), dtype=np.float32)
-        self.layers = {
-            name: np.empty((num_lanes, size), dtype=np.float32)
-            for name, size in weights.layer_sizes().items()
-        }
+        self.z = np.empty((weights.latent_size, num_lanes), dtype=np.float32)
         self.scaled = np.empty(num_lanes, dtype=np.float32)
+        self._rows = _layers(weights.row_layers(), lambda size: (num_lanes, size))
+        self._columns = _layers(weights.column_layers(), lambda size: (size, num_lanes))
         self._few = num_lanes <= _FEW_LANES
-        self._tensors = {id(a): torch.from_numpy(a) for a in (self.inputs, *self.layers.values())}
 
     def load(self, state: DreamState) -> None:
         """Take over a state that was written from outside."""
@@ -90,17 +95,33 @@ class _Buffers:
         self.inputs[:, -state.h.shape[1] :] = state.h
 
     def multiply(self, left: Float32Array, weights: torch.Tensor, name: str) -> Float32Array:
-        """``left @ weights`` into a layer."""
-        out = self.layers[name]
+        """``left [N, I] @ weights [I, J]`` into a layer [N, J]."""
+        out, tensor = self._rows[name]
         if self._few:
             kernels.products(left, weights.numpy(), out)
         else:
-            torch.mm(self._tensor(left), weights, out=self._tensor(out))
+            torch.mm(torch.from_numpy(left), weights, out=tensor)
         return out
 
-    def _tensor(self, array: Float32Array) -> torch.Tensor:
-        known = self._tensors.get(id(array))
-        return torch.from_numpy(array) if known is None else known
+    def transposed(self, left: Float32Array, weights: torch.Tensor, name: str) -> Float32Array:
+        """``(left [I, N].T @ weights [I, J]).T`` into a layer [J, N]."""
+        out, tensor = self._columns[name]
+        if self._few:
+            kernels.transposed_products(left, weights.numpy(), out)
+        else:
+            torch.mm(weights.T, torch.from_numpy(left), out=tensor)
+        return out
+
+    def inner(self) -> Float32Array:
+        """The hidden layer of z's head [G, N]."""
+        return self._columns["inner"][0]
+
+
+def _layers(
+    sizes: dict[str, int], shape: Callable[[int], tuple[int, int]]
+) -> dict[str, tuple[Float32Array, torch.Tensor]]:
+    arrays = {name: np.empty(shape(size), dtype=np.float32) for name, size in sizes.items()}
+    return {name: (array, torch.from_numpy(array)) for name, array in arrays.items()}
 
 
 class DreamEngine:
@@ -161,11 +182,16 @@ class DreamEngine:
         )
 
     def draw_noise(self, rng: np.random.Generator, num_lanes: int) -> Noise:
-        """One step's noise."""
-        return Noise(
-            rng.random((num_lanes, 2), dtype=np.float32),
-            rng.standard_normal((num_lanes, 1 + self.config.latent_size), dtype=np.float32),
-        )
+        """One step's noise of N lanes."""
+        size = num_lanes * (1 + self.config.latent_size)
+        pairs = (size + 1) // 2
+        words = num_lanes + pairs  # of 64 bits: two uniforms a lane, and two for a pair of normals
+        bits = rng.bit_generator.random_raw(words).view(np.uint32)
+        uniforms = np.empty(2 * num_lanes, dtype=np.float32)
+        normals = np.empty(2 * pairs, dtype=np.float32)
+        kernels.noise_from_bits(bits, uniforms, normals)
+        # Row by row in memory, as the kernels read it, and lane by lane to the outside.
+        return Noise(uniforms.reshape(2, num_lanes).T, normals[:size].reshape(-1, num_lanes).T)
 
     def step(
         self,
@@ -195,7 +221,7 @@ class DreamEngine:
             log_return = self._draw(state, buffers, noise, np.float32(temperature))
         else:
             state.z[:], log_return = forced
-            buffers.inputs[:, : state.z.shape[1]] = state.z
+        buffers.inputs[:, : state.z.shape[1]] = state.z
         state.open_time_ms += self.interval_ms
         if not self._weights.paper:
             self._advance(state, buffers)
@@ -215,41 +241,44 @@ class DreamEngine:
             state.open_time_ms, self.interval_ms, self._calendar, buffers.inputs, first
         )
         gates = buffers.multiply(buffers.inputs, weights.gates, "gates")
-        kernels.lstm_cell(gates, weights.gates_bias, state.c, state.h, buffers.inputs)
+        kernels.lstm_cell(gates, weights.gates_bias, state.c, state.h)
+        buffers.inputs[:, -state.h.shape[1] :] = state.h
 
     def _draw(
         self, state: DreamState, buffers: _Buffers, noise: Noise, temperature: np.float32
     ) -> FloatArray:
         weights, components = self._weights, self.config.num_components
-        carried = int(not weights.paper)
+        uniforms, normals = (np.ascontiguousarray(part.T) for part in noise)
+        buffers.z[:] = state.z.T
         if weights.paper:
-            inner = state.h
+            inner = state.h.T
         else:
-            head = buffers.multiply(buffers.inputs, weights.head, "head")
-            inner = buffers.layers["inner"]
+            head = buffers.transposed(buffers.inputs.T, weights.head, "head")
+            inner = buffers.inner()
             kernels.draw_returns(
                 head,
                 weights.head_bias,
                 weights.carried,
                 components,
-                *noise,
+                uniforms,
+                normals,
                 temperature,
                 buffers.scaled,
+                buffers.z,
                 inner,
             )
-        raw = buffers.multiply(inner, weights.latent, "latent")
         kernels.draw_latents(
-            raw,
+            buffers.transposed(inner, weights.latent, "latent"),
             weights.latent_bias,
             weights.persistence,
             components,
-            *noise,
+            uniforms,
+            normals,
             temperature,
-            buffers.scaled,
-            carried,
-            state.z,
-            buffers.inputs,
+            int(not weights.paper),
+            buffers.z,
         )
+        state.z[:] = buffers.z.T
         if weights.paper:
             self._decode_return(state, buffers)
         log_return = np.empty(len(state.z))

@@ -39,9 +39,98 @@ def fast_tanh(x: np.float32) -> np.float32:
     y = z * z
     n = z * (_A0 + y * (_A1 + y * (_A2 + y)))
     d = _A0 + y * (_B1 + y * (_B2 + y * _B3))
-    result = (n + n) * d / (n * n + d * d)
-    result = _ONE if result > _ONE else result
-    return -_ONE if result < -_ONE else result
+    return (n + n) * d / (n * n + d * d)
+
+
+_EXP_LOW, _EXP_HIGH = np.float32(-87.0), np.float32(88.0)
+_LOG2_E = np.float32(1.4426950408889634)
+_LN2_HIGH, _LN2_LOW = np.float32(0.693145751953125), np.float32(1.428606765330187e-06)
+_C2, _C3, _C4, _C5, _C6 = (np.float32(1.0 / f) for f in (2, 6, 24, 120, 720))
+_EXPONENT_BIAS, _MANTISSA_BITS = np.int32(127), np.int32(23)
+
+
+@compiled_fused
+def fast_exp(x: np.float32) -> np.float32:
+    """The exponential of a float32 in [-87, 88], within 3e-7 of itself; beyond, that of the edge.
+
+    x = n ln 2 + r with |r| ≤ ½ ln 2; e^r by its Taylor series, 2ⁿ by writing the exponent's bits.
+    """
+    x = _EXP_LOW if x < _EXP_LOW else x
+    x = _EXP_HIGH if x > _EXP_HIGH else x
+    n = np.floor(x * _LOG2_E + _HALF)
+    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
+    p = _ONE + r * (_ONE + r * (_C2 + r * (_C3 + r * (_C4 + r * (_C5 + r * _C6)))))
+    return p * power_of_two(np.int32(n))
+
+
+@compiled_fused
+def power_of_two(n: np.int32) -> np.float32:
+    """2ⁿ for -126 ≤ n ≤ 127."""
+    value: np.float32 = np.int32((n + _EXPONENT_BIAS) << _MANTISSA_BITS).view(np.float32)
+    return value
+
+
+_ROOT_HALF_BITS = np.int32(np.float32(math.sqrt(0.5)).view(np.int32))
+_L3, _L5, _L7, _L9 = (np.float32(1.0 / k) for k in (3, 5, 7, 9))
+_QUARTER_TURN = np.float32(math.pi / 2)
+_S3, _S5, _S7, _S9 = (np.float32(v) for v in (-1 / 6, 1 / 120, -1 / 5040, 1 / 362880))
+_K2, _K4, _K6, _K8 = (np.float32(v) for v in (-1 / 2, 1 / 24, -1 / 720, 1 / 40320))
+_K10, _S11 = np.float32(-1 / 3628800), np.float32(-1 / 39916800)
+_UNIT = np.float32(2.0**-32)
+_UNIT24, _BITS_8 = np.float32(2.0**-24), np.uint32(8)
+
+
+@compiled_fused
+def fast_log(x: np.float32) -> np.float32:
+    """The natural logarithm of a positive normal float32, within 2e-7 absolute or relative.
+
+    x = m 2ⁿ with m in [√½, √2); log m = 2 artanh((m − 1)/(m + 1)) by its series.
+    """
+    bits = np.float32(x).view(np.int32)
+    n = (bits - _ROOT_HALF_BITS) >> _MANTISSA_BITS
+    m = np.int32(bits - (n << _MANTISSA_BITS)).view(np.float32)
+    f = (m - _ONE) / (m + _ONE)
+    s = f * f
+    series = _ONE + s * (_L3 + s * (_L5 + s * (_L7 + s * _L9)))
+    return np.float32(n) * _LN2_HIGH + (np.float32(n) * _LN2_LOW + (f + f) * series)
+
+
+@compiled_fused
+def fast_asinh(x: np.float32) -> np.float32:
+    """The inverse hyperbolic sine of a float32, within 4e-7 absolute or relative."""
+    size = abs(x)
+    value = fast_log(size + np.sqrt(size * size + _ONE))
+    return value if x >= _ZERO else -value
+
+
+@compiled_fused
+def noise_from_bits(
+    bits: NDArray[np.uint32], uniforms: Float32Array, normals: Float32Array
+) -> None:
+    """Uniforms in [0, 1) and standard normals from random bits (Box & Muller 1958).
+
+    Args:
+        bits: [U + 2 P].
+        uniforms: [U], written.
+        normals: [2 P], written: radius times cosine in the first half, sine in the second. The
+            radius reaches 6.7.
+    """
+    count, pairs = uniforms.shape[0], normals.shape[0] // 2
+    for i in range(count):
+        uniforms[i] = np.float32(bits[i] >> _BITS_8) * _UNIT24
+    for i in range(pairs):
+        radius = np.sqrt(np.float32(-2.0) * fast_log((np.float32(bits[count + i]) + _ONE) * _UNIT))
+        turn = np.float32(np.int32(bits[count + pairs + i])) * np.float32(2.0**-31)  # [-1, 1)
+        # a half turn either way is folded into a quarter, where the series are short
+        folded = turn if turn >= -_HALF else -_ONE - turn
+        folded = folded if folded <= _HALF else _ONE - folded
+        sign = _ONE if abs(turn) <= _HALF else -_ONE
+        angle = folded * (_QUARTER_TURN + _QUARTER_TURN)
+        s = angle * angle
+        sine = angle * (_ONE + s * (_S3 + s * (_S5 + s * (_S7 + s * (_S9 + s * _S11)))))
+        cosine = _ONE + s * (_K2 + s * (_K4 + s * (_K6 + s * (_K8 + s * _K10))))
+        normals[i] = radius * sign * cosine
+        normals[pairs + i] = radius * sine
 
 
 @compiled_fused
@@ -52,11 +141,7 @@ def fast_sigmoid(x: np.float32) -> np.float32:
 
 @compiled_fused
 def lstm_cell(
-    gates: Float32Array,
-    bias: Float32Array,
-    cell: Float32Array,
-    hidden: Float32Array,
-    inputs: Float32Array,
+    gates: Float32Array, bias: Float32Array, cell: Float32Array, hidden: Float32Array
 ) -> None:
     """The LSTM's update (Hochreiter & Schmidhuber 1997; gate order i, f, g, o as in PyTorch).
 
@@ -65,10 +150,8 @@ def lstm_cell(
         bias: [4 H].
         cell: c [N, H], updated.
         hidden: h [N, H], written.
-        inputs: The next step's [N, I + H], whose last H columns receive h as well.
     """
     count, size = cell.shape
-    first = inputs.shape[1] - size
     for n in range(count):
         for j in range(size):
             i = fast_sigmoid(gates[n, j] + bias[j])
@@ -77,38 +160,115 @@ def lstm_cell(
             o = fast_sigmoid(gates[n, 3 * size + j] + bias[3 * size + j])
             c = f * cell[n, j] + i * g
             cell[n, j] = c
-            hidden[n, j] = o * fast_tanh(c)
-        for j in range(size):
-            inputs[n, first + j] = hidden[n, j]
+            h = o * fast_tanh(c)
+            h = _ONE if h > _ONE else h
+            hidden[n, j] = -_ONE if h < -_ONE else h
+
+
+# The kernels below hold one number of all lanes in a row, [numbers, N]: their loops run over lanes,
+# and choosing a component is arithmetic instead of a branch.
 
 
 @compiled_fused
-def choose(logits: Float32Array, uniform: np.float32, temperature: np.float32) -> int:
-    """The component that a uniform draws by the inverse distribution; the likeliest at τ = 0."""
-    count: int = logits.shape[0]
-    best = 0
+def likeliest(
+    head: Float32Array, bias: Float32Array, count: int, top: Float32Array, chosen: Float32Array
+) -> None:
+    """Add the bias to the logits [K, N]; write their largest [N] and its component [N]."""
+    lanes = top.shape[0]
+    for n in range(lanes):
+        head[0, n] += bias[0]
+        top[n] = head[0, n]
+        chosen[n] = _ZERO
     for k in range(1, count):
-        if logits[k] > logits[best]:
-            best = k
-    if temperature == _ZERO:
-        return best
-    highest = logits[best]
-    total = _ZERO
-    for k in range(count):
-        total += math.exp((logits[k] - highest) / temperature)
-    wanted = uniform * total
-    passed = _ZERO
-    for k in range(count - 1):
-        passed += math.exp((logits[k] - highest) / temperature)
-        if wanted < passed:
-            return k
-    return count - 1
+        for n in range(lanes):
+            logit = head[k, n] + bias[k]
+            head[k, n] = logit
+            chosen[n] = np.float32(k) if logit > top[n] else chosen[n]
+            top[n] = logit if logit > top[n] else top[n]
 
 
 @compiled_fused
-def sigma_of(log_sigma: np.float32) -> np.float32:
-    """The component's deviation, with log σ clamped as in training."""
-    return np.float32(math.exp(min(_LOG_SIGMA_MAX, max(_LOG_SIGMA_MIN, log_sigma))))
+def choose(
+    head: Float32Array,
+    bias: Float32Array,
+    count: int,
+    uniforms: Float32Array,
+    temperature: np.float32,
+    chosen: Float32Array,
+) -> None:
+    """The components that uniforms draw by the inverse distribution; the likeliest at τ = 0.
+
+    Args:
+        head: Its first rows are the logits without bias [K, N]; overwritten.
+        bias: Its first K numbers.
+        count: K.
+        uniforms: [N].
+        temperature: τ.
+        chosen: The components [N], as float32, written.
+    """
+    lanes = uniforms.shape[0]
+    total = np.empty(lanes, np.float32)
+    likeliest(head, bias, count, total, chosen)
+    if temperature == _ZERO:
+        return
+    for k in range(count):
+        for n in range(lanes):
+            head[k, n] = fast_exp((head[k, n] - total[n]) / temperature)
+    for n in range(lanes):
+        total[n] = head[0, n]
+        chosen[n] = _ZERO
+    for k in range(1, count):  # from here on row k holds the sum of the first k + 1
+        for n in range(lanes):
+            total[n] += head[k, n]
+            head[k, n] = total[n]
+    for k in range(count - 1):
+        for n in range(lanes):
+            chosen[n] += _ONE if uniforms[n] * total[n] >= head[k, n] else _ZERO
+
+
+@compiled_fused
+def draw_component(
+    head: Float32Array,
+    bias: Float32Array,
+    first: int,
+    stride: int,
+    count: int,
+    chosen: Float32Array,
+    normals: Float32Array,
+    noise: np.float32,
+    drawn: Float32Array,
+) -> None:
+    """Draw one dimension from the chosen components: μ_k + √τ σ_k ε.
+
+    Args:
+        head: Rows ``first + k stride`` are the means, ``count stride`` further the log σ [.., N].
+        bias: Of the head.
+        first: Row of the first component's mean.
+        stride: Rows from one component's mean to the next's.
+        count: K.
+        chosen: Components [N].
+        normals: ε [N].
+        noise: √τ.
+        drawn: [N], written.
+    """
+    lanes = chosen.shape[0]
+    log_sigma = np.empty(lanes, np.float32)
+    for n in range(lanes):
+        drawn[n] = _ZERO
+        log_sigma[n] = _ZERO
+    for k in range(count):
+        mean, width, here = first + k * stride, first + (count + k) * stride, np.float32(k)
+        for n in range(lanes):
+            drawn[n] = head[mean, n] + bias[mean] if chosen[n] == here else drawn[n]
+        for n in range(lanes):
+            log_sigma[n] = head[width, n] + bias[width] if chosen[n] == here else log_sigma[n]
+    if noise == _ZERO:
+        return
+    for n in range(lanes):
+        s = log_sigma[n]
+        s = _LOG_SIGMA_MIN if s < _LOG_SIGMA_MIN else s
+        s = _LOG_SIGMA_MAX if s > _LOG_SIGMA_MAX else s
+        drawn[n] += fast_exp(s) * noise * normals[n]
 
 
 @compiled_fused
@@ -121,36 +281,37 @@ def draw_returns(
     normals: Float32Array,
     temperature: np.float32,
     scaled: Float32Array,
+    z: Float32Array,
     inner: Float32Array,
 ) -> None:
     """Draw the standardised return, then the hidden layer of the head that draws z given it.
 
     Args:
-        head: Products [N, 3 K + G] of [z, calendar, h]: the return's mixture, then the layer.
+        head: Products [3 K + G, N] of [z, calendar, h]: the return's mixture, then the layer.
         bias: Of both [3 K + G].
         carried_weight: What asinh of the drawn return adds to the layer [G].
         components: K.
-        uniforms: [N, 2]; column 0.
-        normals: [N, 1 + Z]; column 0.
+        uniforms: [2, N]; row 0.
+        normals: [1 + Z, N]; row 0.
         temperature: τ.
         scaled: The drawn returns [N], written.
-        inner: The layer's output [N, G], written.
+        z: [Z, N], whose first dimension becomes asinh of the return.
+        inner: The layer's output [G, N], written.
     """
-    noise = math.sqrt(temperature)
-    size = inner.shape[1]
-    for n in range(head.shape[0]):
-        row = head[n]
-        for j in range(3 * components):
-            row[j] += bias[j]
-        k = choose(row[:components], uniforms[n, 0], temperature)
-        value = row[components + k]
-        if temperature > _ZERO:
-            value += sigma_of(row[2 * components + k]) * np.float32(noise) * normals[n, 0]
-        scaled[n] = value
-        carried = np.float32(math.asinh(value))
-        for j in range(size):
-            total = row[3 * components + j] + bias[3 * components + j] + carried_weight[j] * carried
-            inner[n, j] = max(total, _ZERO)
+    lanes = scaled.shape[0]
+    chosen = np.empty(lanes, np.float32)
+    choose(head, bias, components, uniforms[0], temperature, chosen)
+    noise = np.sqrt(temperature)
+    draw_component(head, bias, components, 1, components, chosen, normals[0], noise, scaled)
+    for n in range(lanes):
+        chosen[n] = fast_asinh(scaled[n])
+    for n in range(lanes):
+        z[0, n] = min(_LATENT_LIMIT, max(-_LATENT_LIMIT, chosen[n]))
+    for j in range(inner.shape[0]):
+        row, added, weight = 3 * components + j, bias[3 * components + j], carried_weight[j]
+        for n in range(lanes):
+            total = head[row, n] + added + weight * chosen[n]
+            inner[j, n] = total if total > _ZERO else _ZERO
 
 
 @compiled_fused
@@ -162,45 +323,43 @@ def draw_latents(
     uniforms: Float32Array,
     normals: Float32Array,
     temperature: np.float32,
-    scaled: Float32Array,
     carried: int,
     z: Float32Array,
-    inputs: Float32Array,
 ) -> None:
-    """Draw the next latent in place of the last.
+    """Draw the next latent in place of the last, but for a dimension that is drawn already.
 
     Args:
-        raw: Products [N, K (1 + 2 D)]: logits, means, log σ.
+        raw: Products [K (1 + 2 D), N]: logits, means, log σ.
         bias: [K (1 + 2 D)].
         persistence: How much of the last latent each drawn dimension keeps [D].
         components: K.
-        uniforms: [N, 2]; column 1.
-        normals: [N, 1 + Z].
+        uniforms: [2, N]; row 1.
+        normals: [1 + Z, N].
         temperature: τ.
-        scaled: Drawn returns [N], whose asinh is the first dimension where one is carried.
-        carried: 1 where the first dimension carries the return (``market``), else 0.
-        z: [N, Z], updated.
-        inputs: The next step's [N, I + H], whose first Z columns receive z as well.
+        carried: 1 where the first dimension is drawn already (``market``), else 0.
+        z: [Z, N], updated.
     """
-    noise = np.float32(math.sqrt(temperature))
-    drawn = z.shape[1] - carried
-    for n in range(raw.shape[0]):
-        row = raw[n]
-        for j in range(row.shape[0]):
-            row[j] += bias[j]
-        k = choose(row[:components], uniforms[n, 1], temperature)
-        means = components + k * drawn
-        widths = components + (components + k) * drawn
-        for d in range(drawn):
-            value = row[means + d] + persistence[d] * z[n, carried + d]
-            if temperature > _ZERO:
-                value += sigma_of(row[widths + d]) * noise * normals[n, 1 + carried + d]
-            z[n, carried + d] = min(_LATENT_LIMIT, max(-_LATENT_LIMIT, value))
-        if carried:
-            value = np.float32(math.asinh(scaled[n]))
-            z[n, 0] = min(_LATENT_LIMIT, max(-_LATENT_LIMIT, value))
-        for d in range(z.shape[1]):
-            inputs[n, d] = z[n, d]
+    lanes, drawn = z.shape[1], z.shape[0] - carried
+    chosen, value = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
+    choose(raw, bias, components, uniforms[1], temperature, chosen)
+    noise = np.sqrt(temperature)
+    for d in range(drawn):
+        draw_component(
+            raw,
+            bias,
+            components + d,
+            drawn,
+            components,
+            chosen,
+            normals[1 + carried + d],
+            noise,
+            value,
+        )
+        kept = persistence[d]
+        for n in range(lanes):
+            x = value[n] + kept * z[carried + d, n]
+            x = _LATENT_LIMIT if x > _LATENT_LIMIT else x
+            z[carried + d, n] = -_LATENT_LIMIT if x < -_LATENT_LIMIT else x
 
 
 @compiled_fused
@@ -210,6 +369,20 @@ def silu(values: Float32Array, bias: Float32Array) -> None:
         for j in range(values.shape[1]):
             x = values[n, j] + bias[j]
             values[n, j] = x * fast_sigmoid(x)
+
+
+@compiled_fused
+def transposed_products(inputs: Float32Array, weights: Float32Array, out: Float32Array) -> None:
+    """``(inputs [I, N].T @ weights [I, J]).T`` for few lanes; see `products`."""
+    row = np.empty(weights.shape[1], np.float32)
+    for n in range(inputs.shape[1]):
+        row[:] = _ZERO
+        for i in range(inputs.shape[0]):
+            x = inputs[i, n]
+            for j in range(row.shape[0]):
+                row[j] += x * weights[i, j]
+        for j in range(row.shape[0]):
+            out[j, n] = row[j]
 
 
 @compiled_fused

@@ -88,12 +88,22 @@ class DreamWeights:
             carried=carried,
         )
 
-    def layer_sizes(self) -> dict[str, int]:
-        """Widths of the step's intermediate results."""
-        sizes = {"gates": self.gates.shape[1], "latent": self.latent.shape[1]}
+    @property
+    def latent_size(self) -> int:
+        """Z."""
+        return self.persistence.size + int(not self.paper)
+
+    def row_layers(self) -> dict[str, int]:
+        """Widths of the intermediate results that hold a lane in a row."""
+        decoder = {f"decoder_{i}": layer.bias.size for i, layer in enumerate(self.decoder[:2])}
+        return {"gates": self.gates.shape[1]} | decoder
+
+    def column_layers(self) -> dict[str, int]:
+        """Heights of those that hold a lane in a column."""
+        latent = {"latent": self.latent.shape[1]}
         if self.paper:
-            return sizes | {f"decoder_{i}": self.decoder[i].kernel.shape[1] for i in range(2)}
-        return sizes | {"head": self.head.shape[1], "inner": self.latent.shape[0]}
+            return latent
+        return latent | {"head": self.head.shape[1], "inner": self.latent.shape[0]}
 
 
 def _market_head(rnn: MDNRNN) -> tuple[Tensor, Float32Array, Float32Array]:
