@@ -25,6 +25,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"actions": "discrete"},
         {"leverage": 3.0, "slippage_per_range": 0.05, "episode_length": 50},
         {"fill_delay": 2, "episode_length": 30},
+        {"reward": "differential_sharpe", "funding": 0.0001, "capital_usdt": 50_000.0},
         {"start": "2022-01-01", "end": "2022-03-01", "episode_length": None, "random_start": False},
     ],
     "WorldModelDream-v0": [
@@ -33,6 +34,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"actions": "discrete", "temperature": 0.0},
         {"leverage": 5.0, "slippage_per_range": 0.05, "horizon": 40},
         {"warmup": 24, "temperature": 1.5, "horizon": 30},
+        {"reward": "simple_return", "funding": -0.0002, "capital_usdt": 50_000.0},
     ],
 }
 CASES = [
