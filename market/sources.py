@@ -70,8 +70,8 @@ def open_funding(source: FundingSource) -> FundingRates | float:
     """Funding from wherever it is.
 
     Args:
-        source: Recorded rates as they are; the path of a CSV; ``"bybit:BTCUSDT"``, rates that
-            ``worldmodel-trading fetch`` has stored; a constant rate, fraction of notional an
+        source: Recorded rates as they are; the path of a CSV; ``"bybit:BTCUSDT"`` (or
+            ``"bybit:inverse:BTCUSD"``), rates that ``worldmodel-trading fetch`` has stored; a constant rate, fraction of notional an
             instant; ``"off"`` or None for none.
 
     Returns:
@@ -88,9 +88,11 @@ def open_funding(source: FundingSource) -> FundingRates | float:
             raise ConfigError(f"funding is {source}; expected a fraction of notional, within ±0.1")
         return float(source)
     if isinstance(source, str) and source.startswith("bybit:"):
-        from .store import Store, parse_source
+        from .instruments import CATEGORIES
+        from .store import Store
 
-        category, symbol, _ = parse_source(source if source.count(":") > 1 else f"{source}:60")
+        first, *rest = source.split(":")[1:]
+        category, symbol = (first, rest[0]) if first in CATEGORIES and rest else ("linear", first)
         return Store().funding(category, symbol)
     if isinstance(source, str | os.PathLike):
         return FundingRates.from_csv(source)
