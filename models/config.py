@@ -32,6 +32,7 @@ _AT_LEAST: dict[str, float] = {
     "latent_loss_weight": 0.0,
     "weight_decay": 0.0,
     "patience_epochs": 1,
+    "calibration_rounds": 0,
     "warmup_bars": 1,
     "bank_segments": 1,
 }
@@ -71,6 +72,8 @@ class WorldModelConfig:
         vae_ema_decay: Decay a step of the averaged weights of V, which are those deployed.
         ema_decay: Decay a step of the averaged weights of M, which are those deployed; 0 is off.
         patience_epochs: Epochs without a better validation loss before training stops.
+        calibration_rounds: Rounds in which dreams are held to the training range's mean latent
+            (``market``); 0 is off.
         warmup_bars: Bars that warm the LSTM before its state counts, in replay and in dreams.
         bank_segments: Warm-up segments kept for dreams.
     """
@@ -100,6 +103,7 @@ class WorldModelConfig:
     vae_ema_decay: float = 0.98
     ema_decay: float = 0.995
     patience_epochs: int = 20
+    calibration_rounds: int = 6
     warmup_bars: int = 96
     bank_segments: int = 256
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..market.candles import Candles, FloatArray, IntArray
 from ..market.errors import ConfigError, FeatureError, TrainingError
 from ..market.features import Scaler, calendar, compute_features
+from .calibration import calibrate_dreams, warm_state
 from .callbacks import Callbacks, TrainingCallback, TrainingHistory
 from .collapse import mdn_rnn_warnings, vae_warnings
 from .config import WorldModelConfig
@@ -151,17 +152,7 @@ class WorldModel:
             ``market``: the last latent has entered. ``paper``: all but the last have, under
             actions of zero; the last enters with the first action.
         """
-        bars = np.arange(z.shape[1]) - (z.shape[1] - 1)
-        step = self.provenance.interval_ms
-        times = np.asarray(last_open_time_ms)[:, None] + bars * step
-        inputs, waves = torch.from_numpy(z), torch.from_numpy(calendar(times + step))
-        if self.config.preset == "paper":
-            inputs, waves = inputs[:, :-1], waves[:, :-1]
-        with torch.no_grad():
-            if not inputs.shape[1]:
-                return self.mdn_rnn.initial_state(len(z))
-            state: State = self.mdn_rnn(inputs, waves)[1]
-        return state
+        return warm_state(self.mdn_rnn, z, last_open_time_ms, self.provenance.interval_ms)
 
     def sample_next(
         self, state: State, uniforms: Tensor, normals: Tensor, temperature: float = 1.0
@@ -292,8 +283,18 @@ def train_world_model(
     _warn(session, vae_warnings(encoded[0]))
     mdn_rnn = train_mdn_rnn(encoded[0], encoded[1], session)
     _warn(session, mdn_rnn_warnings(mdn_rnn, encoded[0]))
+    latents = encoded[0].posterior.mean.numpy()
+    bank = _warmup_bank(latents, ranges[0], train, config)
+    if config.preset == "market":
+        calibrate_dreams(
+            mdn_rnn,
+            bank,
+            latents[ranges[0].complete_rows],
+            train.interval_ms,
+            config.calibration_rounds,
+            session.stage_seed(3),
+        )
     provenance = _provenance(train, validation, seed, source)
-    bank = _warmup_bank(encoded[0].posterior.mean.numpy(), ranges[0], train, config)
     return WorldModel(config, provenance, scaler, vae, mdn_rnn, bank), history
 
 
