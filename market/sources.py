@@ -48,7 +48,7 @@ def _open(
 ) -> Candles:
     if isinstance(source, Candles):
         return source
-    if source is None or source == EMBEDDED:
+    if source is None or (isinstance(source, str) and source == EMBEDDED):
         from .synthetic import synthetic_candles
 
         return synthetic_candles()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from worldmodel_trading import cli
 
 ROOMS = ("market", "models", "envs", "evaluation", "agents")  # each may import those before it
 PACKAGE = "worldmodel_trading"
@@ -139,7 +142,14 @@ print("torch" in sys.modules)
     assert (done.stdout.strip(), done.stderr) == ("False", "")
 
 
-@pytest.mark.parametrize("job", [[], ["run"], ["pretrained"]])
+def jobs() -> list[str]:
+    """Every job of the command line."""
+    parser = cli._parser()
+    actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return sorted(actions[0].choices)
+
+
+@pytest.mark.parametrize("job", [[], *([name] for name in jobs())], ids=str)
 def test_help_is_light_and_exits_cleanly(job: list[str], tmp_path: Path) -> None:
     code = """
 import sys
