@@ -347,12 +347,11 @@ def _rankings(
     whole = measure(world_model)
     pictures["rank_agreement"] = {"dream": whole.dream, **whole.replay}
     table: dict[str, Any] = whole.to_dict()
-    if world_model.config.preset == "market":  # with ``paper`` each of these takes minutes
-        table["controls"] = {
-            "z_only": measure(world_model, "z").to_dict(),
-            "h_only": measure(world_model, "h").to_dict(),
-            "untrained_m": measure(with_untrained_memory(world_model, config.seed)).to_dict(),
-        }
+    table["controls"] = {
+        "z_only": measure(world_model, "z").to_dict(),
+        "h_only": measure(world_model, "h").to_dict(),
+        "untrained_m": measure(with_untrained_memory(world_model, config.seed)).to_dict(),
+    }
     return table
 
 

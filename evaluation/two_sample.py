@@ -156,7 +156,7 @@ def _trees() -> Any:
     from sklearn.ensemble import ExtraTreesClassifier  # slow to import
 
     return ExtraTreesClassifier(
-        150, min_samples_leaf=3, max_features=0.5, class_weight="balanced", random_state=0
+        100, min_samples_leaf=3, max_features=0.5, class_weight="balanced", random_state=0
     )
 
 
@@ -165,7 +165,7 @@ def _regression() -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import QuantileTransformer
 
-    scores = QuantileTransformer(n_quantiles=50, output_distribution="normal", random_state=0)
+    scores = QuantileTransformer(n_quantiles=30, output_distribution="normal", random_state=0)
     return make_pipeline(scores, LogisticRegression(C=0.1, max_iter=500, class_weight="balanced"))
 
 
