@@ -43,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(jobs.add_parser("run", help="candles to world model to controller, dream and replay"))
     _add_fetch(jobs.add_parser("fetch", help="download candles, funding rates and rules"))
     _add_watch(jobs.add_parser("watch", help="follow the live market, bar by bar; no orders"))
+    _add_dream(jobs.add_parser("dream", help="hallucinate markets from a recorded moment on"))
+    _add_forecast(jobs.add_parser("forecast", help="forecast the next return, bar by bar"))
+    _add_fidelity(jobs.add_parser("fidelity", help="measure how like the market the dreams are"))
     _add_pretrained(jobs.add_parser("pretrained", help="rebuild the world model that ships"))
     return parser
 
@@ -179,6 +182,83 @@ def _watch(options: argparse.Namespace) -> None:
         options.base_url or BASE_URL,
         options.stream_url or STREAM_URL,
         options.bars,
+    )
+
+
+def _add_dream(parser: argparse.ArgumentParser) -> None:
+    _add_world_and_candles(parser)
+    parser.add_argument("--at", help="last bar that the dreams know, ISO time (default: the last)")
+    parser.add_argument("--count", type=int, default=256, help="dreams (default: 256)")
+    parser.add_argument("--bars", type=int, default=168, help="bars of each (default: 168)")
+    parser.add_argument("--temperature", type=float, default=1.0, help="τ (default: 1.0)")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    parser.add_argument("--out", default="runs/dream", help="folder (default: runs/dream)")
+    parser.set_defaults(job=_dream)
+
+
+def _dream(options: argparse.Namespace) -> None:
+    from worldmodel_trading.dream import dream
+
+    _one_thread()
+    picture = dream(
+        options.world_model,
+        options.candles,
+        options.at,
+        options.count,
+        options.bars,
+        options.temperature,
+        options.seed,
+        options.out,
+    )
+    print(f"Picture: {picture}")
+
+
+def _add_forecast(parser: argparse.ArgumentParser) -> None:
+    _add_world_and_candles(parser)
+    parser.add_argument("--start", help="ISO time, UTC: forecasts made from this bar on")
+    parser.add_argument("--end", help="ISO time, UTC, exclusive")
+    parser.add_argument("--save", metavar="FILE", help="a .csv or .parquet file for all of them")
+    parser.set_defaults(job=_forecast)
+
+
+def _forecast(options: argparse.Namespace) -> None:
+    from worldmodel_trading.forecast import forecast
+
+    _one_thread()
+    forecast(options.world_model, options.candles, options.start, options.end, options.save)
+
+
+def _add_fidelity(parser: argparse.ArgumentParser) -> None:
+    _add_world_and_candles(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of the dreams (default: 0)")
+    parser.add_argument("--out", default="runs/fidelity", help="folder (default: runs/fidelity)")
+    parser.set_defaults(job=_fidelity)
+
+
+def _fidelity(options: argparse.Namespace) -> None:
+    from worldmodel_trading.envs.worlds import open_world_model
+    from worldmodel_trading.evaluation.fidelity import FidelityConfig, fidelity
+    from worldmodel_trading.evaluation.fidelity_report import fidelity_summary, write_fidelity
+    from worldmodel_trading.market.sources import open_candles
+    from worldmodel_trading.progress import say
+
+    _one_thread()
+    measured = fidelity(
+        open_world_model(options.world_model),
+        open_candles(options.candles),
+        FidelityConfig(seed=options.seed),
+        lambda stage: say(f"Measuring {stage}"),
+    )
+    _, page = write_fidelity(options.out, measured)
+    print(f"{fidelity_summary(measured.results)}\n\nReport: {page}")
+
+
+def _add_world_and_candles(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--world-model", default="default", help="folder (default: the shipped one)"
+    )
+    parser.add_argument(
+        "--candles", help="CSV or Parquet file, bybit:SYMBOL:INTERVAL, or synthetic (the default)"
     )
 
 
