@@ -1,0 +1,110 @@
+"""A straightforward dream of one lane in numpy: what one would write first, and no worse.
+
+The whole rollout: policy, account, M's step, draws. Its returns equal the engine's to rounding,
+which a test checks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from worldmodel_trading.envs.engine import DreamEngine
+from worldmodel_trading.market.features import calendar
+from worldmodel_trading.models.world_model import WorldModel
+
+Float32Array = NDArray[np.float32]
+_LATENT_LIMIT = 10.0
+
+
+class NumpyLane:
+    """One lane of the ``market`` preset's dream.
+
+    Args:
+        world_model: Of the ``market`` preset.
+        segment: Warm-up segment that it starts from.
+    """
+
+    def __init__(self, world_model: WorldModel, segment: int = 0) -> None:
+        config = world_model.config
+        self._z_size, self._components = config.latent_size, config.num_components
+        self._interval_ms = world_model.provenance.interval_ms
+        self._scale = float(world_model.scaler.scale[0])
+        self._mean = float(world_model.scaler.mean[0])
+        self._weights = {
+            name: values.detach().numpy().copy()
+            for name, values in world_model.mdn_rnn.named_parameters()
+        }
+        start = DreamEngine(world_model).start(np.array([segment]))
+        self.z, self.h, self.c = start.z[0], start.h[0], start.c[0]
+        self._time_ms = int(start.open_time_ms[0])
+
+    def rollout(
+        self,
+        policy: NDArray[np.float64],
+        uniforms: Float32Array,
+        normals: Float32Array,
+        cost_rate: float,
+    ) -> float:
+        """The log of the final equity of a linear controller.
+
+        Args:
+            policy: W and b [Z + H + 2].
+            uniforms: [T, 2].
+            normals: [T, 1 + Z].
+            cost_rate: Fee and slippage, fraction of the notional traded.
+        """
+        policy = policy.astype(np.float32)
+        equity, weight = 1.0, 0.0
+        for uniform, normal in zip(uniforms, normals, strict=True):
+            observation = np.concatenate([self.z, self.h, [weight]])
+            target = float(np.tanh(observation @ policy[:-1] + policy[-1]))
+            cost = cost_rate * abs(target - weight)
+            simple_return = np.expm1(self.step(uniform, normal))
+            growth = 1.0 + target * simple_return
+            equity *= (1.0 - cost) * growth
+            weight = target * (1.0 + simple_return) / growth
+        return float(np.log(equity))
+
+    def step(self, uniform: Float32Array, normal: Float32Array) -> float:
+        """Dream one bar; its log return."""
+        w, k = self._weights, self._components
+        head = w["return_head.weight"] @ self.h + w["return_head.bias"]
+        j = _choose(head[:k], uniform[0])
+        scaled = head[k + j] + _sigma(head[2 * k + j]) * normal[0]
+        carried = np.arcsinh(scaled)
+        inner = np.concatenate([self.h, self.z, [carried]]).astype(np.float32)
+        inner = np.maximum(w["latent_hidden.weight"] @ inner + w["latent_hidden.bias"], 0.0)
+        raw = w["latent_head.weight"] @ inner + w["latent_head.bias"]
+        means = raw[k : k + k * (self._z_size - 1)].reshape(k, -1)
+        widths = raw[k + k * (self._z_size - 1) :].reshape(k, -1)
+        j = _choose(raw[:k], uniform[1])
+        rest = means[j] + w["persistence"] * self.z[1:] + _sigma(widths[j]) * normal[2:]
+        self.z = np.clip(np.concatenate([[carried], rest]), -_LATENT_LIMIT, _LATENT_LIMIT)
+        self.z = self.z.astype(np.float32)
+        self._time_ms += self._interval_ms
+        self._advance()
+        return float(scaled) * self._scale + self._mean
+
+    def _advance(self) -> None:
+        w = self._weights
+        waves = calendar(np.array([self._time_ms + self._interval_ms]))[0]
+        inputs = np.concatenate([self.z, waves])
+        gates = w["lstm.weight_ih_l0"] @ inputs + w["lstm.bias_ih_l0"]
+        gates = gates + w["lstm.weight_hh_l0"] @ self.h + w["lstm.bias_hh_l0"]
+        i, f, g, o = np.split(gates, 4)
+        self.c = _sigmoid(f) * self.c + _sigmoid(i) * np.tanh(g)
+        self.h = _sigmoid(o) * np.tanh(self.c)
+
+
+def _choose(logits: Float32Array, uniform: np.float32) -> int:
+    weights = np.exp(logits - logits.max())
+    passed = np.cumsum(weights)
+    return int(np.searchsorted(passed[:-1], uniform * passed[-1], side="right"))
+
+
+def _sigma(log_sigma: Float32Array) -> Float32Array:
+    return np.exp(np.clip(log_sigma, -6.0, 3.0))
+
+
+def _sigmoid(x: Float32Array) -> Float32Array:
+    return 1.0 / (1.0 + np.exp(-x))

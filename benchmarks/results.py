@@ -1,0 +1,134 @@
+"""Lines of the table: what is wanted, what was found."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .timing import Rate, Settings
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure that is measured.
+
+    Attributes:
+        name: For the command line.
+        what: In words.
+        goal: The figure wanted; None where it is for information.
+        at_most: Whether the goal is an upper bound.
+    """
+
+    name: str
+    what: str
+    goal: float | None = None
+    at_most: bool = False
+
+    def goal_text(self) -> str:
+        """Such as ``≥ 0.5``."""
+        return "–" if self.goal is None else f"{'≤' if self.at_most else '≥'} {self.goal:g}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found.
+
+    Attributes:
+        value: The figure; None where it could not be had.
+        note: How, or why not.
+        by_cpu_time: The same from processor time, where both sides are one process's.
+        details: Rates and further figures.
+    """
+
+    value: float | None
+    note: str = ""
+    by_cpu_time: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+Results = dict[str, Result]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Lines that are measured together.
+
+    Attributes:
+        name: For the command line.
+        lines: Its figures.
+        run: Measures them; a result for each line's name.
+    """
+
+    name: str
+    lines: tuple[Line, ...]
+    run: Callable[[Settings], Results]
+
+
+def ratio(ours: Rate, theirs: Rate, unit: str, note: str = "", **details: Any) -> Result:
+    """Our rate ÷ theirs."""
+    rates = {
+        "ours": {"median": ours.wall, "spread": ours.spread, "unit": unit},
+        "theirs": {"median": theirs.wall, "spread": theirs.spread, "unit": unit},
+    }
+    said = f"{quantity(ours.wall)} ÷ {quantity(theirs.wall)} {unit}"
+    note = f"{said}; {note}" if note else said
+    return Result(ours.wall / theirs.wall, note, ours.cpu / theirs.cpu, rates | details)
+
+
+def missing(reason: str) -> Result:
+    """A figure that could not be had."""
+    return Result(None, f"not available: {reason}")
+
+
+def quantity(value: float) -> str:
+    """A number with a prefix: 1.23 M."""
+    for factor, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= factor:
+            return f"{value / factor:.3g}{prefix}"
+    return f"{value:.3g}"
+
+
+def met(line: Line, result: Result) -> bool | None:
+    """Whether the goal is reached; None where there is none or no figure."""
+    if line.goal is None or result.value is None:
+        return None
+    return result.value <= line.goal if line.at_most else result.value >= line.goal
+
+
+def row_text(line: Line, result: Result) -> str:
+    """One row of the console's table."""
+    verdict = {True: "yes", False: "NO", None: ""}[met(line, result)]
+    value = "–" if result.value is None else f"{result.value:.3g}"
+    cpu = "" if result.by_cpu_time is None else f"{result.by_cpu_time:.3g}"
+    head = f"{line.name:<28} {value:>8} {cpu:>8}  {line.goal_text():<7} {verdict:<4}"
+    return f"{head} {line.what}\n{'':<28} {result.note}"
+
+
+HEADER = f"{'figure':<28} {'ratio':>8} {'by CPU':>8}  {'goal':<7} {'met':<4} what"
+
+
+def row_json(line: Line, result: Result) -> dict[str, Any]:
+    """One row as plain values."""
+    return {
+        "name": line.name,
+        "what": line.what,
+        "goal": line.goal,
+        "goal_is": "at most" if line.at_most else "at least",
+        "value": result.value,
+        "value_by_cpu_time": result.by_cpu_time,
+        "met": met(line, result),
+        "note": result.note,
+        "details": result.details,
+    }
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
