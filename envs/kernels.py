@@ -59,7 +59,7 @@ def fast_exp(x: np.float32) -> np.float32:
     x = _EXP_HIGH if x > _EXP_HIGH else x
     n = np.floor(x * _LOG2_E + _HALF)
     r = (x - n * _LN2_HIGH) - n * _LN2_LOW
-    p = _ONE + r * (_ONE + r * (_C2 + r * (_C3 + r * (_C4 + r * (_C5 + r * _C6)))))
+    p: np.float32 = _ONE + r * (_ONE + r * (_C2 + r * (_C3 + r * (_C4 + r * (_C5 + r * _C6)))))
     return p * power_of_two(np.int32(n))
 
 

@@ -1,0 +1,48 @@
+"""Write docs/environments.md from the environments' docstrings: ``python docs/generate.py``."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from worldmodel_trading.envs.dream import DreamEnv
+from worldmodel_trading.envs.replay import BybitReplayEnv
+
+TARGET = Path(__file__).with_name("environments.md")
+_HEAD = """# The environments
+
+This page is generated from the docstrings by `python docs/generate.py`.
+
+`gym.make(id)` makes one lane, `gym.make_vec(id, num_envs=N)` N lanes as arrays.
+"""
+
+
+def page() -> str:
+    """The page as text."""
+    sections = [_HEAD]
+    for name, env in (("BybitReplay-v0", BybitReplayEnv), ("WorldModelDream-v0", DreamEnv)):
+        manual = inspect.getdoc(env) or ""
+        text = manual.replace("## ", "### ").replace("\nArgs:\n", "\n### Arguments\n")
+        sections.append(f"## {name}\n\n{_listed(text)}\n")
+    return "\n".join(sections)
+
+
+def _listed(text: str) -> str:
+    """Google-style arguments as a list."""
+    lines, inside = [], False
+    for line in text.splitlines():
+        if line.startswith("### "):
+            inside = line == "### Arguments"
+            lines += ["", line, ""] if inside else [line]
+        elif inside and line.startswith("    ") and not line.startswith("     "):
+            name, _, rest = line.strip().partition(": ")
+            lines.append(f"- `{name}`: {rest}")
+        elif inside and line.strip():
+            lines.append(f"  {line.strip()}")
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page(), encoding="utf-8")
