@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.engine import DreamEngine
 from worldmodel_trading.envs.scoring import score_lanes

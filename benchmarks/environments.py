@@ -8,9 +8,9 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import worldmodel_trading  # noqa: F401 - registers the environments
 from gymnasium.vector import SyncVectorEnv
 
+import worldmodel_trading  # noqa: F401 - registers the environments
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.market.files import read_candles
 

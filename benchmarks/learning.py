@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
 from worldmodel_trading.agents.sb3 import make_sb3_env
 
 from .results import Benchmark, Line, Result, Results, ratio

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from worldmodel_trading.envs.blocks import Dreams
 from worldmodel_trading.envs.scoring import score_lanes
 from worldmodel_trading.envs.workers import DreamWorkers

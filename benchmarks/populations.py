@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+
 from worldmodel_trading.agents.cma_es import CMAESConfig, search
 from worldmodel_trading.envs.blocks import Dreams
 from worldmodel_trading.envs.scoring import replay_paths, score_replay

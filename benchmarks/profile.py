@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+
 from worldmodel_trading.envs import engine as engine_module
 from worldmodel_trading.envs import kernels, scoring
 from worldmodel_trading.envs.engine import DreamEngine

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from worldmodel_trading.envs.worlds import open_world_model
 from worldmodel_trading.market.features import Scaler
 from worldmodel_trading.market.files import write_candles

@@ -36,11 +36,11 @@ def _install(peer: Peer) -> bool:
         return True
     print(f"{peer.name}: installing into {peer.environment}", flush=True)
     shutil.rmtree(peer.environment, ignore_errors=True)
+    pip = [str(peer.python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     commands = [
         [sys.executable, "-m", "venv", str(peer.environment)],
         # every package that is needed is pinned, so none is to be resolved
-        [str(peer.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        + ["--no-deps", "-r", str(peer.requirements)],
+        [*pip, "--no-deps", "-r", str(peer.requirements)],
     ]
     for command in commands:
         if subprocess.run(command, check=False).returncode:

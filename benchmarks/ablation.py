@@ -1,0 +1,177 @@
+"""What each choice in the world model is worth: one row for every setting changed alone.
+
+``python -m benchmarks.ablation --candles candles.csv --train-end 2023-07-01
+--validation-end 2024-01-01`` prints the table of ``docs/world_model.md`` as Markdown. Choose by the
+column of the validation range; the one of the test range is there to be reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from worldmodel_trading.evaluation.baselines import fit_garch
+from worldmodel_trading.evaluation.dreams import Dreams, dream, recorded_paths
+from worldmodel_trading.evaluation.stylised import PathFacts, compare_facts
+from worldmodel_trading.evaluation.two_sample import two_sample_score
+from worldmodel_trading.market.candles import Candles
+from worldmodel_trading.market.features import FeatureSpec
+from worldmodel_trading.market.files import read_candles
+from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.world_model import WorldModel, train_world_model
+
+DREAMS, BARS = 256, 720
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A configuration that differs from the default in what its name says."""
+
+    name: str
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def config(self) -> WorldModelConfig:
+        """The default configuration, changed."""
+        return replace(WorldModelConfig(), **self.changes)
+
+
+VARIANTS = (
+    Variant("default"),
+    Variant("no dropout", {"dropout": 0.0}),
+    Variant("no weight decay", {"weight_decay": 0.0}),
+    Variant("neither", {"dropout": 0.0, "weight_decay": 0.0}),
+    Variant("log volume with its level", {"features": FeatureSpec(detrend_volume=False)}),
+    Variant("dreams not calibrated", {"calibration_rounds": 0}),
+    Variant("no weight averaging", {"ema_decay": 0.0}),
+    Variant("half the learning rate", {"mdn_rnn_learning_rate": 4e-3}),
+    Variant("latent loss weight 0.5", {"latent_loss_weight": 0.5}),
+    Variant("chunks of 432 bars", {"chunk_bars": 432, "mdn_rnn_batch_size": 8}),
+    Variant("horizons also 72 and 720", {"features": FeatureSpec((6, 24, 72, 168, 720))}),
+    Variant("KL weight 0.1", {"kl_weight": 0.1}),
+    Variant("one component", {"num_components": 1}),
+    Variant("H = 128", {"hidden_size": 128}),
+    Variant("preset paper", {"preset": "paper"}),
+)
+
+HEADER = (
+    "| variant | NLL, validation | NLL, test | σ ratio | kurtosis ratio | ACF of abs. r, RMSE "
+    "| Hill | two-sample | training [s] |\n|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Train and measure every variant that is asked for."""
+    arguments = _arguments(given)
+    torch.set_num_threads(1)
+    candles = read_candles(arguments.candles, symbol=arguments.symbol, interval=arguments.interval)
+    candles = candles.between(arguments.start, None)
+    split = _Split(candles, arguments.train_end, arguments.validation_end)
+    print(f"{candles!r}; likelihoods less GJR-GARCH-t's, nats\n\n{HEADER}", flush=True)
+    rows = []
+    for variant in VARIANTS:
+        if not arguments.only or variant.name in arguments.only:
+            row = measure(variant, split, arguments.seeds)
+            rows.append(row)
+            print(row_text(row), flush=True)
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+class _Split:
+    """The ranges, and GJR-GARCH-t's likelihood on those that are held out."""
+
+    def __init__(self, candles: Candles, train_end: str, validation_end: str) -> None:
+        self.candles = candles
+        self.train = candles.between(None, train_end)
+        self.validation = candles.between(train_end, validation_end)
+        self.ranges = {
+            "validation": candles.row_range(train_end, validation_end),
+            "test": candles.row_range(validation_end, None),
+        }
+        self.returns = 100 * candles.log_returns()
+        garch = fit_garch(self.returns, (0, len(self.train)), asymmetric=True)
+        self.garch_nll = {
+            name: float(-garch[rows].log_prob(self.returns[slice(*rows)]).mean())
+            for name, rows in self.ranges.items()
+        }
+
+
+def measure(variant: Variant, split: _Split, seeds: int) -> dict[str, Any]:
+    """Mean results of one variant over seeds 0, 1, …"""
+    results = [_measure_once(variant.config(), split, seed) for seed in range(seeds)]
+    means = {name: float(np.mean([result[name] for result in results])) for name in results[0]}
+    return {"variant": variant.name, **means}
+
+
+def _measure_once(config: WorldModelConfig, split: _Split, seed: int) -> dict[str, float]:
+    began = time.perf_counter()
+    world_model, _ = train_world_model(split.train, split.validation, config, seed=seed)
+    seconds = time.perf_counter() - began
+    nll = _return_nll(world_model, split)
+    names = config.features.names
+    dreams = dream(world_model, DREAMS, BARS, seed=seed)
+    real = recorded_paths(split.train, BARS, config.features)
+    facts, real_facts = (PathFacts(paths, names).facts() for paths in (dreams, real))
+    scores = compare_facts(facts, real_facts)
+    returns_alone = [Dreams(paths.log_return) for paths in (real, dreams)]
+    return {
+        **{f"nll_gap_{name}": nll[name] - split.garch_nll[name] for name in nll},
+        "sigma_ratio": scores["sigma_ratio"],
+        "kurtosis_ratio": scores["kurtosis_ratio_1"],
+        "abs_acf_rmse": scores["abs_acf_rmse"],
+        "hill_index": scores["hill_index"],
+        "two_sample": two_sample_score(returns_alone[0], returns_alone[1], seed=0).value,
+        "seconds": seconds,
+    }
+
+
+def _return_nll(world_model: WorldModel, split: _Split) -> dict[str, float]:
+    forecast = world_model.return_forecast(split.candles)
+    return {
+        name: float(-forecast.rows(start - 1, stop - 1).log_prob(split.returns[start:stop]).mean())
+        for name, (start, stop) in split.ranges.items()
+    }
+
+
+def row_text(row: dict[str, Any]) -> str:
+    """One line of the Markdown table."""
+    cells = [
+        row["variant"],
+        f"{row['nll_gap_validation']:+.4f}",
+        f"{row['nll_gap_test']:+.4f}",
+        f"{row['sigma_ratio']:.3f}",
+        f"{row['kurtosis_ratio']:.2f}",
+        f"{row['abs_acf_rmse']:.4f}",
+        f"{row['hill_index']:.2f}",
+        f"{row['two_sample']:.3f}",
+        f"{row['seconds']:.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
+    parser.add_argument("--candles", type=Path, required=True, help="CSV or Parquet file")
+    parser.add_argument("--symbol")
+    parser.add_argument("--interval")
+    parser.add_argument("--start", help="first bar, ISO time")
+    parser.add_argument("--train-end", required=True)
+    parser.add_argument("--validation-end", required=True)
+    parser.add_argument("--seeds", type=int, default=1, help="trainings a variant, averaged")
+    parser.add_argument("--only", nargs="*", choices=[v.name for v in VARIANTS], default=[])
+    parser.add_argument("--out", type=Path, help="also write the rows as JSON")
+    return parser.parse_args(given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
