@@ -8,11 +8,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from ..envs.blocks import Dreams
 from ..envs.dream_funding import DreamFunding
-from ..envs.engine import DreamEngine
 from ..envs.memory import RecordedMemory
-from ..envs.scoring import Scores, dream_paths, score_lanes, score_paths, score_replay
+from ..envs.scoring import Scores, score_replay
 from ..envs.tape import Tape
+from ..envs.workers import DreamWorkers
 from ..market.candles import FloatArray
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
@@ -59,6 +60,7 @@ def train_controller(
     funding: DreamFunding | None = None,
     validation: Tape | None = None,
     callback: Callable[[dict[str, float]], None] | None = None,
+    workers: DreamWorkers | None = None,
 ) -> tuple[LinearController, SearchResult]:
     """Train a linear controller inside a world model's dreams.
 
@@ -73,9 +75,16 @@ def train_controller(
         funding: What dreamed positions are charged; None is nothing.
         validation: A replay that chooses among the generations; without one the last counts.
         callback: Receives each generation's row of the history.
+        workers: Processes that dream of this world model; None works in this one. The result is
+            the same, bit for bit.
+
+    Raises:
+        ConfigError: The workers dream of another world model.
     """
     config, broker = config or DreamSearchConfig(), broker or BrokerConfig()
-    engine = DreamEngine(world_model)
+    pool = workers or DreamWorkers(world_model, num_workers=0)
+    if pool.engine.world_model is not world_model:
+        raise ConfigError("the workers dream of another world model than the one to train in")
     size = world_model.config.latent_size + world_model.config.hidden_size + 1
     bars_per_year = 365 * 86_400_000 / world_model.provenance.interval_ms
     rng = np.random.default_rng(seed)
@@ -86,22 +95,14 @@ def train_controller(
         return np.asarray(scores.log_return.mean(axis=1))
 
     def fitness(candidates: FloatArray, _generation: int) -> FloatArray:
-        segments = rng.integers(engine.num_segments, size=config.dreams)
-        if world_model.config.preset == "paper":
-            scores = score_lanes(
-                engine,
-                candidates,
-                segments,
-                config.horizon,
-                rng,
-                broker,
-                config.temperature,
-                funding,
-            )
-        else:
-            paths = dream_paths(engine, segments, config.horizon, rng, config.temperature, funding)
-            scores = score_paths(paths, candidates, broker)
-        return merit(scores)
+        dreams = Dreams(
+            rng.integers(pool.engine.num_segments, size=config.dreams),
+            config.horizon,
+            int(rng.integers(2**63)),
+            config.temperature,
+            funding,
+        )
+        return merit(pool.score(candidates, dreams, broker))
 
     result = search(
         fitness,

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped, unused-ignore]
 
 from ..market.candles import FloatArray, IntArray
 from ..market.costs import BrokerConfig
@@ -30,7 +30,6 @@ BLOCK_LANES = 1_024
 """Lanes in a block where every candidate dreams for itself (``paper``)."""
 
 Result = TypeVar("Result")
-Result_co = TypeVar("Result_co", covariant=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +90,7 @@ class Block(NamedTuple):
     candidates: slice
 
 
-class Job(Protocol[Result_co]):
+class Job(Protocol[Result]):
     """Work that a world model's dreams are wanted for; picklable."""
 
     def check(self, world_model: WorldModel) -> None:
@@ -100,10 +99,10 @@ class Job(Protocol[Result_co]):
     def blocks(self, world_model: WorldModel) -> Sequence[object]:
         """The parts of the work, whoever does it."""
 
-    def compute(self, engine: DreamEngine, number: int) -> Result_co:
+    def compute(self, engine: DreamEngine, number: int) -> Result:
         """Do one part."""
 
-    def assemble(self, parts: Sequence[Result_co]) -> Result_co:
+    def assemble(self, parts: Sequence[Result]) -> Result:
         """Join the parts, which come in the order of the blocks."""
 
 
@@ -192,7 +191,9 @@ class PathsJob:
         """Raise `ConfigError` where actions move the dream."""
         self.dreams.check(world_model)
         if world_model.config.preset != "market":
-            raise ConfigError("dreams of the 'paper' preset hear actions; they have no shared paths")
+            raise ConfigError(
+                "dreams of the 'paper' preset hear actions; they have no shared paths"
+            )
 
     def blocks(self, world_model: WorldModel) -> list[slice]:
         """Blocks of dreams."""

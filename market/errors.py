@@ -63,3 +63,7 @@ class BybitUnavailableError(BybitError):
 
 class FundingError(WorldModelTradingError, ValueError):
     """Funding rates that are none: a row, a column or a file that breaks the rules."""
+
+
+class WorkerError(WorldModelTradingError, RuntimeError):
+    """A worker process that failed at its work, or that could not begin it."""
