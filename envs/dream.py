@@ -58,13 +58,14 @@ class DreamEnv(TradingEnv):
     Equity 1, no position, after a warm-up segment drawn at random from the model's bank.
 
     ## Episode end
-    Terminated by liquidation or ruin; truncated after ``horizon`` bars.
+    Terminated by liquidation or ruin; truncated after ``horizon`` bars, or beyond ``ood_limit``.
 
     ## Info
     ``equity`` (1 at reset), ``weight``, ``price``, ``market_return`` (simple return of the bar
     just lived), ``cost`` (fraction of equity paid at this step), ``turnover`` (|Δw|
     traded at this step), ``time_ms`` (open time of the bar
-    just closed; the dream's clock runs on from the segment's).
+    just closed; the dream's clock runs on from the segment's), and ``ood`` (the meter's reading, where it is
+    on).
 
     ## Reset options
     ``segment``: index of a warm-up segment. ``candles`` (and ``start``): do not dream but live
@@ -84,6 +85,9 @@ class DreamEnv(TradingEnv):
         reward: ``"log_return"``, ``"simple_return"`` or ``"differential_sharpe"``.
         funding: A constant rate an instant; recorded rates (a CSV's path, ``"bybit:SYMBOL"``) to
             draw from, those of the training range; or None for none.
+        ood_limit: Truncate where the out-of-distribution meter reads more: the share of the
+            training range's states (z, h) that are nearer to its middle, in (0, 1]. 1 only measures;
+            None turns the meter off.
         account: Any other setting of the account (`BrokerConfig.from_settings`). With leverage
             above 1, or slippage by range, the bars' highs and lows are decoded from z.
 
@@ -106,6 +110,7 @@ class DreamEnv(TradingEnv):
         render_mode: str | None = None,
         reward: RewardName = "log_return",
         funding: FundingSource = None,
+        ood_limit: float | None = None,
         **account: Any,
     ) -> None:
         broker = BrokerConfig.from_settings(taker_fee=taker_fee, slippage=slippage, **account)
@@ -115,7 +120,9 @@ class DreamEnv(TradingEnv):
             )
         self.engine = DreamEngine(open_world_model(world_model), warmup)
         charged = DreamFunding(funding, self.engine.world_model)
-        self._lane = DreamLanes(self.engine, 1, observation, temperature, horizon, charged, broker)
+        self._lane = DreamLanes(
+            self.engine, 1, observation, temperature, horizon, charged, ood_limit, broker
+        )
         self._horizon = horizon
         self._recorded: RecordedPath | None = None
         super().__init__(self._lane.layout, actions, broker, reward, render_mode)
@@ -143,6 +150,13 @@ class DreamEnv(TradingEnv):
 
     def _price(self) -> float:
         return float(self._lane.price[0])
+
+    def _extra_info(self) -> dict[str, float]:
+        return {name: float(values[0]) for name, values in self._lane.extra_info().items()}
+
+    def _is_cut_short(self, info: dict[str, Any]) -> bool:
+        limit = self._lane.ood_limit
+        return limit is not None and limit < 1.0 and info["ood"] > limit
 
 
 class RecordedPath:

@@ -11,6 +11,7 @@ from ..market.broker import dream_bars
 from ..market.candles import FloatArray, IntArray
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
+from ..models.ood import OODMeter
 from .dream_funding import DreamFunding
 from .engine import DreamEngine, DreamState
 from .spaces import FEATURE_BOUND, observation_layout
@@ -30,6 +31,8 @@ class DreamLanes:
         temperature: τ of the mixture.
         horizon: Bars of an episode.
         funding: What a position held through a bar is charged.
+        ood_limit: Quantile of the out-of-distribution meter beyond which an episode is truncated;
+            1 only measures, None does not.
         broker: The account's rules: whether they look at a bar's highs and lows decides whether
             those are decoded from z, or are the further of the bar's two ends.
 
@@ -37,6 +40,7 @@ class DreamLanes:
         state: Where the lanes are.
         price: Newest closes [N], quote currency.
         layout: Where each part lies in an observation.
+        ood_limit: As given.
     """
 
     def __init__(
@@ -47,10 +51,15 @@ class DreamLanes:
         temperature: float,
         horizon: int,
         funding: DreamFunding,
+        ood_limit: float | None,
         broker: BrokerConfig,
     ) -> None:
         if not (isinstance(temperature, int | float) and 0.0 <= temperature < 100.0):
             raise ConfigError(f"temperature is {temperature!r}; expected a number, 0 or more")
+        if ood_limit is not None and not 0.0 < ood_limit <= 1.0:
+            raise ConfigError(f"ood_limit is {ood_limit}; expected a quantile in (0, 1], or None")
+        self.ood_limit = ood_limit
+        self._meter = None if ood_limit is None else OODMeter.fit(engine.world_model)
         self.engine = engine
         self.num_lanes = num_lanes
         self.layout = _layout(engine, observation)
@@ -123,6 +132,18 @@ class DreamLanes:
             out[:] = features
         else:
             self.engine.view(self.state, out)
+
+    def extra_info(self) -> dict[str, FloatArray]:
+        """``ood``: the meter's readings [N], if it is on."""
+        if self._meter is None:
+            return {}
+        return {"ood": self._meter.read(np.concatenate([self.state.z, self.state.h], axis=1))}
+
+    def cut_short(self, info: dict[str, FloatArray]) -> BoolArray | None:
+        """Lanes [N] whose reading is beyond the limit; None where there is none."""
+        if self.ood_limit is None or self.ood_limit == 1.0:
+            return None
+        return info["ood"] > self.ood_limit
 
     def _bars(self, log_return: FloatArray) -> FloatArray:
         if not self._extremes:

@@ -84,3 +84,11 @@ class ReplayLanes:
         out[:] = self._tape.view[self.rows]
         if self._memory is not None:
             out[:, self.layout["hidden"]] = self._memory.hidden
+
+    def extra_info(self) -> dict[str, FloatArray]:
+        """Nothing beyond what every market tells."""
+        return {}
+
+    def cut_short(self, info: dict[str, FloatArray]) -> BoolArray | None:
+        """No lane: a record ends where it ends."""
+        return None

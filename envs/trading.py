@@ -104,10 +104,11 @@ class TradingEnv(gym.Env[Observation, Any]):
         bars, row = self._next_bar(target)
         held = self._account.weight
         settled = self._account.step(target, bars, row)
-        self._steps_left = 0 if settled.terminated else self._steps_left - 1
-        truncated = self._steps_left == 0 and not settled.terminated
         turnover = abs(settled.executed - held)
         info = self._info(float(bars[row, 0]), settled.cost, turnover)
+        ended = settled.terminated or self._is_cut_short(info)
+        self._steps_left = 0 if ended else self._steps_left - 1
+        truncated = self._steps_left == 0 and not settled.terminated
         if self.render_mode is not None:
             self._record(info)
         reward = self._reward.step(settled.reward)
@@ -140,7 +141,16 @@ class TradingEnv(gym.Env[Observation, Any]):
             "cost": cost,
             "turnover": turnover,
             "time_ms": self._time_ms(),
+            **self._extra_info(),
         }
+
+    def _extra_info(self) -> dict[str, float]:
+        """What this market tells beyond the others."""
+        return {}
+
+    def _is_cut_short(self, info: dict[str, Any]) -> bool:
+        """Whether the market truncates the episode before its time."""
+        return False
 
     def _record(self, info: dict[str, Any]) -> None:
         if self._trace is not None:

@@ -51,6 +51,12 @@ class Lanes(Protocol):
     def view(self, out: Observations) -> None:
         """Write what policies see besides the account into ``out`` [N, D - 1]."""
 
+    def extra_info(self) -> dict[str, FloatArray]:
+        """What this market tells beyond the others, arrays [N]."""
+
+    def cut_short(self, info: dict[str, FloatArray]) -> BoolArray | None:
+        """Lanes [N] to truncate before their time, if any."""
+
 
 class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
     """N accounts that trade a market bar by bar, as arrays.
@@ -135,9 +141,12 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
             for values in (rewards, market_return, cost, turnover):
                 values[restarting] = 0.0
             terminated[restarting] = truncated[restarting] = False
-        self._done = terminated | truncated
         everyone = np.ones(self.num_envs, dtype=np.bool_)
         info = self._info(market_return, cost, turnover, everyone)
+        early = self._lanes.cut_short(info)
+        if early is not None:
+            truncated |= early & ~terminated & ~restarting
+        self._done = terminated | truncated
         observations = self._observe()
         if self.autoreset_mode == AutoresetMode.SAME_STEP and self._done.any():
             observations, info = self._restart_now(observations, info)
@@ -187,6 +196,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
             "cost": cost,
             "turnover": turnover,
             "time_ms": self._lanes.time_ms.copy(),
+            **self._lanes.extra_info(),
         }
         return values | {f"_{name}": mask for name in values}
 
@@ -274,6 +284,7 @@ class DreamVectorEnv(TradingVectorEnv):
         render_mode: None = None,
         reward: RewardName = "log_return",
         funding: FundingSource = None,
+        ood_limit: float | None = None,
         **account: Any,
     ) -> None:
         from .dream_funding import DreamFunding
@@ -290,7 +301,9 @@ class DreamVectorEnv(TradingVectorEnv):
             )
         engine = DreamEngine(open_world_model(world_model), warmup)
         charged = DreamFunding(funding, engine.world_model)
-        lanes = DreamLanes(engine, num_envs, observation, temperature, horizon, charged, broker)
+        lanes = DreamLanes(
+            engine, num_envs, observation, temperature, horizon, charged, ood_limit, broker
+        )
         super().__init__(num_envs, lanes, actions, broker, reward, autoreset_mode)
 
 

@@ -56,7 +56,8 @@ class Regimes:
             raise ConfigError(f"count is {count}; expected {min(_NAMES)} to {max(_NAMES)} regimes")
         from sklearn.cluster import KMeans
 
-        hidden, volatility = _training_states(world_model)
+        z, h, _ = training_states(world_model)
+        hidden, volatility = h.astype(np.float64), _volatilities(world_model, z, h)
         scale = np.maximum(hidden.std(axis=0), 1e-6)
         clusters = KMeans(count, n_init=4, random_state=seed).fit(hidden / scale)
         labels = clusters.labels_
@@ -78,8 +79,14 @@ class Regimes:
         return nearest
 
 
-def _training_states(world_model: WorldModel) -> tuple[FloatArray, FloatArray]:
-    """Hidden states [N, H] and forecast volatilities [N], second half of every warm-up segment."""
+def training_states(
+    world_model: WorldModel,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], IntArray]:
+    """What M goes through along the second half of every warm-up segment, from zeros.
+
+    Returns:
+        Latents [N, Z], the hidden states after they entered [N, H], and their segments [N].
+    """
     bank, step = world_model.bank, world_model.provenance.interval_ms
     width = bank.z.shape[1]
     bars = np.arange(width) - (width - 1)
@@ -88,10 +95,16 @@ def _training_states(world_model: WorldModel) -> tuple[FloatArray, FloatArray]:
     with torch.no_grad():
         hidden, _ = world_model.mdn_rnn(latents, torch.from_numpy(waves))
     late = slice(width // 2, None)
-    states = hidden[:, late].reshape(-1, hidden.shape[-1])
-    weights, means, sigmas = world_model.return_mixture(
-        states, latents[:, late].reshape(len(states), -1)
-    )
+    segments = np.repeat(np.arange(len(bank.z)), width - width // 2)
+    z, h = (part[:, late].reshape(len(segments), -1).numpy() for part in (latents, hidden))
+    return z, h, segments
+
+
+def _volatilities(
+    world_model: WorldModel, z: NDArray[np.float32], h: NDArray[np.float32]
+) -> FloatArray:
+    """Forecast volatility [N] of states, percent a bar."""
+    weights, means, sigmas = world_model.return_mixture(torch.from_numpy(h), torch.from_numpy(z))
     mean = (weights * means).sum(axis=1)
     variance = (weights * (sigmas**2 + means**2)).sum(axis=1) - mean**2
-    return states.double().numpy(), np.sqrt(variance)
+    return np.asarray(np.sqrt(variance))

@@ -1,0 +1,63 @@
+"""The out-of-distribution meter: how far a state is from those met on the training range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .regimes import training_states
+
+if TYPE_CHECKING:
+    from .world_model import WorldModel
+
+_HOLD_OUT = 4  # every fourth segment calibrates what the others fit
+
+
+@dataclass(frozen=True, eq=False)
+class OODMeter:
+    """Measures [z, h] by its Mahalanobis distance, and says it as a quantile.
+
+    A reading of 0.9 says that 90% of the training range's states are nearer to its middle; 1 that
+    all are. The covariance is shrunk (Ledoit & Wolf 2004), because hidden units move together.
+
+    Attributes:
+        mean: Of [z, h] over training states [D].
+        whitening: [D, D]; the distance is the norm of ``(state − mean) @ whitening``.
+        quantiles: Sorted distances of training states that were not fitted on [Q].
+    """
+
+    mean: NDArray[np.float32]
+    whitening: NDArray[np.float32]
+    quantiles: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, world_model: WorldModel) -> OODMeter:
+        """From the states that M has along the model's own warm-up segments."""
+        from sklearn.covariance import LedoitWolf
+
+        z, h, segment = training_states(world_model)
+        states = np.concatenate([z, h], axis=1).astype(np.float64)
+        calibrating = segment % _HOLD_OUT == 0
+        fitted = LedoitWolf().fit(states[~calibrating])
+        values, vectors = np.linalg.eigh(fitted.covariance_)
+        meter = cls(
+            mean=fitted.location_.astype(np.float32),
+            whitening=(vectors / np.sqrt(np.maximum(values, 1e-12))).astype(np.float32),
+            quantiles=np.zeros(1, dtype=np.float32),
+        )
+        distances = np.sort(meter.distance(states[calibrating].astype(np.float32)))
+        return cls(meter.mean, meter.whitening, distances)
+
+    def distance(self, states: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Distances [...] of states [..., D]."""
+        white = (states - self.mean) @ self.whitening
+        norm: NDArray[np.float32] = np.sqrt(np.einsum("...d,...d->...", white, white))
+        return norm
+
+    def read(self, states: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Readings in [0, 1] of states [..., D]."""
+        ranks = np.searchsorted(self.quantiles, self.distance(states), side="right")
+        return np.asarray(ranks / len(self.quantiles))
