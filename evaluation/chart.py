@@ -310,7 +310,7 @@ def time_ticks(low_ms: float, high_ms: float) -> list[tuple[float, str]]:
         step = max(1, math.ceil(days / 6)) * 86_400_000
         marks = np.arange(math.ceil(low_ms / step) * step, high_ms, step)
         return [(float(m), f"{datetime.fromtimestamp(m / 1000, UTC):%d %b}") for m in marks]
-    months = next(m for m in (1, 2, 3, 6, 12, 24, 60) if days / 30.4 / m <= 6 or m == 60)
+    months = next(m for m in (1, 2, 3, 6, 12, 24, 60) if days / 30.4 / m <= 6.5 or m == 60)
     start, end = (datetime.fromtimestamp(t / 1000, UTC) for t in (low_ms, high_ms))
     numbers = range(start.year * 12, end.year * 12 + 13)
     dates = [datetime(n // 12, n % 12 + 1, 1, tzinfo=UTC) for n in numbers if n % months == 0]

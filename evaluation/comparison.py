@@ -11,7 +11,7 @@ PolicyPerformance = Mapping[str, Mapping[str, Mapping[str, float]]]
 """``{policy: {world: {measure: value}}}``, the ``performance`` part of ``results.json``."""
 
 _COLUMNS: tuple[tuple[str, str, str], ...] = (
-    ("annual_log_return", "ret/yr", "{:+.1%}"),
+    ("annual_log_return", "log/yr", "{:+.3f}"),
     ("sharpe", "Sharpe", "{:+.2f}"),
     ("max_drawdown", "maxDD", "{:.1%}"),
     ("turnover", "turn", "{:.3f}"),
@@ -40,11 +40,11 @@ def comparison_table(performance: PolicyPerformance, worlds: Sequence[str] = WOR
 
 
 def format_measure(name: str, value: float | None) -> str:
-    """One measure as people read it: shares in percent, ratios with two digits."""
+    """One measure as people read it: shares in percent, log returns and ratios as numbers."""
     if value is None:
         return _UNKNOWN
     if name in ("log_return", "annual_log_return"):
-        return f"{value:+.1%}"
+        return f"{value:+.3f}"
     if name in ("max_drawdown", "costs"):
         return f"{value:.1%}"
     return f"{value:.3f}" if name == "turnover" else f"{value:+.2f}"

@@ -44,16 +44,25 @@ def dream_fan(curves: Curves, policy: str, reference: str | None = None) -> Char
     return chart.rule(y=1.0)
 
 
-def replay_equity(curves: Curves, world: str) -> Chart:
-    """Equity of every policy on one recorded range, logarithmic when it spans much."""
+def replay_equity(curves: Curves, world: str, policy: str) -> Chart:
+    """Equity of every policy on one recorded range, logarithmic when it spans much.
+
+    Args:
+        curves: Equity curves.
+        world: Which range.
+        policy: Whom the report is about; drawn last, over the others.
+    """
     lines = {name: worlds[world] for name, worlds in curves.items() if world in worlds}
     values = [np.asarray(line["equity"], dtype=np.float64) for line in lines.values()]
     positive = np.concatenate([value[value > 0] for value in values]) if values else np.ones(1)
     wide = len(positive) > 0 and positive.max() > 5 * positive.min()
     chart = Chart(f"Equity on the {world} range", "", "equity", log_y=bool(wide))
-    for i, (name, line) in enumerate(lines.items()):
-        x, chart.time_x = _clock(line)
-        chart.line(x, line["equity"], f"c{min(i, 5)}", _title(name))
+    others = [name for name in lines if name != policy]
+    colors = {policy: "c0", **{name: f"c{min(i, 5)}" for i, name in enumerate(others, start=1)}}
+    for name in [*others, policy]:
+        if name in lines:
+            x, chart.time_x = _clock(lines[name])
+            chart.line(x, lines[name]["equity"], colors[name], _title(name))
     return chart.rule(y=1.0)
 
 

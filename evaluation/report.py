@@ -62,6 +62,7 @@ def report_html(results: Mapping[str, Any], curves: Curves, history: History) ->
         f'<p class="lead">{escape(sentences[0])}</p>',
         *(f"<p>{escape(sentence)}</p>" for sentence in sentences[1:]),
         section("Performance", performance_table(plain["performance"]), _PERFORMANCE_NOTE),
+        *_evidence_sections(plain),
         *_equity_sections(curves, policy),
         *_training_sections(history),
         *_density_sections(plain),
@@ -97,6 +98,36 @@ _PERFORMANCE_NOTE = (
 )
 
 
+def _evidence_sections(results: Mapping[str, Any]) -> list[str]:
+    """Sharpe ratios beside their standard errors, where ``significance`` was measured."""
+    evidence = results.get("significance", {})
+    rows = [
+        [
+            policy.replace("_", " "),
+            label,
+            format_measure(
+                "sharpe", results["performance"].get(policy, {}).get(label, {}).get("sharpe")
+            ),
+            f"{only['standard_error']:.2f}",
+            f"{only['probabilistic_sharpe']:.1%}",
+            f"{only['trials']:.0f}",
+            f"{only['deflated_sharpe']:.1%}",
+        ]
+        for policy, by_range in evidence.items()
+        for label, only in by_range.items()
+    ]
+    if not rows:
+        return []
+    header = ["", "", "Sharpe", "standard error", "probabilistic", "trials", "deflated"]
+    return [section("More than luck?", table(header, [rows], text_columns=2), _EVIDENCE_NOTE)]
+
+
+_EVIDENCE_NOTE = (
+    "Probabilistic: the probability that the true Sharpe ratio is above 0. Deflated: that it is above "
+    "what the best of so many worthless candidates, compared on the same range, would show."
+)
+
+
 def _equity_sections(curves: Curves, policy: str) -> list[str]:
     figures = []
     if "dream" in curves.get(policy, {}):
@@ -107,7 +138,7 @@ def _equity_sections(curves: Curves, policy: str) -> list[str]:
         ("test", "Replay on the test range, touched once."),
     ):
         if any(world in worlds for worlds in curves.values()):
-            figures.append(figure(replay_equity(curves, world), words))
+            figures.append(figure(replay_equity(curves, world, policy), words))
     weights = [
         figure(replay_weight(curves, policy, world), f"On the {world} range.")
         for world in ("validation", "test")

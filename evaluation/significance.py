@@ -9,7 +9,7 @@ bootstrap).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import kurtosis, norm, skew
 
 from ..market.errors import ConfigError
-from .performance import sharpe_ratio
+from .performance import sharpe_ratio, simple_returns
 
 FloatArray = NDArray[np.float64]
 _TINY = 1e-13
@@ -105,6 +105,39 @@ def deflated_sharpe_ratio(
     if trial_sharpe_std is None:
         trial_sharpe_std = 1 / np.sqrt(len(values) - 1) if len(values) > 1 else 0.0
     return probabilistic_sharpe_ratio(values, expected_max_sharpe(trials, trial_sharpe_std))
+
+
+def sharpe_evidence(
+    curves: Mapping[str, Mapping[str, Mapping[str, ArrayLike]]],
+    bars_per_year: float,
+    trials: Mapping[str, Mapping[str, int]] | None = None,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """How far each policy's Sharpe ratio in replay is from luck.
+
+    Args:
+        curves: ``{policy: {range: {"equity": [T + 1]}}}``; several dreams [N, T + 1] are passed over.
+        bars_per_year: 8,760 for hourly bars.
+        trials: ``{policy: {range: how many candidates were compared on it}}``; 1 by default.
+
+    Returns:
+        ``{policy: {range: {"standard_error" (annual), "trials", "probabilistic_sharpe",
+        "deflated_sharpe"}}}``.
+    """
+    evidence: dict[str, dict[str, dict[str, float]]] = {}
+    for policy, by_range in curves.items():
+        for label, curve in by_range.items():
+            equity = np.asarray(curve["equity"], dtype=np.float64)
+            if equity.ndim != 1:
+                continue
+            returns = simple_returns(equity)
+            count = (trials or {}).get(policy, {}).get(label, 1)
+            evidence.setdefault(policy, {})[label] = {
+                "standard_error": sharpe_standard_error(returns, bars_per_year),
+                "trials": count,
+                "probabilistic_sharpe": probabilistic_sharpe_ratio(returns),
+                "deflated_sharpe": deflated_sharpe_ratio(returns, count),
+            }
+    return evidence
 
 
 def probability_of_backtest_overfitting(returns: ArrayLike, blocks: int = 10) -> float:

@@ -9,9 +9,11 @@ from typing import Any
 
 from ..market.errors import ConfigError
 
+_MAX_LOG = 20.0  # a growth beyond e²⁰ is no longer a number that anyone reads
 _YEAR_S = 365 * 86_400
 _ALARM_GAP = 0.10  # annual log return by which a dream may promise more before it is said
 _SIGNIFICANT = 1.96
+_SAME_LOG_RETURN, _SAME_SHARPE = 0.01, 0.02  # nearer than this, two policies did the same
 
 
 def main_policy(performance: Mapping[str, Any]) -> str:
@@ -78,6 +80,8 @@ def _against_holding(performance: Mapping[str, Any], policy: str) -> list[str]:
         return []
     ours, theirs = (float(p["log_return"]) for p in (performance[policy][world], holding))
     ratio, other = (float(p["sharpe"]) for p in (performance[policy][world], holding))
+    if abs(ours - theirs) < _SAME_LOG_RETURN and abs(ratio - other) < _SAME_SHARPE:
+        return ["That is what buy-and-hold did: the search found nothing better."]
     verdict = "did better than" if ours > theirs else "did worse than"
     return [
         f"It {verdict} buy-and-hold, which returned {math.expm1(theirs):+.1%} "
@@ -110,9 +114,8 @@ def _dream_against_market(performance: Mapping[str, Any], policy: str) -> list[s
     if world is None or "dream" not in by_world:
         return []
     dream, replay = (float(by_world[w]["annual_log_return"]) for w in ("dream", world))
-    sentence = (
-        f"Its dream promised a log return of {dream:+.1%} a year; the market paid {replay:+.1%}."
-    )
+    promised, paid = (math.expm1(min(value, _MAX_LOG)) for value in (dream, replay))
+    sentence = f"Its dream promised {promised:+.1%} a year; the market paid {paid:+.1%}."
     if dream - replay > _ALARM_GAP:
         sentence += " A dream that promises more than the market pays is an alarm, not a success."
     return [sentence]

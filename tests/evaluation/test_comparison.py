@@ -19,9 +19,9 @@ def test_rows_line_up_and_unmeasured_is_a_dash():
     for line in (worlds, header, second):
         assert [i for i, character in enumerate(line) if character == "│"] == bars
     assert [part.strip() for part in worlds.split("│")] == ["", "dream", "validation", "test"]
-    assert first.split("│")[1].split() == ["-12.3%", "-0.70", "25.0%", "0.500"]
+    assert first.split("│")[1].split() == ["-0.123", "-0.70", "25.0%", "0.500"]
     assert second.split("│")[1].split() == ["–"] * 4
-    assert second.split("│")[3].split() == ["+1200.0%", "-0.70", "25.0%", "0.500"]
+    assert second.split("│")[3].split() == ["+12.000", "-0.70", "25.0%", "0.500"]
     assert second.startswith("buy and hold")
 
 

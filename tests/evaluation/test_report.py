@@ -8,6 +8,11 @@ import pytest
 from worldmodel_trading.evaluation.chart import Chart, thin, ticks, time_ticks
 from worldmodel_trading.evaluation.performance import performance
 from worldmodel_trading.evaluation.report import performance_table, report_html, write_report
+from worldmodel_trading.evaluation.significance import (
+    deflated_sharpe_ratio,
+    probabilistic_sharpe_ratio,
+    sharpe_evidence,
+)
 from worldmodel_trading.evaluation.summary import main_policy, summarise
 from worldmodel_trading.market.errors import ConfigError
 
@@ -134,6 +139,7 @@ def test_losses_are_said_in_words():
     assert "did worse than buy-and-hold, which returned +100.0%" in holding
     assert "standard error of about 0.71" in error
     assert "not distinguishable from zero" in error
+    assert "promised +50.0% a year; the market paid -10.0%" in promise
     assert "alarm" in promise
     assert "0.046 nats better than gjr-garch-t" in density
 
@@ -143,6 +149,26 @@ def test_gains_are_not_dressed_up():
     assert "made +20.0% after" in first
     assert not any("alarm" in sentence for sentence in rest)
     assert "never traded" in summarise(_results(final=1.0, turnover=0.0))[0]
+
+
+def test_buy_and_hold_by_another_name_is_called_so():
+    results = _results(final=1.2)
+    results["performance"]["buy_and_hold"]["test"] = _measured(1.2)
+    assert "what buy-and-hold did" in summarise(results)[1]
+
+
+def test_evidence_is_shown_where_there_is_some():
+    returns = 0.0002 + 0.005 * np.random.default_rng(2).standard_normal(2 * 8760)
+    curves = {"controller": {"test": {"equity": np.cumprod(np.append(1.0, 1 + returns))}}}
+    evidence = sharpe_evidence(curves, 8760, {"controller": {"test": 20}})
+    only = evidence["controller"]["test"]
+    assert only["trials"] == 20
+    assert only["probabilistic_sharpe"] == pytest.approx(probabilistic_sharpe_ratio(returns))
+    assert only["deflated_sharpe"] == pytest.approx(deflated_sharpe_ratio(returns, 20))
+    assert only["standard_error"] == pytest.approx(1 / np.sqrt(2), rel=0.05)
+    text = report_html({**_results(), "significance": evidence}, {}, {})
+    assert "More than luck?" in text
+    assert "More than luck?" not in report_html(_results(), {}, {})
 
 
 def test_main_policy():
@@ -157,7 +183,7 @@ def test_table_has_every_measure_and_world():
     cells = re.findall(r"<td[^>]*>(.*?)</td>", text)
     assert cells[:2] == ["p", "dream"]
     assert cells[10:12] == ["", "test"]
-    assert cells[12] == "-10.5%"  # log 0.9
+    assert cells[12] == "-0.105"  # log 0.9
     assert len(cells) == 20
 
 
@@ -173,9 +199,10 @@ def test_ticks_are_round():
     assert ticks(0.0, 1.0, 5) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     assert ticks(-0.03, 0.07, 5) == pytest.approx([-0.02, 0, 0.02, 0.04, 0.06])
     assert ticks(3.0, 3.0, 5) == [3.0]
-    assert [text for _, text in time_ticks(START, START + 366 * DAY)] == [
-        "2024-01", "2024-04", "2024-07", "2024-10", "2025-01",
-    ]  # fmt: skip
+    months = [text for _, text in time_ticks(START, START + 366 * DAY)]
+    assert months == [f"2024-{m:02d}" for m in (1, 3, 5, 7, 9, 11)] + ["2025-01"]
+    years = [text for _, text in time_ticks(START, START + 6 * 365 * DAY)]
+    assert years == [f"{year}-01" for year in range(2024, 2030)]
     assert time_ticks(START, START + 5 * DAY)[0][1] == "01 Jan"
 
 
