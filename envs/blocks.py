@@ -163,7 +163,13 @@ class ScoreJob:
                 dreams.funding,
             )
         paths = dream_paths(
-            engine, segments, dreams.num_bars, rng, dreams.temperature, dreams.funding
+            engine,
+            segments,
+            dreams.num_bars,
+            rng,
+            dreams.temperature,
+            dreams.funding,
+            self.broker,
         )
         return score_paths(paths, candidates, self.broker)
 

@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..market.broker import dream_bars
 from ..market.candles import FloatArray, IntArray
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..models.ood import OODMeter
+from .dream_account import DreamBars
 from .dream_funding import DreamFunding
 from .engine import DreamEngine, DreamState
 from .spaces import FEATURE_BOUND, observation_layout
@@ -33,12 +33,10 @@ class DreamLanes:
         funding: What a position held through a bar is charged.
         ood_limit: Quantile of the out-of-distribution meter beyond which an episode is truncated;
             1 only measures, None does not.
-        broker: The account's rules: whether they look at a bar's highs and lows decides whether
-            those are decoded from z, or are the further of the bar's two ends.
+        broker: The account's rules; see `DreamBars`.
 
     Attributes:
         state: Where the lanes are.
-        price: Newest closes [N], quote currency.
         layout: Where each part lies in an observation.
         ood_limit: As given.
     """
@@ -66,11 +64,13 @@ class DreamLanes:
         self._temperature = float(temperature)
         self._horizon = horizon
         self._funding = funding
-        self._extremes = broker.margin.leverage > 1.0 or broker.costs.slippage_per_range > 0.0
-        self._range_column = engine.config.features.names.index("range")
-        self._fill_range: FloatArray = np.zeros(num_lanes)
+        self._bars = DreamBars(engine, num_lanes, broker)
         self.state = engine.start(np.zeros(num_lanes, dtype=np.int64))
-        self.price: FloatArray = np.ones(num_lanes)
+
+    @property
+    def price(self) -> FloatArray:
+        """Newest closes [N], quote currency."""
+        return self._bars.price
 
     @property
     def time_ms(self) -> IntArray:
@@ -101,9 +101,7 @@ class DreamLanes:
     def place(self, lanes: BoolArray, state: DreamState, price: FloatArray) -> None:
         """Put lanes [N] into given states at given prices [lanes.sum()]."""
         self.state.put(lanes, state)
-        self.price[lanes] = price
-        if self._extremes:
-            self._fill_range[lanes] = self._ranges()[lanes]
+        self._bars.begin(self.state, price, lanes)
 
     def advance(
         self,
@@ -118,10 +116,9 @@ class DreamLanes:
         """
         noise = self.engine.draw_noise(rng, self.num_lanes)
         log_return = self.engine.step(self.state, targets, noise, self._temperature, forced)
-        bars = self._bars(log_return)
+        bars = self._bars.live(self.state, log_return)
         if not self._funding.is_off:
             bars[:, 4] = self._funding.charge(self.state.open_time_ms, rng)
-        self.price = self.price * (1.0 + bars[:, 0])
         return bars
 
     def view(self, out: Float32Array) -> None:
@@ -144,25 +141,6 @@ class DreamLanes:
         if self.ood_limit is None or self.ood_limit == 1.0:
             return None
         return info["ood"] > self.ood_limit
-
-    def _bars(self, log_return: FloatArray) -> FloatArray:
-        if not self._extremes:
-            return dream_bars(log_return, fill_price=self.price)
-        body = np.abs(log_return)
-        ranges = np.maximum(self._ranges(), body)
-        beyond = 0.5 * (ranges - body)  # what the range exceeds the body by, split evenly
-        bars = dream_bars(
-            log_return,
-            log_high=np.maximum(log_return, 0.0) + beyond,
-            log_low=np.minimum(log_return, 0.0) - beyond,
-            fill_range=self._fill_range,
-            fill_price=self.price,
-        )
-        self._fill_range = ranges
-        return bars
-
-    def _ranges(self) -> FloatArray:
-        return self.engine.world_model.decode(self.state.z)[:, self._range_column].clip(min=0.0)
 
 
 def _layout(engine: DreamEngine, observation: str) -> dict[str, slice]:

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..market.broker import Account, dream_bars
+from ..market.broker import Account
 from ..market.candles import FloatArray, IntArray
 from ..market.costs import BrokerConfig
 from ..market.population import SCORE_FIELDS, settle_population
+from ..market.settlement import BAR_FIELDS
+from .dream_account import DreamBars
 from .dream_funding import DreamFunding
 from .engine import DreamEngine, Noise
 from .memory import RecordedMemory
@@ -72,6 +74,7 @@ def dream_paths(
     rng: np.random.Generator,
     temperature: float = 1.0,
     funding: DreamFunding | None = None,
+    broker: BrokerConfig | None = None,
 ) -> MarketPaths:
     """Dream N paths that every candidate of a population shares (``market`` preset).
 
@@ -82,19 +85,23 @@ def dream_paths(
         rng: Draws the noise.
         temperature: τ.
         funding: What a position held through a bar is charged; None is nothing.
+        broker: The rules of the account that will trade them; None are the defaults.
     """
     state = engine.start(segments)
     count, size = len(segments), state.z.shape[1] + state.h.shape[1]
+    lived = DreamBars(engine, count, broker or BrokerConfig())
+    lived.begin(state, engine.world_model.bank.close[segments])
     view = np.empty((count, num_bars, size), dtype=np.float32)
-    log_return = np.empty((count, num_bars))
+    bars = np.empty((count, num_bars, len(BAR_FIELDS)))
     idle = np.zeros(count)
     open_time_ms = state.open_time_ms[:, None] + engine.interval_ms * np.arange(1, num_bars + 1)
     for t in range(num_bars):
         engine.view(state, view[:, t])
         noise = engine.draw_noise(rng, count)
-        log_return[:, t] = engine.step(state, idle, noise, temperature)
-    charged = 0.0 if funding is None else funding.charge(open_time_ms, rng)
-    return MarketPaths(view, dream_bars(log_return, funding_rate=charged))
+        bars[:, t] = lived.live(state, engine.step(state, idle, noise, temperature))
+    if funding is not None and not funding.is_off:
+        bars[..., 4] = funding.charge(open_time_ms, rng)
+    return MarketPaths(view, bars)
 
 
 def replay_paths(tape: Tape) -> list[MarketPaths]:
@@ -190,6 +197,8 @@ def score_lanes(
     candidates, dreams = len(parameters), len(segments)
     state = engine.start(np.tile(segments, candidates))
     book = _LaneBook(np.repeat(parameters, dreams, axis=0), broker)
+    lived = DreamBars(engine, candidates * dreams, broker)
+    lived.begin(state, np.tile(engine.world_model.bank.close[segments], candidates))
     view = np.empty((candidates * dreams, book.seen_size), dtype=np.float32)
     for _ in range(num_bars):
         engine.view(state, view)
@@ -197,10 +206,10 @@ def score_lanes(
         noise = engine.draw_noise(rng, dreams)
         shared = Noise(*(np.tile(part, (candidates, 1)) for part in noise))
         log_return = engine.step(state, targets, shared, temperature)
-        charged: FloatArray | float = 0.0
-        if funding is not None:
-            charged = np.tile(funding.charge(state.open_time_ms[:dreams], rng), candidates)
-        book.settle(targets, dream_bars(log_return, funding_rate=charged))
+        bars = lived.live(state, log_return)
+        if funding is not None and not funding.is_off:
+            bars[:, 4] = np.tile(funding.charge(state.open_time_ms[:dreams], rng), candidates)
+        book.settle(targets, bars)
     return book.scores(candidates)
 
 

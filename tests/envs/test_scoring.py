@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from worldmodel_trading.agents.linear import LinearController
+from worldmodel_trading.envs.dream_funding import DreamFunding
+from worldmodel_trading.envs.dream_lanes import DreamLanes
 from worldmodel_trading.envs.engine import DreamEngine
 from worldmodel_trading.envs.memory import RecordedMemory
 from worldmodel_trading.envs.replay import BybitReplayEnv
@@ -205,3 +207,38 @@ def test_stretches_between_gaps_are_paths(candles: Candles, market_model: WorldM
     assert scores.log_return.shape == (3, 2)
     warm = 168 + market_model.config.warmup_bars - 1
     np.testing.assert_array_equal(scores.bars_lived[0], [799 - warm, 599 - warm])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"leverage": 5.0}, {"slippage_per_range": 0.5}, {"capital_usdt": 1_000.0}],
+    ids=str,
+)
+def test_shared_dreams_are_the_environments_bars(
+    market_model: WorldModel, settings: dict[str, float]
+) -> None:
+    """A population is scored on the bars, prices and extremes that the environment would live."""
+    broker = BrokerConfig.from_settings(**settings)
+    engine = DreamEngine(market_model)
+    segments = np.array([3, 0, 7])
+    paths = dream_paths(engine, segments, 12, np.random.default_rng(4), 1.0, None, broker)
+    off = DreamFunding(None, market_model)
+    lanes = DreamLanes(engine, 3, "latent", 1.0, 12, off, None, broker)
+    prices = market_model.bank.close[segments]
+    lanes.place(np.ones(3, dtype=np.bool_), engine.start(segments), prices)
+    rng = np.random.default_rng(4)
+    for t in range(12):
+        np.testing.assert_array_equal(lanes.advance(np.zeros(3), rng), paths.bars[:, t])
+
+
+def test_small_accounts_trade_in_scored_dreams(market_model: WorldModel) -> None:
+    """Order rounding needs the dream's prices: a population must be able to meet the minimum."""
+    broker = BrokerConfig.from_settings(capital_usdt=1_000.0)
+    engine = DreamEngine(market_model)
+    long = np.zeros((1, market_model.config.latent_size + market_model.config.hidden_size + 2))
+    long[:, -1] = 10.0
+    paths = dream_paths(engine, np.arange(4), 24, np.random.default_rng(0), 1.0, None, broker)
+    scores = score_paths(paths, long, broker)
+    assert (scores.cost > 0.0005).all()
+    lanes = score_lanes(engine, long, np.arange(4), 24, np.random.default_rng(0), broker)
+    np.testing.assert_allclose(lanes.log_return, scores.log_return, atol=1e-6)
