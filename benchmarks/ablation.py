@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from worldmodel_trading.evaluation.baselines import fit_garch
+from worldmodel_trading.evaluation.baselines import filter_garch, fit_garch, mean_nll
 from worldmodel_trading.evaluation.dreams import Dreams, dream, recorded_paths
 from worldmodel_trading.evaluation.stylised import PathFacts, compare_facts
 from worldmodel_trading.evaluation.two_sample import two_sample_score
@@ -99,15 +99,16 @@ class _Split:
             "test": candles.row_range(validation_end, None),
         }
         self.returns = 100 * candles.log_returns()
-        garch = fit_garch(self.returns, (0, len(self.train)), asymmetric=True)
+        parameters = fit_garch(self.returns, (0, len(self.train)), leverage=True)
+        garch = filter_garch(self.returns, parameters)
         self.garch_nll = {
-            name: float(-garch[rows].log_prob(self.returns[slice(*rows)]).mean())
+            name: mean_nll(garch[rows], self.returns[slice(*rows)])
             for name, rows in self.ranges.items()
         }
 
 
 def measure(variant: Variant, split: _Split, seeds: int) -> dict[str, Any]:
-    """Mean results of one variant over seeds 0, 1, …"""
+    """Mean results of one variant over seeds from 0 up."""
     results = [_measure_once(variant.config(), split, seed) for seed in range(seeds)]
     means = {name: float(np.mean([result[name] for result in results])) for name in results[0]}
     return {"variant": variant.name, **means}

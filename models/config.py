@@ -93,17 +93,17 @@ class WorldModelConfig:
     head_size: int = 32
     mdn_rnn_epochs: int = 60
     mdn_rnn_batch_size: int = 16
-    mdn_rnn_learning_rate: float = 4e-3
+    mdn_rnn_learning_rate: float = 8e-3
     chunk_bars: int = 192
     burn_in_bars: int = 48
     latent_loss_weight: float = 0.1
     weight_decay: float = 0.5
-    dropout: float = 0.25
+    dropout: float = 0.35
     gradient_clip: float = 1.0
     vae_ema_decay: float = 0.98
     ema_decay: float = 0.995
     patience_epochs: int = 20
-    calibration_rounds: int = 6
+    calibration_rounds: int = 8
     warmup_bars: int = 96
     bank_segments: int = 256
 

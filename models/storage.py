@@ -17,6 +17,7 @@ from ..market.errors import ConfigError, ModelFileError
 from ..market.features import Scaler
 from .config import WorldModelConfig
 from .files import write_atomically
+from .hub import fetch_from_hub, is_hub_id
 from .mdn_rnn import MDNRNN
 from .provenance import Provenance, WarmupBank
 from .training import build_mdn_rnn, build_vae
@@ -69,14 +70,12 @@ def load_world_model(folder: str | Path) -> Parts:
     """Read, verify and rebuild a world model's parts.
 
     Args:
-        folder: A folder, or ``"default"``.
+        folder: A folder, ``"default"``, or a hub id, ``"owner/model"``.
 
     Raises:
         ModelFileError: Something is missing, altered, or of another format.
     """
-    path = _PRETRAINED / "default" if str(folder) == "default" else Path(folder)
-    if not path.is_dir():
-        raise ModelFileError(f"there is no world model at {folder}: expected a folder")
+    path = _folder(folder)
     _verify(path)
     described = _read_json(path / CONFIG_FILE)
     if set(described) != {"config", "provenance"}:
@@ -98,6 +97,19 @@ def load_world_model(folder: str | Path) -> Parts:
         close=tensors["bank.close"].numpy(),
     )
     return config, provenance, scaler, vae, mdn_rnn, bank
+
+
+def _folder(name: str | Path) -> Path:
+    """Where the files are: the shipped model, a local folder, or one fetched from the hub."""
+    path = _PRETRAINED / "default" if str(name) == "default" else Path(name)
+    if path.is_dir():
+        return path
+    if not path.exists() and isinstance(name, str) and is_hub_id(name):
+        return fetch_from_hub(name, (CONFIG_FILE, WEIGHTS_FILE, MANIFEST_FILE))
+    raise ModelFileError(
+        f"there is no world model at {name}: expected a folder, owner/model on the Hugging Face "
+        'Hub, or "default"'
+    )
 
 
 def _json_bytes(values: Mapping[str, Any]) -> bytes:

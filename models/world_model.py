@@ -178,7 +178,11 @@ class WorldModel:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
-        """Load a folder that `save_pretrained` wrote; ``"default"`` is the one that ships.
+        """Load what `save_pretrained` wrote.
+
+        Args:
+            folder: The folder, ``"default"`` for the model that ships, or ``"owner/model"`` on the
+                Hugging Face Hub where `huggingface_hub` is installed.
 
         Raises:
             ModelFileError: Something is missing, altered, or of another format.
