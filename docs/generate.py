@@ -23,6 +23,7 @@ def page() -> str:
     for name, env in (("BybitReplay-v0", BybitReplayEnv), ("WorldModelDream-v0", DreamEnv)):
         manual = inspect.getdoc(env) or ""
         text = manual.replace("## ", "### ").replace("\nArgs:\n", "\n### Arguments\n")
+        text = text.replace("\nAttributes:\n", "\n### Attributes\n")
         sections.append(f"## {name}\n\n{_listed(text)}\n")
     return "\n".join(sections)
 
@@ -32,7 +33,7 @@ def _listed(text: str) -> str:
     lines, inside = [], False
     for line in text.splitlines():
         if line.startswith("### "):
-            inside = line == "### Arguments"
+            inside = line in ("### Arguments", "### Attributes")
             lines += ["", line, ""] if inside else [line]
         elif inside and line.startswith("    ") and not line.startswith("     "):
             name, _, rest = line.strip().partition(": ")

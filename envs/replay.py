@@ -87,6 +87,10 @@ class BybitReplayEnv(TradingEnv):
         account: Any other setting of the account (`BrokerConfig.from_settings`): ``leverage``,
             ``maintenance_margin``, ``no_trade_band``, ``capital_usdt``, …
 
+    Attributes:
+        training_bars: Bars of the range that the world model was trained on; `evaluate_policy`
+            refuses them unless told otherwise.
+
     ## Version history
     v0: the first.
     """
@@ -120,6 +124,7 @@ class BybitReplayEnv(TradingEnv):
         self._random_start = random_start
         self._row = int(self._starts[0])
         self._memory = remember(self.tape, world_model, 1)
+        self.training_bars = count_training_bars(self.tape, world_model)
         super().__init__(self.tape.layout, actions, broker, reward, render_mode)
         self.title = f"BybitReplay {self.tape.candles.symbol} {self.tape.candles.interval}"
 
@@ -195,6 +200,20 @@ def remember(
     from .memory import RecordedMemory
 
     return RecordedMemory(model, tape, num_lanes)
+
+
+def count_training_bars(tape: Tape, world_model: WorldModel | str | os.PathLike[str] | None) -> int:
+    """How many of the tape's observable bars lie in the world model's training range."""
+    if world_model is None:
+        return 0
+    from .worlds import open_world_model
+
+    made, candles = open_world_model(world_model).provenance, tape.candles
+    if (made.symbol, made.interval) != (candles.symbol, candles.interval):
+        return 0
+    times = candles.open_time_ms
+    trained = (times >= made.train_start_ms) & (times < made.train_end_ms)
+    return int((trained & (tape.steps_left >= 0)).sum())
 
 
 def check_length(episode_length: int | None) -> int | None:

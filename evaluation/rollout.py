@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..market.errors import ConfigError
+from ..market.errors import ConfigError, TrainingBarsError
 from .performance import Performance, performance
 from .policy import Policy
 
@@ -141,6 +141,7 @@ def evaluate_policy(
     seed: int | None = None,
     options: dict[str, Any] | None = None,
     deterministic: bool = True,
+    allow_training_bars: bool = False,
 ) -> Evaluation:
     """Run episodes and measure them together.
 
@@ -152,9 +153,19 @@ def evaluate_policy(
         seed: First seed; None leaves the environment's own randomness.
         options: Passed to every reset.
         deterministic: Passed to ``predict``.
+        allow_training_bars: Evaluate on bars that the environment's world model was trained on.
+
+    Raises:
+        TrainingBarsError: The replay holds such bars, and they are not allowed.
     """
     if episodes < 1:
         raise ConfigError(f"episodes is {episodes}; expected at least 1")
+    seen = int(getattr(getattr(env, "unwrapped", env), "training_bars", 0))
+    if seen and not allow_training_bars:
+        raise TrainingBarsError(
+            f"the world model was trained on {seen} bars of this replay: begin after its training "
+            "range (start=…), or say allow_training_bars=True"
+        )
     records = [
         run_episode(env, policy, None if seed is None else seed + i, options, deterministic)
         for i in range(episodes)

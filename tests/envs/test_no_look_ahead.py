@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from worldmodel_trading.agents.linear import LinearController
+from worldmodel_trading.agents.rules import flat
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.tape import latent_tape
+from worldmodel_trading.evaluation.rollout import evaluate_policy
 from worldmodel_trading.market.candles import Candles
+from worldmodel_trading.market.errors import TrainingBarsError
 from worldmodel_trading.market.features import compute_features
 from worldmodel_trading.models.config import WorldModelConfig
 from worldmodel_trading.models.world_model import WorldModel, train_world_model
@@ -140,3 +143,18 @@ def test_training_sees_only_its_ranges(candles: Candles) -> None:
     three = trained(with_another_future(candles, train_end - 1))
     np.testing.assert_array_equal(one.scaler.mean, three.scaler.mean)
     np.testing.assert_array_equal(one.scaler.scale, three.scaler.scale)
+
+
+def test_evaluation_refuses_bars_that_the_model_was_trained_on(
+    candles: Candles, market_model: WorldModel
+) -> None:
+    seen = BybitReplayEnv(candles, market_model, episode_length=50)
+    first_unseen = market_model.provenance.train_end_ms
+    unseen = BybitReplayEnv(candles, market_model, start=first_unseen, episode_length=50)
+    assert seen.training_bars > 1_000
+    assert unseen.training_bars == 0
+    with pytest.raises(TrainingBarsError, match="allow_training_bars"):
+        evaluate_policy(seen, flat(), bars_per_year=8_760)
+    told = evaluate_policy(seen, flat(), bars_per_year=8_760, allow_training_bars=True)
+    assert told.performance.log_return == 0.0
+    evaluate_policy(unseen, flat(), bars_per_year=8_760)
