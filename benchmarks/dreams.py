@@ -155,6 +155,26 @@ def _torch_step(world: WorldModel) -> Callable[[], float]:
     return work
 
 
+def _torch_dream(world: WorldModel) -> Callable[[], float]:
+    """The PyTorch modules that the engine is checked against: one lane that dreams, eager."""
+    config, rnn = world.config, world.mdn_rnn
+    calendar_next = torch.zeros(1, CALENDAR_SIZE)
+    state = rnn.initial_state(1)
+    generator = torch.Generator().manual_seed(0)
+
+    def work() -> float:
+        nonlocal state
+        with torch.inference_mode():
+            for _ in range(50):
+                uniforms = torch.rand(1, 2, generator=generator)
+                normals = torch.randn(1, 1 + config.latent_size, generator=generator)
+                draw = rnn.sample_next(state, uniforms, normals)
+                state = rnn.advance(draw.latent, calendar_next, None, state)
+        return 50.0
+
+    return work
+
+
 def _env_step(env: DreamEnv) -> Callable[[], float]:
     rng = np.random.default_rng(0)
     actions = list(rng.uniform(-1.0, 1.0, (200, 1)).astype(np.float32))
@@ -172,10 +192,16 @@ def _env_step(env: DreamEnv) -> Callable[[], float]:
 
 def _scalar(settings: Settings) -> Results:
     world = default_world()
-    tasks = {"ours": local(_env_step(DreamEnv(world))), "torch": local(_torch_step(world))}
+    tasks = {
+        "ours": local(_env_step(DreamEnv(world))),
+        "torch": local(_torch_step(world)),
+        "torch dream": local(_torch_dream(world)),
+    }
     rates = alternate(tasks, settings)
+    ours, note = rates["ours"], "account, info and resets included"
     return {
-        "dream-step": ratio(rates["ours"], rates["torch"], "steps/s", "info and reset included")
+        "dream-step": ratio(ours, rates["torch"], "steps/s", note),
+        "dream-step-drawn": ratio(ours, rates["torch dream"], "steps/s", note),
     }
 
 
@@ -205,7 +231,10 @@ BENCHMARKS = (
     ),
     Benchmark(
         "dream-step",
-        (Line("dream-step", "DreamEnv.step ÷ torch LSTMCell + head, batch 1", 4),),
+        (
+            Line("dream-step", "DreamEnv.step ÷ torch LSTMCell + head, batch 1", 4),
+            Line("dream-step-drawn", "the same ÷ M's own PyTorch step, draws included, batch 1"),
+        ),
         _scalar,
     ),
 )

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodel_trading.envs.engine import DreamEngine
+from worldmodel_trading.market.candles import INTERVALS_MS
 from worldmodel_trading.market.features import calendar
 from worldmodel_trading.models.world_model import WorldModel
 
 Float32Array = NDArray[np.float32]
-_LATENT_LIMIT = 10.0
+_LATENT_LIMIT = np.float32(10.0)
 
 
 class NumpyLane:
@@ -35,6 +36,10 @@ class NumpyLane:
             name: values.detach().numpy().copy()
             for name, values in world_model.mdn_rnn.named_parameters()
         }
+        w = self._weights
+        self._gates = np.hstack([w["lstm.weight_ih_l0"], w["lstm.weight_hh_l0"]])  # [4 H, I + H]
+        self._gates_bias = w["lstm.bias_ih_l0"] + w["lstm.bias_hh_l0"]
+        self._calendar = calendar(np.arange(0, INTERVALS_MS["W"], self._interval_ms))
         start = DreamEngine(world_model).start(np.array([segment]))
         self.z, self.h, self.c = start.z[0], start.h[0], start.c[0]
         self._time_ms = int(start.open_time_ms[0])
@@ -57,7 +62,7 @@ class NumpyLane:
         policy = policy.astype(np.float32)
         equity, weight = 1.0, 0.0
         for uniform, normal in zip(uniforms, normals, strict=True):
-            observation = np.concatenate([self.z, self.h, [weight]])
+            observation = np.concatenate([self.z, self.h, np.array([weight], np.float32)])
             target = float(np.tanh(observation @ policy[:-1] + policy[-1]))
             cost = cost_rate * abs(target - weight)
             simple_return = np.expm1(self.step(uniform, normal))
@@ -73,26 +78,23 @@ class NumpyLane:
         j = _choose(head[:k], uniform[0])
         scaled = head[k + j] + _sigma(head[2 * k + j]) * normal[0]
         carried = np.arcsinh(scaled)
-        inner = np.concatenate([self.h, self.z, [carried]]).astype(np.float32)
+        inner = np.concatenate([self.h, self.z, carried[None]])
         inner = np.maximum(w["latent_hidden.weight"] @ inner + w["latent_hidden.bias"], 0.0)
         raw = w["latent_head.weight"] @ inner + w["latent_head.bias"]
         means = raw[k : k + k * (self._z_size - 1)].reshape(k, -1)
         widths = raw[k + k * (self._z_size - 1) :].reshape(k, -1)
         j = _choose(raw[:k], uniform[1])
         rest = means[j] + w["persistence"] * self.z[1:] + _sigma(widths[j]) * normal[2:]
-        self.z = np.clip(np.concatenate([[carried], rest]), -_LATENT_LIMIT, _LATENT_LIMIT)
-        self.z = self.z.astype(np.float32)
+        latent = np.concatenate([carried[None], rest])
+        self.z = np.minimum(np.maximum(latent, -_LATENT_LIMIT), _LATENT_LIMIT)
         self._time_ms += self._interval_ms
         self._advance()
         return float(scaled) * self._scale + self._mean
 
     def _advance(self) -> None:
-        w = self._weights
-        waves = calendar(np.array([self._time_ms + self._interval_ms]))[0]
-        inputs = np.concatenate([self.z, waves])
-        gates = w["lstm.weight_ih_l0"] @ inputs + w["lstm.bias_ih_l0"]
-        gates = gates + w["lstm.weight_hh_l0"] @ self.h + w["lstm.bias_hh_l0"]
-        i, f, g, o = np.split(gates, 4)
+        bar = (self._time_ms // self._interval_ms + 1) % len(self._calendar)
+        inputs = np.concatenate([self.z, self._calendar[bar], self.h])
+        i, f, g, o = (self._gates @ inputs + self._gates_bias).reshape(4, -1)
         self.c = _sigmoid(f) * self.c + _sigmoid(i) * np.tanh(g)
         self.h = _sigmoid(o) * np.tanh(self.c)
 
@@ -104,8 +106,8 @@ def _choose(logits: Float32Array, uniform: np.float32) -> int:
 
 
 def _sigma(log_sigma: Float32Array) -> Float32Array:
-    return np.exp(np.clip(log_sigma, -6.0, 3.0))
+    return np.exp(np.minimum(np.maximum(log_sigma, np.float32(-6.0)), np.float32(3.0)))
 
 
 def _sigmoid(x: Float32Array) -> Float32Array:
-    return 1.0 / (1.0 + np.exp(-x))
+    return np.float32(1.0) / (np.float32(1.0) + np.exp(-x))

@@ -1,0 +1,178 @@
+"""The benchmarks run and write what they say; none of these tests looks at a clock."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from worldmodel_trading.envs.engine import DreamEngine, Noise
+from worldmodel_trading.envs.scoring import score_paths
+from worldmodel_trading.models.world_model import WorldModel
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch):
+    """Imports a module of the benchmarks, which are not installed."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    before = dict(os.environ)
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(f"benchmarks.{name}")
+
+    yield load
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def run(*arguments: str, peers: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "WORLDMODEL_TRADING_PEERS": str(peers)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_a_quick_run_writes_rows_and_machine(tmp_path: Path) -> None:
+    out = tmp_path / "results" / "benchmarks.json"
+    names = ["dream", "dream-step", "replay-step", "shared-dreams"]
+    done = run("benchmarks", "--quick", "--only", *names, "--out", str(out), peers=tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = json.loads(out.read_text(encoding="utf-8"))
+    assert written["settings"]["quick"] is True
+    assert written["machine"]["versions"]["numpy"] == np.__version__
+    rows = {row["name"]: row for row in written["rows"]}
+    assert list(dict.fromkeys(row["benchmark"] for row in written["rows"])) == names
+    for name in ("dream-market", "dream-paper", "dream-numpy", "dream-step", "shared-lanes"):
+        assert rows[name]["value"] > 0
+        rates = rows[name]["details"]
+        assert rows[name]["value"] == pytest.approx(
+            rates["ours"]["median"] / rates["theirs"]["median"]
+        )
+        assert rows[name]["met"] is (rows[name]["value"] >= rows[name]["goal"])
+        assert name in done.stdout
+    assert rows["step-anytrading"]["value"] is None
+    assert "python -m benchmarks.peers --install" in rows["step-anytrading"]["note"]
+
+
+def test_every_goal_is_listed_once(tmp_path: Path) -> None:
+    done = run("benchmarks", "--list", peers=tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert len(names) == len(set(names))
+    assert {"dream-market", "replay-vectorbt", "ppo-frames", "memory-lanes"} <= set(names)
+
+
+def test_unknown_names_are_refused(tmp_path: Path) -> None:
+    done = run("benchmarks", "--only", "no-such-row", peers=tmp_path)
+    assert done.returncode == 1
+    assert "unknown: no-such-row; see python -m benchmarks --list" in done.stderr
+    done = run("benchmarks.peers", "--install", "no-such-peer", peers=tmp_path)
+    assert done.returncode == 2
+    assert "unknown: no-such-peer" in done.stderr
+
+
+def test_peers_are_listed_with_pinned_requirements(tmp_path: Path, module) -> None:
+    done = run("benchmarks.peers", peers=tmp_path)
+    assert done.returncode == 0, done.stderr
+    peers = module("peers").PEERS
+    assert done.stdout.count("not installed") == len(peers)
+    for peer in peers.values():
+        lines = peer.requirements.read_text().splitlines()
+        assert (ROOT / "benchmarks" / "peers" / peer.script).exists()
+        assert all("==" in line for line in lines if not line.startswith("#"))
+
+
+def test_profile_names_the_stages(tmp_path: Path) -> None:
+    done = run("benchmarks", "--quick", "--profile", peers=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "matrix products" in done.stdout
+    assert "lstm_cell" in done.stdout
+
+
+def test_the_numpy_loop_dreams_as_the_engine_does(module, market_model: WorldModel) -> None:
+    bars, rng, engine = 40, np.random.default_rng(3), DreamEngine(market_model)
+    config = market_model.config
+    uniforms = rng.random((bars, 2), dtype=np.float32)
+    normals = rng.standard_normal((bars, 1 + config.latent_size), dtype=np.float32)
+    lane = module("numpy_loop").NumpyLane(market_model, segment=2)
+    state = engine.start(np.array([2]))
+    for t in range(bars):
+        expected = engine.step(state, np.zeros(1), Noise(uniforms[t : t + 1], normals[t : t + 1]))
+        assert lane.step(uniforms[t], normals[t]) == pytest.approx(expected[0], rel=1e-3, abs=1e-7)
+        np.testing.assert_allclose(lane.z, state.z[0], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(lane.h, state.h[0], rtol=1e-3, atol=1e-4)
+
+
+def test_the_numpy_loop_keeps_the_same_account(module, market_model: WorldModel) -> None:
+    from worldmodel_trading.envs.scoring import MarketPaths
+    from worldmodel_trading.market.broker import dream_bars
+    from worldmodel_trading.market.costs import BrokerConfig
+
+    bars, rng, engine = 30, np.random.default_rng(4), DreamEngine(market_model)
+    config = market_model.config
+    policy = rng.normal(0.0, 0.5, config.latent_size + config.hidden_size + 2)
+    uniforms = rng.random((bars, 2), dtype=np.float32)
+    normals = rng.standard_normal((bars, 1 + config.latent_size), dtype=np.float32)
+    state = engine.start(np.array([1]))
+    view = np.empty((1, bars, config.latent_size + config.hidden_size), dtype=np.float32)
+    log_return = np.empty((1, bars))
+    for t in range(bars):
+        engine.view(state, view[:, t])
+        noise = Noise(uniforms[t : t + 1], normals[t : t + 1])
+        log_return[:, t] = engine.step(state, np.zeros(1), noise)
+    paths = MarketPaths(view, dream_bars(log_return))
+    expected = score_paths(paths, policy[np.newaxis], BrokerConfig()).log_return[0, 0]
+    lane = module("numpy_loop").NumpyLane(market_model, segment=1)
+    cost = module("worlds").COST
+    assert lane.rollout(policy, uniforms, normals, cost) == pytest.approx(expected, rel=1e-3)
+
+
+def test_operations_of_a_lane_step_by_hand(module) -> None:
+    worlds = module("worlds")
+    # market, Z=3, H=6, K=5, G=32: gates (3+4+6)·24, return 6·15, layer (6+3+1)·32, z 32·5·5
+    market = worlds.random_world("market", 3, 6).config
+    assert worlds.lane_flops(market) == 2 * (13 * 24 + 90 + 320 + 800)
+    # paper: gates (3+1+4+6)·24, z 6·5·7, decoder 3·64 + 64·64 + 64
+    paper = worlds.random_world("paper", 3, 6).config
+    assert worlds.lane_flops(paper) == 2 * (14 * 24 + 210 + 192 + 4096 + 64)
+
+
+def test_rates_are_medians_and_ratios_of_them(module) -> None:
+    timing, results = module("timing"), module("results")
+    slices = [timing.Slice(10.0, wall, cpu) for wall, cpu in ((1.0, 0.5), (2.0, 1.0), (5.0, 2.0))]
+    rate = timing.Rate.of(slices)
+    assert (rate.wall, rate.cpu) == (5.0, 10.0)
+    assert rate.spread == pytest.approx((7.5 - 3.5) / 5.0)
+    found = results.ratio(rate, timing.Rate(2.0, 2.5, 0.0), "steps/s")
+    assert (found.value, found.by_cpu_time) == (2.5, 4.0)
+    assert results.met(results.Line("a", "b", 2.5), found) is True
+    assert results.met(results.Line("a", "b", 2.4, at_most=True), found) is False
+    assert results.met(results.Line("a", "b"), found) is None
+
+
+def test_tasks_take_turns_after_one_for_warmth(module) -> None:
+    timing = module("timing")
+    order: list[str] = []
+
+    def task(name: str):
+        def work(least_s: float):
+            order.append(f"{name}{least_s:g}")
+            return timing.Slice(1.0, 1.0, 1.0)
+
+        return work
+
+    timing.alternate({"a": task("a"), "b": task("b")}, timing.Settings(rounds=2, slice_s=0.5))
+    assert order == ["a0", "b0", "a0.5", "b0.5", "a0.5", "b0.5"]
