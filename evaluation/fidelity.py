@@ -22,7 +22,7 @@ from .memory_probes import (
     warmup_effects,
     with_untrained_memory,
 )
-from .rank_agreement import RankAgreement, rank_agreement
+from .rank_agreement import DREAMS, RankAgreement, rank_agreement
 from .results import to_plain
 from .stylised import (
     ACF_LAGS,
@@ -60,7 +60,7 @@ class FidelityConfig:
     bars: int = 720
     decay_dreams: int = 128
     controllers: int = 200
-    rank_dreams: int = 64
+    rank_dreams: int = DREAMS
     seed: int = 0
 
 
@@ -332,11 +332,11 @@ def _rankings(
     config: FidelityConfig,
     pictures: dict[str, Any],
 ) -> dict[str, Any]:
-    def measure(model: WorldModel, reads: Any = "both") -> RankAgreement:
+    def measure(model: WorldModel, reads: Any = "both", train: bool = False) -> RankAgreement:
         return rank_agreement(
             model,
             candles,
-            ranges.held_out,
+            ({"train": ranges.train} if train else {}) | ranges.held_out,
             seed=config.seed,
             controllers=config.controllers,
             dreams=config.rank_dreams,
@@ -344,7 +344,7 @@ def _rankings(
             reads=reads,
         )
 
-    whole = measure(world_model)
+    whole = measure(world_model, train=True)
     pictures["rank_agreement"] = {"dream": whole.dream, **whole.replay}
     table: dict[str, Any] = whole.to_dict()
     table["controls"] = {

@@ -224,31 +224,31 @@ def _rank_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> l
     labels = list(ranking["spearman"])
     runs = {"all of the observation": ranking, **ranking.get("controls", {})}
     rows = [
-        [
-            name.replace("_", " "),
-            *(_span(run["spearman"][label]) for label in labels),
-            "–" if run["between_ranges"] is None else _span(run["between_ranges"]),
-        ]
+        [name.replace("_", " "), *(_span(run["spearman"].get(label)) for label in labels)]
         for name, run in runs.items()
     ]
+    between = [[name, _span(span)] for name, span in ranking["between_ranges"].items()]
     return [
         section(
             "Does the dream rank policies as the market does?",
-            table(
-                ["controllers read", *(f"dream, {label}" for label in labels), "between ranges"],
-                [rows],
-            ),
+            table(["controllers read", *(f"dream, {label}" for label in labels)], [rows]),
             f"Spearman correlation of the scores of {ranking['controllers']} random linear "
             "controllers after costs, with bootstrap intervals.",
+            table(["two replays with each other", "correlation"], [between]),
+            "A perfect dream of the training range would agree with a later range as the replayed "
+            "training range does.",
             *(
                 figure(rank_scatter(scores, label), f"Ranks in the dream and on {label}.")
                 for label in labels
+                if label != "train"
             ),
         )
     ]
 
 
-def _span(interval: Mapping[str, float]) -> str:
+def _span(interval: Mapping[str, float] | None) -> str:
+    if interval is None:
+        return "–"
     return f"{interval['value']:.2f} ({interval['low']:.2f} to {interval['high']:.2f})"
 
 

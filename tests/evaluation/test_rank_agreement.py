@@ -14,7 +14,8 @@ from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.world_model import WorldModel
 
-RANGES = {"validation": (1_000, 1_500), "test": (1_500, 2_500)}
+RANGES = {"validation": (1_000, 1_500), "test": (1_500, 6_000)}
+SIZE = {"controllers": 60, "dreams": 128, "bars": 300}
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +25,12 @@ def world_model():
 
 @pytest.fixture(scope="module")
 def candles():
-    return synthetic_candles(seed=9, bars=2_500)
+    return synthetic_candles(seed=9, bars=6_000)
 
 
 @pytest.fixture(scope="module")
 def agreement(world_model, candles):
-    return rank_agreement(world_model, candles, RANGES, seed=0, controllers=40, dreams=16, bars=200)
+    return rank_agreement(world_model, candles, RANGES, seed=0, **SIZE)
 
 
 def test_correlation_equals_scipy():
@@ -50,7 +51,7 @@ def test_equal_and_opposite_rankings():
 
 
 def test_replay_scores_are_those_of_the_environment(agreement, world_model, candles):
-    parameters = random_controllers(world_model, 40, np.random.default_rng(0))
+    parameters = random_controllers(world_model, 60, np.random.default_rng(0))
     times = candles.open_time_ms
     env = BybitReplayEnv(
         candles,
@@ -70,16 +71,14 @@ def test_replay_scores_are_those_of_the_environment(agreement, world_model, cand
 
 def test_the_dream_ranks_as_the_synthetic_market_does(agreement):
     assert agreement.spearman["test"].low > 0.2
-    assert agreement.between_ranges is not None
+    assert set(agreement.between_ranges) == {"validation, test"}
     table = agreement.to_dict()
-    assert table["controllers"] == 40
+    assert table["controllers"] == 60
     assert set(table["spearman"]) == {"validation", "test"}
 
 
 def test_it_repeats(agreement, world_model, candles):
-    again = rank_agreement(
-        world_model, candles, RANGES, seed=0, controllers=40, dreams=16, bars=200
-    )
+    again = rank_agreement(world_model, candles, RANGES, seed=0, **SIZE)
     np.testing.assert_array_equal(agreement.dream, again.dream)
     assert agreement.spearman == again.spearman
 
