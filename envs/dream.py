@@ -142,14 +142,13 @@ class DreamEnv(TradingEnv):
         forced = None if self._recorded is None else self._recorded.next()
         return self._lane.advance(np.array([target]), self.np_random, forced), 0
 
-    def _view(self, out: Observation) -> None:
-        self._lane.view(out[np.newaxis])
+    def _view(self) -> Observation:
+        observation: Observation = np.empty((1, self._size), dtype=np.float32)
+        self._lane.view(observation[:, :-1])
+        return observation[0]
 
-    def _time_ms(self) -> int:
-        return int(self._lane.time_ms[0])
-
-    def _price(self) -> float:
-        return float(self._lane.price[0])
+    def _clock_and_price(self) -> tuple[int, float]:
+        return int(self._lane.time_ms[0]), float(self._lane.price[0])
 
     def _extra_info(self) -> dict[str, float]:
         return {name: float(values[0]) for name, values in self._lane.extra_info().items()}

@@ -123,6 +123,9 @@ class BybitReplayEnv(TradingEnv):
         self._episode_length = episode_length
         self._random_start = random_start
         self._row = int(self._starts[0])
+        # lists of plain numbers: an array's elements take four times as long to read
+        self._times: list[int] = self.tape.candles.open_time_ms.tolist()
+        self._closes: list[float] = self.tape.candles.close.tolist()
         self._memory = remember(self.tape, world_model, 1)
         self.training_bars = count_training_bars(self.tape, world_model)
         super().__init__(self.tape.layout, actions, broker, reward, render_mode)
@@ -154,16 +157,14 @@ class BybitReplayEnv(TradingEnv):
             self._memory.advance(np.array([target]), np.array([self._row]))
         return self.tape.bars, self._row
 
-    def _view(self, out: Observation) -> None:
-        out[:] = self.tape.view[self._row]
+    def _view(self) -> Observation:
+        observation: Observation = self.tape.observations[self._row].copy()
         if self._memory is not None:
-            out[self.observation_layout["hidden"]] = self._memory.hidden[0]
+            observation[self.observation_layout["hidden"]] = self._memory.hidden[0]
+        return observation
 
-    def _time_ms(self) -> int:
-        return int(self.tape.candles.open_time_ms[self._row])
-
-    def _price(self) -> float:
-        return float(self.tape.candles.close[self._row])
+    def _clock_and_price(self) -> tuple[int, float]:
+        return self._times[self._row], self._closes[self._row]
 
 
 def open_tape(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,8 +24,8 @@ class Tape:
 
     Attributes:
         candles: Where it comes from.
-        view: What the policy sees of each row besides the account [T, D], float32, inside the
-            observation space; NaN where ``steps_left`` is -1.
+        observations: What the policy sees at each row, the account's column empty [T, D],
+            float32, inside the observation space; NaN where ``steps_left`` is -1.
         layout: Where each part lies in an observation, the account included.
         bars: What each row does to an account held through it [T, 7], columns `BAR_FIELDS`.
         steps_left: Steps that an episode starting at the row can take, at most; -1 where the row
@@ -33,10 +33,15 @@ class Tape:
     """
 
     candles: Candles
-    view: NDArray[np.float32]
+    observations: NDArray[np.float32]
     layout: dict[str, slice]
     bars: FloatArray
     steps_left: IntArray
+
+    @property
+    def view(self) -> NDArray[np.float32]:
+        """What the policy sees of the market [T, D - 1]."""
+        return self.observations[:, :-1]
 
     def starts(self, length: int | None) -> IntArray:
         """Rows from which ``length`` steps can be taken; for None, the first of each run.
@@ -85,7 +90,7 @@ def restrict(tape: Tape, start: Time | None, end: Time | None) -> Tape:
     rows = np.arange(len(tape.candles))
     inside = (rows >= first) & (rows < last)
     steps = np.where(inside, np.minimum(tape.steps_left, last - 1 - rows), -1)
-    return Tape(tape.candles, tape.view, tape.layout, tape.bars, steps)
+    return replace(tape, steps_left=steps)
 
 
 def _tape(
@@ -97,7 +102,7 @@ def _tape(
 ) -> Tape:
     return Tape(
         candles=candles,
-        view=view,
+        observations=np.concatenate([view, np.zeros((len(view), 1), np.float32)], axis=1),
         layout=layout,
         bars=replay_bars(candles, 0.0 if funding is None else funding),
         steps_left=_steps_left(candles, valid),

@@ -30,7 +30,7 @@ Observation = NDArray[np.float32]
 class TradingEnv(gym.Env[Observation, Any]):
     """An account that trades a market bar by bar.
 
-    A subclass supplies the market: `_begin`, `_next_bar`, `_view`, `_time_ms`, `_price`.
+    A subclass supplies the market: `_begin`, `_next_bar`, `_view`, `_clock_and_price`.
 
     Args:
         layout: Where each part lies in an observation; the account comes last.
@@ -126,23 +126,24 @@ class TradingEnv(gym.Env[Observation, Any]):
         )
 
     def _observe(self) -> Observation:
-        observation = np.empty(self._size, dtype=np.float32)
-        self._view(observation[:-1])
+        observation = self._view()
         weight = self._account.weight
         observation[-1] = min(WEIGHT_BOUND, max(-WEIGHT_BOUND, weight))
         return observation
 
     def _info(self, market_return: float, cost: float, turnover: float) -> dict[str, Any]:
-        return {
+        time_ms, price = self._clock_and_price()
+        info = {
             "equity": self._account.equity,
             "weight": self._account.weight,
-            "price": self._price(),
+            "price": price,
             "market_return": market_return,
             "cost": cost,
             "turnover": turnover,
-            "time_ms": self._time_ms(),
-            **self._extra_info(),
+            "time_ms": time_ms,
         }
+        info.update(self._extra_info())
+        return info
 
     def _extra_info(self) -> dict[str, float]:
         """What this market tells beyond the others."""
@@ -165,16 +166,12 @@ class TradingEnv(gym.Env[Observation, Any]):
         """Live one bar: bars [.., 7] (columns `BAR_FIELDS`) and the row that was lived."""
 
     @abstractmethod
-    def _view(self, out: Observation) -> None:
-        """Write what the policy sees besides the account [D - 1]."""
+    def _view(self) -> Observation:
+        """What the policy sees, a fresh array [D]; the account's number is still to be written."""
 
     @abstractmethod
-    def _time_ms(self) -> int:
-        """Open time of the bar that just closed [ms UTC]."""
-
-    @abstractmethod
-    def _price(self) -> float:
-        """Its close."""
+    def _clock_and_price(self) -> tuple[int, float]:
+        """Open time of the bar that just closed [ms UTC], and its close."""
 
 
 def refuse_options(options: dict[str, Any], *known: str) -> None:
