@@ -39,11 +39,9 @@ def machine_text(facts: dict[str, Any]) -> str:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
-        fields = dict(
-            (part.strip() for part in line.split(":", 1))
-            for line in info.read_text().split("\n\n")[0].splitlines()
-            if ":" in line
-        )
+        first = info.read_text().split("\n\n")[0].splitlines()
+        pairs = [line.split(":", 1) for line in first if ":" in line]
+        fields = {name.strip(): value.strip() for name, value in pairs}
         numbers = "/".join(fields.get(key, "?") for key in ("cpu family", "model", "stepping"))
         return f"{fields.get('model name', platform.processor())} (family/model/stepping {numbers})"
     return platform.processor() or platform.machine()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from worldmodel_trading.models.world_model import WorldModel
 
 from .dreams import engine_task, lanes_task, population
 from .peers import INSTALL_HINT, PEERS, serving
-from .results import Benchmark, Line, Results, missing, quantity, ratio
+from .results import Benchmark, Line, Result, Results, missing, quantity, ratio
 from .timing import Rate, Settings, Task, alternate, local
 from .worlds import COST, candles_file, default_world, random_world, sgemm
 
@@ -125,10 +126,8 @@ def _workers(settings: Settings) -> Results:
     }
 
 
-def _without_cpu_time(ours: Rate, theirs: Rate, unit: str, note: str):
+def _without_cpu_time(ours: Rate, theirs: Rate, unit: str, note: str) -> Result:
     """As `ratio`, for work that other processes do."""
-    from dataclasses import replace
-
     return replace(ratio(ours, theirs, unit, note), by_cpu_time=None)
 
 
