@@ -10,9 +10,11 @@ import numpy as np
 
 from ..market.candles import Candles, FloatArray, format_time
 from ..market.errors import TrainingBarsError
+from ..models.ood import OODMeter
 from ..models.quality import vae_quality
 from ..models.world_model import WorldModel
 from .density import density_scores, synthetic_excess_nll
+from .dream_age import AGES, horizon_decay, meter_readings, recorded_ood
 from .dreams import Dreams, dream, recorded_latents, recorded_paths
 from .fidelity_goals import goals_table
 from .generators import comparison_dreams
@@ -25,7 +27,6 @@ from .memory_probes import (
 from .rank_agreement import DREAMS, RankAgreement, rank_agreement
 from .results import to_plain
 from .stylised import (
-    ACF_LAGS,
     PathFacts,
     StylisedFacts,
     bootstrap_scores,
@@ -36,8 +37,8 @@ from .stylised import (
 from .two_sample import WINDOW_BARS, real_against_real, two_sample_score
 
 Progress = Callable[[str], None]
-AGES = ((0, 24), (24, 168), (168, 720), (720, 2160))
-"""Dream ages in bars over which decay is measured."""
+OOD_LEVELS = (0.05, 0.5, 0.95)
+"""Quantiles over dreams of the out-of-distribution meter's readings."""
 CONE_HORIZONS = (6, 12, 24, 48, 96, 168, 336, 720)
 _PICTURE_PATHS = 12
 _PICTURE_LATENTS = 3_000
@@ -135,7 +136,13 @@ def fidelity(
     results["two_sample"] = _two_sample_table(world_model, train, sets, config.seed)
 
     say("horizon decay")
-    results["horizon_decay"] = _horizon_decay(world_model, real, names, config)
+    long = dream(world_model, config.decay_dreams, AGES[-1][1], seed=config.seed + 1)
+    meter = OODMeter.fit(world_model)
+    results["horizon_decay"] = horizon_decay(long, real, names, meter)
+    results["ood"] = recorded_ood(
+        world_model, candles, {"train": ranges.train, **ranges.held_out}, meter
+    )
+    pictures["ood"] = np.quantile(meter_readings(meter, long), OOD_LEVELS, axis=0)
 
     say("memory and controls")
     results |= _memory(world_model, candles, ranges, config)
@@ -283,28 +290,6 @@ def _two_sample_table(
         "returns_noise_floor": {k: v.to_dict() for k, v in floor.items()},
         "returns_ranges_volumes": {k: v.to_dict() for k, v in both.items()},
     }
-
-
-def _horizon_decay(
-    world_model: WorldModel, real: Dreams, names: tuple[str, ...], config: FidelityConfig
-) -> list[dict[str, Any]]:
-    """Distances from the record by dream age: a dream must not freeze, explode or drift."""
-    recorded = PathFacts(real, names)
-    truth = recorded.facts()
-    long = dream(world_model, config.decay_dreams, AGES[-1][1], seed=config.seed + 1)
-    rows = []
-    for start, stop in AGES:
-        part = long.ages(start, stop)
-        facts = PathFacts(part, names, recorded.decile_edges).facts()
-        scores = compare_facts(facts, truth)
-        if part.bars < 2 * ACF_LAGS:
-            scores.pop("return_acf_1", None)
-        mean_per_bar = float(part.log_return.mean())
-        frozen = float((part.log_return.std(axis=1) < 0.05 * truth.sigma).mean())
-        rows.append(
-            {"from_bar": start, "to_bar": stop, "mean": mean_per_bar, "frozen": frozen, **scores}
-        )
-    return rows
 
 
 def _memory(

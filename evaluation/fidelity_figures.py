@@ -132,6 +132,19 @@ def decay(rows: Sequence[Mapping[str, Any]]) -> Chart:
     return chart.rule(y=1.0)
 
 
+def ood_by_age(quantiles: FloatArray) -> Chart:
+    """The out-of-distribution meter along long dreams: 5%, 50% and 95% of dreams at each bar."""
+    chart = Chart(
+        "Out-of-distribution meter by dream age",
+        "dream age [bars]",
+        "reading",
+        y_range=(0.0, 1.02),
+    )
+    bars = np.arange(1, quantiles.shape[1] + 1)
+    chart.band(bars, quantiles[0], quantiles[2], "c0", "5–95% of dreams")
+    return chart.line(bars, quantiles[1], "c0", "median dream").rule(y=0.5)
+
+
 def warmup_curve(effects: Sequence[Mapping[str, Any]]) -> Chart:
     """How far M's state is from the one that a long warm-up gives."""
     chart = Chart("Warm-up", "warm-up [bars]", "distance to the long one", log_x=True, log_y=True)

@@ -14,6 +14,7 @@ from .fidelity_figures import (
     decay,
     kl_bars,
     latent_map,
+    ood_by_age,
     pit_histogram,
     quantile_plot,
     rank_scatter,
@@ -124,8 +125,29 @@ def _dream_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> 
             ),
             figure(cone(pictures["cone"], CONE_HORIZONS), "Realised volatility by window length."),
             figure(decay(results["horizon_decay"]), "Facts by dream age."),
+            figure(
+                ood_by_age(pictures["ood"]),
+                "How far dreamed states are from those of the training range: 0.9 is farther than 90%.",
+            ),
+            _ood_html(results),
         ),
     ]
+
+
+def _ood_html(results: Mapping[str, Any]) -> str:
+    rows = [[f"record, {name}", *_ood_cells(row)] for name, row in results["ood"].items()]
+    aged = [
+        [f"dreams, bars {row['from_bar']}–{row['to_bar']}", *_ood_cells(row)]
+        for row in results["horizon_decay"]
+    ]
+    header = ["out-of-distribution meter", "median", "share above 0.95", "share above 0.99"]
+    return table(header, [rows, aged])
+
+
+def _ood_cells(row: Mapping[str, float] | None) -> list[str]:
+    if row is None:
+        return ["–"] * 3
+    return [f"{row[key]:.3f}" for key in ("ood_median", "ood_above_95", "ood_above_99")]
 
 
 _FACTS_NOTE = (

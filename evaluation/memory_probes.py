@@ -18,7 +18,6 @@ from ..market.errors import ConfigError
 from ..market.features import calendar, compute_features
 from ..models.forecast import ReturnForecast
 from ..models.mdn_rnn import State
-from ..models.pushforward import decoded_return_mixture
 from ..models.training import build_mdn_rnn, build_vae
 from ..models.world_model import WorldModel
 from .dreams import spread
@@ -121,23 +120,8 @@ def forecast_from(
     world_model: WorldModel, state: State, last_open_time_ms: IntArray
 ) -> ReturnForecast:
     """The mixture of the next return in percent that M gives in a state."""
-    scale, mean = (
-        100 * float(part[0]) for part in (world_model.scaler.scale, world_model.scaler.mean)
-    )
-    with torch.no_grad():
-        if world_model.config.preset == "market":
-            mixture = world_model.mdn_rnn.return_mixture(state.hidden)
-            means, sigmas = mixture.means[..., 0], mixture.log_sigmas[..., 0].exp()
-        else:
-            mixture = world_model.mdn_rnn.latent_mixture(state.hidden, state.latent)
-            means, sigmas = decoded_return_mixture(world_model.vae, mixture)
-        weights = torch.softmax(mixture.logits.double(), dim=-1)
-    return ReturnForecast(
-        weights.numpy(),
-        means.double().numpy() * scale + mean,
-        sigmas.double().numpy() * scale,
-        last_open_time_ms,
-    )
+    weights, means, sigmas = world_model.return_mixture(state.hidden, state.latent)
+    return ReturnForecast(weights, means, sigmas, last_open_time_ms)
 
 
 def with_untrained_memory(world_model: WorldModel, seed: int) -> WorldModel:

@@ -62,6 +62,9 @@ def test_every_part_is_there_and_finite(measured, stages):
             assert span["low"] <= span["high"]
     assert [row["to_bar"] for row in results["horizon_decay"]] == [24, 168, 720, 2160]
     assert results["action_sensitivity"] == 0.0
+    assert set(results["ood"]) == {"train", "validation", "test"}
+    assert results["ood"]["train"]["ood_above_95"] < 0.2
+    assert results["horizon_decay"][-1]["ood_above_99"] < 0.5
     assert set(results["rank_agreement"]["controls"]) == {"z_only", "h_only", "untrained_m"}
 
 
@@ -102,7 +105,7 @@ def test_files_are_written_whole(measured, tmp_path):
     text = html_path.read_text("utf-8")
     assert "script" not in text
     assert not re.search(r"https?:|url\(|@import", text)
-    assert text.count('role="img"') == 13
+    assert text.count('role="img"') == 14
     for picture in re.findall(r"<svg viewBox.*?</svg></svg>", text):
         ElementTree.fromstring(picture)
     assert "color-mix" in text
