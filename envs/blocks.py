@@ -6,6 +6,8 @@ its numbers are the same bits in this process and in any worker.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,8 +26,12 @@ from .dream_funding import DreamFunding
 from .engine import DreamEngine
 from .scoring import MarketPaths, Scores, dream_paths, score_lanes, score_paths
 
-BLOCK_DREAMS = 32
-"""Dreams in a block: half as many step through M a fifth slower each, twice as many no faster."""
+FEWEST_DREAMS = 32
+"""Dreams in a block at least: fewer at once step through M much slower."""
+MOST_DREAMS = 128
+"""Dreams in a block at most: more at once step hardly faster."""
+FEWEST_BLOCKS = 4
+"""Blocks of dreams wanted, so that there is something to share out."""
 BLOCK_LANES = 1_024
 """Lanes in a block where every candidate dreams for itself (``paper``)."""
 
@@ -64,14 +70,16 @@ class Dreams:
             raise ConfigError(f"seed is {self.seed}; expected 0 or more")
 
     def blocks(self) -> list[slice]:
-        """The dreams of each block."""
-        edges = range(0, len(self.segments), BLOCK_DREAMS)
-        return [slice(first, first + BLOCK_DREAMS) for first in edges]
+        """The dreams of each block: equal shares, which depend on their number alone."""
+        count = len(self.segments)
+        wanted = min(count // FEWEST_DREAMS, FEWEST_BLOCKS)
+        shares = max(1, wanted, math.ceil(count / MOST_DREAMS))
+        edges = [count * i // shares for i in range(shares + 1)]
+        return [slice(*pair) for pair in itertools.pairwise(edges)]
 
-    def generator(self, block: slice) -> np.random.Generator:
+    def generator(self, block: int) -> np.random.Generator:
         """The generator of a block: a child of the seed, by the block's number."""
-        child = np.random.SeedSequence(self.seed, spawn_key=(block.start // BLOCK_DREAMS,))
-        return np.random.default_rng(child)
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(block,)))
 
     def check(self, world_model: WorldModel) -> None:
         """Raise `ConfigError` for segments that the world model's bank does not hold."""
@@ -84,9 +92,9 @@ class Dreams:
 
 
 class Block(NamedTuple):
-    """A part of a population's dreams: which dreams, and which candidates trade them."""
+    """A part of a population's dreams: which block of dreams, and which candidates trade them."""
 
-    dreams: slice
+    dreams: int
     candidates: slice
 
 
@@ -135,21 +143,20 @@ class ScoreJob:
 
     def blocks(self, world_model: WorldModel) -> list[Block]:
         """Blocks of dreams; in ``paper`` each is cut again by candidates."""
-        count = len(self.parameters)
-        if world_model.config.preset == "market":
-            return [Block(dreams, slice(0, count)) for dreams in self.dreams.blocks()]
-        size = max(1, BLOCK_LANES // min(BLOCK_DREAMS, len(self.dreams.segments)))
-        edges = range(0, count, size)
-        return [
-            Block(dreams, slice(first, min(first + size, count)))
-            for dreams in self.dreams.blocks()
-            for first in edges
-        ]
+        count, dreams = len(self.parameters), self.dreams.blocks()
+        size = count
+        if world_model.config.preset == "paper":
+            size = max(1, BLOCK_LANES // max(block.stop - block.start for block in dreams))
+        parts = [slice(first, min(first + size, count)) for first in range(0, count, size)]
+        return [Block(number, part) for number in range(len(dreams)) for part in parts]
 
     def compute(self, engine: DreamEngine, number: int) -> Scores:
         """Score a block's candidates in its dreams."""
         dreams, block = self.dreams, self.blocks(engine.world_model)[number]
-        segments, rng = dreams.segments[block.dreams], dreams.generator(block.dreams)
+        segments, rng = (
+            dreams.segments[dreams.blocks()[block.dreams]],
+            dreams.generator(block.dreams),
+        )
         candidates = self.parameters[block.candidates]
         if engine.config.preset == "paper":
             return score_lanes(
@@ -208,12 +215,11 @@ class PathsJob:
     def compute(self, engine: DreamEngine, number: int) -> MarketPaths:
         """Dream a block."""
         dreams = self.dreams
-        block = dreams.blocks()[number]
         return dream_paths(
             engine,
-            dreams.segments[block],
+            dreams.segments[dreams.blocks()[number]],
             dreams.num_bars,
-            dreams.generator(block),
+            dreams.generator(number),
             dreams.temperature,
             dreams.funding,
         )

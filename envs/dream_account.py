@@ -9,6 +9,7 @@ import numpy as np
 from ..market.broker import dream_bars
 from ..market.candles import FloatArray
 from ..market.costs import BrokerConfig
+from ..market.settlement import BAR_FIELDS, plain_bars
 from .engine import DreamEngine, DreamState
 
 
@@ -44,9 +45,10 @@ class DreamBars:
         """The bars just lived [N, 7], columns `BAR_FIELDS`, after the engine's step."""
         if self._decodes:
             bars = self._with_extremes(state, log_return)
-        else:
-            bars = dream_bars(log_return, fill_price=self.price)
-        self.price = self.price * (1.0 + bars[:, 0])
+            self.price = self.price * (1.0 + bars[:, 0])
+            return bars
+        bars = np.empty((len(log_return), len(BAR_FIELDS)))
+        plain_bars(log_return, self.price, bars)
         return bars
 
     def _with_extremes(self, state: DreamState, log_return: FloatArray) -> FloatArray:

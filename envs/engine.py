@@ -56,6 +56,10 @@ class DreamState:
             self._buffers.load(self)
         return self._buffers
 
+    def forget_buffers(self) -> None:
+        """The arrays were moved without the workspace."""
+        self._buffers = None
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_buffers": None}
 
@@ -213,6 +217,8 @@ class DreamEngine:
         Returns:
             The bar's log returns [N], float64.
         """
+        if forced is None and len(state.z) <= _FEW_LANES and not self._weights.paper:
+            return self._step_few(state, noise, temperature)
         buffers = state.buffers(self._weights)
         if self._weights.paper:
             buffers.inputs[:, state.z.shape[1]] = weights
@@ -225,6 +231,22 @@ class DreamEngine:
         state.open_time_ms += self.interval_ms
         if not self._weights.paper:
             self._advance(state, buffers)
+        return log_return
+
+    def _step_few(self, state: DreamState, noise: Noise, temperature: float) -> FloatArray:
+        log_return = kernels.market_step(
+            state.z,
+            state.h,
+            state.c,
+            state.open_time_ms,
+            *(np.ascontiguousarray(part.T) for part in noise),
+            np.float32(temperature),
+            self.config.num_components,
+            self.interval_ms,
+            self._calendar,
+            *self._weights.for_few_lanes,
+        )
+        state.forget_buffers()
         return log_return
 
     def view(self, state: DreamState, out: Float32Array) -> None:

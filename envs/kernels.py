@@ -421,3 +421,96 @@ def put_calendar(
         bar = (open_time_ms[n] // interval_ms + 1) % table.shape[0]
         for j in range(table.shape[1]):
             inputs[n, first + j] = table[bar, j]
+
+
+@compiled_fused
+def market_step(
+    z: Float32Array,
+    h: Float32Array,
+    c: Float32Array,
+    open_time_ms: IntArray,
+    uniforms: Float32Array,
+    normals: Float32Array,
+    temperature: np.float32,
+    components: int,
+    interval_ms: int,
+    table: Float32Array,
+    gates_kernel: Float32Array,
+    gates_bias: Float32Array,
+    head_kernel: Float32Array,
+    head_bias: Float32Array,
+    carried_weight: Float32Array,
+    latent_kernel: Float32Array,
+    latent_bias: Float32Array,
+    persistence: Float32Array,
+    return_scale: float,
+    return_mean: float,
+) -> FloatArray:
+    """A whole step of few lanes of the ``market`` preset: one call instead of a dozen.
+
+    The same functions in the same order as `DreamEngine` calls them for many lanes.
+
+    Args:
+        z: Latents [N, Z], updated.
+        h: Hidden state [N, H], updated.
+        c: Cell state [N, H], updated.
+        open_time_ms: Of the bars that just closed [N], updated.
+        uniforms: [2, N].
+        normals: [1 + Z, N].
+        temperature: τ.
+        components: K.
+        interval_ms: Length of a bar.
+        table: The calendar of a week's bars [B, 4].
+        gates_kernel: And all that follow: see `DreamWeights`.
+        gates_bias: [4 H].
+        head_kernel: [I + H, 3 K + G].
+        head_bias: [3 K + G].
+        carried_weight: [G].
+        latent_kernel: [G, K (1 + 2 D)].
+        latent_bias: [K (1 + 2 D)].
+        persistence: [D].
+        return_scale: Of the log return.
+        return_mean: Of the log return.
+
+    Returns:
+        Log returns [N].
+    """
+    lanes, latents, hidden = z.shape[0], z.shape[1], h.shape[1]
+    size = gates_kernel.shape[0]
+    inputs = np.zeros((lanes, size), np.float32)
+    inputs[:, :latents] = z
+    inputs[:, size - hidden :] = h
+    head = np.empty((head_kernel.shape[1], lanes), np.float32)
+    inner = np.empty((latent_kernel.shape[0], lanes), np.float32)
+    raw = np.empty((latent_kernel.shape[1], lanes), np.float32)
+    scaled = np.empty(lanes, np.float32)
+    columns = np.ascontiguousarray(z.T)
+    transposed_products(np.ascontiguousarray(inputs.T), head_kernel, head)
+    draw_returns(
+        head,
+        head_bias,
+        carried_weight,
+        components,
+        uniforms,
+        normals,
+        temperature,
+        scaled,
+        columns,
+        inner,
+    )
+    transposed_products(inner, latent_kernel, raw)
+    draw_latents(
+        raw, latent_bias, persistence, components, uniforms, normals, temperature, 1, columns
+    )
+    for n in range(lanes):
+        open_time_ms[n] += interval_ms
+        for d in range(latents):
+            z[n, d] = columns[d, n]
+            inputs[n, d] = columns[d, n]
+    put_calendar(open_time_ms, interval_ms, table, inputs, latents)
+    gates = np.empty((lanes, gates_kernel.shape[1]), np.float32)
+    products(inputs, gates_kernel, gates)
+    lstm_cell(gates, gates_bias, c, h)
+    log_return = np.empty(lanes)
+    unscale(scaled, return_scale, return_mean, log_return)
+    return log_return

@@ -415,3 +415,21 @@ def expm1(values: FloatArray, out: FloatArray) -> None:
     flat, result = values.reshape(-1), out.reshape(-1)
     for i in range(flat.shape[0]):
         result[i] = math.expm1(flat[i])
+
+
+@compiled
+def plain_bars(log_return: FloatArray, price: FloatArray, bars: FloatArray) -> None:
+    """Bars [N, 7] of which only the returns [N] are known; moves the prices [N] along.
+
+    High and low are the further of the bar's two ends; the fill is at the price before.
+    """
+    for i in range(log_return.shape[0]):
+        simple = math.expm1(log_return[i])
+        bars[i, 0] = simple
+        bars[i, 1] = 0.0
+        bars[i, 2] = max(simple, 0.0)
+        bars[i, 3] = min(simple, 0.0)
+        bars[i, 4] = 0.0
+        bars[i, 5] = 0.0
+        bars[i, 6] = price[i]
+        price[i] *= 1.0 + simple
