@@ -17,7 +17,7 @@ import torch
 
 from worldmodel_trading.agents.cma_es import CMAESConfig
 from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
-from worldmodel_trading.envs.blocks import BLOCK_DREAMS, BLOCK_LANES, Dreams, ScoreJob
+from worldmodel_trading.envs.blocks import BLOCK_LANES, Dreams, ScoreJob
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.scoring import MarketPaths, Scores, score_lanes, score_paths
 from worldmodel_trading.envs.workers import DreamWorkers
@@ -25,7 +25,7 @@ from worldmodel_trading.market.costs import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError, WorkerError
 from worldmodel_trading.models.world_model import WorldModel
 
-NUM_DREAMS = 2 * BLOCK_DREAMS + 6
+NUM_DREAMS = 100  # blocks of 33, 33 and 34
 BROKER = BrokerConfig.from_settings(leverage=2.0, fill_delay=1)
 
 
@@ -81,7 +81,7 @@ def test_market_scores_do_not_depend_on_the_workers(
 def test_paper_scores_do_not_depend_on_the_workers(
     paper_model: WorldModel, two_paper_workers: DreamWorkers
 ) -> None:
-    count = BLOCK_LANES // BLOCK_DREAMS + 3  # two blocks of candidates for each of dreams
+    count = BLOCK_LANES // 34 + 3  # two blocks of candidates for each of dreams
     parameters, dreams = population(paper_model, count), some_dreams(paper_model, num_bars=6)
     assert len(ScoreJob(parameters, dreams, BROKER).blocks(paper_model)) == 2 * 3
     alone = here(paper_model).score(parameters, dreams, BROKER)
@@ -116,7 +116,7 @@ def test_this_process_works_on_one_thread_and_gives_the_others_back(
 def test_candidates_dream_on_the_same_noise_whatever_block_they_are_in(
     paper_model: WorldModel,
 ) -> None:
-    size = BLOCK_LANES // BLOCK_DREAMS
+    size = BLOCK_LANES // 34
     parameters = np.repeat(population(paper_model, 1), size + 1, axis=0)
     dreams = some_dreams(paper_model, num_bars=6)
     scores = here(paper_model).score(parameters, dreams, BROKER)
@@ -130,18 +130,27 @@ def test_blocks_are_the_plain_functions(market_model: WorldModel) -> None:
     dreams = some_dreams(market_model)
     scores = pool.score(parameters, dreams, BROKER)
     block = dreams.blocks()[-1]
-    assert block == slice(2 * BLOCK_DREAMS, 3 * BLOCK_DREAMS)
+    assert block == slice(66, 100)
     own = score_lanes(
         pool.engine,
         parameters,
         dreams.segments[block],
         dreams.num_bars,
-        dreams.generator(block),
+        dreams.generator(2),
         BROKER,
         dreams.temperature,
         dreams.funding,
     )
     np.testing.assert_allclose(own.cost, scores.cost[:, block], rtol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [(1, [1]), (63, [63]), (64, [32, 32]), (100, [33, 33, 34]), (512, [128] * 4), (640, [128] * 5)],
+)
+def test_dreams_are_cut_into_equal_blocks(count: int, sizes: list[int]) -> None:
+    dreams = Dreams(np.zeros(count, dtype=int), 1, 0)
+    assert [len(dreams.segments[block]) for block in dreams.blocks()] == sizes
 
 
 def test_seeds_make_dreams(market_model: WorldModel) -> None:
