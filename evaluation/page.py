@@ -27,7 +27,7 @@ figcaption { margin-bottom: 0.4rem; }
 table { border-collapse: collapse; width: 100%; font-size: 0.86rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.28rem 0 0.28rem 0.75rem; text-align: right; white-space: nowrap; }
 th { white-space: normal; font-weight: 500; color: var(--muted); border-bottom: 1px solid var(--line); vertical-align: bottom; }
-td.text, th.text { text-align: left; padding-left: 0; padding-right: 0.75rem; }
+td.text, th.text { text-align: left; white-space: normal; padding-left: 0; padding-right: 0.75rem; }
 tbody { border-bottom: 1px solid var(--line); }
 tbody tr:first-child td { padding-top: 0.5rem; } tbody tr:last-child td { padding-bottom: 0.5rem; }
 .grouped tbody tr:first-child td:first-child { font-weight: 600; }
