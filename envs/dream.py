@@ -143,9 +143,9 @@ class DreamEnv(TradingEnv):
         return self._lane.advance(np.array([target]), self.np_random, forced), 0
 
     def _view(self) -> Observation:
-        observation: Observation = np.empty((1, self._size), dtype=np.float32)
-        self._lane.view(observation[:, :-1])
-        return observation[0]
+        observation: Observation = np.empty(self._size, dtype=np.float32)
+        self._lane.view(observation[np.newaxis, :-1])
+        return observation
 
     def _clock_and_price(self) -> tuple[int, float]:
         return int(self._lane.time_ms[0]), float(self._lane.price[0])

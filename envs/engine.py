@@ -234,17 +234,19 @@ class DreamEngine:
         return log_return
 
     def _step_few(self, state: DreamState, noise: Noise, temperature: float) -> FloatArray:
+        weights: tuple[Any, ...] = self._weights.for_few_lanes
         log_return = kernels.market_step(
             state.z,
             state.h,
             state.c,
             state.open_time_ms,
-            *(np.ascontiguousarray(part.T) for part in noise),
+            np.ascontiguousarray(noise.uniforms.T),
+            np.ascontiguousarray(noise.normals.T),
             np.float32(temperature),
             self.config.num_components,
             self.interval_ms,
             self._calendar,
-            *self._weights.for_few_lanes,
+            *weights,
         )
         state.forget_buffers()
         return log_return

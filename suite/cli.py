@@ -71,7 +71,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--out", "folder for the results")
     for name in ("seed", "vae-epochs", "mdn-rnn-epochs", "population", "generations"):
         add(f"--{name}", name.replace("-", " "), type=int)
-    for name in ("dreams", "horizon", "evaluation-dreams"):
+    for name in ("dreams", "horizon", "evaluation-dreams", "workers"):
         add(f"--{name}", name.replace("-", " "), type=int)
     add("--temperature", "τ of the dreams that train the controller", type=float)
     add("--taker-fee", "fraction of the notional traded", type=float)

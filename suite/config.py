@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,6 +36,8 @@ class RunConfig:
         horizon: Bars of a dream.
         temperature: τ of the dreams that train the controller.
         evaluation_dreams: Dreams that measure each policy.
+        workers: Processes that dream for the search; the result is the same for any number. None
+            is none for ``market``, whose shared dreams take seconds, and one a core for ``paper``.
         taker_fee: Fraction of the notional traded.
         slippage: Fraction of the notional traded.
         funding: CSV of recorded rates, ``bybit:SYMBOL``, a constant rate an instant, or ``off``.
@@ -61,6 +64,7 @@ class RunConfig:
     horizon: int = 720
     temperature: float = 1.0
     evaluation_dreams: int = 256
+    workers: int | None = None
     taker_fee: float = 0.00055
     slippage: float = 0.0002
     funding: str | float = "off"
@@ -78,6 +82,12 @@ class RunConfig:
         """Where the results go."""
         return Path(self.out)
 
+    def num_workers(self) -> int:
+        """Processes that dream for the search."""
+        if self.workers is not None:
+            return self.workers
+        return (os.cpu_count() or 1) if self.preset == "paper" else 0
+
     def account_settings(self) -> dict[str, Any]:
         """The account's rules as environments take them."""
         return {"taker_fee": self.taker_fee, "slippage": self.slippage, **self.account}
@@ -91,7 +101,7 @@ class RunConfig:
         return {**asdict(self), "account": dict(self.account)}
 
     def run_id(self) -> str:
-        """A name for the run: 12 hexadecimal digits of the hash of all settings but the folder."""
+        """A name for the run: 12 hexadecimal digits of the hash of all settings that decide the result."""
         settings = self.to_dict()
-        del settings["out"]
+        del settings["out"], settings["workers"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

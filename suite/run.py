@@ -16,6 +16,7 @@ from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.replay import open_tape
+from worldmodel_trading.envs.workers import DreamWorkers
 from worldmodel_trading.evaluation.baselines import baseline_return_nll
 from worldmodel_trading.evaluation.comparison import comparison_table
 from worldmodel_trading.evaluation.report import write_report
@@ -137,7 +138,10 @@ def _search(
         config.funding,
         config.unrecorded_funding_rate,
     )
-    with Counter("C", config.generations, "generation", _generation_line) as counter:
+    with (
+        DreamWorkers(world_model, num_workers=config.num_workers()) as workers,
+        Counter("C", config.generations, "generation", _generation_line) as counter,
+    ):
         controller, found = train_controller(
             world_model,
             search,
@@ -146,6 +150,7 @@ def _search(
             funding=DreamFunding(config.funding, world_model),
             validation=validation,
             callback=counter,
+            workers=workers,
         )
     controller.save(
         config.out_dir / "controller.safetensors",
