@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # `make test INSTALL=` tests the plain install, which is what ships.
 INSTALL ?= -e
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+# Arguments of the main job.
+RUN ?= --out runs/embedded
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help run test lint types bench pretrained wheel clean
@@ -13,7 +15,7 @@ help:  ## List the jobs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
 run: $(VENV)/.run  ## The main job on the embedded market
-	$(BIN)/worldmodel-trading run --out runs/embedded
+	$(BIN)/worldmodel-trading run $(RUN)
 
 test: $(VENV)/.test  ## Every test
 	$(BIN)/pytest
