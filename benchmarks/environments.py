@@ -42,7 +42,7 @@ def _steps(settings: Settings) -> Results:
         rates = alternate(tasks, settings)
     for name, line in _PEER_LINES.items():
         if name in rates:
-            results[line] = ratio(rates["ours"], rates[name], "steps/s")
+            results[line] = ratio(rates["ours"], rates[name], "steps/s", "bare environments")
     note = f"ours {quantity(rates['ours'].wall)} steps/s"
     return {
         name: r if r.value is not None else missing(f"{INSTALL_HINT}; {note}")

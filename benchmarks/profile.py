@@ -6,6 +6,7 @@ calls in turn. What no stage claims is Python between them.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -15,8 +16,6 @@ from typing import Any
 
 import torch
 
-from worldmodel_trading.envs import engine as engine_module
-from worldmodel_trading.envs import kernels, scoring
 from worldmodel_trading.envs.engine import DreamEngine
 from worldmodel_trading.envs.workers import DreamWorkers
 from worldmodel_trading.market import broker
@@ -66,8 +65,9 @@ class Stages:
     def watching(self) -> Iterator[None]:
         """Time the engine's stages."""
         with ExitStack() as stack:
-            stack.enter_context(self._replaced(torch, "mm", "matrix products"))
-            for module in (kernels, scoring, engine_module):
+            for name in ("mm", "addmm", "matmul"):
+                stack.enter_context(self._replaced(torch, name, "matrix products"))
+            for module in _modules():
                 for name in _compiled_names(module):
                     stack.enter_context(self._replaced(module, name, name))
             for kind, names in _METHODS.items():
@@ -129,7 +129,11 @@ def _table(name: str, task: Task, flops: float, speed: float, settings: Settings
     return "\n".join(lines)
 
 
+def _modules() -> list[ModuleType]:
+    """The package's modules that are loaded."""
+    return [module for name, module in sys.modules.items() if name.startswith("worldmodel_trading")]
+
+
 def _compiled_names(module: ModuleType) -> list[str]:
-    """Public compiled functions that Python code of the module calls by name."""
-    names = [name for name, value in vars(module).items() if hasattr(value, "py_func")]
-    return [name for name in names if not name.startswith("_")]
+    """Compiled functions that Python code of the module calls by name."""
+    return [name for name, value in vars(module).items() if hasattr(value, "py_func")]
