@@ -268,6 +268,14 @@ def test_a_closed_pool_leaves_nothing_behind(market_model: WorldModel) -> None:
         pool.dream(some_dreams(market_model))
 
 
+def test_a_worker_that_cannot_begin_is_not_hired_again(market_model: WorldModel) -> None:
+    with DreamWorkers(market_model, 1) as pool:
+        os.kill(pool.process_ids[0], signal.SIGKILL)
+        with pytest.raises(WorkerError, match=r"before it could work: killed by SIGKILL.*__main__"):
+            pool.dream(some_dreams(market_model))
+        assert pool.process_ids == []
+
+
 INTERRUPTED = """
 import sys
 import numpy as np
