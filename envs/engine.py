@@ -19,6 +19,7 @@ from ..market.errors import ConfigError
 from ..market.features import calendar
 from ..models.world_model import WorldModel
 from . import kernels
+from .elementary import noise_from_bits
 from .weights import DreamWeights
 
 Float32Array = NDArray[np.float32]
@@ -193,7 +194,7 @@ class DreamEngine:
         bits = rng.bit_generator.random_raw(words).view(np.uint32)
         uniforms = np.empty(2 * num_lanes, dtype=np.float32)
         normals = np.empty(2 * pairs, dtype=np.float32)
-        kernels.noise_from_bits(bits, uniforms, normals)
+        noise_from_bits(bits, uniforms, normals)
         # Row by row in memory, as the kernels read it, and lane by lane to the outside.
         return Noise(uniforms.reshape(2, num_lanes).T, normals[:size].reshape(-1, num_lanes).T)
 

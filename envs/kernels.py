@@ -1,142 +1,22 @@
 """The dream's arithmetic between matrix products, compiled: gates, mixtures, sampling.
 
-All of it is float32, and every lane's numbers depend on that lane alone. tanh and exp are the polynomials below, because their loops become vector instructions
-where calls into the C library do not.
+All of it is float32, and every lane's numbers depend on that lane alone.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..market.candles import FloatArray, IntArray
 from ..market.compiled import compiled_fused
+from .elementary import fast_asinh, fast_exp, fast_sigmoid, fast_tanh
 
 Float32Array = NDArray[np.float32]
 
-_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 _LOG_SIGMA_MIN, _LOG_SIGMA_MAX = np.float32(-6.0), np.float32(3.0)
 _LATENT_LIMIT = np.float32(10.0)
-
-_TANH_EDGE = np.float32(9.1)  # float32's tanh is 1 from here on
-_A0, _A1, _A2 = np.float32(135135.0), np.float32(17325.0), np.float32(378.0)
-_B1, _B2, _B3 = np.float32(62370.0), np.float32(3150.0), np.float32(28.0)
-
-
-@compiled_fused
-def fast_tanh(x: np.float32) -> np.float32:
-    """The hyperbolic tangent of a float32, within 2e-7; see `market.tanh` for the float64 one.
-
-    The seventh convergent n/d of Lambert's continued fraction at x/2, then one doubling:
-    tanh 2a = 2nd / (n² + d²). Conditions rather than min and max, which stop the compiler's
-    vectorising.
-    """
-    x = _TANH_EDGE if x > _TANH_EDGE else x
-    x = -_TANH_EDGE if x < -_TANH_EDGE else x
-    z = _HALF * x
-    y = z * z
-    n = z * (_A0 + y * (_A1 + y * (_A2 + y)))
-    d = _A0 + y * (_B1 + y * (_B2 + y * _B3))
-    return (n + n) * d / (n * n + d * d)
-
-
-_EXP_LOW, _EXP_HIGH = np.float32(-87.0), np.float32(88.0)
-_LOG2_E = np.float32(1.4426950408889634)
-_LN2_HIGH, _LN2_LOW = np.float32(0.693145751953125), np.float32(1.428606765330187e-06)
-_C2, _C3, _C4, _C5, _C6 = (np.float32(1.0 / f) for f in (2, 6, 24, 120, 720))
-_EXPONENT_BIAS, _MANTISSA_BITS = np.int32(127), np.int32(23)
-
-
-@compiled_fused
-def fast_exp(x: np.float32) -> np.float32:
-    """The exponential of a float32 in [-87, 88], within 3e-7 of itself; beyond, that of the edge.
-
-    x = n ln 2 + r with |r| ≤ ½ ln 2; e^r by its Taylor series, 2ⁿ by writing the exponent's bits.
-    """
-    x = _EXP_LOW if x < _EXP_LOW else x
-    x = _EXP_HIGH if x > _EXP_HIGH else x
-    n = np.floor(x * _LOG2_E + _HALF)
-    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
-    p: np.float32 = _ONE + r * (_ONE + r * (_C2 + r * (_C3 + r * (_C4 + r * (_C5 + r * _C6)))))
-    return p * power_of_two(np.int32(n))
-
-
-@compiled_fused
-def power_of_two(n: np.int32) -> np.float32:
-    """2ⁿ for -126 ≤ n ≤ 127."""
-    value: np.float32 = np.int32((n + _EXPONENT_BIAS) << _MANTISSA_BITS).view(np.float32)
-    return value
-
-
-_ROOT_HALF_BITS = np.int32(np.float32(math.sqrt(0.5)).view(np.int32))
-_L3, _L5, _L7, _L9 = (np.float32(1.0 / k) for k in (3, 5, 7, 9))
-_QUARTER_TURN = np.float32(math.pi / 2)
-_S3, _S5, _S7, _S9 = (np.float32(v) for v in (-1 / 6, 1 / 120, -1 / 5040, 1 / 362880))
-_K2, _K4, _K6, _K8 = (np.float32(v) for v in (-1 / 2, 1 / 24, -1 / 720, 1 / 40320))
-_K10, _S11 = np.float32(-1 / 3628800), np.float32(-1 / 39916800)
-_UNIT = np.float32(2.0**-32)
-_UNIT24, _BITS_8 = np.float32(2.0**-24), np.uint32(8)
-
-
-@compiled_fused
-def fast_log(x: np.float32) -> np.float32:
-    """The natural logarithm of a positive normal float32, within 2e-7 absolute or relative.
-
-    x = m 2ⁿ with m in [√½, √2); log m = 2 artanh((m − 1)/(m + 1)) by its series.
-    """
-    bits = np.float32(x).view(np.int32)
-    n = (bits - _ROOT_HALF_BITS) >> _MANTISSA_BITS
-    m = np.int32(bits - (n << _MANTISSA_BITS)).view(np.float32)
-    f = (m - _ONE) / (m + _ONE)
-    s = f * f
-    series = _ONE + s * (_L3 + s * (_L5 + s * (_L7 + s * _L9)))
-    return np.float32(n) * _LN2_HIGH + (np.float32(n) * _LN2_LOW + (f + f) * series)
-
-
-@compiled_fused
-def fast_asinh(x: np.float32) -> np.float32:
-    """The inverse hyperbolic sine of a float32, within 4e-7 absolute or relative."""
-    size = abs(x)
-    value = fast_log(size + np.sqrt(size * size + _ONE))
-    return value if x >= _ZERO else -value
-
-
-@compiled_fused
-def noise_from_bits(
-    bits: NDArray[np.uint32], uniforms: Float32Array, normals: Float32Array
-) -> None:
-    """Uniforms in [0, 1) and standard normals from random bits (Box & Muller 1958).
-
-    Args:
-        bits: [U + 2 P].
-        uniforms: [U], written.
-        normals: [2 P], written: radius times cosine in the first half, sine in the second. The
-            radius reaches 6.7.
-    """
-    count, pairs = uniforms.shape[0], normals.shape[0] // 2
-    for i in range(count):
-        uniforms[i] = np.float32(bits[i] >> _BITS_8) * _UNIT24
-    for i in range(pairs):
-        radius = np.sqrt(np.float32(-2.0) * fast_log((np.float32(bits[count + i]) + _ONE) * _UNIT))
-        turn = np.float32(np.int32(bits[count + pairs + i])) * np.float32(2.0**-31)  # [-1, 1)
-        # a half turn either way is folded into a quarter, where the series are short
-        folded = turn if turn >= -_HALF else -_ONE - turn
-        folded = folded if folded <= _HALF else _ONE - folded
-        sign = _ONE if abs(turn) <= _HALF else -_ONE
-        angle = folded * (_QUARTER_TURN + _QUARTER_TURN)
-        s = angle * angle
-        sine = angle * (_ONE + s * (_S3 + s * (_S5 + s * (_S7 + s * (_S9 + s * _S11)))))
-        cosine = _ONE + s * (_K2 + s * (_K4 + s * (_K6 + s * (_K8 + s * _K10))))
-        normals[i] = radius * sign * cosine
-        normals[pairs + i] = radius * sine
-
-
-@compiled_fused
-def fast_sigmoid(x: np.float32) -> np.float32:
-    """The logistic function 1 / (1 + e⁻ˣ) = ½ + ½ tanh(x/2)."""
-    return _HALF + _HALF * fast_tanh(_HALF * x)
 
 
 @compiled_fused

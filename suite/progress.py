@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from tqdm import tqdm
 
@@ -46,7 +45,25 @@ class TrainingConsole(TrainingCallback):
         self._bar.close()
 
 
-class Counter(AbstractContextManager["Counter"]):
+class _Bar:
+    """A bar that closes with its block."""
+
+    _bar: Any
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the bar."""
+        self._bar.close()
+
+
+class Counter(_Bar):
     """A bar over steps that each come with a row of numbers.
 
     Args:
@@ -73,17 +90,8 @@ class Counter(AbstractContextManager["Counter"]):
             say(line)
         self._bar.update(1)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the bar."""
-        self._bar.close()
 
-
-class Amount(AbstractContextManager["Amount"]):
+class Amount(_Bar):
     """A bar over an amount that is known only as the work goes on.
 
     Args:
@@ -98,12 +106,3 @@ class Amount(AbstractContextManager["Amount"]):
         """So much is done, of so much."""
         self._bar.total = total
         self._bar.update(done - self._bar.n)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the bar."""
-        self._bar.close()
