@@ -88,7 +88,8 @@ def fidelity_html(measured: Fidelity) -> str:
 
 _GOALS_NOTE = (
     "Intervals resample whole dreams, controllers, or weeks of bars. The last column is what the "
-    "record scores against itself, split in random halves: nothing can be asked to be nearer."
+    "record scores against itself, split in random halves (for the rank agreement: the replayed "
+    "training range with the later one): nothing can be asked to be nearer."
 )
 
 
