@@ -18,7 +18,7 @@ from ..market.features import calendar
 from .mdn_rnn import MDNRNN, State
 from .provenance import WarmupBank
 
-_BARS = 600
+DREAM_BARS = 600
 _LANES = 256
 _GAIN = 0.25  # the dimensions answer together, through volatility: a whole step would overshoot
 _COOLING = 4.0
@@ -33,6 +33,7 @@ def calibrate_dreams(
     interval_ms: int,
     rounds: int,
     seed: int,
+    bars: int = DREAM_BARS,
 ) -> None:
     """Move the biases of the ``market`` head of z, in place.
 
@@ -48,6 +49,7 @@ def calibrate_dreams(
         interval_ms: Length of a bar.
         rounds: How often to dream and move.
         seed: Of the dreams.
+        bars: Length of a dream.
     """
     generator = torch.Generator().manual_seed(seed)
     target = latents[:, 1:].mean(axis=0).astype(np.float64)
@@ -57,7 +59,7 @@ def calibrate_dreams(
     k, d = mdn_rnn.num_components, mdn_rnn.latent_size - 1
     with torch.no_grad():
         for number in range(rounds):
-            mean, dreamed = _dream_moments(mdn_rnn, bank, interval_ms, generator)
+            mean, dreamed = _dream_moments(mdn_rnn, bank, interval_ms, bars, generator)
             target += _LEAN * along * np.log(deviation / dreamed)
             step = _GAIN / (1 + number / _COOLING) * push * (mean - target)
             moved = torch.from_numpy(np.tile(step, k).astype(np.float32))
@@ -84,7 +86,7 @@ def _autocorrelation(latents: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _dream_moments(
-    mdn_rnn: MDNRNN, bank: WarmupBank, interval_ms: int, generator: torch.Generator
+    mdn_rnn: MDNRNN, bank: WarmupBank, interval_ms: int, bars: int, generator: torch.Generator
 ) -> tuple[NDArray[np.float64], float]:
     """Mean of latent dimensions 1 … Z-1 [Z-1], and deviation of the standardised return, dreamed."""
     lanes = np.resize(np.arange(len(bank)), max(_LANES, len(bank)))
@@ -92,7 +94,7 @@ def _dream_moments(
     state = warm_state(mdn_rnn, bank.z[lanes], times, interval_ms)
     total = torch.zeros(mdn_rnn.latent_size - 1, dtype=torch.float64)
     returns = []
-    for _ in range(_BARS):
+    for _ in range(bars):
         uniforms = torch.rand(len(lanes), 2, generator=generator)
         normals = torch.randn(len(lanes), 1 + mdn_rnn.latent_size, generator=generator)
         latent = mdn_rnn.sample_next(state, uniforms, normals).latent
@@ -101,7 +103,7 @@ def _dream_moments(
         state = mdn_rnn.advance(latent, waves, None, state)
         total += latent[:, 1:].double().mean(0)
         returns.append(torch.sinh(latent[:, 0].double()))
-    return (total / _BARS).numpy(), float(torch.stack(returns).std())
+    return (total / bars).numpy(), float(torch.stack(returns).std())
 
 
 def warm_state(

@@ -98,7 +98,7 @@ class WorldModelConfig:
     burn_in_bars: int = 48
     latent_loss_weight: float = 0.1
     weight_decay: float = 0.5
-    dropout: float = 0.35
+    dropout: float = 0.5
     gradient_clip: float = 1.0
     vae_ema_decay: float = 0.98
     ema_decay: float = 0.995

@@ -15,7 +15,7 @@ def calibrated(market_model, split):
     latents = market_model.latents(split[0])
     latents = latents.z[latents.valid]
     moved = copy.deepcopy(market_model.mdn_rnn)
-    calibrate_dreams(moved, market_model.bank, latents, HOUR, rounds=4, seed=1)
+    calibrate_dreams(moved, market_model.bank, latents, HOUR, rounds=3, seed=1, bars=150)
     return market_model, latents, moved
 
 
@@ -25,7 +25,7 @@ def test_it_brings_dreams_nearer_to_the_recorded_mean(calibrated):
 
     def distance(mdn_rnn):
         generator = torch.Generator().manual_seed(9)
-        mean, _ = _dream_moments(mdn_rnn, model.bank, HOUR, generator)
+        mean, _ = _dream_moments(mdn_rnn, model.bank, HOUR, 150, generator)
         return np.abs((mean - target) / spread).mean()
 
     assert distance(moved) < 0.8 * distance(model.mdn_rnn)
@@ -47,5 +47,5 @@ def test_only_the_means_of_the_latent_head_move(calibrated):
 def test_it_repeats_with_the_seed(calibrated):
     model, latents, moved = calibrated
     again = copy.deepcopy(model.mdn_rnn)
-    calibrate_dreams(again, model.bank, latents, HOUR, rounds=4, seed=1)
+    calibrate_dreams(again, model.bank, latents, HOUR, rounds=3, seed=1, bars=150)
     assert torch.equal(again.latent_head.bias, moved.latent_head.bias)
