@@ -13,8 +13,9 @@ from typing import Any
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.market.errors import ConfigError, WorldModelTradingError
 
-_STOPPED = 130  # what a shell reports for Ctrl-C
+_STOPPED = 130  # what a shell reports for Ctrl-C; likewise 141 for a closed pipe
 _REFUSED = 2
+_UNREAD = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WorldModelTradingError as error:
         print(f"worldmodel-trading: {error}", file=sys.stderr)
         return _REFUSED
+    except BrokenPipeError:  # whoever read the output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _UNREAD
     except KeyboardInterrupt:
         kept = f"; finished stages are kept in {options.out}" if "out" in options else ""
         print(f"\nstopped{kept}", file=sys.stderr)
@@ -78,6 +82,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--slippage", "fraction of the notional traded", type=float)
     add("--funding", "CSV of rates, bybit:SYMBOL, a constant rate, or off", type=_number_or_text)
     add("--unrecorded-funding-rate", "where the record has none", type=float)
+    add("--device", "where V and M are trained", choices=("cpu", "cuda", "auto"))
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the checkpoints in the output folder"
+    )
     parser.add_argument(
         "--account",
         action="append",

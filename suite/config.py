@@ -44,6 +44,8 @@ class RunConfig:
         unrecorded_funding_rate: Charged in replay at instants that a record does not cover.
         account: Any other setting of the account, by name (`BrokerConfig.from_settings`):
             ``leverage``, ``fill_delay``, ``no_trade_band``, …
+        device: ``cpu``, ``cuda`` or ``auto``, where V and M are trained.
+        resume: Go on from the checkpoints in ``out``, on a CPU as if nothing had happened.
         out: Folder for the results.
     """
 
@@ -70,6 +72,8 @@ class RunConfig:
     funding: str | float = "off"
     unrecorded_funding_rate: float = 0.0
     account: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
+    resume: bool = False
     out: str = "runs/latest"
 
     def __post_init__(self) -> None:
@@ -103,5 +107,6 @@ class RunConfig:
     def run_id(self) -> str:
         """A name for the run: 12 hexadecimal digits of the hash of all settings that decide the result."""
         settings = self.to_dict()
-        del settings["out"], settings["workers"]
+        for name in ("out", "workers", "resume"):
+            del settings[name]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

@@ -108,6 +108,9 @@ def _train(config: RunConfig, split: Split) -> tuple[WorldModel, TrainingHistory
         seed=config.seed,
         source=config.candles,
         callbacks=[TrainingConsole(), TensorBoardCallback(config.out_dir / "tensorboard")],
+        checkpoint_dir=config.out_dir / "checkpoints",
+        resume=config.resume,
+        device=config.device,
     )
     for warning in history.warnings:
         say(f"  warning: {warning}")
