@@ -156,7 +156,7 @@ def _trees() -> Any:
     from sklearn.ensemble import ExtraTreesClassifier  # slow to import
 
     return ExtraTreesClassifier(
-        100, min_samples_leaf=3, max_features=0.5, class_weight="balanced", random_state=0
+        60, min_samples_leaf=3, max_features=0.5, class_weight="balanced", random_state=0
     )
 
 
