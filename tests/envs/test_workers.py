@@ -165,38 +165,6 @@ def test_seeds_make_dreams(market_model: WorldModel) -> None:
     assert len(np.unique(ends, axis=0)) == NUM_DREAMS  # blocks do not repeat each other's noise
 
 
-def test_a_worker_killed_at_work_is_replaced_and_its_block_done_again(
-    market_model: WorldModel, two_workers: DreamWorkers
-) -> None:
-    parameters, dreams = population(market_model), some_dreams(market_model, num_bars=30)
-    alone = here(market_model).score(parameters, dreams, BROKER)
-    two_workers.score(parameters, dreams, BROKER)
-    before = two_workers.process_ids
-    os.kill(before[0], signal.SIGSTOP)  # it takes its block and never finishes it
-    killer = threading.Timer(0.5, os.kill, (before[0], signal.SIGKILL))
-    killer.start()
-    with pytest.warns(
-        RuntimeWarning, match=r"worker 0 died: killed by SIGKILL.*does block 0 again"
-    ):
-        again = two_workers.score(parameters, dreams, BROKER)
-    killer.join()
-    assert_same_bits(alone, again)
-    assert two_workers.process_ids[0] != before[0]
-    assert two_workers.process_ids[1] == before[1]
-    assert_same_bits(alone, two_workers.score(parameters, dreams, BROKER))
-
-
-def test_a_worker_that_crashes_leaves_its_traceback(
-    paper_model: WorldModel, two_paper_workers: DreamWorkers
-) -> None:
-    parameters, dreams = population(paper_model), some_dreams(paper_model, num_bars=6)
-    alone = here(paper_model).score(parameters, dreams, BROKER)
-    os.kill(two_paper_workers.process_ids[1], signal.SIGSEGV)
-    with pytest.warns(RuntimeWarning, match=r"(?s)worker 1 died: killed by SIGSEGV\n.*in _serve"):
-        again = two_paper_workers.score(parameters, dreams, BROKER)
-    assert_same_bits(alone, again)
-
-
 def test_a_failing_block_reports_its_traceback_and_the_pool_goes_on(
     market_model: WorldModel, two_workers: DreamWorkers
 ) -> None:
@@ -315,3 +283,38 @@ def test_ctrl_c_ends_all_workers(market_model: WorldModel, tmp_path: Path) -> No
     assert err == ""
     assert process.returncode == 0
     assert not any(is_running(pid) for pid in pids)
+
+
+# Last, so that nothing waits for the workers that replace the dead.
+
+
+def test_a_worker_killed_at_work_is_replaced_and_its_block_done_again(
+    market_model: WorldModel, two_workers: DreamWorkers
+) -> None:
+    parameters, dreams = population(market_model), some_dreams(market_model, num_bars=30)
+    alone = here(market_model).score(parameters, dreams, BROKER)
+    two_workers.score(parameters, dreams, BROKER)
+    before = two_workers.process_ids
+    os.kill(before[0], signal.SIGSTOP)  # it takes its block and never finishes it
+    killer = threading.Timer(0.5, os.kill, (before[0], signal.SIGKILL))
+    killer.start()
+    with pytest.warns(
+        RuntimeWarning, match=r"worker 0 died: killed by SIGKILL.*does block 0 again"
+    ):
+        again = two_workers.score(parameters, dreams, BROKER)
+    killer.join()
+    assert_same_bits(alone, again)
+    assert two_workers.process_ids[0] != before[0]
+    assert two_workers.process_ids[1] == before[1]
+    assert_same_bits(alone, two_workers.score(parameters, dreams, BROKER))
+
+
+def test_a_worker_that_crashes_leaves_its_traceback(
+    paper_model: WorldModel, two_paper_workers: DreamWorkers
+) -> None:
+    parameters, dreams = population(paper_model), some_dreams(paper_model, num_bars=6)
+    alone = here(paper_model).score(parameters, dreams, BROKER)
+    os.kill(two_paper_workers.process_ids[1], signal.SIGSEGV)
+    with pytest.warns(RuntimeWarning, match=r"(?s)worker 1 died: killed by SIGSEGV\n.*in _serve"):
+        again = two_paper_workers.score(parameters, dreams, BROKER)
+    assert_same_bits(alone, again)
