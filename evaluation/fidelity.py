@@ -131,6 +131,7 @@ def fidelity(
     real = recorded_paths(train, config.bars, world_model.config.features)
     results |= _fact_tables(real, sets, names, config.seed, pictures)
     results["drawn_decoded_correlation"] = _agreement(sets["world_model"])
+    results["latent_spread"] = _latent_spread(world_model, train, sets["world_model"])
 
     say("two-sample tests")
     results["two_sample"] = _two_sample_table(world_model, train, sets, config.seed)
@@ -270,6 +271,23 @@ def _agreement(dreams: Dreams) -> float:
         return float("nan")
     drawn, decoded = dreams.log_return.ravel(), dreams.features[..., 0].ravel()
     return float(np.corrcoef(drawn, decoded)[0, 1])
+
+
+def _latent_spread(world_model: WorldModel, train: Candles, dreams: Dreams) -> dict[str, Any]:
+    """σ of each dimension of z, dreamed ÷ encoded, of its level and of its change in a bar.
+
+    M learns from samples of V's posterior, replay shows its means: in a dimension that V leaves
+    idle the dream is noise that no agent will meet in replay, and this ratio is far above 1.
+    """
+    z = world_model.latents(train).z
+    z = z[np.isfinite(z).all(axis=1)].astype(np.float64)
+    if dreams.z is None:
+        return {}
+    level, change = z.std(axis=0), np.diff(z, axis=0).std(axis=0)
+    return {
+        "level": dreams.z.std(axis=(0, 1)) / np.maximum(level, 1e-9),
+        "change": np.diff(dreams.z, axis=1).std(axis=(0, 1)) / np.maximum(change, 1e-9),
+    }
 
 
 def _two_sample_table(

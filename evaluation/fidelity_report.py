@@ -225,6 +225,7 @@ def _memory_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) ->
                 kl_bars(results["vae"]["kl"]),
                 "KL of each dimension; one that carries the return itself has none.",
             ),
+            _spread_html(results["latent_spread"]),
             table(
                 ["a linear probe of the next day's volatility reads from", "R²"],
                 [[[name.replace("_", " "), f"{value:.3f}"] for name, value in probes.items()]],
@@ -240,6 +241,16 @@ def _memory_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) ->
             ),
         ),
     ]
+
+
+def _spread_html(spread: Mapping[str, Sequence[float]]) -> str:
+    """How wide each dimension of z is in the dream: far above 1 is noise that replay never shows."""
+    rows = [
+        [f"σ of its {name}", *(f"{value:.2f}" for value in values)]
+        for name, values in spread.items()
+    ]
+    count = len(next(iter(spread.values()), []))
+    return table(["z, dreamed ÷ encoded, by dimension", *map(str, range(count))], [rows])
 
 
 def _rank_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> list[str]:

@@ -74,6 +74,9 @@ def test_the_default_model_dreams_of_its_market(measured, world_model):
     sigma = np.nanstd(trained.log_returns())
     assert measured.results["dream_facts"]["sigma"] == pytest.approx(sigma, rel=0.25)
     assert measured.results["drawn_decoded_correlation"] > 0.99
+    spread = measured.results["latent_spread"]
+    assert len(spread["level"]) == len(spread["change"]) == world_model.config.latent_size
+    assert 0.3 < np.median(spread["level"]) < 3.0
     assert measured.results["nll_above_truth"] < 0.06
     assert (
         measured.results["controls"]["untrained_m_return_nll"]
