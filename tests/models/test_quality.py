@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from worldmodel_trading.market.errors import TrainingError
+from worldmodel_trading.market.features import compute_features
+from worldmodel_trading.models.quality import mdn_rnn_quality, vae_quality
+
+
+def test_v_s_report_is_what_its_words_say(world_model, candles):
+    quality = vae_quality(world_model, candles, int(candles.open_time_ms[1_200]))
+    features = compute_features(candles, world_model.config.features)[1_200:]
+    decoded = world_model.decode(world_model.encode(features))
+    error, total = ((features - decoded) ** 2).mean(0), features.var(0)
+    assert tuple(quality.r2) == world_model.config.features.names
+    np.testing.assert_allclose(list(quality.r2.values()), 1 - error / total, atol=1e-6)
+    assert len(quality.kl) == world_model.config.latent_size
+    assert min(quality.kl) >= 0
+    if world_model.config.preset == "market":
+        assert quality.kl[0] == 0
+        assert quality.r2["log_return"] > 0.9999
+    varied = world_model.encode(features).var(0, ddof=1) > 0.01
+    assert quality.active_units == varied.sum()
+
+
+def test_m_s_report_is_the_forecast_s_likelihood(world_model, candles):
+    start, stop = 1_200, 1_500
+    times = candles.open_time_ms
+    quality = mdn_rnn_quality(world_model, candles, int(times[start]), int(times[stop]))
+    forecast = world_model.return_forecast(candles).rows(start - 1, stop - 1)
+    returns = 100 * candles.log_returns()[start:stop]
+    assert quality.bars == stop - start
+    assert quality.return_nll == pytest.approx(-forecast.log_prob(returns).mean(), abs=1e-6)
+    assert np.isfinite(quality.nll)
+
+
+def test_a_range_without_a_forecast_is_refused(world_model, candles):
+    with pytest.raises(TrainingError, match="no bar in the range has enough bars before it"):
+        mdn_rnn_quality(world_model, candles.rows(0, 150))
