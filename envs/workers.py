@@ -64,9 +64,9 @@ class DreamWorkers:
     is cut into blocks of fixed size, each with a seed of its own, joined in the order of the
     blocks. A job is sent to each worker once, then only block numbers go out and results come back.
 
-    The world model reaches the workers as a saved folder that each maps into memory, so that they
-    share its pages; unlike segments of shared memory it needs no process to clean up after one
-    that was killed, and its checksums are verified.
+    The world model reaches the workers as a saved folder that each loads once, checksums verified:
+    about a megabyte, and unlike a segment of shared memory it needs no process to clean up after
+    one that was killed.
 
     A worker that dies is reported by a `RuntimeWarning` with its traceback or signal, replaced,
     and its block done again. Ctrl-C ends the workers. They are spawned: a script that makes a pool

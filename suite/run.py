@@ -21,6 +21,7 @@ from worldmodel_trading.evaluation.baselines import baseline_return_nll
 from worldmodel_trading.evaluation.comparison import comparison_table
 from worldmodel_trading.evaluation.report import write_report
 from worldmodel_trading.evaluation.results import write_results
+from worldmodel_trading.evaluation.significance import sharpe_evidence
 from worldmodel_trading.evaluation.summary import summarise
 from worldmodel_trading.market.findings import inspect_candles
 from worldmodel_trading.models.callbacks import TensorBoardCallback, TrainingHistory
@@ -83,6 +84,9 @@ def run(config: RunConfig) -> dict[str, Any]:
             "dream_steps": found.evaluations * config.dreams * config.horizon,
         },
         "performance": performance,
+        "significance": sharpe_evidence(
+            curves, split.candles.bars_per_year, {"controller": {"validation": _looks(found)}}
+        ),
         "timings_s": stages.seconds,
     }
     write_results(config.out_dir / "results.json", results)
@@ -94,6 +98,11 @@ def run(config: RunConfig) -> dict[str, Any]:
         say(sentence)
     say(f"\nReport: {report}")
     return results
+
+
+def _looks(found: SearchResult) -> int:
+    """How many controllers were compared on validation: the trials behind the one chosen."""
+    return sum("validation" in row for row in found.history) + 1
 
 
 def _train(config: RunConfig, split: Split) -> tuple[WorldModel, TrainingHistory]:
