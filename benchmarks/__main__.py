@@ -14,7 +14,17 @@ import torch
 
 from . import dreams, environments, learning, populations, processes, profile
 from .machine import machine, machine_text
-from .results import HEADER, Benchmark, Results, missing, row_json, row_text, write_json
+from .results import (
+    HEADER,
+    Benchmark,
+    Results,
+    markdown,
+    missing,
+    row_json,
+    row_text,
+    write_json,
+    write_text,
+)
 from .timing import Settings
 
 BENCHMARKS: tuple[Benchmark, ...] = (
@@ -68,7 +78,8 @@ def _measure(chosen: list[Benchmark], settings: Settings, out: Path | None) -> i
             "rows": rows,
         }
         write_json(out, content)
-        print(f"\nwrote {out}")
+        write_text(out.with_suffix(".md"), f"{machine_text(facts)}\n\n{markdown(rows)}")
+        print(f"\nwrote {out} and {out.with_suffix('.md').name}")
     return int(failed)
 
 
@@ -109,7 +120,9 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small: shows that all works")
     parser.add_argument("--rounds", type=int, help="slices of each task (default: 9)")
     parser.add_argument("--slice", type=float, default=0.25, help="least seconds of a slice")
-    parser.add_argument("--out", type=Path, help="also write JSON there")
+    parser.add_argument(
+        "--out", type=Path, help="also write JSON there, and a Markdown table beside it"
+    )
     parser.add_argument("--list", action="store_true", help="name the benchmarks and stop")
     parser.add_argument("--profile", action="store_true", help="time the engine's stages and stop")
     return parser.parse_args(given)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import statistics
+import subprocess
+import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -117,13 +120,31 @@ def _workers(settings: Settings) -> Results:
                 pool = stack.enter_context(DreamWorkers(world, count))
                 tasks[f"{kind} {count}"] = score_task(pool, *sizes[kind])
         rates = alternate(tasks, settings)
-    note = f"{cores} cores, load average {os.getloadavg()[0]:.1f}"
+    free = _free_cores(settings)
+    note = f"{cores} cores; two processes that only count ÷ one: {free:.2f}"
     return {
         f"workers-{kind}": _without_cpu_time(
             rates[f"{kind} 2"], rates[f"{kind} 1"], "candidate-steps/s", note
         )
         for kind in worlds
     }
+
+
+def _free_cores(settings: Settings) -> float:
+    """What two plain processes get done ÷ what one does: below 2 where others use the cores."""
+    code = (
+        "import time\nend, n = time.perf_counter() + 0.5, 0\n"
+        "while time.perf_counter() < end: n += 1\nprint(n)"
+    )
+    done: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(settings.size(3, 1)):
+        for count, totals in done.items():
+            processes = [
+                subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+                for _ in range(count)
+            ]
+            totals.append(sum(float(process.communicate()[0]) for process in processes))
+    return statistics.median(done[2]) / statistics.median(done[1])
 
 
 def _without_cpu_time(ours: Rate, theirs: Rate, unit: str, note: str) -> Result:

@@ -126,9 +126,27 @@ def row_json(line: Line, result: Result) -> dict[str, Any]:
     }
 
 
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The rows as a table for docs/performance.md."""
+    lines = ["| figure | what | ratio | by CPU | goal | |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        goal = Line("", "", row["goal"], row["goal_is"] == "at most").goal_text()
+        values = [row["value"], row["value_by_cpu_time"]]
+        shown = ["–" if value is None else f"{value:.3g}" for value in values]
+        verdict = {True: "met", False: "**missed**", None: ""}[row["met"]]
+        cells = [f"`{row['name']}`", row["what"], *shown, goal, verdict]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a file whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)

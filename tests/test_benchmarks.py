@@ -63,6 +63,8 @@ def test_a_quick_run_writes_rows_and_machine(tmp_path: Path) -> None:
         )
         assert rows[name]["met"] is (rows[name]["value"] >= rows[name]["goal"])
         assert name in done.stdout
+    table = out.with_suffix(".md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in table for name in rows)
     assert rows["step-anytrading"]["value"] is None
     assert "python -m benchmarks.peers --install" in rows["step-anytrading"]["note"]
 
