@@ -150,8 +150,8 @@ class DreamEnv(TradingEnv):
     def _clock_and_price(self) -> tuple[int, float]:
         return int(self._lane.time_ms[0]), float(self._lane.price[0])
 
-    def _extra_info(self) -> dict[str, float]:
-        return {name: float(values[0]) for name, values in self._lane.extra_info().items()}
+    def _tell(self, info: dict[str, Any]) -> None:
+        info.update({name: float(v[0]) for name, v in self._lane.extra_info().items()})
 
     def _is_cut_short(self, info: dict[str, Any]) -> bool:
         limit = self._lane.ood_limit

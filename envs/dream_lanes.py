@@ -13,12 +13,13 @@ from ..market.errors import ConfigError
 from ..models.ood import OODMeter
 from .dream_account import DreamBars
 from .dream_funding import DreamFunding
-from .engine import DreamEngine, DreamState
+from .engine import DreamEngine, DreamState, Noise
 from .spaces import FEATURE_BOUND, observation_layout
 
 ObservationKind = Literal["latent", "features"]
 Float32Array = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
+_FEW_LANES, _STEPS_AHEAD = 4, 64
 
 
 class DreamLanes:
@@ -65,6 +66,7 @@ class DreamLanes:
         self._horizon = horizon
         self._funding = funding
         self._bars = DreamBars(engine, num_lanes, broker)
+        self._drawn: list[Noise] = []
         self.state = engine.start(np.zeros(num_lanes, dtype=np.int64))
 
     @property
@@ -83,6 +85,8 @@ class DreamLanes:
         Returns:
             The steps that they can take.
         """
+        if lanes.all():
+            self._drawn = []  # the generator may be a new one
         count = int(lanes.sum())
         available = self.engine.num_segments
         if segment is not None and not (
@@ -114,12 +118,23 @@ class DreamLanes:
         Returns:
             The bars lived [N, 7], columns `BAR_FIELDS`.
         """
-        noise = self.engine.draw_noise(rng, self.num_lanes)
+        noise = self._draw(rng)
         log_return = self.engine.step(self.state, targets, noise, self._temperature, forced)
         bars = self._bars.live(self.state, log_return)
         if not self._funding.is_off:
             bars[:, 4] = self._funding.charge(self.state.open_time_ms, rng)
         return bars
+
+    def _draw(self, rng: np.random.Generator) -> Noise:
+        """The next step's noise; for few lanes it is drawn many steps at a time."""
+        if self.num_lanes > _FEW_LANES:
+            return self.engine.draw_noise(rng, self.num_lanes)
+        if not self._drawn:
+            uniforms, normals = self.engine.draw_noise(rng, self.num_lanes * _STEPS_AHEAD)
+            edges = range(0, len(uniforms), self.num_lanes)
+            steps = [slice(first, first + self.num_lanes) for first in edges]
+            self._drawn = [Noise(uniforms[step], normals[step]) for step in reversed(steps)]
+        return self._drawn.pop()
 
     def view(self, out: Float32Array) -> None:
         """Write what policies see besides the account into ``out`` [N, D - 1]."""

@@ -23,12 +23,11 @@ _B1, _B2, _B3 = np.float32(62370.0), np.float32(3150.0), np.float32(28.0)
 
 
 @compiled_fused
-def fast_tanh(x: np.float32) -> np.float32:
-    """The hyperbolic tangent of a float32, within 2e-7; see `market.tanh` for the float64 one.
+def tanh_parts(x: np.float32) -> tuple[np.float32, np.float32]:
+    """Numerator and denominator of tanh, for whoever multiplies several and divides once.
 
     The seventh convergent n/d of Lambert's continued fraction at x/2, then one doubling:
-    tanh 2a = 2nd / (n² + d²). Conditions rather than min and max, which stop the compiler's
-    vectorising.
+    tanh 2a = 2nd / (n² + d²).
     """
     x = _TANH_EDGE if x > _TANH_EDGE else x
     x = -_TANH_EDGE if x < -_TANH_EDGE else x
@@ -36,7 +35,14 @@ def fast_tanh(x: np.float32) -> np.float32:
     y = z * z
     n = z * (_A0 + y * (_A1 + y * (_A2 + y)))
     d = _A0 + y * (_B1 + y * (_B2 + y * _B3))
-    return (n + n) * d / (n * n + d * d)
+    return (n + n) * d, n * n + d * d
+
+
+@compiled_fused
+def fast_tanh(x: np.float32) -> np.float32:
+    """The hyperbolic tangent of a float32, within 2e-7; `market.tanh` is the float64 one."""
+    n, d = tanh_parts(x)
+    return n / d
 
 
 _EXP_LOW, _EXP_HIGH = np.float32(-87.0), np.float32(88.0)

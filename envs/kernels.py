@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from ..market.candles import FloatArray, IntArray
 from ..market.compiled import compiled_fused
-from .elementary import fast_asinh, fast_exp, fast_sigmoid, fast_tanh
+from .elementary import fast_asinh, fast_exp, fast_sigmoid, tanh_parts
 
 Float32Array = NDArray[np.float32]
 
-_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 _LOG_SIGMA_MIN, _LOG_SIGMA_MAX = np.float32(-6.0), np.float32(3.0)
 _LATENT_LIMIT = np.float32(10.0)
 
@@ -34,13 +34,15 @@ def lstm_cell(
     count, size = cell.shape
     for n in range(count):
         for j in range(size):
-            i = fast_sigmoid(gates[n, j] + bias[j])
+            # sigmoid(x) = (d + n)/2d with tanh(x/2) = n/d; each product is divided once
+            i_n, i_d = tanh_parts(_HALF * (gates[n, j] + bias[j]))
             f = fast_sigmoid(gates[n, size + j] + bias[size + j])
-            g = fast_tanh(gates[n, 2 * size + j] + bias[2 * size + j])
-            o = fast_sigmoid(gates[n, 3 * size + j] + bias[3 * size + j])
-            c = f * cell[n, j] + i * g
+            g_n, g_d = tanh_parts(gates[n, 2 * size + j] + bias[2 * size + j])
+            o_n, o_d = tanh_parts(_HALF * (gates[n, 3 * size + j] + bias[3 * size + j]))
+            c = f * cell[n, j] + _HALF * (i_d + i_n) * g_n / (i_d * g_d)
             cell[n, j] = c
-            h = o * fast_tanh(c)
+            c_n, c_d = tanh_parts(c)
+            h = _HALF * (o_d + o_n) * c_n / (o_d * c_d)
             h = _ONE if h > _ONE else h
             hidden[n, j] = -_ONE if h < -_ONE else h
 

@@ -21,7 +21,10 @@ from .memory import RecordedMemory
 from .tape import Tape
 
 Float32Array = NDArray[np.float32]
-_BLOCK_ROWS = 65_536  # observations scored by one matrix product: bounds the memory
+_BLOCK_ROWS, _BLOCK_CANDIDATES = (
+    5_760,
+    256,
+)  # a product of this size is still in the cache when read
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,22 +155,26 @@ def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig
     rules, delay = broker.compile(), broker.execution.fill_delay
     out = np.empty((len(SCORE_FIELDS), num_paths, len(parameters)))
     block = max(1, _BLOCK_ROWS // num_bars)
-    for first in range(0, num_paths, block):
-        part = slice(first, first + block)
-        scores = _products(paths.view[part], seen)
-        scores += bias
-        bars = np.ascontiguousarray(paths.bars[part])
-        done = np.empty((len(SCORE_FIELDS), len(bars), len(parameters)))
-        settle_population(scores, account_share, bars, rules, delay, done)
-        out[:, part] = done
+    for rows in _slices(num_paths, block):
+        bars = np.ascontiguousarray(paths.bars[rows])
+        for some in _slices(len(parameters), _BLOCK_CANDIDATES):
+            scores = _products(paths.view[rows], seen[:, some], bias[some])
+            done = np.empty((len(SCORE_FIELDS), len(bars), scores.shape[-1]))
+            settle_population(scores, account_share[some], bars, rules, delay, done)
+            out[:, rows, some] = done
     return Scores(*out.transpose(0, 2, 1))
 
 
-def _products(view: Float32Array, weights: Float32Array) -> Float32Array:
-    """``view [N, T, I] @ weights [I, P]`` by PyTorch, whose threads the caller has in hand."""
+def _slices(count: int, size: int) -> list[slice]:
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def _products(view: Float32Array, weights: Float32Array, bias: Float32Array) -> Float32Array:
+    """``view [N, T, I] @ weights [I, P] + bias`` by PyTorch, whose threads the caller has in hand."""
     flat = torch.from_numpy(np.ascontiguousarray(view).reshape(-1, view.shape[-1]))
-    scores: Float32Array = torch.mm(flat, torch.from_numpy(weights)).numpy()
-    return scores.reshape(*view.shape[:-1], weights.shape[1])
+    kernel, added = (torch.from_numpy(np.ascontiguousarray(part)) for part in (weights, bias))
+    scores: Float32Array = torch.addmm(added, flat, kernel).numpy()
+    return scores.reshape(*view.shape[:-1], len(bias))
 
 
 def score_lanes(
@@ -204,7 +211,8 @@ def score_lanes(
         engine.view(state, view)
         targets = book.choose(view)
         noise = engine.draw_noise(rng, dreams)
-        shared = Noise(*(np.tile(part, (candidates, 1)) for part in noise))
+        # tiled row by row, as the kernels read it
+        shared = Noise(*(np.tile(part.T, candidates).T for part in noise))
         log_return = engine.step(state, targets, shared, temperature)
         bars = lived.live(state, log_return)
         if funding is not None and not funding.is_off:

@@ -63,8 +63,10 @@ def target_weight(action: Any, kind: ActionKind) -> float:
         return _discrete_weight(action)
     if not (isinstance(action, np.ndarray) and action.shape == (1,) and action.dtype.kind == "f"):
         action = _one_number(action)
-    weight = float(action[0])
-    if not -1.0 - _ROUNDING <= weight <= 1.0 + _ROUNDING:  # also refuses NaN
+    weight: float = action.item()
+    if -1.0 <= weight <= 1.0:
+        return weight
+    if not abs(weight) <= 1.0 + _ROUNDING:  # also refuses NaN
         raise ActionError(f"action is {weight}; expected a target weight in [-1, 1]")
     return min(1.0, max(-1.0, weight))
 

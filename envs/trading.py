@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any
 
@@ -128,12 +129,14 @@ class TradingEnv(gym.Env[Observation, Any]):
     def _observe(self) -> Observation:
         observation = self._view()
         weight = self._account.weight
-        observation[-1] = min(WEIGHT_BOUND, max(-WEIGHT_BOUND, weight))
+        if not -WEIGHT_BOUND <= weight <= WEIGHT_BOUND:
+            weight = math.copysign(WEIGHT_BOUND, weight)
+        observation[-1] = weight
         return observation
 
     def _info(self, market_return: float, cost: float, turnover: float) -> dict[str, Any]:
         time_ms, price = self._clock_and_price()
-        info = {
+        info: dict[str, Any] = {
             "equity": self._account.equity,
             "weight": self._account.weight,
             "price": price,
@@ -142,12 +145,11 @@ class TradingEnv(gym.Env[Observation, Any]):
             "turnover": turnover,
             "time_ms": time_ms,
         }
-        info.update(self._extra_info())
+        self._tell(info)
         return info
 
-    def _extra_info(self) -> dict[str, float]:
-        """What this market tells beyond the others."""
-        return {}
+    def _tell(self, info: dict[str, Any]) -> None:
+        """Add what this market tells beyond the others."""
 
     def _is_cut_short(self, info: dict[str, Any]) -> bool:
         """Whether the market truncates the episode before its time."""

@@ -220,15 +220,15 @@ def test_shared_dreams_are_the_environments_bars(
     """A population is scored on the bars, prices and extremes that the environment would live."""
     broker = BrokerConfig.from_settings(**settings)
     engine = DreamEngine(market_model)
-    segments = np.array([3, 0, 7])
+    segments = np.array([3, 0, 7, 1, 2, 5])
     paths = dream_paths(engine, segments, 12, np.random.default_rng(4), 1.0, None, broker)
     off = DreamFunding(None, market_model)
-    lanes = DreamLanes(engine, 3, "latent", 1.0, 12, off, None, broker)
+    lanes = DreamLanes(engine, 6, "latent", 1.0, 12, off, None, broker)
     prices = market_model.bank.close[segments]
-    lanes.place(np.ones(3, dtype=np.bool_), engine.start(segments), prices)
+    lanes.place(np.ones(6, dtype=np.bool_), engine.start(segments), prices)
     rng = np.random.default_rng(4)
     for t in range(12):
-        np.testing.assert_array_equal(lanes.advance(np.zeros(3), rng), paths.bars[:, t])
+        np.testing.assert_array_equal(lanes.advance(np.zeros(6), rng), paths.bars[:, t])
 
 
 def test_small_accounts_trade_in_scored_dreams(market_model: WorldModel) -> None:
