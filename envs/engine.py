@@ -82,7 +82,7 @@ class _Buffers:
 
     Attributes:
         inputs: What M hears next, [z, (paper: action), calendar, h] in one row [N, I + H].
-        z: Latents [Z, N].
+        z: The state's latents, by columns [Z, N].
         scaled: Standardised returns [N].
     """
 
@@ -98,6 +98,7 @@ class _Buffers:
         """Take over a state that was written from outside."""
         self.inputs[:, : state.z.shape[1]] = state.z
         self.inputs[:, -state.h.shape[1] :] = state.h
+        self.z[:] = state.z.T
 
     def multiply(self, left: Float32Array, weights: torch.Tensor, name: str) -> Float32Array:
         """``left [N, I] @ weights [I, J]`` into a layer [N, J]."""
@@ -228,7 +229,7 @@ class DreamEngine:
             log_return = self._draw(state, buffers, noise, np.float32(temperature))
         else:
             state.z[:], log_return = forced
-        buffers.inputs[:, : state.z.shape[1]] = state.z
+            buffers.load(state)
         state.open_time_ms += self.interval_ms
         if not self._weights.paper:
             self._advance(state, buffers)
@@ -274,7 +275,6 @@ class DreamEngine:
     ) -> FloatArray:
         weights, components = self._weights, self.config.num_components
         uniforms, normals = (np.ascontiguousarray(part.T) for part in noise)
-        buffers.z[:] = state.z.T
         if weights.paper:
             inner = state.h.T
         else:
@@ -303,7 +303,7 @@ class DreamEngine:
             int(not weights.paper),
             buffers.z,
         )
-        state.z[:] = buffers.z.T
+        kernels.spread(buffers.z, state.z, buffers.inputs)
         if weights.paper:
             self._decode_return(state, buffers)
         log_return = np.empty(len(state.z))

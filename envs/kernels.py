@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..market.candles import FloatArray, IntArray
-from ..market.compiled import compiled_fused
-from .elementary import fast_asinh, fast_exp, fast_sigmoid, tanh_parts
+from ..market.compiled import compiled_fused, compiled_sums
+from .elementary import fast_asinh, fast_exp, fast_sigmoid, fast_tanh, tanh_parts
 
 Float32Array = NDArray[np.float32]
 
@@ -242,6 +242,43 @@ def draw_latents(
             x = value[n] + kept * z[carried + d, n]
             x = _LATENT_LIMIT if x > _LATENT_LIMIT else x
             z[carried + d, n] = -_LATENT_LIMIT if x < -_LATENT_LIMIT else x
+
+
+@compiled_sums
+def choose_targets(
+    z: Float32Array,
+    h: Float32Array,
+    parameters: Float32Array,
+    weight: FloatArray,
+    targets: FloatArray,
+) -> None:
+    """Target weights of lanes that each have a linear policy of their own: tanh(W·[z, h, w] + b).
+
+    Args:
+        z: Latents [N, Z].
+        h: Hidden states [N, H].
+        parameters: W and b of each lane's policy [N, Z + H + 2].
+        weight: Drifted weights [N].
+        targets: [N], written.
+    """
+    latents, size = z.shape[1], z.shape[1] + h.shape[1]
+    for n in range(z.shape[0]):
+        score = parameters[n, size] * np.float32(weight[n]) + parameters[n, size + 1]
+        for d in range(latents):
+            score += z[n, d] * parameters[n, d]
+        for j in range(h.shape[1]):
+            score += h[n, j] * parameters[n, latents + j]
+        targets[n] = fast_tanh(score)
+
+
+@compiled_fused
+def spread(columns: Float32Array, z: Float32Array, inputs: Float32Array) -> None:
+    """Write latents that were drawn column by column [Z, N] to z [N, Z] and the inputs [N, I + H]."""
+    for n in range(z.shape[0]):
+        for d in range(z.shape[1]):
+            value = columns[d, n]
+            z[n, d] = value
+            inputs[n, d] = value
 
 
 @compiled_fused

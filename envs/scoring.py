@@ -13,10 +13,11 @@ from ..market.broker import Account
 from ..market.candles import FloatArray, IntArray
 from ..market.costs import BrokerConfig
 from ..market.population import SCORE_FIELDS, settle_population
-from ..market.settlement import BAR_FIELDS
+from ..market.settlement import BAR_FIELDS, tally_lanes
 from .dream_account import DreamBars
 from .dream_funding import DreamFunding
 from .engine import DreamEngine, Noise
+from .kernels import choose_targets
 from .memory import RecordedMemory
 from .tape import Tape
 
@@ -206,10 +207,8 @@ def score_lanes(
     book = _LaneBook(np.repeat(parameters, dreams, axis=0), broker)
     lived = DreamBars(engine, candidates * dreams, broker)
     lived.begin(state, np.tile(engine.world_model.bank.close[segments], candidates))
-    view = np.empty((candidates * dreams, book.seen_size), dtype=np.float32)
     for _ in range(num_bars):
-        engine.view(state, view)
-        targets = book.choose(view)
+        targets = book.choose(state.z, state.h)
         noise = engine.draw_noise(rng, dreams)
         # tiled row by row, as the kernels read it
         shared = Noise(*(np.tile(part.T, candidates).T for part in noise))
@@ -232,9 +231,9 @@ def _score_recorded(
     count, size = len(parameters), tape.layout["latent"].stop
     memory.begin(np.ones(count, dtype=np.bool_), np.full(count, start))
     for row in range(start, start + int(tape.steps_left[start])):
-        seen = np.broadcast_to(tape.view[row, :size], (count, size))
-        targets = book.choose(np.concatenate([seen, memory.hidden], axis=1))
-        book.settle(targets, np.broadcast_to(tape.bars[row + 1], (count, tape.bars.shape[1])))
+        seen = np.repeat(tape.view[row : row + 1, :size], count, axis=0)
+        targets = book.choose(seen, memory.hidden)
+        book.settle(targets, np.repeat(tape.bars[row + 1 : row + 2], count, axis=0))
         memory.advance(targets, np.full(count, row + 1))
     return book.scores(count)
 
@@ -243,31 +242,28 @@ class _LaneBook:
     """Keeps the scores of lanes that each have a policy of their own [L, D + 1]."""
 
     def __init__(self, parameters: FloatArray, broker: BrokerConfig) -> None:
-        weights = parameters.astype(np.float32)
-        self._seen, self._share, self._bias = weights[:, :-2], weights[:, -2], weights[:, -1]
-        self.seen_size = self._seen.shape[1]
-        self._account = Account(len(parameters), broker)
-        self._out = np.zeros((len(SCORE_FIELDS), len(parameters)))
+        count = len(parameters)
+        self._parameters = np.ascontiguousarray(parameters, dtype=np.float32)
+        self._account = Account(count, broker)
+        self._totals = np.zeros((len(SCORE_FIELDS), count))
+        self._held, self._targets = np.empty(count), np.empty(count)
+        self._ended = np.zeros(count, dtype=np.bool_)
 
-    def choose(self, view: Float32Array) -> FloatArray:
-        """Target weights [L] from what the market shows [L, D - 1]."""
-        scores = np.einsum("ld,ld->l", view, self._seen) + self._bias
-        targets: FloatArray = np.tanh(scores + self._share * self._account.weight)
-        return targets.astype(np.float64)
+    def choose(self, z: Float32Array, h: Float32Array) -> FloatArray:
+        """Target weights [L] from latents [L, Z] and hidden states [L, H]."""
+        choose_targets(z, h, self._parameters, self._account.weight, self._targets)
+        return self._targets
 
     def settle(self, targets: FloatArray, bars: FloatArray) -> None:
         """Live one bar."""
-        account, out = self._account, self._out
-        held, alive = account.weight.copy(), ~account.terminated
-        settled = account.step(targets, np.ascontiguousarray(bars), copy=False)
-        gain = np.expm1(settled.reward)
-        out[1] += gain
-        out[2] += gain * gain
-        out[3] += np.abs(settled.executed - held) * alive
-        out[4] += settled.cost
-        out[5] += alive
+        self._held[:] = self._account.weight
+        self._ended[:] = self._account.terminated
+        settled = self._account.step(targets, bars, copy=False)
+        tally_lanes(
+            self._held, settled.reward, settled.executed, settled.cost, self._ended, self._totals
+        )
 
     def scores(self, candidates: int) -> Scores:
         """The lanes' results as [P, L ÷ P]."""
-        self._out[0] = np.log(self._account.equity)
-        return Scores(*self._out.reshape(len(SCORE_FIELDS), candidates, -1))
+        self._totals[0] = np.log(self._account.equity)
+        return Scores(*self._totals.reshape(len(SCORE_FIELDS), candidates, -1))

@@ -33,6 +33,14 @@ def compiled_fused(function: Function) -> Function:
     return _compile(function, error_model="numpy", fastmath={"contract"})
 
 
+def compiled_sums(function: Function) -> Function:
+    """As `compiled_fused`, with sums taken in the order that suits vector instructions.
+
+    The order is fixed when the function is compiled: still the same bits from the same inputs.
+    """
+    return _compile(function, error_model="numpy", fastmath={"contract", "reassoc"})
+
+
 def _compile(function: Function, **options: Any) -> Function:
     try:
         result = njit(cache=True, **options)(function)
