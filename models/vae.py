@@ -95,6 +95,38 @@ class VAE(nn.Module):
         )
 
 
+@torch.no_grad()
+def silence_idle_dimensions(vae: VAE, features: Tensor) -> list[int]:
+    """Hold learned latent dimensions that say more noise than signal at 0.
+
+    A dimension whose posterior mean varies less from bar to bar than its posterior is wide carries
+    next to nothing, but its draws would fill the dream with a noise that replay, which shows
+    posterior means, never shows. Where half of them or more are such, V itself is at fault, and
+    nothing is changed.
+
+    Args:
+        vae: Changed in place: the dimension's mean becomes 0, its deviation the smallest there is.
+        features: Standardised training features [N, F].
+
+    Returns:
+        The dimensions, of z.
+    """
+    posterior = vae.encode(features)
+    signal = posterior.mean.var(0)[vae.carried :]
+    noise = posterior.log_variance.exp().mean(0)[vae.carried :]
+    idle = torch.nonzero(signal < noise).flatten().tolist()
+    last = vae.encoder[-1]
+    assert isinstance(last, nn.Linear)
+    learned = vae.latent_size - vae.carried
+    if 2 * len(idle) >= learned:  # a V that has learned nothing yet, or has collapsed
+        return []
+    for dimension in idle:
+        for row, bias in ((dimension, 0.0), (learned + dimension, _LOG_VARIANCE_MIN)):
+            last.weight[row] = 0.0
+            last.bias[row] = bias
+    return [vae.carried + dimension for dimension in idle]
+
+
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(mean, variance) ‖ N(0, 1)), elementwise, nats (Kingma & Welling 2014, appendix B)."""
     return 0.5 * (mean**2 + torch.exp(log_variance) - 1.0 - log_variance)

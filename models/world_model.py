@@ -33,7 +33,7 @@ from .training import (
     train_mdn_rnn,
     train_vae,
 )
-from .vae import LATENT_LIMIT, VAE
+from .vae import LATENT_LIMIT, VAE, silence_idle_dimensions
 
 Float32Array = NDArray[np.float32]
 _RETURN = 0  # column of the log return among the features
@@ -283,6 +283,8 @@ def train_world_model(
     scaled = [scaled_tensor(scaler.transform(each.features)) for each in ranges]
     rows = [values[each.complete_rows] for values, each in zip(scaled, ranges, strict=True)]
     vae = train_vae(rows[0], rows[1], session)
+    idle = silence_idle_dimensions(vae, rows[0])
+    _warn(session, [f"latent dimension {d} says more noise than signal: held at 0" for d in idle])
     encoded = [encode_range(vae, values, each) for values, each in zip(scaled, ranges, strict=True)]
     _warn(session, vae_warnings(encoded[0]))
     mdn_rnn = train_mdn_rnn(encoded[0], encoded[1], session)

@@ -4,7 +4,13 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from worldmodel_trading.market.features import compute_features, valid_rows
-from worldmodel_trading.models.vae import LATENT_LIMIT, VAE, Posterior, gaussian_kl
+from worldmodel_trading.models.vae import (
+    LATENT_LIMIT,
+    VAE,
+    Posterior,
+    gaussian_kl,
+    silence_idle_dimensions,
+)
 
 
 def test_the_analytic_kl_matches_torch_distributions():
@@ -69,3 +75,26 @@ def test_reconstruction_beats_the_mean_by_far_on_unseen_candles(default_model, u
     assert (unexplained < 0.25).all(), dict(
         zip(default_model.config.features.names, np.round(1 - unexplained, 3), strict=True)
     )
+
+
+def test_a_dimension_of_noise_is_silenced_and_the_others_are_not_touched() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        vae = VAE(feature_size=4, latent_size=4, hidden_size=8, carry_return=True)
+        features = torch.randn(500, 4)
+    with torch.no_grad():
+        last = vae.encoder[-1]
+        assert isinstance(last, torch.nn.Linear)
+        last.weight[:3] *= 20.0  # means that speak
+        last.weight[1] *= 1e-4  # all but this one, the second learned dimension: z's third
+        last.bias[3:] = -4.0
+        last.bias[4] = 0.0
+    before = vae.encode(features)
+    assert silence_idle_dimensions(vae, features) == [2]
+    after = vae.encode(features)
+    kept = [0, 1, 3]
+    torch.testing.assert_close(after.mean[:, kept], before.mean[:, kept])
+    torch.testing.assert_close(after.log_variance[:, kept], before.log_variance[:, kept])
+    assert (after.mean[:, 2] == 0).all()
+    assert (after.log_variance[:, 2] == -9.0).all()
+    assert silence_idle_dimensions(vae, features) == [2]
