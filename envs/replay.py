@@ -12,7 +12,7 @@ from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.features import FeatureSpec
 from ..market.rewards import RewardName
-from ..market.sources import funding_per_bar, open_candles, open_funding
+from ..market.sources import funding_per_bar, open_candles, open_funding, stored_order_rules
 from .spaces import ActionKind
 from .tape import Tape, feature_tape, latent_tape, restrict
 from .trading import Observation, TradingEnv, refuse_options
@@ -85,7 +85,9 @@ class BybitReplayEnv(TradingEnv):
             None for none; see `open_funding`.
         unrecorded_funding_rate: Charged at instants that a record does not cover.
         account: Any other setting of the account (`BrokerConfig.from_settings`): ``leverage``,
-            ``maintenance_margin``, ``no_trade_band``, ``capital_usdt``, …
+            ``maintenance_margin``, ``no_trade_band``, ``capital_usdt``, … With a capital, orders are
+            rounded by the rules of a stored instrument; of candles from elsewhere, by BTCUSDT's
+            unless ``qty_step``, ``tick_size`` and ``min_notional_usdt`` are given.
 
     Attributes:
         training_bars: Bars of the range that the world model was trained on; `evaluate_policy`
@@ -116,7 +118,10 @@ class BybitReplayEnv(TradingEnv):
         **account: Any,
     ) -> None:
         broker = BrokerConfig.from_settings(
-            taker_fee=taker_fee, slippage=slippage, fill_delay=fill_delay, **account
+            taker_fee=taker_fee,
+            slippage=slippage,
+            fill_delay=fill_delay,
+            **with_order_rules(account, candles),
         )
         self.tape = open_tape(candles, world_model, start, end, funding, unrecorded_funding_rate)
         self._starts = self.tape.starts(check_length(episode_length))
@@ -165,6 +170,13 @@ class BybitReplayEnv(TradingEnv):
 
     def _clock_and_price(self) -> tuple[int, float]:
         return self._times[self._row], self._closes[self._row]
+
+
+def with_order_rules(account: dict[str, Any], candles: CandleSource) -> dict[str, Any]:
+    """The account's settings; one with a capital rounds by its stored instrument's rules."""
+    if "capital_usdt" not in account:
+        return account
+    return {**stored_order_rules(candles), **account}
 
 
 def open_tape(

@@ -16,7 +16,7 @@ from ..market.candles import FloatArray, IntArray, Time
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.rewards import LaneRewards, RewardConfig, RewardName
-from .replay import check_length, open_tape, remember
+from .replay import check_length, open_tape, remember, with_order_rules
 from .spaces import WEIGHT_BOUND, ActionKind, action_space, observation_space, target_weights
 from .trading import refuse_options
 
@@ -253,7 +253,10 @@ class ReplayVectorEnv(TradingVectorEnv):
         check_num_envs(num_envs)
         refuse_rendering(render_mode)
         broker = BrokerConfig.from_settings(
-            taker_fee=taker_fee, slippage=slippage, fill_delay=fill_delay, **account
+            taker_fee=taker_fee,
+            slippage=slippage,
+            fill_delay=fill_delay,
+            **with_order_rules(account, candles),
         )
         tape = open_tape(candles, world_model, start, end, funding, unrecorded_funding_rate)
         lanes = ReplayLanes(

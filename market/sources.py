@@ -116,3 +116,23 @@ def funding_per_bar(
     if isinstance(funding, FundingRates):
         return funding.per_bar(candles.open_time_ms, candles.interval_ms, unrecorded_rate)
     return constant_funding(candles.open_time_ms, candles.interval_ms, funding)
+
+
+def stored_order_rules(source: object) -> dict[str, float]:
+    """Order rules of a stored instrument, as the account's settings name them.
+
+    Args:
+        source: ``"bybit:SYMBOL:INTERVAL"``; for candles from elsewhere there are none: ``{}``.
+    """
+    if not (isinstance(source, str) and source.startswith("bybit:")):
+        return {}
+    from .store import Store, parse_source
+
+    category, symbol, _ = parse_source(source)
+    rules = Store().instrument(category, symbol)
+    named = {
+        "qty_step": rules.quantity_step,
+        "tick_size": rules.tick_size,
+        "min_notional_usdt": rules.min_notional,
+    }
+    return {name: value for name, value in named.items() if value > 0}

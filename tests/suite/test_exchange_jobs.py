@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,25 @@ def test_replay_of_stored_candles_never_asks_the_network(bybit: Any, store: Path
     rates = open_funding("bybit:linear:BTCUSDT")
     assert env.tape.bars[1:, 4].any()
     assert not isinstance(rates, float)
+
+
+def test_small_accounts_round_by_the_stored_instrument_s_rules(bybit: Any, store: Path) -> None:
+    assert _fetch(bybit, "--end", "2020-06-01") == 0
+    rules = Store().instrument("linear", "BTCUSDT")
+    Store().save_instrument(replace(rules, quantity_step=0.5, min_notional=7.0))
+    settings: dict[str, Any] = {"capital_usdt": 1_000.0, "episode_length": 48}
+    env = BybitReplayEnv("bybit:BTCUSDT:60", **settings)
+    rounding = env._account.config.rounding
+    assert rounding is not None
+    assert (rounding.qty_step, rounding.min_notional_usdt) == (0.5, 7.0)
+    env.reset(seed=0)
+    *_, info = env.step(np.ones(1, dtype=np.float32))
+    price = env.tape.candles.close[env._row - 1]
+    bought = info["turnover"] * 1_000.0 / price
+    assert bought == pytest.approx(0.5 * round(bought / 0.5), rel=2e-3)
+    own = BybitReplayEnv("bybit:BTCUSDT:60", qty_step=0.25, **settings)._account.config.rounding
+    assert own is not None
+    assert own.qty_step == 0.25
 
 
 def test_run_by_symbol_fetches_and_reports(bybit: Any, store: Path, tmp_path: Path) -> None:

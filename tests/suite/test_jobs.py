@@ -107,7 +107,18 @@ def test_an_unknown_kind_of_forecast_file_is_refused(
 
 def test_a_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
     """As `test_training` does with a killed process, here through the command line."""
-    small = ["--mdn-rnn-epochs", "2", "--generations", "2", "--dreams", "2", "--population", "4", "--horizon", "24"]
+    small = [
+        "--mdn-rnn-epochs",
+        "2",
+        "--generations",
+        "2",
+        "--dreams",
+        "2",
+        "--population",
+        "4",
+        "--horizon",
+        "24",
+    ]
     small += ["--evaluation-dreams", "2", "--end", "2020-06-01"]
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     assert main(["run", *small, "--vae-epochs", "2", "--out", str(whole)]) == 0
