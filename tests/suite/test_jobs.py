@@ -107,25 +107,16 @@ def test_an_unknown_kind_of_forecast_file_is_refused(
 
 def test_a_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
     """As `test_training` does with a killed process, here through the command line."""
-    small = [
-        "--mdn-rnn-epochs",
-        "2",
-        "--generations",
-        "2",
-        "--dreams",
-        "2",
-        "--population",
-        "4",
-        "--horizon",
-        "24",
-    ]
-    small += ["--evaluation-dreams", "2", "--end", "2020-06-01"]
+    settings = {"vae-epochs": 2, "mdn-rnn-epochs": 2, "generations": 2, "population": 4}
+    settings |= {"dreams": 2, "horizon": 24, "evaluation-dreams": 2}
+    small = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
+    small += ["--end", "2020-06-01"]
     whole, parted = tmp_path / "whole", tmp_path / "parted"
-    assert main(["run", *small, "--vae-epochs", "2", "--out", str(whole)]) == 0
-    assert main(["run", *small, "--vae-epochs", "2", "--out", str(parted)]) == 0
+    assert main(["run", *small, "--out", str(whole)]) == 0
+    assert main(["run", *small, "--out", str(parted)]) == 0
     (parted / "checkpoints" / "mdn_rnn.safetensors").unlink()  # as if stopped before M
     (parted / "world_model" / "model.safetensors").unlink()
-    assert main(["run", *small, "--vae-epochs", "2", "--resume", "--out", str(parted)]) == 0
+    assert main(["run", *small, "--resume", "--out", str(parted)]) == 0
     weights = [(out / "world_model" / "model.safetensors").read_bytes() for out in (whole, parted)]
     assert weights[0] == weights[1]
     runs = [json.loads((out / "results.json").read_text())["run_id"] for out in (whole, parted)]
