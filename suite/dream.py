@@ -13,6 +13,7 @@ from worldmodel_trading.market.candles import Candles, FloatArray, Time, format_
 from worldmodel_trading.market.errors import ConfigError, FeatureError
 from worldmodel_trading.market.features import compute_features, valid_rows
 from worldmodel_trading.market.sources import open_candles
+from worldmodel_trading.models.ood import OODMeter
 from worldmodel_trading.models.world_model import WorldModel
 from worldmodel_trading.progress import say
 
@@ -31,6 +32,9 @@ def dream(
 ) -> Path:
     """Dream on from a recorded moment; writes ``dreams.parquet`` and ``fan.png``.
 
+    The table has a row for each dream and bar: ``dream``, ``open_time_ms``, ``close``, and ``ood``,
+    the out-of-distribution meter's reading.
+
     Args:
         world_model: Folder, or ``default``.
         candles: The record; None is the embedded market.
@@ -48,11 +52,11 @@ def dream(
         raise ConfigError(f"count is {count} and bars {bars}; expected at least 1 of each")
     model, record = open_world_model(world_model), open_candles(candles)
     row = len(record) - 1 if at is None else record.row_range(None, to_ms(at) + 1)[1] - 1
-    closes = _dreamed_closes(model, record.rows(0, row + 1), count, bars, temperature, seed)
+    closes, readings = _dreamed(model, record.rows(0, row + 1), count, bars, temperature, seed)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     times = record.open_time_ms[row] + model.provenance.interval_ms * np.arange(bars + 1)
-    _write_table(folder / "dreams.parquet", times, closes)
+    _write_table(folder / "dreams.parquet", times, closes, readings)
     picture = _write_fan(folder / "fan.png", model, record, row, times, closes)
     low, high = np.percentile(closes[:, -1], (5, 95))
     say(
@@ -62,19 +66,20 @@ def dream(
     return picture
 
 
-def _dreamed_closes(
+def _dreamed(
     model: WorldModel, known: Candles, count: int, bars: int, temperature: float, seed: int
-) -> FloatArray:
-    """Closes [N, T + 1], the first of which is known."""
-    engine, rng = DreamEngine(model), np.random.default_rng(seed)
+) -> tuple[FloatArray, FloatArray]:
+    """Closes [N, T + 1], the first of which is known, and the meter's readings beside them."""
+    engine, rng, meter = DreamEngine(model), np.random.default_rng(seed), OODMeter.fit(model)
     state = _state_after(engine, known, count)
     idle = np.zeros(count)
-    returns = [
-        engine.step(state, idle, engine.draw_noise(rng, count), temperature) for _ in range(bars)
-    ]
-    log_close = np.concatenate([np.zeros((count, 1)), np.cumsum(returns, axis=0).T], axis=1)
-    closes: FloatArray = known.close[-1] * np.exp(log_close)
-    return closes
+    returns = [np.zeros(count)]
+    readings = [meter.read(np.concatenate([state.z, state.h], axis=1))]
+    for _ in range(bars):
+        returns.append(engine.step(state, idle, engine.draw_noise(rng, count), temperature))
+        readings.append(meter.read(np.concatenate([state.z, state.h], axis=1)))
+    closes = known.close[-1] * np.exp(np.cumsum(returns, axis=0).T)
+    return closes, np.stack(readings, axis=1)
 
 
 def _state_after(engine: DreamEngine, known: Candles, count: int) -> DreamState:
@@ -90,7 +95,7 @@ def _state_after(engine: DreamEngine, known: Candles, count: int) -> DreamState:
     )
 
 
-def _write_table(path: Path, times: FloatArray, closes: FloatArray) -> None:
+def _write_table(path: Path, times: FloatArray, closes: FloatArray, readings: FloatArray) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -100,6 +105,7 @@ def _write_table(path: Path, times: FloatArray, closes: FloatArray) -> None:
             "dream": np.repeat(np.arange(count), points),
             "open_time_ms": np.tile(times, count),
             "close": closes.ravel(),
+            "ood": readings.ravel(),
         }
     )
     temporary = path.with_name(path.name + ".partial")

@@ -40,6 +40,7 @@ def test_dreams_begin_where_the_record_stands(
         assert main(["dream", *arguments, *shape, "--out", str(tmp_path / folder)]) == 0
     table = pd.read_parquet(tmp_path / "one" / "dreams.parquet")
     assert len(table) == 7 * 31
+    assert table.ood.between(0.0, 1.0).all()
     first = table[table.open_time_ms == candles.open_time_ms[at]]
     np.testing.assert_allclose(first.close, candles.close[at], rtol=1e-12)
     last = table[table.open_time_ms == candles.open_time_ms[at + 30]]
