@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     job: Callable[[argparse.Namespace], None] = options.job
     try:
+        _use_data_folder(options)
         job(options)
     except WorldModelTradingError as error:
         print(f"worldmodel-trading: {error}", file=sys.stderr)
@@ -36,6 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\nstopped{kept}", file=sys.stderr)
         return _STOPPED
     return 0
+
+
+def _use_data_folder(options: argparse.Namespace) -> None:
+    """Have everything that opens the store, worker processes too, look where the user says."""
+    if getattr(options, "data_dir", None):
+        from worldmodel_trading.market.dataset import DATA_VARIABLE
+
+        os.environ[DATA_VARIABLE] = options.data_dir
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -95,6 +104,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="any other setting of the account, such as leverage=3 or fill_delay=1; repeatable",
     )
     _add_exchange(parser)
+    _add_store(parser)
     parser.set_defaults(job=_run)
 
 
@@ -132,24 +142,25 @@ def _add_fetch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", required=True, help="ISO time, UTC")
     parser.add_argument("--end", help="ISO time, UTC, exclusive (default: now)")
     _add_exchange(parser)
+    _add_store(parser)
     parser.set_defaults(job=_fetch)
 
 
 def _add_exchange(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--category", default="linear", choices=("linear", "inverse", "spot"))
     parser.add_argument("--base-url", help="of the exchange's REST interface")
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", help="folder of the store (default: the user's data folder)")
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from worldmodel_trading.market.dataset import DATA_VARIABLE
     from worldmodel_trading.market.fetch import fetch
     from worldmodel_trading.market.store import Store
     from worldmodel_trading.market.transport import BASE_URL
     from worldmodel_trading.progress import Amount
 
-    if options.data_dir:
-        os.environ[DATA_VARIABLE] = options.data_dir
     with Amount(f"{options.symbol} {options.interval or '60'}", "bar") as amount:
         report = fetch(
             options.symbol,
@@ -268,6 +279,7 @@ def _add_world_and_candles(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--candles", help="CSV or Parquet file, bybit:SYMBOL:INTERVAL, or synthetic (the default)"
     )
+    _add_store(parser)
 
 
 def _add_pretrained(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from dataclasses import replace
@@ -58,6 +59,20 @@ def test_data_dir_overrides(bybit: Any, store: Path, tmp_path: Path) -> None:
     assert _fetch(bybit, "--end", "2020-04-03", "--data-dir", str(elsewhere)) == 0
     assert list(elsewhere.rglob("*.parquet"))
     assert not store.exists()
+
+
+def test_stored_candles_are_opened_from_the_data_dir(
+    bybit: Any, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = ["--data-dir", str(tmp_path / "elsewhere")]
+    assert _fetch(bybit, "--end", "2020-04-03", *elsewhere) == 0
+    late = ["--candles", "bybit:BTCUSDT:60", "--start", "2030-01-01"]
+    for job in ("run", "forecast"):
+        os.environ["WORLDMODEL_TRADING_DATA"] = str(store)
+        assert main([job, *late]) == 2
+        assert "fetch" in capsys.readouterr().err
+        assert main([job, *late, *elsewhere]) == 2
+        assert "no candles between 2030-01-01" in capsys.readouterr().err
 
 
 def test_an_unknown_symbol_is_one_line(
