@@ -21,6 +21,7 @@ import torch
 
 from worldmodel_trading.evaluation.baselines import filter_garch, fit_garch, mean_nll
 from worldmodel_trading.evaluation.dreams import Dreams, dream, recorded_paths
+from worldmodel_trading.evaluation.rank_agreement import rank_agreement
 from worldmodel_trading.evaluation.stylised import PathFacts, compare_facts
 from worldmodel_trading.evaluation.two_sample import two_sample_score
 from worldmodel_trading.market.candles import Candles
@@ -47,9 +48,11 @@ class Variant:
 VARIANTS = (
     Variant("default"),
     Variant("no dropout", {"dropout": 0.0}),
-    Variant("no weight decay", {"weight_decay": 0.0}),
     Variant("dropout 0.35", {"dropout": 0.35}),
-    Variant("weight decay 1", {"weight_decay": 1.0}),
+    Variant("no weight decay", {"weight_decay": 0.0}),
+    Variant("weight decay 0.1", {"weight_decay": 0.1}),
+    Variant("weight decay 0.5", {"weight_decay": 0.5}),
+    Variant("mean forecast believed whole", {"temper_mean": False}),
     Variant("log volume with its level", {"features": FeatureSpec(detrend_volume=False)}),
     Variant("dreams not calibrated", {"calibration_rounds": 0}),
     Variant("no weight averaging", {"ema_decay": 0.0}),
@@ -65,7 +68,8 @@ VARIANTS = (
 
 HEADER = (
     "| variant | NLL, validation | NLL, test | σ ratio | kurtosis ratio | ACF of abs. r, RMSE "
-    "| Hill | two-sample | training [s] |\n|---|---|---|---|---|---|---|---|---|"
+    "| Hill | two-sample | rank, validation | rank, test | training [s] |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -133,8 +137,14 @@ def _measure_once(config: WorldModelConfig, split: _Split, seed: int) -> dict[st
         "abs_acf_rmse": scores["abs_acf_rmse"],
         "hill_index": scores["hill_index"],
         "two_sample": two_sample_score(returns_alone[0], returns_alone[1], seed=0).value,
+        **_ranks(world_model, split, seed),
         "seconds": seconds,
     }
+
+
+def _ranks(world_model: WorldModel, split: _Split, seed: int) -> dict[str, float]:
+    agreement = rank_agreement(world_model, split.candles, split.ranges, seed=seed)
+    return {f"rank_{name}": found.value for name, found in agreement.spearman.items()}
 
 
 def _return_nll(world_model: WorldModel, split: _Split) -> dict[str, float]:
@@ -156,6 +166,8 @@ def row_text(row: dict[str, Any]) -> str:
         f"{row['abs_acf_rmse']:.4f}",
         f"{row['hill_index']:.2f}",
         f"{row['two_sample']:.3f}",
+        f"{row['rank_validation']:.2f}",
+        f"{row['rank_test']:.2f}",
         f"{row['seconds']:.0f}",
     ]
     return f"| {' | '.join(cells)} |"

@@ -9,9 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..market.candles import Candles, FloatArray
+from ..market.candles import Candles, FloatArray, IntArray
 from ..market.errors import ConfigError
 from ..market.synthetic import MixtureDensity, SyntheticMarket
+from ..models.forecast import ReturnForecast
 from ..models.world_model import WorldModel
 from .baselines import baseline_forecasts
 from .significance import Interval, stationary_bootstrap_rows
@@ -95,8 +96,8 @@ def density_scores(
 
     Returns:
         By range: ``bars``; ``nll`` and ``crps`` by forecaster; ``nll_gap_to_gjr_garch_t`` and
-        ``crps_skill_to_garch_t`` (1 − CRPS ÷ CRPS) with block-bootstrap intervals; and the world
-        model's ``calibration``.
+        ``crps_skill_to_garch_t`` (1 − CRPS ÷ CRPS) with block-bootstrap intervals; the world
+        model's ``mean_slope``, of returns on its mean forecasts; and its ``calibration``.
     """
     returns = 100 * candles.log_returns()
     rivals = baseline_forecasts(returns, train_rows)
@@ -109,6 +110,8 @@ def density_scores(
         table: dict[str, Forecast] = {"world_model": ours}
         table |= {rival: theirs[(first, stop)] for rival, theirs in rivals.items()}
         scores[name] = _range_scores(table, outcomes, np.random.default_rng(seed))
+        slope = mean_slope(ours, outcomes, np.random.default_rng(seed))
+        scores[name]["mean_slope"] = slope.to_dict()
     return scores
 
 
@@ -140,6 +143,27 @@ def _range_scores(
         ).to_dict(),
         "calibration": asdict(calibration(table["world_model"], outcomes)),
     }
+
+
+def mean_slope(forecast: ReturnForecast, returns: FloatArray, rng: np.random.Generator) -> Interval:
+    """Slope of returns [T], percent, on their mean forecasts, weighted by 1/σ², with its interval.
+
+    1 where the market pays what the forecasts promise, 0 where it ignores them (Mincer & Zarnowitz
+    1969), and 0 for a mean that never moves.
+    """
+    known = forecast.valid & np.isfinite(returns)
+    x, y, weight = forecast.mean[known], returns[known], forecast.volatility[known] ** -2.0
+
+    def slope(rows: IntArray | slice) -> float:
+        a, b, w = x[rows], y[rows], weight[rows]
+        centred = a - np.average(a, weights=w)
+        spread = float(w @ centred**2)
+        return float((w * centred) @ b) / spread if spread > 1e-12 else 0.0
+
+    draws = [
+        slope(stationary_bootstrap_rows(len(x), _BLOCK_BARS, rng)) for _ in range(_REPLICATIONS)
+    ]
+    return _interval(slope(slice(None)), draws)
 
 
 def _interval(value: float, draws: list[float]) -> Interval:

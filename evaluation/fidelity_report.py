@@ -197,6 +197,7 @@ def _forecast_sections(results: Mapping[str, Any]) -> list[str]:
         section(
             "Forecasting the next return",
             table(header, [rows], text_columns=1),
+            _slopes_html(density),
             *(
                 figure(
                     pit_histogram(scores["calibration"]),
@@ -206,6 +207,17 @@ def _forecast_sections(results: Mapping[str, Any]) -> list[str]:
             ),
         )
     ]
+
+
+def _slopes_html(density: Mapping[str, Any]) -> str:
+    """Whether the market pays what the mean forecast promises."""
+    rows = []
+    for label, scores in density.items():
+        slope = scores["mean_slope"]
+        interval = f"{slope['low']:.2f} to {slope['high']:.2f}"
+        rows.append([label, f"{slope['value']:.2f}", interval])
+    title = "slope of returns on the mean forecast: 1 is paid in full, 0 not at all"
+    return table([title, "measured", "95% interval"], [rows], text_columns=1)
 
 
 def _memory_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> list[str]:

@@ -72,7 +72,9 @@ class WorldModelConfig:
         vae_ema_decay: Decay a step of the averaged weights of V, which are those deployed.
         ema_decay: Decay a step of the averaged weights of M, which are those deployed; 0 is off.
         patience_epochs: Epochs without a better validation loss before training stops.
-        calibration_rounds: Rounds in which dreams are held to the training range's mean latent
+        temper_mean: Whether the mean forecast is scaled to what the validation range paid for
+            (``market``).
+        calibration_rounds: Rounds in which dreams are held to the training range's moments
             (``market``); 0 is off.
         warmup_bars: Bars that warm the LSTM before its state counts, in replay and in dreams.
         bank_segments: Warm-up segments kept for dreams.
@@ -97,21 +99,19 @@ class WorldModelConfig:
     chunk_bars: int = 192
     burn_in_bars: int = 48
     latent_loss_weight: float = 0.1
-    weight_decay: float = 0.5
+    weight_decay: float = 0.25
     dropout: float = 0.5
     gradient_clip: float = 1.0
     vae_ema_decay: float = 0.98
     ema_decay: float = 0.995
     patience_epochs: int = 20
-    calibration_rounds: int = 8
+    temper_mean: bool = True
+    calibration_rounds: int = 20
     warmup_bars: int = 96
     bank_segments: int = 256
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise ConfigError(f"preset is {self.preset!r}; expected one of {', '.join(PRESETS)}")
-        if not isinstance(self.features, FeatureSpec):
-            raise ConfigError(f"features is {self.features!r}; expected a FeatureSpec")
+        self._check_choices()
         for name, least in _AT_LEAST.items():
             self._check_number(name, least)
         for name in (*_POSITIVE, *_BELOW_ONE):
@@ -126,6 +126,14 @@ class WorldModelConfig:
             raise ConfigError(
                 f"burn_in_bars is {self.burn_in_bars}; expected less than chunk_bars, {self.chunk_bars}"
             )
+
+    def _check_choices(self) -> None:
+        if self.preset not in PRESETS:
+            raise ConfigError(f"preset is {self.preset!r}; expected one of {', '.join(PRESETS)}")
+        if not isinstance(self.features, FeatureSpec):
+            raise ConfigError(f"features is {self.features!r}; expected a FeatureSpec")
+        if type(self.temper_mean) is not bool:
+            raise ConfigError(f"temper_mean is {self.temper_mean!r}; expected true or false")
 
     def _check_number(self, name: str, least: float) -> None:
         value: Any = getattr(self, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -292,27 +292,35 @@ def mdn_rnn_loss(
 
 @torch.no_grad()
 def validation_nll(mdn_rnn: MDNRNN, encoded: Encoded) -> tuple[float, float]:
-    """Mean -log p of the standardised return and of the latent, of the bars that count.
-
-    In the deployed form: posterior means, the state carried from the start of each run.
-    """
-    mean = encoded.posterior.mean
+    """Mean -log p of the standardised return and of the latent, of the bars that count."""
     total_returns, total_latents, count = 0.0, 0.0, 0
-    for start, stop in encoded.source.runs:
-        first = max(encoded.source.scored_from - 1 - start, 0)  # forecasts of the bars that count
-        if stop - start < first + 2:
-            continue
-        latents = mean[None, start:stop]
-        hidden, _ = mdn_rnn(latents[:, :-1], encoded.calendar_next[None, start : stop - 1])
-        returns, rest = mdn_rnn.log_prob(hidden, latents[:, :-1], latents[:, 1:])
-        total_returns -= returns[0, first:].double().sum().item()
-        total_latents -= rest[0, first:].double().sum().item()
-        count += returns.shape[1] - first
+    for hidden, latents in scored_runs(mdn_rnn, encoded):
+        returns, rest = mdn_rnn.log_prob(hidden, latents[:-1], latents[1:])
+        total_returns -= returns.double().sum().item()
+        total_latents -= rest.double().sum().item()
+        count += len(returns)
     if not count:
         raise TrainingError(
             "the validation range has no two complete bars in a row: give more bars"
         )
     return total_returns / count, total_latents / count
+
+
+@torch.no_grad()
+def scored_runs(mdn_rnn: MDNRNN, encoded: Encoded) -> Iterator[tuple[Tensor, Tensor]]:
+    """The bars that count in the deployed form: posterior means, the state carried along each run.
+
+    Yields:
+        For each run, h before n bars [n, H], and the latents [n + 1, Z] of the bar before the first
+        of them and of all n.
+    """
+    for start, stop in encoded.source.runs:
+        first = max(encoded.source.scored_from - 1 - start, 0)
+        if stop - start < first + 2:
+            continue
+        latents = encoded.posterior.mean[start:stop]
+        hidden, _ = mdn_rnn(latents[None, :-1], encoded.calendar_next[None, start : stop - 1])
+        yield hidden[0, first:], latents[first:]
 
 
 def scaled_tensor(values: Sequence[float] | NDArray[Any]) -> Tensor:

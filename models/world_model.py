@@ -24,6 +24,7 @@ from .config import WorldModelConfig
 from .dataset import FeatureRange, complete_runs, feature_range
 from .forecast import ReturnForecast
 from .mdn_rnn import MDNRNN, State
+from .predictability import mean_slope, scale_mean
 from .provenance import Provenance, WarmupBank, library_versions
 from .pushforward import decoded_return_mixture
 from .training import (
@@ -292,6 +293,8 @@ def train_world_model(
     latents = encoded[0].posterior.mean.numpy()
     bank = _warmup_bank(latents, ranges[0], train, config)
     if config.preset == "market":
+        if config.temper_mean:
+            scale_mean(mdn_rnn, encoded[0], mean_slope(mdn_rnn, encoded[1]).believed)
         calibrate_dreams(
             mdn_rnn,
             bank,

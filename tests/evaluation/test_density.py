@@ -6,11 +6,13 @@ from worldmodel_trading.evaluation.baselines import StudentTForecast
 from worldmodel_trading.evaluation.density import (
     calibration,
     density_scores,
+    mean_slope,
     pit_calibration,
     synthetic_excess_nll,
 )
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.synthetic import synthetic_candles
+from worldmodel_trading.models.forecast import ReturnForecast
 from worldmodel_trading.models.quality import mdn_rnn_quality
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -97,3 +99,20 @@ def test_nothing_to_score_is_named(world_model):
     short = synthetic_candles(seed=7, bars=1_000)
     with pytest.raises(ConfigError, match="enough bars before"):
         density_scores(world_model, short, (0, 1_000), {"early": (2, 100)}, seed=0)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_slope_is_the_share_of_the_mean_forecast_that_was_paid(share):
+    rng = np.random.default_rng(0)
+    promised, sigma = 0.3 * rng.standard_normal(4_000), rng.uniform(0.2, 1.0, 4_000)
+    forecast = ReturnForecast(np.ones((4_000, 1)), promised[:, None], sigma[:, None])
+    returns = 0.1 + share * promised + sigma * rng.standard_normal(4_000)
+    slope = mean_slope(forecast, returns, np.random.default_rng(1))
+    assert slope.low < share < slope.high
+    assert slope.value == pytest.approx(share, abs=0.1)
+
+
+def test_a_mean_that_never_moves_has_no_slope():
+    forecast = ReturnForecast(*(np.full((300, 1), value) for value in (1.0, 0.2, 0.5)))
+    returns = np.random.default_rng(0).standard_normal(300)
+    assert mean_slope(forecast, returns, np.random.default_rng(1)).value == 0.0

@@ -34,6 +34,7 @@ def tiny_config() -> WorldModelConfig:
         burn_in_bars=12,
         warmup_bars=24,
         bank_segments=10,
+        temper_mean=False,
         calibration_rounds=0,
     )
 

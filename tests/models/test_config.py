@@ -36,6 +36,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name():
         ("ema_decay", 1.0),
         ("burn_in_bars", 100_000),
         ("vae_epochs", "40"),
+        ("temper_mean", 1),
     ],
 )
 def test_impossible_values_are_refused_by_name(name, value):
