@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..market.candles import Candles, FloatArray, IntArray
-from ..market.errors import ConfigError, FeatureError, TrainingError
+from ..market.errors import FeatureError, TrainingError
 from ..market.features import Scaler, calendar, compute_features
 from .calibration import calibrate_dreams, warm_state
 from .callbacks import Callbacks, TrainingCallback, TrainingHistory
 from .collapse import mdn_rnn_warnings, vae_warnings
 from .config import WorldModelConfig
 from .dataset import FeatureRange, complete_runs, feature_range
+from .devices import choose_device
 from .forecast import ReturnForecast
 from .mdn_rnn import MDNRNN, State
 from .predictability import mean_slope, scale_mean
@@ -274,7 +275,7 @@ def train_world_model(
         config=config,
         seed=seed,
         callbacks=Callbacks(history, callbacks),
-        device=_device(device),
+        device=choose_device(device),
         checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
         identity=_identity(train, validation, config, seed),
         resume=resume,
@@ -331,15 +332,6 @@ def _ranges(
             "features; expected at least 2: give a longer range"
         )
     return train_range, validation_range
-
-
-def _device(name: str) -> torch.device:
-    if name not in ("cpu", "cuda", "auto"):
-        raise ConfigError(f"device is {name!r}; expected cpu, cuda or auto")
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise ConfigError("device is 'cuda', but this torch finds no CUDA device: use cpu or auto")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
 def _identity(train: Candles, validation: Candles, config: WorldModelConfig, seed: int) -> str:
