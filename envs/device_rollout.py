@@ -221,13 +221,13 @@ class SharedLanes:
             torch.cat([market.latent, market.hidden], dim=1, out=view)
             market, bar = self._dream_bar(market, row, rates)
             bars.append(bar)
-        self.market.put(market)
         share = self._policy[-2].double()  # of the drifted weight
         self.accounts.open()
         for score, bar in zip(self._scores(views), bars, strict=True):
             action = (score.double() + share * self.accounts.weight).tanh()
             self.accounts.live(action, bar)
         self.accounts.close()
+        self.market.put(market)  # only now: the first bar's columns are this market's own tensors
 
     def by_candidate(self, scores: Tensor) -> Tensor:
         """See `Lanes`."""
