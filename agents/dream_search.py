@@ -11,6 +11,7 @@ import numpy as np
 from ..envs.blocks import Dreams
 from ..envs.dream_funding import DreamFunding
 from ..envs.memory import RecordedMemory
+from ..envs.scorers import Scorer
 from ..envs.scoring import Scores, score_replay
 from ..envs.tape import Tape
 from ..envs.workers import DreamWorkers
@@ -60,7 +61,7 @@ def train_controller(
     funding: DreamFunding | None = None,
     validation: Tape | None = None,
     callback: Callable[[dict[str, float]], None] | None = None,
-    workers: DreamWorkers | None = None,
+    workers: Scorer | None = None,
 ) -> tuple[LinearController, SearchResult]:
     """Train a linear controller inside a world model's dreams.
 
@@ -75,14 +76,14 @@ def train_controller(
         funding: What dreamed positions are charged; None is nothing.
         validation: A replay that chooses among the generations; without one the last counts.
         callback: Receives each generation's row of the history.
-        workers: Processes that dream of this world model; None works in this one. The result is
-            the same, bit for bit.
+        workers: Who dreams of this world model: `DreamWorkers`, whose result is the same bit for
+            bit, or `DeviceDreams`, the same to rounding; None works in this process.
 
     Raises:
         ConfigError: The workers dream of another world model.
     """
     config, broker = config or DreamSearchConfig(), broker or BrokerConfig()
-    pool = workers or DreamWorkers(world_model, num_workers=0)
+    pool: Scorer = workers or DreamWorkers(world_model, num_workers=0)
     if pool.engine.world_model is not world_model:
         raise ConfigError("the workers dream of another world model than the one to train in")
     size = world_model.config.latent_size + world_model.config.hidden_size + 1

@@ -25,7 +25,7 @@ class Repeated:
     """
 
     def __init__(self, work: Callable[[], None], device: torch.device, graph: bool = True) -> None:
-        self._work = work
+        self._work, self._device = work, device
         self._graph = capture(work, device) if graph and device.type == "cuda" else None
 
     def __call__(self) -> None:
@@ -38,7 +38,7 @@ class Repeated:
     def forget(self) -> None:
         """Give back the graph and its memory."""
         if self._graph is not None:
-            torch.cuda.synchronize()  # it may still run
+            torch.cuda.synchronize(self._device)  # it may still run
             self._graph.reset()
             self._graph = None
 

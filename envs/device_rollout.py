@@ -141,7 +141,7 @@ class SeparateLanes:
             min(plan.broker.execution.fill_delay, plan.num_bars),
             dream.device,
         )
-        self._policy = _room(dream, plan)
+        self._policy = torch.zeros(plan.candidates, _policy_size(dream), device=dream.device)
 
     def segments(self, segments: IntArray) -> IntArray:
         """See `Lanes`."""
@@ -202,7 +202,7 @@ class SharedLanes:
             min(plan.broker.execution.fill_delay, plan.num_bars),
             dream.device,
         )
-        self._policy = _room(dream, plan).T.contiguous()  # [D + 1, P]
+        self._policy = torch.zeros(_policy_size(dream), plan.candidates, device=dream.device)
 
     def segments(self, segments: IntArray) -> IntArray:
         """See `Lanes`."""
@@ -246,8 +246,6 @@ class SharedLanes:
         return scores.view(*views.shape[:2], -1)
 
 
-def _room(dream: DeviceDream, plan: Plan) -> Tensor:
-    """Where the candidates' parameters go [P, D + 1], float32."""
-    config = dream.config
-    size = config.latent_size + config.hidden_size + 2
-    return torch.zeros(plan.candidates, size, device=dream.device)
+def _policy_size(dream: DeviceDream) -> int:
+    """Parameters of a linear controller, D + 1: z, h, the weight held and a constant."""
+    return dream.config.latent_size + dream.config.hidden_size + 2

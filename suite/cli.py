@@ -91,7 +91,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--slippage", "fraction of the notional traded", type=float)
     add("--funding", "CSV of rates, bybit:SYMBOL, a constant rate, or off", type=_number_or_text)
     add("--unrecorded-funding-rate", "where the record has none", type=float)
-    add("--device", "where V and M are trained", choices=("cpu", "cuda", "auto"))
+    add(
+        "--device",
+        "where V and M are trained and the search dreams",
+        choices=("cpu", "cuda", "auto"),
+    )
     parser.add_argument(
         "--resume", action="store_true", help="go on from the checkpoints in the output folder"
     )

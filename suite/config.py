@@ -44,7 +44,8 @@ class RunConfig:
         unrecorded_funding_rate: Charged in replay at instants that a record does not cover.
         account: Any other setting of the account, by name (`BrokerConfig.from_settings`):
             ``leverage``, ``fill_delay``, ``no_trade_band``, …
-        device: ``cpu``, ``cuda`` or ``auto``, where V and M are trained.
+        device: ``cpu``, ``cuda`` or ``auto``, where V and M are trained and the search dreams; on
+            CUDA ``workers`` are not needed and not started.
         resume: Go on from the checkpoints in ``out``, on a CPU as if nothing had happened.
         out: Folder for the results.
     """

@@ -16,7 +16,7 @@ from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.replay import open_tape
-from worldmodel_trading.envs.workers import DreamWorkers
+from worldmodel_trading.envs.scorers import open_scorer
 from worldmodel_trading.evaluation.baselines import baseline_return_nll
 from worldmodel_trading.evaluation.comparison import comparison_table
 from worldmodel_trading.evaluation.report import write_report
@@ -151,7 +151,7 @@ def _search(
         config.unrecorded_funding_rate,
     )
     with (
-        DreamWorkers(world_model, num_workers=config.num_workers()) as workers,
+        open_scorer(world_model, config.device, config.num_workers()) as workers,
         Counter("C", config.generations, "generation", _generation_line) as counter,
     ):
         controller, found = train_controller(

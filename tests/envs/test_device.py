@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from worldmodel_trading.envs import device_graph
+from worldmodel_trading.agents.cma_es import CMAESConfig
+from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
+from worldmodel_trading.envs import device_graph, device_rollout
 from worldmodel_trading.envs.blocks import Dreams
 from worldmodel_trading.envs.device import DeviceDreams, Tiles, chunk_length
 from worldmodel_trading.envs.device_dream import DeviceDream
+from worldmodel_trading.envs.device_rollout import Plan, Rollout
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.engine import DreamEngine
 from worldmodel_trading.envs.scorers import open_scorer
@@ -179,41 +184,114 @@ def test_a_graph_computes_what_its_kernels_do_one_by_one(tiny_model: WorldModel)
         np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-9)
 
 
-class PretendGraph:
-    """What `capture` returns where there is CUDA, without CUDA: warmed up, then replayed."""
+class TapedGraph(TorchDispatchMode):
+    """A CUDA graph's manners without CUDA: replay repeats kernels at their addresses, no Python."""
 
     def __init__(self, work: Callable[[], None], _device: torch.device) -> None:
-        self.replay, self.was_reset = work, False
-        for _ in range(3):
+        super().__init__()
+        self._tape: list[tuple[Any, Any, Any, Any]] = []
+        self.was_reset = False
+        for _ in range(2):
             work()
+        with self:
+            work()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self._tape.append((func, args, kwargs or {}, out))
+        return out
+
+    def replay(self) -> None:
+        for func, args, kwargs, out in self._tape:
+            for old, new in zip(tree_leaves(out), tree_leaves(func(*args, **kwargs)), strict=True):
+                if old.data_ptr() != new.data_ptr():  # neither a view nor written in place
+                    old.copy_(new)
 
     def reset(self) -> None:
         self.was_reset = True
 
 
-def test_a_warm_up_leaves_no_trace_in_the_scores(
-    tiny_model: WorldModel, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> list[TapedGraph]:
+    """Have the CPU replay chunks as CUDA does; the graphs made so far."""
+    made: list[TapedGraph] = []
+
+    def taped(self: Any, work: Callable[[], None], device: torch.device, graph: bool) -> None:
+        made.append(TapedGraph(work, device))
+        self._graph, self._device = made[-1], device
+
+    monkeypatch.setattr(device_graph.Repeated, "__init__", taped)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: None)
+    return made
+
+
+@pytest.mark.parametrize("broker", ["default", "delay", "range"])
+def test_a_chunk_can_be_replayed_without_its_python(
+    tiny_model: WorldModel, broker: str, request: pytest.FixtureRequest
 ) -> None:
-    """Before a capture the chunk is lived for real; the states of the dreams are written after it."""
-    dreams, parameters = some_dreams(tiny_model), population(tiny_model)
-    with DeviceDreams(tiny_model, "cpu", chunk_bars=10) as there:
-        expected = there.score(parameters, dreams, BROKERS["delay"])
-    graphs: list[PretendGraph] = []
-
-    def warm(self: Any, work: Callable[[], None], device: torch.device, graph: bool) -> None:
-        graphs.append(PretendGraph(work, device))
-        self._graph = graphs[-1]
-
-    monkeypatch.setattr(device_graph.Repeated, "__init__", warm)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    with DeviceDreams(tiny_model, "cpu", chunk_bars=10) as there:
-        found = [there.score(parameters, dreams, BROKERS["delay"]) for _ in range(2)]
-        there.score(parameters, some_dreams(tiny_model, num_bars=3), BROKERS["delay"])
+    """And neither the warm-up nor the capture leaves a trace in the scores."""
+    parameters, rules = population(tiny_model), BROKERS[broker]
+    funding = DreamFunding(1e-3, tiny_model)
+    all_dreams = [some_dreams(tiny_model, n, funding=funding) for n in (24, 24, 3)]
+    with DeviceDreams(tiny_model, "cpu", chunk_bars=5) as there:
+        expected = [there.score(parameters, dreams, rules) for dreams in all_dreams]
+    graphs: list[TapedGraph] = request.getfixturevalue("graphs")
+    with DeviceDreams(tiny_model, "cpu", chunk_bars=5) as there:
+        found = [there.score(parameters, dreams, rules) for dreams in all_dreams]
         assert [graph.was_reset for graph in graphs] == [True, False]
     assert all(graph.was_reset for graph in graphs)
-    for scores in found:
-        for one, two in zip(scores, expected, strict=True):
+    for pair in zip(found, expected, strict=True):
+        for one, two in zip(*pair, strict=True):
             np.testing.assert_array_equal(one, two)
+
+
+class NothingFromTheCPU(TorchDispatchMode):
+    """Raises at a tensor on the CPU, where a CUDA graph could not go along."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves((args, kwargs, out)):
+            if isinstance(leaf, torch.Tensor):
+                assert leaf.device.type == "meta", f"{func} takes or gives a tensor on the CPU"
+        return out
+
+
+@pytest.mark.parametrize(
+    ("preset", "shared"), [("market", True), ("market", False), ("paper", False)]
+)
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_a_chunk_brings_nothing_from_the_cpu(
+    preset: str,
+    shared: bool,
+    temperature: float,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On PyTorch's ``meta`` device, which has shapes but no numbers: none can be looked at."""
+    monkeypatch.setattr(device_rollout, "Staging", lambda *_tensors: None)
+    model: WorldModel = request.getfixturevalue(f"{preset}_model")
+    dream = DeviceDream(DreamEngine(model), torch.device("meta"))
+    every_rule = BrokerConfig.from_settings(
+        leverage=3.0,
+        fill_delay=2,
+        no_trade_band=0.1,
+        max_turnover=0.5,
+        slippage_per_range=0.1,
+        capital_usdt=1e6,
+    )
+    plan = Plan(3, 4, 10, 5, temperature, every_rule, True, shared, False)
+    with torch.no_grad():
+        rollout = Rollout(dream, plan)
+        with NothingFromTheCPU():
+            rollout.live(5)
+
+
+def test_the_watch_for_the_cpu_can_fail() -> None:
+    ones = torch.ones(2, device="meta")
+    with pytest.raises(AssertionError, match="on the CPU"), NothingFromTheCPU():
+        torch.where(ones > 0, ones, torch.ones(()))
+    with pytest.raises(RuntimeError):
+        ones.sum().item()
 
 
 @pytest.mark.parametrize(
@@ -259,3 +337,13 @@ def test_the_world_model_stays_where_it_is(market_model: WorldModel) -> None:
     DeviceDream(DreamEngine(market_model), torch.device("cpu"))._rnn.lstm.weight_hh_l0.add_(1.0)
     again = DeviceDream(DreamEngine(market_model), torch.device("cpu"))
     assert torch.equal(again._rnn.lstm.weight_hh_l0, market_model.mdn_rnn.lstm.weight_hh_l0)
+
+
+def test_a_search_finds_the_same_on_a_device(market_model: WorldModel, device: str) -> None:
+    config = DreamSearchConfig(CMAESConfig(population=6, generations=3), dreams=40, horizon=24)
+    _, expected = train_controller(market_model, config, seed=2)
+    with DeviceDreams(market_model, device) as there:
+        _, found = train_controller(market_model, config, seed=2, workers=there)
+    for one, two in zip(found.history, expected.history, strict=True):
+        assert one == pytest.approx(two, rel=1e-3, abs=1e-5)
+    np.testing.assert_allclose(found.parameters, expected.parameters, rtol=1e-3, atol=1e-5)
