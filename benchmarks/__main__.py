@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from . import dreams, environments, learning, populations, processes, profile
+from . import device, dreams, environments, learning, populations, processes, profile
 from .machine import machine, machine_text
 from .results import (
     HEADER,
@@ -33,6 +33,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     *environments.BENCHMARKS,
     *learning.BENCHMARKS,
     *processes.BENCHMARKS,
+    *device.BENCHMARKS,
 )
 
 

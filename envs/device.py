@@ -17,7 +17,7 @@ from ..models.devices import choose_device
 from ..models.world_model import WorldModel
 from .blocks import Dreams, ScoreJob
 from .device_dream import DeviceDream
-from .device_graph import on_device
+from .device_graph import GraphMaker, on_device
 from .device_noise import DreamNoise
 from .device_rollout import Plan, Rollout
 from .engine import DreamEngine
@@ -30,6 +30,8 @@ SHARED_LANES = 262_144
 """Accounts on shared dreams at once: about 0.5 KB each."""
 CHUNK_BARS = 64
 """Bars of a CUDA graph at most; a graph of more is slow to make and saves little."""
+CHUNK_ROWS = 131_072
+"""Dreams × bars of a chunk at most: many dreams keep a GPU busy in short chunks too."""
 
 
 class DeviceDreams:
@@ -84,7 +86,8 @@ class DeviceDreams:
             raise ConfigError(
                 f"max_lanes is {max_lanes}, chunk_bars {chunk_bars}; expected 1 or more"
             )
-        self._chunk_bars, self._graph = chunk_bars, graph
+        self._chunk_bars = chunk_bars
+        self._graphs = GraphMaker(self.device, graph)
         self._dream: DeviceDream | None = None
         self._rollout: tuple[Plan, Rollout] | None = None
         self._closed = False
@@ -135,16 +138,16 @@ class DeviceDreams:
         return Scores(*out)
 
     def _plan(self, tiles: Tiles, dreams: Dreams, broker: BrokerConfig) -> Plan:
+        bars = max(1, CHUNK_ROWS // tiles.most_dreams)
         return Plan(
             candidates=tiles.most_candidates,
             dreams=tiles.most_dreams,
             num_bars=dreams.num_bars,
-            chunk_bars=chunk_length(dreams.num_bars, self._chunk_bars),
+            chunk_bars=chunk_length(dreams.num_bars, min(self._chunk_bars, bars)),
             temperature=dreams.temperature,
             broker=broker,
             funded=dreams.funding is not None and not dreams.funding.is_off,
             shared=self._shared,
-            graph=self._graph,
         )
 
     def _ready(self, plan: Plan) -> Rollout:
@@ -152,7 +155,7 @@ class DeviceDreams:
         if self._rollout is None or self._rollout[0] != plan:
             self._forget()
             self._dream = self._dream or DeviceDream(self.engine, self.device)
-            self._rollout = plan, Rollout(self._dream, plan)
+            self._rollout = plan, Rollout(self._dream, plan, self._graphs)
         return self._rollout[1]
 
     def _forget(self) -> None:

@@ -1,7 +1,8 @@
-"""Work that a device repeats: as a CUDA graph, or step by step."""
+"""Work that a device repeats: as a CUDA graph, or kernel by kernel."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,20 +14,16 @@ _WARM_UPS = 3  # before a capture: libraries open their handles and take their w
 class Repeated:
     """A function over tensors that stay where they are, to be done again and again.
 
-    On CUDA it is captured once as a graph, whose replay costs one launch instead of one a kernel.
-    The warm-up does the work for real: whoever made this writes the state it starts from
-    afterwards.
-
     Args:
-        work: Reads and writes tensors that outlive this object. For a graph it must neither look at
-            a tensor's values nor bring anything from the CPU.
+        work: What to do.
+        graph: The same, captured; None does the work itself.
         device: Where.
-        graph: Whether to capture; on a CPU nothing is captured.
     """
 
-    def __init__(self, work: Callable[[], None], device: torch.device, graph: bool = True) -> None:
-        self._work, self._device = work, device
-        self._graph = capture(work, device) if graph and device.type == "cuda" else None
+    def __init__(
+        self, work: Callable[[], None], graph: torch.cuda.CUDAGraph | None, device: torch.device
+    ) -> None:
+        self._work, self._graph, self._device = work, graph, device
 
     def __call__(self) -> None:
         """Do the work once; on CUDA it is only queued."""
@@ -43,23 +40,50 @@ class Repeated:
             self._graph = None
 
 
-def capture(work: Callable[[], None], device: torch.device) -> torch.cuda.CUDAGraph:
-    """Capture work as a graph on a stream of its own.
+class GraphMaker:
+    """Captures work as CUDA graphs, whose replay costs one launch instead of one for each kernel.
 
-    The warm-up runs on the stream of the capture: cuBLAS keeps a handle and a workspace for each
-    stream, and making them is forbidden while a stream is captured.
+    All captures and their warm-ups run on one stream of its own: cuBLAS keeps a handle and a
+    workspace for each stream, which must not be made while a stream is captured, and which PyTorch
+    may drop when a graph of that stream is reset (pytorch/pytorch#193402). So one graph of a maker
+    lives at a time.
+
+    Args:
+        device: Where; on a CPU nothing is captured.
+        wanted: Whether to capture at all.
     """
-    graph = torch.cuda.CUDAGraph()
-    with on_device(device):
-        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call, unused-ignore]
-        stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(stream):
-            for _ in range(_WARM_UPS):
+
+    def __init__(self, device: torch.device, wanted: bool = True) -> None:
+        self._device = device
+        self._stream: torch.cuda.Stream | None = None
+        if wanted and device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call, unused-ignore]
+
+    def repeated(self, work: Callable[[], None]) -> Repeated:
+        """Make ready to repeat some work.
+
+        Where it is captured, the warm-up does it for real: write the state that it starts from
+        afterwards.
+
+        Args:
+            work: Reads and writes tensors that outlive the result. For a graph it must neither look
+                at a tensor's values nor bring anything from the CPU.
+        """
+        graph = None if self._stream is None else self._capture(work, self._stream)
+        return Repeated(work, graph, self._device)
+
+    def _capture(self, work: Callable[[], None], stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph:
+        gc.collect()  # a forgotten graph that is found dead amid the capture would break it
+        graph = torch.cuda.CUDAGraph()
+        with on_device(self._device):
+            stream.wait_stream(torch.cuda.current_stream(self._device))
+            with torch.cuda.stream(stream):
+                for _ in range(_WARM_UPS):
+                    work()
+            torch.cuda.current_stream(self._device).wait_stream(stream)
+            with torch.cuda.graph(graph, stream=stream):
                 work()
-        torch.cuda.current_stream(device).wait_stream(stream)
-        with torch.cuda.graph(graph, stream=stream):
-            work()
-    return graph
+        return graph
 
 
 @contextmanager

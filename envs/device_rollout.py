@@ -7,6 +7,7 @@ bars of a dream.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..market.candles import FloatArray, IntArray
 from ..market.costs import BrokerConfig
 from .device_account import Bar, DeviceAccounts
 from .device_dream import DeviceDream, Market
-from .device_graph import Repeated
+from .device_graph import GraphMaker
 from .device_noise import DreamNoise, Staging
 
 
@@ -33,7 +34,6 @@ class Plan(NamedTuple):
         broker: The account's rules.
         funded: Whether positions are charged funding.
         shared: Whether the candidates share the dreams (`SharedLanes`).
-        graph: Whether chunks are captured as CUDA graphs.
     """
 
     candidates: int
@@ -44,7 +44,6 @@ class Plan(NamedTuple):
     broker: BrokerConfig
     funded: bool
     shared: bool
-    graph: bool
 
 
 class Lanes(Protocol):
@@ -72,22 +71,20 @@ class Rollout:
     Args:
         dream: The dream.
         plan: What for.
+        graphs: Captures the chunk.
     """
 
-    def __init__(self, dream: DeviceDream, plan: Plan) -> None:
+    def __init__(self, dream: DeviceDream, plan: Plan, graphs: GraphMaker) -> None:
         self._dream, self._plan = dream, plan
         kind = SharedLanes if plan.shared else SeparateLanes
         self._lanes: Lanes = kind(dream, plan)
-        config = dream.config
-        bars, device = plan.chunk_bars, dream.device
-        self._noise = torch.zeros(bars, 3 + config.latent_size, plan.dreams, device=device)
-        self._funding = torch.zeros(bars, plan.dreams, dtype=torch.float64, device=device)
+        size = (plan.chunk_bars, 3 + dream.config.latent_size, plan.dreams)
+        self._noise = torch.zeros(size, device=dream.device)
+        self._funding = torch.zeros(size[::2], dtype=torch.float64, device=dream.device)
         self._staging = Staging(self._noise, self._funding if plan.funded else None)
-        self._chunk = Repeated(lambda: self.live(bars), device, plan.graph)
-
-    def live(self, bars: int) -> None:
-        """Live the first ``bars`` bars of the noise that lies ready."""
-        self._lanes.live(self._noise[:bars], self._funding[:bars])
+        # Not through self: a circle would keep the tensors until the garbage collector runs.
+        live = partial(self._lanes.live, self._noise, self._funding)
+        self._chunk = graphs.repeated(live)
 
     def score(self, parameters: FloatArray, segments: IntArray, noise: DreamNoise) -> FloatArray:
         """Let candidates trade dreams.
@@ -112,7 +109,7 @@ class Rollout:
             self._chunk()
         if rest:
             self._staging.send(noise, rest)
-            self.live(rest)
+            lanes.live(self._noise[:rest], self._funding[:rest])
         scores = lanes.by_candidate(lanes.accounts.scores()).cpu().numpy()
         return np.asarray(scores[:, : len(parameters), : len(segments)])
 

@@ -12,6 +12,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 
 from worldmodel_trading.envs.engine import DreamEngine, Noise
 from worldmodel_trading.envs.scoring import score_paths
@@ -178,3 +179,11 @@ def test_tasks_take_turns_after_one_for_warmth(module) -> None:
 
     timing.alternate({"a": task("a"), "b": task("b")}, timing.Settings(rounds=2, slice_s=0.5))
     assert order == ["a0", "b0", "a0.5", "b0.5", "a0.5", "b0.5"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA")
+def test_without_cuda_its_rows_say_so(module) -> None:
+    device, timing = module("device"), module("timing")
+    results = device.BENCHMARKS[0].run(timing.Settings(quick=True, rounds=1, slice_s=0.0))
+    assert set(results) == {"device-lanes", "device-shared"}
+    assert {result.note for result in results.values()} == {"not available: no CUDA here"}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,10 +16,11 @@ from torch.utils._pytree import tree_leaves
 
 from worldmodel_trading.agents.cma_es import CMAESConfig
 from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
-from worldmodel_trading.envs import device_graph, device_rollout
+from worldmodel_trading.envs import device_rollout
 from worldmodel_trading.envs.blocks import Dreams
 from worldmodel_trading.envs.device import DeviceDreams, Tiles, chunk_length
 from worldmodel_trading.envs.device_dream import DeviceDream
+from worldmodel_trading.envs.device_graph import GraphMaker, Repeated
 from worldmodel_trading.envs.device_rollout import Plan, Rollout
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.engine import DreamEngine
@@ -187,7 +191,7 @@ def test_a_graph_computes_what_its_kernels_do_one_by_one(tiny_model: WorldModel)
 class TapedGraph(TorchDispatchMode):
     """A CUDA graph's manners without CUDA: replay repeats kernels at their addresses, no Python."""
 
-    def __init__(self, work: Callable[[], None], _device: torch.device) -> None:
+    def __init__(self, work: Callable[[], None]) -> None:
         super().__init__()
         self._tape: list[tuple[Any, Any, Any, Any]] = []
         self.was_reset = False
@@ -216,11 +220,11 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[TapedGraph]:
     """Have the CPU replay chunks as CUDA does; the graphs made so far."""
     made: list[TapedGraph] = []
 
-    def taped(self: Any, work: Callable[[], None], device: torch.device, graph: bool) -> None:
-        made.append(TapedGraph(work, device))
-        self._graph, self._device = made[-1], device
+    def repeated(self: GraphMaker, work: Callable[[], None]) -> Repeated:
+        made.append(TapedGraph(work))
+        return Repeated(work, cast(Any, made[-1]), torch.device("cpu"))
 
-    monkeypatch.setattr(device_graph.Repeated, "__init__", taped)
+    monkeypatch.setattr(GraphMaker, "repeated", repeated)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: None)
     return made
 
@@ -279,11 +283,11 @@ def test_a_chunk_brings_nothing_from_the_cpu(
         slippage_per_range=0.1,
         capital_usdt=1e6,
     )
-    plan = Plan(3, 4, 10, 5, temperature, every_rule, True, shared, False)
+    plan = Plan(3, 4, 10, 5, temperature, every_rule, True, shared)
     with torch.no_grad():
-        rollout = Rollout(dream, plan)
+        rollout = Rollout(dream, plan, GraphMaker(dream.device))
         with NothingFromTheCPU():
-            rollout.live(5)
+            rollout._chunk()
 
 
 def test_the_watch_for_the_cpu_can_fail() -> None:
@@ -292,6 +296,64 @@ def test_the_watch_for_the_cpu_can_fail() -> None:
         torch.where(ones > 0, ones, torch.ones(()))
     with pytest.raises(RuntimeError):
         ones.sum().item()
+
+
+def test_another_plan_frees_the_tensors_of_the_last(market_model: WorldModel) -> None:
+    """By counting references: nothing waits for the garbage collector, which knows no GPU memory."""
+    gc.disable()
+    try:
+        with DeviceDreams(market_model, "cpu") as there:
+            there.score(population(market_model), some_dreams(market_model, 3), BrokerConfig())
+            assert there._rollout is not None
+            last = weakref.ref(there._rollout[1]._noise)
+            there.score(population(market_model), some_dreams(market_model, 4), BrokerConfig())
+            assert last() is None
+    finally:
+        gc.enable()
+
+
+def test_a_capture_is_warmed_up_on_its_own_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's recipe, step by step, on a pretended CUDA."""
+    steps: list[str] = []
+
+    class Stream:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def wait_stream(self, other: Stream) -> None:
+            steps.append(f"{self.name} waits for {other.name}")
+
+    class Graph:
+        def replay(self) -> None:
+            steps.append("replay")
+
+        def reset(self) -> None:
+            steps.append("reset")
+
+    @contextmanager
+    def inside(name: str) -> Iterator[None]:
+        steps.append(f"in {name}")
+        yield
+        steps.append("out")
+
+    pretended = {
+        "Stream": lambda _device: Stream("own"),
+        "current_stream": lambda _device: Stream("current"),
+        "CUDAGraph": Graph,
+        "device": lambda device: inside(str(device)),
+        "stream": lambda stream: inside(f"stream {stream.name}"),
+        "graph": lambda _graph, stream: inside(f"capture on {stream.name}"),
+        "synchronize": lambda device: steps.append(f"synchronize {device}"),
+    }
+    for name, value in pretended.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    chunk = GraphMaker(torch.device("cuda", 0)).repeated(lambda: steps.append("work"))
+    chunk()
+    chunk.forget()
+    warm_up = ["own waits for current", "in stream own", *["work"] * 3, "out"]
+    capture = ["current waits for own", "in capture on own", "work", "out"]
+    ended = ["replay", "synchronize cuda:0", "reset"]
+    assert steps == ["in cuda:0", *warm_up, *capture, "out", *ended]
 
 
 @pytest.mark.parametrize(
