@@ -45,6 +45,11 @@ class Plan(NamedTuple):
     funded: bool
     shared: bool
 
+    @property
+    def fill_delay(self) -> int:
+        """Bars between decision and fill, as far as a dream lasts."""
+        return min(self.broker.execution.fill_delay, self.num_bars)
+
 
 class Lanes(Protocol):
     """How candidates and dreams become lanes, and what a chunk does with them."""
@@ -78,9 +83,9 @@ class Rollout:
         self._dream, self._plan = dream, plan
         kind = SharedLanes if plan.shared else SeparateLanes
         self._lanes: Lanes = kind(dream, plan)
-        size = (plan.chunk_bars, 3 + dream.config.latent_size, plan.dreams)
-        self._noise = torch.zeros(size, device=dream.device)
-        self._funding = torch.zeros(size[::2], dtype=torch.float64, device=dream.device)
+        bars, dreams = plan.chunk_bars, plan.dreams
+        self._noise = _zeros(dream, bars, 3 + dream.config.latent_size, dreams)
+        self._funding = _zeros(dream, bars, dreams).double()
         self._staging = Staging(self._noise, self._funding if plan.funded else None)
         # Not through self: a circle would keep the tensors until the garbage collector runs.
         live = partial(self._lanes.live, self._noise, self._funding)
@@ -132,13 +137,8 @@ class SeparateLanes:
         self._dream, self._plan = dream, plan
         lanes = plan.candidates * plan.dreams
         self.market = dream.empty(lanes)
-        self.accounts = DeviceAccounts(
-            (lanes,),
-            plan.broker,
-            min(plan.broker.execution.fill_delay, plan.num_bars),
-            dream.device,
-        )
-        self._policy = torch.zeros(plan.candidates, _policy_size(dream), device=dream.device)
+        self.accounts = DeviceAccounts((lanes,), plan.broker, plan.fill_delay, dream.device)
+        self._policy = _zeros(dream, plan.candidates, _policy_size(dream))  # [P, D + 1]
 
     def segments(self, segments: IntArray) -> IntArray:
         """See `Lanes`."""
@@ -193,13 +193,9 @@ class SharedLanes:
     def __init__(self, dream: DeviceDream, plan: Plan) -> None:
         self._dream, self._plan = dream, plan
         self.market = dream.empty(plan.dreams)
-        self.accounts = DeviceAccounts(
-            (plan.dreams, plan.candidates),
-            plan.broker,
-            min(plan.broker.execution.fill_delay, plan.num_bars),
-            dream.device,
-        )
-        self._policy = torch.zeros(_policy_size(dream), plan.candidates, device=dream.device)
+        shape = (plan.dreams, plan.candidates)
+        self.accounts = DeviceAccounts(shape, plan.broker, plan.fill_delay, dream.device)
+        self._policy = _zeros(dream, _policy_size(dream), plan.candidates)  # [D + 1, P]
 
     def segments(self, segments: IntArray) -> IntArray:
         """See `Lanes`."""
@@ -246,3 +242,8 @@ class SharedLanes:
 def _policy_size(dream: DeviceDream) -> int:
     """Parameters of a linear controller, D + 1: z, h, the weight held and a constant."""
     return dream.config.latent_size + dream.config.hidden_size + 2
+
+
+def _zeros(dream: DeviceDream, *shape: int) -> Tensor:
+    """Zeros in float32, whatever PyTorch's default type is."""
+    return torch.zeros(shape, dtype=torch.float32, device=dream.device)
