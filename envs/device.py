@@ -81,12 +81,13 @@ class DeviceDreams:
         if shared and not deaf:
             raise ConfigError("dreams of the 'paper' preset hear actions; they cannot be shared")
         self._shared = deaf if shared is None else shared
-        self._max_lanes = max_lanes or (SHARED_LANES if self._shared else SEPARATE_LANES)
-        if self._max_lanes < 1 or chunk_bars < 1:
+        if max_lanes is None:
+            max_lanes = SHARED_LANES if self._shared else SEPARATE_LANES
+        if max_lanes < 1 or chunk_bars < 1:
             raise ConfigError(
                 f"max_lanes is {max_lanes}, chunk_bars {chunk_bars}; expected 1 or more"
             )
-        self._chunk_bars = chunk_bars
+        self._max_lanes, self._chunk_bars = max_lanes, chunk_bars
         self._graphs = GraphMaker(self.device, graph)
         self._dream: DeviceDream | None = None
         self._rollout: tuple[Plan, Rollout] | None = None
@@ -119,11 +120,22 @@ class DeviceDreams:
             broker: The account's rules.
 
         Raises:
-            ConfigError: The job does not fit the world model, or this object is closed.
+            ConfigError: The job does not fit the world model or the device, or this object is
+                closed.
         """
         if self._closed:
             raise ConfigError("these dreams are gone: the device's memory was given back")
         ScoreJob(parameters, dreams, broker).check(self.engine.world_model)
+        try:
+            return self._score(parameters, dreams, broker)
+        except torch.cuda.OutOfMemoryError as error:
+            self._forget()
+            raise ConfigError(
+                f"the device has no memory for {self._max_lanes} lanes at once: give DeviceDreams "
+                "a smaller max_lanes"
+            ) from error
+
+    def _score(self, parameters: FloatArray, dreams: Dreams, broker: BrokerConfig) -> Scores:
         tiles = Tiles.of(len(parameters), dreams, self._max_lanes)
         out = np.empty((len(SCORE_FIELDS), len(parameters), len(dreams.segments)))
         with on_device(self.device):
