@@ -25,7 +25,7 @@ from .scoring import Scores
 from .worlds import open_world_model
 
 SEPARATE_LANES = 65_536
-"""Lanes through M at once: about 4 KB each."""
+"""Lanes through M at once: about 5 KB each."""
 SHARED_LANES = 262_144
 """Accounts on shared dreams at once: about 0.5 KB each."""
 CHUNK_BARS = 64

@@ -26,6 +26,14 @@ RULES = {
     "rounding without ticks": {"capital_usdt": 300.0, "tick_size": 0.0, "no_trade_band": 0.02},
 }
 
+CUDA = pytest.param(
+    "cuda",
+    marks=[
+        pytest.mark.gpu,
+        pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"),
+    ],
+)
+
 
 def compiled(
     equity: np.ndarray, weight: np.ndarray, target: np.ndarray, bars: np.ndarray, rules: BrokerRules
@@ -43,13 +51,19 @@ def compiled(
 
 
 def assert_settles_alike(
-    equity: np.ndarray, weight: np.ndarray, target: np.ndarray, bars: np.ndarray, rules: BrokerRules
+    equity: np.ndarray,
+    weight: np.ndarray,
+    target: np.ndarray,
+    bars: np.ndarray,
+    rules: BrokerRules,
+    device: str = "cpu",
 ) -> np.ndarray:
     expected = compiled(equity, weight, target, bars, rules)
-    bar = Bar(*torch.from_numpy(bars.T.copy()))
-    settled = settle(*(torch.from_numpy(a) for a in (equity, weight, target)), bar, rules)
+    bar = Bar(*torch.from_numpy(bars.T.copy()).to(device))
+    lanes = (torch.from_numpy(a).to(device) for a in (equity, weight, target))
+    settled = settle(*lanes, bar, rules)
     for name, values in expected.items():
-        found = getattr(settled, name).numpy()
+        found = getattr(settled, name).cpu().numpy()
         np.testing.assert_allclose(found, values, rtol=1e-12, atol=1e-13, err_msg=name)
     return expected["ended"]
 
@@ -66,9 +80,10 @@ def random_bars(rng: np.random.Generator, count: int, spread: float) -> np.ndarr
     return np.stack([*prices, funding, ranges, price], axis=1)
 
 
+@pytest.mark.parametrize("device", ["cpu", CUDA])
 @pytest.mark.parametrize("spread", [0.002, 0.05, 0.6])
 @pytest.mark.parametrize("name", list(RULES))
-def test_random_bars_settle_as_compiled(name: str, spread: float) -> None:
+def test_random_bars_settle_as_compiled(name: str, spread: float, device: str) -> None:
     broker, rng = BrokerConfig.from_settings(**RULES[name]), np.random.default_rng(1)
     leverage, count = broker.margin.leverage, 4_000
     ended = assert_settles_alike(
@@ -77,6 +92,7 @@ def test_random_bars_settle_as_compiled(name: str, spread: float) -> None:
         np.where(rng.random(count) < 0.1, 0.0, rng.uniform(-1.0, 1.0, count) * leverage),
         random_bars(rng, count, spread),
         broker.compile(),
+        device,
     )
     if spread == 0.6 and leverage > 1.0:
         assert 0.05 < ended.mean() < 1.0
