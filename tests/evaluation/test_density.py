@@ -101,11 +101,16 @@ def test_nothing_to_score_is_named(world_model):
         density_scores(world_model, short, (0, 1_000), {"early": (2, 100)}, seed=0)
 
 
+def one_gaussian(mean, sigma):
+    times = 3_600_000 * np.arange(len(mean))
+    return ReturnForecast(np.ones((len(mean), 1)), mean[:, None], sigma[:, None], times)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_the_slope_is_the_share_of_the_mean_forecast_that_was_paid(share):
     rng = np.random.default_rng(0)
     promised, sigma = 0.3 * rng.standard_normal(4_000), rng.uniform(0.2, 1.0, 4_000)
-    forecast = ReturnForecast(np.ones((4_000, 1)), promised[:, None], sigma[:, None])
+    forecast = one_gaussian(promised, sigma)
     returns = 0.1 + share * promised + sigma * rng.standard_normal(4_000)
     slope = mean_slope(forecast, returns, np.random.default_rng(1))
     assert slope.low < share < slope.high
@@ -113,6 +118,6 @@ def test_the_slope_is_the_share_of_the_mean_forecast_that_was_paid(share):
 
 
 def test_a_mean_that_never_moves_has_no_slope():
-    forecast = ReturnForecast(*(np.full((300, 1), value) for value in (1.0, 0.2, 0.5)))
+    forecast = one_gaussian(np.full(300, 0.2), np.full(300, 0.5))
     returns = np.random.default_rng(0).standard_normal(300)
     assert mean_slope(forecast, returns, np.random.default_rng(1)).value == 0.0
