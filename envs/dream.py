@@ -17,9 +17,10 @@ from .dream_funding import DreamFunding
 from .dream_lanes import DreamLanes, ObservationKind
 from .engine import DreamEngine, DreamState
 from .replay import check_length
+from .scalar_kernels import Lived, live_bar
 from .spaces import ActionKind
 from .tape import latent_tape
-from .trading import Observation, TradingEnv, refuse_options
+from .trading import FLOAT32, Observation, Start, TradingEnv, refuse_options
 from .worlds import open_world_model
 
 if TYPE_CHECKING:
@@ -128,34 +129,36 @@ class DreamEnv(TradingEnv):
         super().__init__(self._lane.layout, actions, broker, reward, render_mode)
         self.title = f"WorldModelDream {self.engine.world_model.provenance.symbol}"
 
-    def _begin(self, options: dict[str, Any]) -> int:
+    def _begin(self, options: dict[str, Any]) -> Start:
         refuse_options(options, "segment", "candles", "start")
         self._recorded = None
         if "candles" not in options:
-            return self._lane.begin(_ONE, self.np_random, options.get("segment"))
-        path = RecordedPath(self.engine, options["candles"], options.get("start"), self._horizon)
-        self._lane.place(_ONE, path.first_state(), np.array([path.close]))
-        self._recorded = path
-        return path.num_bars
-
-    def _next_bar(self, target: float) -> tuple[FloatArray, int]:
-        forced = None if self._recorded is None else self._recorded.next()
-        return self._lane.advance(np.array([target]), self.np_random, forced), 0
-
-    def _view(self) -> Observation:
-        observation: Observation = np.empty(self._size, dtype=np.float32)
+            num_steps = self._lane.begin(_ONE, self.np_random, options.get("segment"))
+        else:
+            path = RecordedPath(
+                self.engine, options["candles"], options.get("start"), self._horizon
+            )
+            self._lane.place(_ONE, path.first_state(), np.array([path.close]))
+            self._recorded, num_steps = path, path.num_bars
+        observation: Observation = np.zeros(self._size, FLOAT32)
         self._lane.view(observation[np.newaxis, :-1])
-        return observation
+        return Start(num_steps, observation, self._lane.price.item(0), self._lane.time_ms.item(0))
 
-    def _clock_and_price(self) -> tuple[int, float]:
-        return int(self._lane.time_ms[0]), float(self._lane.price[0])
+    def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
+        forced = None if self._recorded is None else self._recorded.next()
+        bars = self._lane.advance(np.array([target]), self.np_random, forced)
+        observation: Observation = np.empty(self._size, FLOAT32)
+        lived = live_bar(self._account.state, due, bars, 0, observation)
+        self._lane.view(observation[np.newaxis, :-1])
+        return observation, self._lane.price.item(0), self._lane.time_ms.item(0), lived
 
-    def _tell(self, info: dict[str, Any]) -> None:
-        info.update({name: float(v[0]) for name, v in self._lane.extra_info().items()})
-
-    def _is_cut_short(self, info: dict[str, Any]) -> bool:
+    def _tell(self, info: dict[str, Any]) -> bool:
         limit = self._lane.ood_limit
-        return limit is not None and limit < 1.0 and info["ood"] > limit
+        if limit is None:
+            return False
+        reading = self._lane.extra_info()["ood"].item(0)
+        info["ood"] = reading
+        return limit < 1.0 and reading > limit
 
 
 class RecordedPath:

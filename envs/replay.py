@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..market.candles import FloatArray, Time, to_ms
+from ..market.candles import Time, to_ms
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.features import FeatureSpec
 from ..market.rewards import RewardName
 from ..market.sources import funding_per_bar, open_candles, open_funding, stored_order_rules
+from .scalar_kernels import Lived, live_recorded
 from .spaces import ActionKind
 from .tape import Tape, feature_tape, latent_tape, restrict
-from .trading import Observation, TradingEnv, refuse_options
+from .trading import FLOAT32, Observation, Start, TradingEnv, refuse_options
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource, FundingSource
@@ -128,25 +130,29 @@ class BybitReplayEnv(TradingEnv):
         self._episode_length = episode_length
         self._random_start = random_start
         self._row = int(self._starts[0])
-        # lists of plain numbers: an array's elements take four times as long to read
-        self._times: list[int] = self.tape.candles.open_time_ms.tolist()
-        self._closes: list[float] = self.tape.candles.close.tolist()
+        # Plain numbers straight from the arrays; lists of them would take 60 bytes a bar.
+        self._time_at: Callable[[int], int] = self.tape.candles.open_time_ms.item
+        self._close_at: Callable[[int], float] = self.tape.candles.close.item
         self._memory = remember(self.tape, world_model, 1)
         self.training_bars = count_training_bars(self.tape, world_model)
         super().__init__(self.tape.layout, actions, broker, reward, render_mode)
         self.title = f"BybitReplay {self.tape.candles.symbol} {self.tape.candles.interval}"
 
-    def _begin(self, options: dict[str, Any]) -> int:
+    def _begin(self, options: dict[str, Any]) -> Start:
         refuse_options(options, "start")
         if "start" in options:
-            self._row = self._first_start_from(options["start"])
+            row = self._first_start_from(options["start"])
         elif self._random_start:
-            self._row = int(self._starts[self.np_random.integers(len(self._starts))])
+            row = int(self._starts[self.np_random.integers(len(self._starts))])
         else:
-            self._row = int(self._starts[0])
+            row = int(self._starts[0])
+        self._row = row
+        observation: Observation = self.tape.observations[row].copy()
         if self._memory is not None:
-            self._memory.begin(np.ones(1, dtype=np.bool_), np.array([self._row]))
-        return self._episode_length or int(self.tape.steps_left[self._row])
+            self._memory.begin(np.ones(1, dtype=np.bool_), np.array([row]))
+            observation[self.observation_layout["hidden"]] = self._memory.hidden[0]
+        num_steps = self._episode_length or int(self.tape.steps_left[row])
+        return Start(num_steps, observation, self._close_at(row), self._time_at(row))
 
     def _first_start_from(self, time: Time) -> int:
         times = self.tape.candles.open_time_ms
@@ -156,20 +162,16 @@ class BybitReplayEnv(TradingEnv):
             raise ConfigError(f"no episode fits at or after {time}; the candles end too early")
         return int(rows[index])
 
-    def _next_bar(self, target: float) -> tuple[FloatArray, int]:
-        self._row += 1
+    def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
+        self._row = row = self._row + 1
+        tape, observation = self.tape, np.empty(self._size, FLOAT32)
+        lived = live_recorded(
+            self._account.state, due, tape.bars, row, tape.observations, observation
+        )
         if self._memory is not None:
-            self._memory.advance(np.array([target]), np.array([self._row]))
-        return self.tape.bars, self._row
-
-    def _view(self) -> Observation:
-        observation: Observation = self.tape.observations[self._row].copy()
-        if self._memory is not None:
+            self._memory.advance(np.array([target]), np.array([row]))
             observation[self.observation_layout["hidden"]] = self._memory.hidden[0]
-        return observation
-
-    def _clock_and_price(self) -> tuple[int, float]:
-        return self._times[self._row], self._closes[self._row]
+        return observation, self._close_at(row), self._time_at(row), lived
 
 
 def with_order_rules(account: dict[str, Any], candles: CandleSource) -> dict[str, Any]:

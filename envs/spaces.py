@@ -61,11 +61,12 @@ def target_weight(action: Any, kind: ActionKind) -> float:
     """
     if kind == "discrete":
         return _discrete_weight(action)
-    if not (isinstance(action, np.ndarray) and action.shape == (1,) and action.dtype.kind == "f"):
+    if type(action) is not np.ndarray or action.shape != (1,):
         action = _one_number(action)
     weight: float = action.item()
-    if -1.0 <= weight <= 1.0:
+    if type(weight) is float and -1.0 <= weight <= 1.0:
         return weight
+    weight = float(_one_number(action).item())  # of another type than float, or outside
     if not abs(weight) <= 1.0 + _ROUNDING:  # also refuses NaN
         raise ActionError(f"action is {weight}; expected a target weight in [-1, 1]")
     return min(1.0, max(-1.0, weight))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -12,26 +11,38 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from ..market.broker import ScalarAccount
-from ..market.candles import FloatArray
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.rewards import RewardConfig, RewardName, ScalarReward
 from .rendering import RENDER_MODES, EpisodeTrace, render_picture, render_text
-from .spaces import (
-    WEIGHT_BOUND,
-    ActionKind,
-    action_space,
-    observation_space,
-    target_weight,
-)
+from .scalar_kernels import Lived
+from .spaces import ActionKind, action_space, observation_space, target_weight
 
 Observation = NDArray[np.float32]
+FLOAT32 = np.dtype(np.float32)
+"""A type that numpy need not look up each time an observation is made."""
+
+
+class Start(NamedTuple):
+    """Where an episode begins.
+
+    Attributes:
+        num_steps: That it can take.
+        observation: What the policy sees, a fresh array [D]; the account's number is 0.
+        price: Newest close.
+        time_ms: Open time of the bar that just closed [ms UTC].
+    """
+
+    num_steps: int
+    observation: Observation
+    price: float
+    time_ms: int
 
 
 class TradingEnv(gym.Env[Observation, Any]):
     """An account that trades a market bar by bar.
 
-    A subclass supplies the market: `_begin`, `_next_bar`, `_view`, `_clock_and_price`.
+    A subclass supplies the market: `_begin` places it at an episode's start, `_live` lives a bar.
 
     Args:
         layout: Where each part lies in an observation; the account comes last.
@@ -68,7 +79,8 @@ class TradingEnv(gym.Env[Observation, Any]):
         self.render_mode = render_mode
         self._actions = actions
         self._account = ScalarAccount(broker)
-        self._reward = ScalarReward(RewardConfig(name=reward))
+        # Most often the log growth itself is the reward: then nothing is called for it.
+        self._reward = None if reward == "log_return" else ScalarReward(RewardConfig(name=reward))
         self._size = layout["account"].stop
         self._steps_left = 0
         self._trace: EpisodeTrace | None = None
@@ -84,13 +96,23 @@ class TradingEnv(gym.Env[Observation, Any]):
         """
         super().reset(seed=seed)
         self._account.reset()
-        self._reward.reset()
-        self._steps_left = self._begin(dict(options or {}))
-        info = self._info(0.0, 0.0, 0.0)
+        if self._reward is not None:
+            self._reward.reset()
+        self._steps_left, observation, price, time_ms = self._begin(dict(options or {}))
+        info: dict[str, Any] = {
+            "equity": 1.0,
+            "weight": 0.0,
+            "price": price,
+            "market_return": 0.0,
+            "cost": 0.0,
+            "turnover": 0.0,
+            "time_ms": time_ms,
+        }
+        self._tell(info)
         if self.render_mode is not None:
             self._trace = EpisodeTrace(self.title)
-            self._record(info)
-        return self._observe(), info
+            self._trace.append(time_ms, price, 1.0, 0.0)
+        return observation, info
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Trade to the target weight at this close, then live the next bar.
@@ -102,18 +124,25 @@ class TradingEnv(gym.Env[Observation, Any]):
         if self._steps_left <= 0:
             raise ResetNeeded("the episode is over: call reset() before step()")
         target = target_weight(action, self._actions)
-        bars, row = self._next_bar(target)
-        held = self._account.weight
-        settled = self._account.step(target, bars, row)
-        turnover = abs(settled.executed - held)
-        info = self._info(float(bars[row, 0]), settled.cost, turnover)
-        ended = settled.terminated or self._is_cut_short(info)
+        observation, price, time_ms, lived = self._live(target, self._account.due(target))
+        equity, weight, reward, cost, turnover, market_return, terminated = lived
+        info = {
+            "equity": equity,
+            "weight": weight,
+            "price": price,
+            "market_return": market_return,
+            "cost": cost,
+            "turnover": turnover,
+            "time_ms": time_ms,
+        }
+        ended = self._tell(info) or terminated
         self._steps_left = 0 if ended else self._steps_left - 1
-        truncated = self._steps_left == 0 and not settled.terminated
-        if self.render_mode is not None:
-            self._record(info)
-        reward = self._reward.step(settled.reward)
-        return self._observe(), reward, settled.terminated, truncated, info
+        truncated = self._steps_left == 0 and not terminated
+        if self._trace is not None:
+            self._trace.append(time_ms, price, equity, weight)
+        if self._reward is not None:
+            reward = self._reward.step(reward)
+        return observation, reward, terminated, truncated, info
 
     def render(self) -> Any:
         """The episode so far: a line of text, or pixels [400, 640, 3]."""
@@ -126,54 +155,26 @@ class TradingEnv(gym.Env[Observation, Any]):
             render_text(self._trace) if self.render_mode == "ansi" else render_picture(self._trace)
         )
 
-    def _observe(self) -> Observation:
-        observation = self._view()
-        weight = self._account.weight
-        if not -WEIGHT_BOUND <= weight <= WEIGHT_BOUND:
-            weight = math.copysign(WEIGHT_BOUND, weight)
-        observation[-1] = weight
-        return observation
-
-    def _info(self, market_return: float, cost: float, turnover: float) -> dict[str, Any]:
-        time_ms, price = self._clock_and_price()
-        info: dict[str, Any] = {
-            "equity": self._account.equity,
-            "weight": self._account.weight,
-            "price": price,
-            "market_return": market_return,
-            "cost": cost,
-            "turnover": turnover,
-            "time_ms": time_ms,
-        }
-        self._tell(info)
-        return info
-
-    def _tell(self, info: dict[str, Any]) -> None:
-        """Add what this market tells beyond the others."""
-
-    def _is_cut_short(self, info: dict[str, Any]) -> bool:
-        """Whether the market truncates the episode before its time."""
+    def _tell(self, info: dict[str, Any]) -> bool:
+        """Add what this market tells beyond the others; whether it cuts the episode short."""
         return False
 
-    def _record(self, info: dict[str, Any]) -> None:
-        if self._trace is not None:
-            self._trace.append(info["time_ms"], info["price"], info["equity"], info["weight"])
+    @abstractmethod
+    def _begin(self, options: dict[str, Any]) -> Start:
+        """Place the market at an episode's start."""
 
     @abstractmethod
-    def _begin(self, options: dict[str, Any]) -> int:
-        """Place the market at an episode's start; returns the steps it can take."""
+    def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
+        """Live one bar: the market moves on, and the account with it.
 
-    @abstractmethod
-    def _next_bar(self, target: float) -> tuple[FloatArray, int]:
-        """Live one bar: bars [.., 7] (columns `BAR_FIELDS`) and the row that was lived."""
+        Args:
+            target: What the agent wants: a market that hears actions hears this one.
+            due: What the account fills now; with a fill delay, an older target.
 
-    @abstractmethod
-    def _view(self) -> Observation:
-        """What the policy sees, a fresh array [D]; the account's number is still to be written."""
-
-    @abstractmethod
-    def _clock_and_price(self) -> tuple[int, float]:
-        """Open time of the bar that just closed [ms UTC], and its close."""
+        Returns:
+            What the policy sees, a fresh array [D]; the newest close; the open time of the bar
+            that just closed [ms UTC]; and what the bar did to the account.
+        """
 
 
 def refuse_options(options: dict[str, Any], *known: str) -> None:

@@ -6,7 +6,6 @@ with `replay_bars`, a dream with `dream_bars`.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ from .settlement import (
     expm1,
     settle_lanes,
     settle_path,
-    settle_state,
+    settle_row,
 )
 
 
@@ -239,29 +238,49 @@ def _settlement(
 
 
 class ScalarAccount:
-    """One account with plain numbers, for scalar environments: about a microsecond a step.
+    """One account with plain numbers, for whoever trades a single lane.
 
     Args:
         config: The rules; defaults to Bybit's costs, unlevered.
 
     Attributes:
-        terminated: Whether the account is liquidated or ruined; it stands still until reset.
+        state: Equity, weight, whether it is terminated, then the rules [19], as
+            `market.settlement.settle_state` takes and updates it: a compiled step that settles the
+            account among other things reads it here.
     """
 
     def __init__(self, config: BrokerConfig | None = None) -> None:
         self.config = config or BrokerConfig()
-        self.rules = self.config.compile()
-        self._state: FloatArray = np.array([1.0, 0.0, *self.rules])
+        self.state: FloatArray = np.array([1.0, 0.0, 0.0, *self.config.compile()])
         self._pending: list[float] = []
         self.reset()
 
+    @property
+    def equity(self) -> float:
+        """Equity, in initial equities."""
+        return self.state.item(0)
+
+    @property
+    def weight(self) -> float:
+        """Drifted weight before the next trade."""
+        return self.state.item(1)
+
+    @property
+    def terminated(self) -> bool:
+        """Whether the account is liquidated or ruined; it stands still until reset."""
+        return self.state.item(2) > 0.0
+
     def reset(self) -> None:
         """Start afresh: equity 1, flat, no pending targets."""
-        self.equity = 1.0
-        self.weight = 0.0
-        self.terminated = False
-        self._state[:2] = 1.0, 0.0
+        self.state[:3] = 1.0, 0.0, 0.0
         self._pending = [0.0] * self.config.execution.fill_delay
+
+    def due(self, action: float) -> float:
+        """The action that is filled now where this one is given now: with a delay, an older one."""
+        if not self._pending:
+            return action
+        self._pending.append(action)
+        return self._pending.pop(0)
 
     def step(self, action: float, bars: FloatArray, row: int = 0) -> LaneSettlement:
         """Trade at a close, then live bar ``row`` of ``bars`` [T, 7]; as `Account.step`.
@@ -271,29 +290,7 @@ class ScalarAccount:
         """
         if not 0 <= row < len(bars):
             raise ConfigError(f"row is {row}; there are {len(bars)} bars")
-        target = min(max(action, -1.0), 1.0) * self.rules.leverage
-        if self._pending:
-            self._pending.append(target)
-            target = self._pending.pop(0)
-        if self.terminated:
-            return LaneSettlement(self.equity, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, True)
-        before = self.equity
-        equity, weight, executed, fee, slippage, funding, pnl, growth, ended = settle_state(
-            self._state, target, bars, row
-        )
-        self.equity, self.weight, self.terminated = equity, weight, ended
-        return LaneSettlement(
-            equity,
-            weight,
-            math.log(growth),
-            executed,
-            (fee + slippage) / before,
-            fee,
-            slippage,
-            funding,
-            pnl,
-            ended,
-        )
+        return LaneSettlement(*settle_row(self.state, self.due(action), bars, row))
 
 
 def account_path(

@@ -26,6 +26,7 @@ from .costs import BrokerRules
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 Settled = tuple[float, float, float, float, float, float, float, float, bool]
+SettledState = tuple[float, float, float, float, float, float, float, float, float, bool]
 
 BAR_FIELDS: Final = (
     "simple_return",
@@ -364,17 +365,39 @@ def settle_path(
 
 
 @compiled
-def settle_state(state: FloatArray, target: float, bars: FloatArray, row: int) -> Settled:
-    """Settle one bar of the lane held in ``state``, cheaply to call from Python.
+def settle_state(
+    state: FloatArray,
+    action: float,
+    simple_return: float,
+    simple_open: float,
+    simple_high: float,
+    simple_low: float,
+    funding_rate: float,
+    fill_range: float,
+    fill_price: float,
+) -> SettledState:
+    """Settle one bar of the lane held in ``state``: one array to hand over instead of 19 numbers.
 
     Args:
-        state: Equity, weight, then the `BrokerRules` in order [18]; the first two are updated.
-        target: Weight wanted, scaled by the leverage.
-        bars: Bars [T, 7], columns as in `BAR_FIELDS`.
-        row: Which bar is lived.
+        state: Equity, weight, whether it is terminated, then the `BrokerRules` in order [19]; the
+            first three are updated. A terminated lane stands still.
+        action: Weight wanted, clipped to [−1, 1] and scaled by the leverage here.
+        simple_return: And all that follow: as in `settle`.
+        simple_open: Of the bar to come.
+        simple_high: Of the bar to come.
+        simple_low: Of the bar to come.
+        funding_rate: Of the bar to come.
+        fill_range: Of the bar at whose close the order fills.
+        fill_price: That close [USDT].
+
+    Returns:
+        ``(equity, weight, reward, executed, cost, fee, slippage, funding, price_pnl, terminated)``,
+        as in `market.broker.LaneSettlement`.
     """
+    before = state[0]
+    if state[2] > 0.0:
+        return before, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, True
     rules = BrokerRules(
-        state[2],
         state[3],
         state[4],
         state[5],
@@ -390,11 +413,36 @@ def settle_state(state: FloatArray, target: float, bars: FloatArray, row: int) -
         state[15],
         state[16],
         state[17],
+        state[18],
     )
-    settled = settle(
-        state[0],
+    target = -1.0 if action < -1.0 else action
+    target = (1.0 if target > 1.0 else target) * rules.leverage
+    after, drifted, executed, fee, slippage, funding, pnl, growth, ended = settle(
+        before,
         state[1],
         target,
+        simple_return,
+        simple_open,
+        simple_high,
+        simple_low,
+        funding_rate,
+        fill_range,
+        fill_price,
+        rules,
+    )
+    state[0] = after
+    state[1] = drifted
+    state[2] = 1.0 if ended else 0.0
+    reward, cost = math.log(growth), (fee + slippage) / before
+    return after, drifted, reward, executed, cost, fee, slippage, funding, pnl, ended
+
+
+@compiled
+def settle_row(state: FloatArray, action: float, bars: FloatArray, row: int) -> SettledState:
+    """`settle_state` of one row of bars [T, 7], columns as in `BAR_FIELDS`; checks no bounds."""
+    return settle_state(
+        state,
+        action,
         bars[row, 0],
         bars[row, 1],
         bars[row, 2],
@@ -402,11 +450,7 @@ def settle_state(state: FloatArray, target: float, bars: FloatArray, row: int) -
         bars[row, 4],
         bars[row, 5],
         bars[row, 6],
-        rules,
     )
-    state[0] = settled[0]
-    state[1] = settled[1]
-    return settled
 
 
 @compiled
