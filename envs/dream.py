@@ -17,10 +17,11 @@ from .dream_funding import DreamFunding
 from .dream_lanes import DreamLanes, ObservationKind
 from .engine import DreamEngine, DreamState
 from .replay import check_length
-from .scalar_kernels import Lived, live_bar
+from .scalar_dream import ScalarDream
+from .scalar_kernels import FLOAT32, Lived, live_bar
 from .spaces import ActionKind
 from .tape import latent_tape
-from .trading import FLOAT32, Observation, Start, TradingEnv, refuse_options
+from .trading import Observation, Start, TradingEnv, refuse_options
 from .worlds import open_world_model
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class DreamEnv(TradingEnv):
         )
         self._horizon = horizon
         self._recorded: RecordedPath | None = None
+        self._plain = ScalarDream(self._lane) if self._lane.is_plain else None
         super().__init__(self._lane.layout, actions, broker, reward, render_mode)
         self.title = f"WorldModelDream {self.engine.world_model.provenance.symbol}"
 
@@ -140,11 +142,15 @@ class DreamEnv(TradingEnv):
             )
             self._lane.place(_ONE, path.first_state(), np.array([path.close]))
             self._recorded, num_steps = path, path.num_bars
+        if self._plain is not None:
+            self._plain.begin(self._lane)
         observation: Observation = np.zeros(self._size, FLOAT32)
         self._lane.view(observation[np.newaxis, :-1])
         return Start(num_steps, observation, self._lane.price.item(0), self._lane.time_ms.item(0))
 
     def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
+        if self._plain is not None and self._recorded is None:
+            return self._plain.live(self._account.state, due, self.np_random)
         forced = None if self._recorded is None else self._recorded.next()
         bars = self._lane.advance(np.array([target]), self.np_random, forced)
         observation: Observation = np.empty(self._size, FLOAT32)

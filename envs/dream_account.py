@@ -26,11 +26,12 @@ class DreamBars:
 
     Attributes:
         price: Newest closes [N], quote currency.
+        decodes: Whether highs, lows and ranges are decoded.
     """
 
     def __init__(self, engine: DreamEngine, num_lanes: int, broker: BrokerConfig) -> None:
         self._world_model = engine.world_model
-        self._decodes = broker.margin.leverage > 1.0 or broker.costs.slippage_per_range > 0.0
+        self.decodes = broker.margin.leverage > 1.0 or broker.costs.slippage_per_range > 0.0
         self._range_column = engine.config.features.names.index("range")
         self._fill_range: FloatArray = np.zeros(num_lanes)
         self.price: FloatArray = np.ones(num_lanes)
@@ -38,12 +39,12 @@ class DreamBars:
     def begin(self, state: DreamState, price: FloatArray, lanes: Any = slice(None)) -> None:
         """Lanes start from a state of all lanes, at given prices."""
         self.price[lanes] = price
-        if self._decodes:
+        if self.decodes:
             self._fill_range[lanes] = self._ranges(state)[lanes]
 
     def live(self, state: DreamState, log_return: FloatArray) -> FloatArray:
         """The bars just lived [N, 7], columns `BAR_FIELDS`, after the engine's step."""
-        if self._decodes:
+        if self.decodes:
             bars = self._with_extremes(state, log_return)
             self.price = self.price * (1.0 + bars[:, 0])
             return bars

@@ -22,6 +22,42 @@ BoolArray = NDArray[np.bool_]
 _FEW_LANES, _STEPS_AHEAD = 4, 64
 
 
+class NoiseAhead:
+    """The noise of few lanes, drawn many steps at a time: a call costs more than the numbers do.
+
+    Args:
+        engine: Draws it.
+        num_lanes: N.
+
+    Attributes:
+        table: Two uniforms and 1 + Z normals of each lane and step [3 + Z, S · N], float32; a
+            step's lanes are neighbours.
+    """
+
+    def __init__(self, engine: DreamEngine, num_lanes: int) -> None:
+        self._engine = engine
+        self._num_lanes = num_lanes
+        self._size = _STEPS_AHEAD * num_lanes
+        self.table: Float32Array = np.empty(
+            (3 + engine.config.latent_size, self._size), dtype=np.float32
+        )
+        self._next = self._size
+
+    def forget(self) -> None:
+        """Draw anew at the next step."""
+        self._next = self._size
+
+    def next(self, rng: np.random.Generator) -> int:
+        """The first column of the next step's noise."""
+        first = self._next
+        if first == self._size:
+            uniforms, normals = self._engine.draw_noise(rng, self._size)
+            self.table[:2], self.table[2:] = uniforms.T, normals.T
+            first = 0
+        self._next = first + self._num_lanes
+        return first
+
+
 class DreamLanes:
     """Lanes that dream.
 
@@ -38,6 +74,8 @@ class DreamLanes:
 
     Attributes:
         state: Where the lanes are.
+        noise: What few lanes draw from.
+        temperature: As given.
         layout: Where each part lies in an observation.
         ood_limit: As given.
     """
@@ -62,11 +100,11 @@ class DreamLanes:
         self.engine = engine
         self.num_lanes = num_lanes
         self.layout = _layout(engine, observation)
-        self._temperature = float(temperature)
+        self.temperature = float(temperature)
         self._horizon = horizon
         self._funding = funding
         self._bars = DreamBars(engine, num_lanes, broker)
-        self._drawn: list[Noise] = []
+        self.noise = NoiseAhead(engine, num_lanes)
         self.state = engine.start(np.zeros(num_lanes, dtype=np.int64))
 
     @property
@@ -79,6 +117,17 @@ class DreamLanes:
         """Open times of the bars that just closed [N]."""
         return self.state.open_time_ms
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but M's return and [z, h] matters; see `envs.scalar_dream`."""
+        return (
+            self.engine.config.preset == "market"
+            and "latent" in self.layout
+            and self._funding.is_off
+            and self._meter is None
+            and not self._bars.decodes
+        )
+
     def begin(self, lanes: BoolArray, rng: np.random.Generator, segment: int | None = None) -> int:
         """Start lanes [N] over, each at a segment drawn at random, or all at one.
 
@@ -86,7 +135,7 @@ class DreamLanes:
             The steps that they can take.
         """
         if lanes.all():
-            self._drawn = []  # the generator may be a new one
+            self.noise.forget()  # the generator may be a new one
         count = int(lanes.sum())
         available = self.engine.num_segments
         if segment is not None and not (
@@ -119,22 +168,19 @@ class DreamLanes:
             The bars lived [N, 7], columns `BAR_FIELDS`.
         """
         noise = self._draw(rng)
-        log_return = self.engine.step(self.state, targets, noise, self._temperature, forced)
+        log_return = self.engine.step(self.state, targets, noise, self.temperature, forced)
         bars = self._bars.live(self.state, log_return)
         if not self._funding.is_off:
             bars[:, 4] = self._funding.charge(self.state.open_time_ms, rng)
         return bars
 
     def _draw(self, rng: np.random.Generator) -> Noise:
-        """The next step's noise; for few lanes it is drawn many steps at a time."""
+        """The next step's noise."""
         if self.num_lanes > _FEW_LANES:
             return self.engine.draw_noise(rng, self.num_lanes)
-        if not self._drawn:
-            uniforms, normals = self.engine.draw_noise(rng, self.num_lanes * _STEPS_AHEAD)
-            edges = range(0, len(uniforms), self.num_lanes)
-            steps = [slice(first, first + self.num_lanes) for first in edges]
-            self._drawn = [Noise(uniforms[step], normals[step]) for step in reversed(steps)]
-        return self._drawn.pop()
+        first = self.noise.next(rng)
+        columns = self.noise.table[:, first : first + self.num_lanes].T
+        return Noise(columns[:, :2], columns[:, 2:])
 
     def view(self, out: Float32Array) -> None:
         """Write what policies see besides the account into ``out`` [N, D - 1]."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ from ..market.features import calendar
 from ..models.world_model import WorldModel
 from . import kernels
 from .elementary import noise_from_bits
+from .lane_kernels import step_lanes
+from .lane_model import LaneModel
 from .weights import DreamWeights
 
 Float32Array = NDArray[np.float32]
@@ -155,6 +158,11 @@ class DreamEngine:
         self._calendar = calendar(week)
         self._starts: DreamState | None = None
 
+    @cached_property
+    def lane_model(self) -> LaneModel:
+        """The weights as a lane by itself reads them (``market``)."""
+        return LaneModel.of(self._weights, self._calendar, self.config, self.interval_ms)
+
     @property
     def num_segments(self) -> int:
         """How many recorded segments a dream can begin from."""
@@ -236,19 +244,16 @@ class DreamEngine:
         return log_return
 
     def _step_few(self, state: DreamState, noise: Noise, temperature: float) -> FloatArray:
-        weights: tuple[Any, ...] = self._weights.for_few_lanes
-        log_return = kernels.market_step(
+        log_return = np.empty(len(state.z))
+        step_lanes(
+            *self.lane_model,
+            np.concatenate([noise.uniforms.T, noise.normals.T]),
+            np.float32(temperature),
             state.z,
             state.h,
             state.c,
             state.open_time_ms,
-            np.ascontiguousarray(noise.uniforms.T),
-            np.ascontiguousarray(noise.normals.T),
-            np.float32(temperature),
-            self.config.num_components,
-            self.interval_ms,
-            self._calendar,
-            *weights,
+            log_return,
         )
         state.forget_buffers()
         return log_return

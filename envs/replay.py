@@ -14,10 +14,10 @@ from ..market.errors import ConfigError
 from ..market.features import FeatureSpec
 from ..market.rewards import RewardName
 from ..market.sources import funding_per_bar, open_candles, open_funding, stored_order_rules
-from .scalar_kernels import Lived, live_recorded
+from .scalar_kernels import FLOAT32, Lived, live_recorded
 from .spaces import ActionKind
 from .tape import Tape, feature_tape, latent_tape, restrict
-from .trading import FLOAT32, Observation, Start, TradingEnv, refuse_options
+from .trading import Observation, Start, TradingEnv, refuse_options
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource, FundingSource

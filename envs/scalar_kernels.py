@@ -6,15 +6,21 @@ costs less than that.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..market.candles import FloatArray
 from ..market.compiled import compiled
-from ..market.settlement import SettledState, settle_row
+from ..market.settlement import SettledState, settle_row, settle_state
+from .lane_kernels import step_lane
 from .spaces import WEIGHT_BOUND
 
 Float32Array = NDArray[np.float32]
+
+FLOAT32 = np.dtype(np.float32)
+"""A type that numpy need not look up each time an observation is made."""
 
 Lived = tuple[float, float, float, float, float, float, bool]
 """Equity, weight, log growth, cost, turnover |Δw|, the bar's simple return, and whether the account
@@ -70,3 +76,69 @@ def live_recorded(
     for j in range(observation.shape[0] - 1):
         observation[j] = views[row, j]
     return live_bar(account, action, bars, row, observation)
+
+
+@compiled
+def live_dreamed(
+    account: FloatArray,
+    action: float,
+    gates: Float32Array,
+    head: Float32Array,
+    latent: Float32Array,
+    calendar: Float32Array,
+    numbers: FloatArray,
+    noise: Float32Array,
+    step: int,
+    temperature: float,
+    open_time_ms: int,
+    price: float,
+    memory: Float32Array,
+    observation: Float32Array,
+) -> tuple[Lived, float]:
+    """Dream a bar of which only the return is known, settle it, and look at [z, h].
+
+    Args:
+        account: State of a `ScalarAccount`, updated.
+        action: Target weight that is filled now.
+        gates: And the four that follow: a `LaneModel`.
+        head: Of the return.
+        latent: Of z.
+        calendar: Of a week's bars.
+        numbers: Sizes and scales.
+        noise: Of a number of steps [3 + Z, S].
+        step: Which of them.
+        temperature: τ.
+        open_time_ms: Of the bar that is dreamed.
+        price: Close of the bar before.
+        memory: [z, calendar, h], then c, then the workspace; updated.
+        observation: [D], written.
+
+    Returns:
+        What is told of the account, and the bar's close.
+    """
+    latents, size = int(numbers[1]), gates.shape[0] - 1
+    hidden = size - latents - calendar.shape[1]
+    log_return = step_lane(
+        gates,
+        head,
+        latent,
+        calendar,
+        numbers,
+        noise,
+        step,
+        np.float32(temperature),
+        open_time_ms,
+        memory[:size],
+        memory[size : size + hidden],
+        memory[size + hidden :],
+    )
+    simple = math.expm1(log_return)  # as `market.settlement.plain_bars` does
+    held = account[1]
+    settled = settle_state(
+        account, action, simple, 0.0, max(simple, 0.0), min(simple, 0.0), 0.0, 0.0, price
+    )
+    for d in range(latents):
+        observation[d] = memory[d]
+    for j in range(hidden):
+        observation[latents + j] = memory[size - hidden + j]
+    return account_of(held, simple, settled, observation), price * (1.0 + simple)

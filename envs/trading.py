@@ -19,8 +19,6 @@ from .scalar_kernels import Lived
 from .spaces import ActionKind, action_space, observation_space, target_weight
 
 Observation = NDArray[np.float32]
-FLOAT32 = np.dtype(np.float32)
-"""A type that numpy need not look up each time an observation is made."""
 
 
 class Start(NamedTuple):

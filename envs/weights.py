@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -87,22 +86,6 @@ class DreamWeights:
             head=head,
             head_bias=bias,
             carried=carried,
-        )
-
-    @cached_property
-    def for_few_lanes(self) -> tuple[Float32Array | float, ...]:
-        """What `kernels.market_step` takes, in its order."""
-        return (
-            self.gates.numpy(),
-            self.gates_bias,
-            self.head.numpy(),
-            self.head_bias,
-            self.carried,
-            self.latent.numpy(),
-            self.latent_bias,
-            self.persistence,
-            self.return_scale,
-            self.return_mean,
         )
 
     @property
