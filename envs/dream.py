@@ -143,14 +143,14 @@ class DreamEnv(TradingEnv):
             self._lane.place(_ONE, path.first_state(), np.array([path.close]))
             self._recorded, num_steps = path, path.num_bars
         if self._plain is not None:
-            self._plain.begin(self._lane)
+            self._plain.begin(self._lane, self.np_random)
         observation: Observation = np.zeros(self._size, FLOAT32)
         self._lane.view(observation[np.newaxis, :-1])
         return Start(num_steps, observation, self._lane.price.item(0), self._lane.time_ms.item(0))
 
     def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
         if self._plain is not None and self._recorded is None:
-            return self._plain.live(self._account.state, due, self.np_random)
+            return self._plain.live(self._account.state, due)
         forced = None if self._recorded is None else self._recorded.next()
         bars = self._lane.advance(np.array([target]), self.np_random, forced)
         observation: Observation = np.empty(self._size, FLOAT32)

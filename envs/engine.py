@@ -163,6 +163,10 @@ class DreamEngine:
         """The weights as a lane by itself reads them (``market``)."""
         return LaneModel.of(self._weights, self._calendar, self.config, self.interval_ms)
 
+    @cached_property
+    def _lane_memory(self) -> Float32Array:
+        return self.lane_model.memory()
+
     @property
     def num_segments(self) -> int:
         """How many recorded segments a dream can begin from."""
@@ -253,6 +257,7 @@ class DreamEngine:
             state.h,
             state.c,
             state.open_time_ms,
+            self._lane_memory,
             log_return,
         )
         state.forget_buffers()

@@ -291,13 +291,12 @@ def silu(values: Float32Array, bias: Float32Array) -> None:
 
 
 @compiled_fused
-def multiply_row(inputs: Float32Array, weights: Float32Array, out: Float32Array) -> None:
-    """``inputs [I] @ weights [I, J]`` into ``out`` [J].
+def add_product(inputs: Float32Array, weights: Float32Array, out: Float32Array) -> None:
+    """Add ``inputs [I] @ weights [I, :J]`` to ``out`` [J].
 
     Four rows at a time: ``out`` is then read and written a quarter as often.
     """
     size, whole = out.shape[0], inputs.shape[0] // 4 * 4
-    out[:] = _ZERO
     for i in range(0, whole, 4):
         a, b, c, d = inputs[i], inputs[i + 1], inputs[i + 2], inputs[i + 3]
         for j in range(size):
@@ -318,7 +317,8 @@ def transposed_products(inputs: Float32Array, weights: Float32Array, out: Float3
     """``(inputs [I, N].T @ weights [I, J]).T`` for few lanes; see `products`."""
     row = np.empty(weights.shape[1], np.float32)
     for n in range(inputs.shape[1]):
-        multiply_row(inputs[:, n], weights, row)
+        row[:] = _ZERO
+        add_product(inputs[:, n], weights, row)
         for j in range(row.shape[0]):
             out[j, n] = row[j]
 
@@ -326,8 +326,9 @@ def transposed_products(inputs: Float32Array, weights: Float32Array, out: Float3
 @compiled_fused
 def products(inputs: Float32Array, weights: Float32Array, out: Float32Array) -> None:
     """``inputs [N, I] @ weights [I, J]`` for few lanes, where calling a BLAS costs more."""
+    out[:] = _ZERO
     for n in range(inputs.shape[0]):
-        multiply_row(inputs[n], weights, out[n])
+        add_product(inputs[n], weights, out[n])
 
 
 @compiled_fused

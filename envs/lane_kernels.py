@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..market.candles import FloatArray, IntArray
 from ..market.compiled import compiled_fused
 from .elementary import fast_asinh, fast_exp
-from .kernels import lstm_cell, multiply_row
+from .kernels import add_product, lstm_cell
 
 Float32Array = NDArray[np.float32]
 
@@ -144,8 +144,7 @@ def draw_latent(
 
 @compiled_fused
 def step_lane(
-    gates: Float32Array,
-    head: Float32Array,
+    wide: Float32Array,
     latent: Float32Array,
     calendar: Float32Array,
     numbers: FloatArray,
@@ -153,15 +152,12 @@ def step_lane(
     lane: int,
     temperature: np.float32,
     open_time_ms: int,
-    inputs: Float32Array,
-    cell: Float32Array,
-    layers: Float32Array,
+    memory: Float32Array,
 ) -> float:
     """Dream one bar of one lane.
 
     Args:
-        gates: And the four that follow: see `LaneModel`.
-        head: Of the return, and of the layer before z's mixture.
+        wide: And the three that follow: a `LaneModel`.
         latent: z's mixture.
         calendar: Of a week's bars [B, 4].
         numbers: Sizes and scales, as `LaneNumbers`.
@@ -169,26 +165,26 @@ def step_lane(
         lane: Which of them.
         temperature: τ.
         open_time_ms: Of the bar that is dreamed.
-        inputs: [z, calendar, h] in one row [I + H], updated.
-        cell: c [H], updated.
-        layers: Workspace, as long as a row of all three matrices and G.
+        memory: See `LaneModel`; updated.
 
     Returns:
         The log return.
     """
-    components, latents = int(numbers[0]), int(numbers[1])
-    bar = (open_time_ms // int(numbers[2]) + 1) % calendar.shape[0]
-    size, hidden, units = inputs.shape[0], cell.shape[0], latent.shape[0] - 2
-    z, h = inputs[:latents], inputs[np.newaxis, size - hidden :]
-    end = gates.shape[1]
-    outputs, layers = layers[:end], layers[end:]
-    first, layers = layers[: head.shape[1]], layers[head.shape[1] :]
-    raw, inner = layers[: latent.shape[1]], layers[latent.shape[1] :][:units]
-    multiply_row(inputs, head[:size], first)
+    components, latents, hidden = int(numbers[0]), int(numbers[1]), int(numbers[2])
+    bar = (open_time_ms // int(numbers[3]) + 1) % calendar.shape[0]
+    heard = latents + calendar.shape[1]
+    size, units, head = heard + hidden, latent.shape[0] - 2, wide.shape[1] - 4 * hidden
+    outputs, memory = memory[: wide.shape[1]], memory[wide.shape[1] :]
+    raw, memory = memory[: latent.shape[1]], memory[latent.shape[1] :]
+    cell, inputs, inner = memory[:hidden], memory[hidden:], memory[hidden + size :][:units]
+    z, h = inputs[:latents], inputs[heard:size]
+    outputs[:] = _ZERO
+    add_product(h, wide[heard:size], outputs)
+    add_product(z, wide[:latents], outputs[:head])
     scaled = draw_return(
-        first,
-        head[size],
-        head[size + 1],
+        outputs,
+        wide[size],
+        wide[size + 1],
         components,
         noise[0, lane],
         noise[2, lane],
@@ -196,20 +192,20 @@ def step_lane(
         z,
         inner,
     )
-    multiply_row(inner, latent[:units], raw)
+    raw[:] = _ZERO
+    add_product(inner, latent[:units], raw)
     draw_latent(raw, latent[units], latent[units + 1], components, noise, lane, temperature, z)
     for j in range(calendar.shape[1]):
         inputs[latents + j] = calendar[bar, j]
-    multiply_row(inputs, gates[:size], outputs)
-    lstm_cell(outputs[np.newaxis, :], gates[size], cell[np.newaxis, :], h)
-    log_return: float = scaled * numbers[3] + numbers[4]
+    add_product(inputs[:heard], wide[:heard], outputs)  # the head's columns are spent by now
+    lstm_cell(outputs[np.newaxis, head:], wide[size, head:], cell[np.newaxis, :], h[np.newaxis, :])
+    log_return: float = scaled * numbers[4] + numbers[5]
     return log_return
 
 
 @compiled_fused
 def step_lanes(
-    gates: Float32Array,
-    head: Float32Array,
+    wide: Float32Array,
     latent: Float32Array,
     calendar: Float32Array,
     numbers: FloatArray,
@@ -219,14 +215,14 @@ def step_lanes(
     h: Float32Array,
     c: Float32Array,
     open_time_ms: IntArray,
+    memory: Float32Array,
     log_return: FloatArray,
 ) -> None:
     """`step_lane` for a few lanes, one after the other.
 
     Args:
-        gates: And what follows up to the temperature: see `step_lane`.
-        head: Of the return.
-        latent: Of z.
+        wide: And what follows up to the temperature: see `step_lane`.
+        latent: z's mixture.
         calendar: Of a week's bars.
         numbers: Sizes and scales.
         noise: [3 + Z, N].
@@ -235,30 +231,17 @@ def step_lanes(
         h: [N, H], updated.
         c: [N, H], updated.
         open_time_ms: Of the bars that just closed [N], updated.
+        memory: Workspace; see `LaneModel`.
         log_return: [N], written.
     """
-    latents, before_h = z.shape[1], z.shape[1] + calendar.shape[1]
-    inputs = np.zeros(before_h + h.shape[1], np.float32)
-    layers = np.empty(
-        gates.shape[1] + head.shape[1] + latent.shape[1] + latent.shape[0], np.float32
-    )
+    hidden, latents = h.shape[1], z.shape[1]
+    cell = memory[wide.shape[1] + latent.shape[1] :][:hidden]
+    inputs = memory[wide.shape[1] + latent.shape[1] + hidden :]
+    own_h = inputs[latents + calendar.shape[1] :][:hidden]
     for n in range(z.shape[0]):
-        inputs[:latents] = z[n]
-        inputs[before_h:] = h[n]
-        open_time_ms[n] += int(numbers[2])
+        inputs[:latents], own_h[:], cell[:] = z[n], h[n], c[n]
+        open_time_ms[n] += int(numbers[3])
         log_return[n] = step_lane(
-            gates,
-            head,
-            latent,
-            calendar,
-            numbers,
-            noise,
-            n,
-            temperature,
-            open_time_ms[n],
-            inputs,
-            c[n],
-            layers,
+            wide, latent, calendar, numbers, noise, n, temperature, open_time_ms[n], memory
         )
-        z[n] = inputs[:latents]
-        h[n] = inputs[before_h:]
+        z[n], h[n], c[n] = inputs[:latents], own_h, cell

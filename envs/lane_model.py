@@ -23,6 +23,7 @@ class LaneNumbers(NamedTuple):
     Attributes:
         components: K.
         latents: Z.
+        hidden: H.
         interval_ms: Length of a bar.
         return_scale: Turns a standardised return into a log return.
         return_mean: See return_scale.
@@ -30,6 +31,7 @@ class LaneNumbers(NamedTuple):
 
     components: float
     latents: float
+    hidden: float
     interval_ms: float
     return_scale: float
     return_mean: float
@@ -38,20 +40,24 @@ class LaneNumbers(NamedTuple):
 class LaneModel(NamedTuple):
     """The ``market`` preset's weights for `lane_kernels.step_lane`.
 
-    Columns are filled up with zeros to whole cache lines, and every row begins at one: a product by
-    such a matrix takes 0.6 of the time of one that is in memory anyhow.
+    Rows are filled up with zeros to whole cache lines, and begin at one: a product by such a matrix
+    takes 0.6 of the time of one that lies anyhow.
+
+    What a lane remembers is one array, its `memory`: room for a row of ``wide`` and one of
+    ``latent``, then c [H], z, calendar and h [I + H] as M hears them, and room for the layer before
+    z's mixture [G].
 
     Attributes:
-        gates: [I + H + 1, 4 H], the last row the bias; see `DreamWeights`.
-        head: [I + H + 2, 3 K + G or more]; after the weights the bias, and what asinh of the
-            return adds.
-        latent: [G + 2, K (1 + 2 D) or more]; after the weights the bias, and the persistence.
+        wide: What z, calendar and h feed [I + H + 2, 3 K + G + 4 H or more]: the head in the first
+            columns, the gates in the last. After the weights the bias, and what asinh of the
+            return adds to the head.
+        latent: z's mixture [G + 2, K (1 + 2 D) or more]; after the weights the bias, and the
+            persistence.
         calendar: Of the bars of a week [B, 4].
         numbers: `LaneNumbers`.
     """
 
-    gates: Float32Array
-    head: Float32Array
+    wide: Float32Array
     latent: Float32Array
     calendar: Float32Array
     numbers: FloatArray
@@ -66,39 +72,64 @@ class LaneModel(NamedTuple):
     ) -> Self:
         """Lay out weights."""
         carried = np.concatenate([np.zeros(3 * config.num_components), weights.carried])
+        head = _rows(weights.head.numpy(), weights.head_bias, carried)
+        gates = _rows(weights.gates.numpy(), weights.gates_bias, np.zeros(0))
         numbers = LaneNumbers(
             config.num_components,
             config.latent_size,
+            config.hidden_size,
             interval_ms,
             weights.return_scale,
             weights.return_mean,
         )
+        latent = _rows(weights.latent.numpy(), weights.latent_bias, weights.persistence)
         return cls(
-            _rows(weights.gates.numpy(), weights.gates_bias),
-            _rows(weights.head.numpy(), weights.head_bias, carried),
-            _rows(weights.latent.numpy(), weights.latent_bias, weights.persistence),
+            _whole_lines(head, gates),
+            _whole_lines(latent, latent[:, :0]),
             calendar,
             np.array(numbers, dtype=np.float64),
         )
 
+    def memory(self) -> Float32Array:
+        """A lane's memory, zeros."""
+        inputs, inner = len(self.wide) - 2, len(self.latent) - 2
+        return _aligned_copy(np.zeros(self.cell.stop + inputs + inner, dtype=np.float32))
+
     @property
-    def workspace_size(self) -> int:
-        """How many numbers the layers of a step are."""
-        matrices = (self.gates, self.head, self.latent)
-        size: int = sum(matrix.shape[1] for matrix in matrices) + len(self.latent)
-        return size
+    def cell(self) -> slice:
+        """Where c is in the memory."""
+        first = self.wide.shape[1] + self.latent.shape[1]
+        return slice(first, first + int(self.numbers[2]))
+
+    @property
+    def z(self) -> slice:
+        """Where z is in the memory."""
+        return slice(self.cell.stop, self.cell.stop + int(self.numbers[1]))
+
+    @property
+    def h(self) -> slice:
+        """Where h is in the memory."""
+        first = self.z.stop + self.calendar.shape[1]
+        return slice(first, first + int(self.numbers[2]))
 
 
-def aligned(rows: int, columns: int) -> Float32Array:
-    """Zeros [rows, columns] that begin at a cache line; numpy's own need not."""
-    zeros: Float32Array = torch.zeros(rows, columns).numpy()
-    return zeros
+def _aligned_copy(values: Float32Array) -> Float32Array:
+    """The same numbers from a cache line on: PyTorch's memory begins at one, numpy's need not."""
+    copy: Float32Array = torch.from_numpy(values).clone().numpy()
+    return copy
 
 
 def _rows(kernel: Float32Array, *further: Float32Array | FloatArray) -> Float32Array:
-    columns = -(-kernel.shape[1] // _CACHE_LINE) * _CACHE_LINE
-    out = aligned(len(kernel) + len(further), columns)
-    out[: len(kernel), : kernel.shape[1]] = kernel
+    """A kernel [I, J] and further rows below it, each filled up with zeros."""
+    out = np.zeros((len(kernel) + len(further), kernel.shape[1]), dtype=np.float32)
+    out[: len(kernel)] = kernel
     for row, values in zip(out[len(kernel) :], further, strict=True):
         row[: len(values)] = values
     return out
+
+
+def _whole_lines(left: Float32Array, right: Float32Array) -> Float32Array:
+    """Both side by side, with zeros between them so that rows are whole cache lines."""
+    between = -(left.shape[1] + right.shape[1]) % _CACHE_LINE
+    zeros = np.zeros((len(left), between), dtype=np.float32)
+    return _aligned_copy(np.concatenate([left, zeros, right], axis=1))

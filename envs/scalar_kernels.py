@@ -82,8 +82,7 @@ def live_recorded(
 def live_dreamed(
     account: FloatArray,
     action: float,
-    gates: Float32Array,
-    head: Float32Array,
+    wide: Float32Array,
     latent: Float32Array,
     calendar: Float32Array,
     numbers: FloatArray,
@@ -100,27 +99,23 @@ def live_dreamed(
     Args:
         account: State of a `ScalarAccount`, updated.
         action: Target weight that is filled now.
-        gates: And the four that follow: a `LaneModel`.
-        head: Of the return.
-        latent: Of z.
+        wide: And the three that follow: a `LaneModel`.
+        latent: z's mixture.
         calendar: Of a week's bars.
         numbers: Sizes and scales.
-        noise: Of a number of steps [3 + Z, S].
+        noise: Of S steps [3 + Z, S].
         step: Which of them.
         temperature: τ.
         open_time_ms: Of the bar that is dreamed.
         price: Close of the bar before.
-        memory: [z, calendar, h], then c, then the workspace; updated.
+        memory: The lane's, see `LaneModel`; updated.
         observation: [D], written.
 
     Returns:
         What is told of the account, and the bar's close.
     """
-    latents, size = int(numbers[1]), gates.shape[0] - 1
-    hidden = size - latents - calendar.shape[1]
     log_return = step_lane(
-        gates,
-        head,
+        wide,
         latent,
         calendar,
         numbers,
@@ -128,17 +123,18 @@ def live_dreamed(
         step,
         np.float32(temperature),
         open_time_ms,
-        memory[:size],
-        memory[size : size + hidden],
-        memory[size + hidden :],
+        memory,
     )
     simple = math.expm1(log_return)  # as `market.settlement.plain_bars` does
     held = account[1]
     settled = settle_state(
         account, action, simple, 0.0, max(simple, 0.0), min(simple, 0.0), 0.0, 0.0, price
     )
+    latents, hidden = int(numbers[1]), int(numbers[2])
+    z = memory[wide.shape[1] + latent.shape[1] + hidden :]
+    h = z[latents + calendar.shape[1] :]
     for d in range(latents):
-        observation[d] = memory[d]
+        observation[d] = z[d]
     for j in range(hidden):
-        observation[latents + j] = memory[size - hidden + j]
+        observation[latents + j] = h[j]
     return account_of(held, simple, settled, observation), price * (1.0 + simple)
