@@ -127,29 +127,29 @@ class DreamEnv(TradingEnv):
         )
         self._horizon = horizon
         self._recorded: RecordedPath | None = None
-        self._plain = ScalarDream(self._lane) if self._lane.is_plain else None
+        self._plain: ScalarDream | None = None
         super().__init__(self._lane.layout, actions, broker, reward, render_mode)
         self.title = f"WorldModelDream {self.engine.world_model.provenance.symbol}"
 
     def _begin(self, options: dict[str, Any]) -> Start:
         refuse_options(options, "segment", "candles", "start")
-        self._recorded = None
-        if "candles" not in options:
-            num_steps = self._lane.begin(_ONE, self.np_random, options.get("segment"))
-        else:
+        self._recorded = self._plain = None
+        if "candles" in options:
             path = RecordedPath(
                 self.engine, options["candles"], options.get("start"), self._horizon
             )
             self._lane.place(_ONE, path.first_state(), np.array([path.close]))
             self._recorded, num_steps = path, path.num_bars
-        if self._plain is not None:
-            self._plain.begin(self._lane, self.np_random)
+        else:
+            num_steps = self._lane.begin(_ONE, self.np_random, options.get("segment"))
+            if self._lane.is_plain:
+                self._plain = ScalarDream(self._lane, self.np_random)
         observation: Observation = np.zeros(self._size, FLOAT32)
         self._lane.view(observation[np.newaxis, :-1])
         return Start(num_steps, observation, self._lane.price.item(0), self._lane.time_ms.item(0))
 
     def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
-        if self._plain is not None and self._recorded is None:
+        if self._plain is not None:
             return self._plain.live(self._account.state, due)
         forced = None if self._recorded is None else self._recorded.next()
         bars = self._lane.advance(np.array([target]), self.np_random, forced)

@@ -76,6 +76,7 @@ class DreamLanes:
         state: Where the lanes are.
         noise: What few lanes draw from.
         temperature: As given.
+        is_plain: Whether nothing but M's return and [z, h] matters; see `envs.scalar_dream`.
         layout: Where each part lies in an observation.
         ood_limit: As given.
     """
@@ -104,6 +105,13 @@ class DreamLanes:
         self._horizon = horizon
         self._funding = funding
         self._bars = DreamBars(engine, num_lanes, broker)
+        self.is_plain = (
+            engine.config.preset == "market"
+            and observation == "latent"
+            and funding.is_off
+            and ood_limit is None
+            and not self._bars.decodes
+        )
         self.noise = NoiseAhead(engine, num_lanes)
         self.state = engine.start(np.zeros(num_lanes, dtype=np.int64))
 
@@ -116,17 +124,6 @@ class DreamLanes:
     def time_ms(self) -> IntArray:
         """Open times of the bars that just closed [N]."""
         return self.state.open_time_ms
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing but M's return and [z, h] matters; see `envs.scalar_dream`."""
-        return (
-            self.engine.config.preset == "market"
-            and "latent" in self.layout
-            and self._funding.is_off
-            and self._meter is None
-            and not self._bars.decodes
-        )
 
     def begin(self, lanes: BoolArray, rng: np.random.Generator, segment: int | None = None) -> int:
         """Start lanes [N] over, each at a segment drawn at random, or all at one.

@@ -18,7 +18,7 @@ from .kernels import add_product, lstm_cell
 
 Float32Array = NDArray[np.float32]
 
-_ZERO = np.float32(0.0)
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 _LOG_SIGMA_MIN, _LOG_SIGMA_MAX = np.float32(-6.0), np.float32(3.0)
 _LATENT_LIMIT = np.float32(10.0)
 
@@ -46,9 +46,9 @@ def choose_one(
         chosen = k if logits[k] > logits[chosen] else chosen
     if temperature == _ZERO:
         return chosen
-    top, total = logits[chosen], _ZERO
+    top, sharpness, total = logits[chosen], _ONE / temperature, _ZERO
     for k in range(count):  # number k becomes the sum of the first k + 1 weights
-        total += fast_exp((logits[k] - top) / temperature)
+        total += fast_exp((logits[k] - top) * sharpness)
         logits[k] = total
     chosen = 0
     for k in range(count - 1):

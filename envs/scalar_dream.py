@@ -7,46 +7,107 @@ tests hold both ways to the same bits.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..market.candles import FloatArray
+from ..market.compiled import compiled
+from ..market.settlement import settle_state
 from .dream_lanes import DreamLanes
-from .scalar_kernels import FLOAT32, Lived, live_dreamed
+from .lane_kernels import step_lane
+from .scalar_kernels import FLOAT32, Lived, account_of
 
 Float32Array = NDArray[np.float32]
 
 
-class ScalarDream:
-    """A lane that left `DreamLanes` for as long as an episode lasts.
+@compiled
+def live_dreamed(
+    account: FloatArray,
+    action: float,
+    wide: Float32Array,
+    latent: Float32Array,
+    calendar: Float32Array,
+    numbers: FloatArray,
+    noise: Float32Array,
+    step: int,
+    temperature: float,
+    open_time_ms: int,
+    price: float,
+    memory: Float32Array,
+    observation: Float32Array,
+) -> tuple[Lived, float]:
+    """Dream a bar of which only the return is known, settle it, and look at [z, h].
 
     Args:
-        lanes: One lane; what it draws from is shared.
+        account: State of a `ScalarAccount`, updated.
+        action: Target weight that is filled now.
+        wide: And the three that follow: a `LaneModel`.
+        latent: z's mixture.
+        calendar: Of a week's bars.
+        numbers: Sizes and scales.
+        noise: Of S steps [3 + Z, S].
+        step: Which of them.
+        temperature: τ.
+        open_time_ms: Of the bar that is dreamed.
+        price: Close of the bar before.
+        memory: The lane's, see `LaneModel`; updated.
+        observation: [D], written.
+
+    Returns:
+        What is told of the account, and the bar's close.
+    """
+    log_return = step_lane(
+        wide,
+        latent,
+        calendar,
+        numbers,
+        noise,
+        step,
+        np.float32(temperature),
+        open_time_ms,
+        memory,
+    )
+    simple = math.expm1(log_return)  # as `market.settlement.plain_bars` does
+    held = account[1]
+    settled = settle_state(
+        account, action, simple, 0.0, max(simple, 0.0), min(simple, 0.0), 0.0, 0.0, price
+    )
+    latents, hidden = int(numbers[1]), int(numbers[2])
+    z = memory[wide.shape[1] + latent.shape[1] + hidden :]
+    h = z[latents + calendar.shape[1] :]
+    for d in range(latents):
+        observation[d] = z[d]
+    for j in range(hidden):
+        observation[latents + j] = h[j]
+    return account_of(held, simple, settled, observation), price * (1.0 + simple)
+
+
+class ScalarDream:
+    """A lane that leaves `DreamLanes` for as long as an episode lasts.
+
+    Args:
+        lanes: One lane, placed where the episode begins; what it draws from is shared.
+        rng: The environment's own.
 
     Attributes:
         price: Newest close.
         time_ms: Open time of the bar that just closed [ms UTC].
     """
 
-    def __init__(self, lanes: DreamLanes) -> None:
-        self._model = lanes.engine.lane_model
-        self._wide, self._latent, self._calendar, self._numbers = self._model
-        self._memory = self._model.memory()
-        self._noise = lanes.noise
-        self._temperature = lanes.temperature
-        self._interval_ms = lanes.engine.interval_ms
-        self._size = lanes.layout["account"].stop
-        self._rng = np.random.default_rng(0)
-        self.price, self.time_ms = 0.0, 0
-
-    def begin(self, lanes: DreamLanes, rng: np.random.Generator) -> None:
-        """Go on from where the lane is, and draw from the environment's own generator."""
-        state, model = lanes.state, self._model
+    def __init__(self, lanes: DreamLanes, rng: np.random.Generator) -> None:
+        model, state = lanes.engine.lane_model, lanes.state
+        self._wide, self._latent, self._calendar, self._numbers = model
+        self._memory = model.memory()
         self._memory[model.z] = state.z[0]
         self._memory[model.h] = state.h[0]
         self._memory[model.cell] = state.c[0]
+        self._noise, self._rng = lanes.noise, rng
+        self._temperature = lanes.temperature
+        self._interval_ms = lanes.engine.interval_ms
+        self._size = lanes.layout["account"].stop
         self.price, self.time_ms = lanes.price.item(0), lanes.time_ms.item(0)
-        self._rng = rng
 
     def live(self, account: FloatArray, due: float) -> tuple[Float32Array, float, int, Lived]:
         """Dream a bar and settle it; see `TradingEnv._live`.

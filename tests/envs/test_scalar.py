@@ -22,8 +22,8 @@ BARS = 150  # more than the steps whose noise is drawn at once
 
 def long_way(env: DreamEnv) -> DreamEnv:
     """The same environment, each part of a step called by itself."""
-    assert env._plain is not None
-    env._plain = None
+    assert env._lane.is_plain
+    env._lane.is_plain = False
     return env
 
 
@@ -89,11 +89,11 @@ def test_what_is_not_plain_takes_the_long_way(
     settings: dict[str, Any], market_model: WorldModel
 ) -> None:
     env = DreamEnv(market_model, horizon=BARS, **settings)
-    assert env._plain is None
+    assert not env._lane.is_plain
     assert course(env, 3, episodes=1) == course(
         DreamEnv(market_model, horizon=BARS, **settings), 3, 1
     )
-    assert DreamEnv(market_model, observation="features")._plain is None
+    assert not DreamEnv(market_model, observation="features")._lane.is_plain
 
 
 def test_a_dream_after_a_forced_one_is_as_if_it_had_been_dreamed_the_long_way(
