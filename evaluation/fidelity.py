@@ -78,6 +78,9 @@ class Fidelity:
     pictures: dict[str, Any] = field(repr=False)
 
 
+_SAME_CLOSE = 0.01  # sources of one market differ by less
+
+
 @dataclass(frozen=True)
 class _Ranges:
     """Rows of the candles: what was trained on, and what was held out."""
@@ -109,11 +112,13 @@ def fidelity(
         progress: Called with the name of each stage as it begins.
 
     Raises:
-        TrainingBarsError: The candles hold no bars after the training range, or none of it.
+        TrainingBarsError: The candles hold no bars after the training range, or none of it, or are
+            of another market.
     """
     config = config or FidelityConfig()
     say = progress or (lambda stage: None)
     ranges = _ranges(world_model, candles)
+    _check_market(world_model, candles)
     names = world_model.config.features.names
     train = candles.rows(*ranges.train)
     results: dict[str, Any] = _head(world_model, candles, ranges, config)
@@ -176,6 +181,20 @@ def _ranges(world_model: WorldModel, candles: Candles) -> _Ranges:
             "range: a forecast judged on bars that were trained on proves nothing; give later bars"
         )
     return _Ranges((first, last), held_out)
+
+
+def _check_market(world_model: WorldModel, candles: Candles) -> None:
+    """Symbols are only names: the closes that the model keeps tell whether it met these candles."""
+    bank = world_model.bank
+    _, rows, kept = np.intersect1d(candles.open_time_ms, bank.open_time_ms, return_indices=True)
+    away = np.abs(candles.close[rows] / bank.close[kept] - 1.0)
+    if len(rows) and np.median(away) > _SAME_CLOSE:
+        row, other = rows[away.argmax()], kept[away.argmax()]
+        raise TrainingBarsError(
+            f"the close of {format_time(int(candles.open_time_ms[row]))} is {candles.close[row]:g} in "
+            f"these candles, and was {bank.close[other]:g} where the world model was trained "
+            f"({world_model.provenance.symbol}): give candles of the same market"
+        )
 
 
 def _head(

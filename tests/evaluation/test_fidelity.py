@@ -131,3 +131,9 @@ def test_candles_of_another_time_are_refused(world_model):
     late = synthetic_candles(seed=0, bars=2_000, start="2030-01-01")
     with pytest.raises(TrainingBarsError, match="no bars of the training range"):
         fidelity(world_model, late, SMALL)
+
+
+def test_candles_of_another_market_are_refused(world_model, market):
+    other = synthetic_candles(seed=1, bars=len(market), start=int(market.open_time_ms[0]))
+    with pytest.raises(TrainingBarsError, match="candles of the same market"):
+        fidelity(world_model, other, SMALL)
