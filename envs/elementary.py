@@ -17,34 +17,6 @@ Float32Array = NDArray[np.float32]
 
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
-_TANH_EDGE = np.float32(9.1)  # float32's tanh is 1 from here on
-_A0, _A1, _A2 = np.float32(135135.0), np.float32(17325.0), np.float32(378.0)
-_B1, _B2, _B3 = np.float32(62370.0), np.float32(3150.0), np.float32(28.0)
-
-
-@compiled_fused
-def tanh_parts(x: np.float32) -> tuple[np.float32, np.float32]:
-    """Numerator and denominator of tanh, for whoever multiplies several and divides once.
-
-    The seventh convergent n/d of Lambert's continued fraction at x/2, then one doubling:
-    tanh 2a = 2nd / (n² + d²).
-    """
-    x = _TANH_EDGE if x > _TANH_EDGE else x
-    x = -_TANH_EDGE if x < -_TANH_EDGE else x
-    z = _HALF * x
-    y = z * z
-    n = z * (_A0 + y * (_A1 + y * (_A2 + y)))
-    d = _A0 + y * (_B1 + y * (_B2 + y * _B3))
-    return (n + n) * d, n * n + d * d
-
-
-@compiled_fused
-def fast_tanh(x: np.float32) -> np.float32:
-    """The hyperbolic tangent of a float32, within 2e-7; `market.tanh` is the float64 one."""
-    n, d = tanh_parts(x)
-    return n / d
-
-
 _EXP_LOW, _EXP_HIGH = np.float32(-87.0), np.float32(88.0)
 _LOG2_E = np.float32(1.4426950408889634)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693145751953125), np.float32(1.428606765330187e-06)
@@ -98,12 +70,6 @@ def fast_asinh(x: np.float32) -> np.float32:
     size = abs(x)
     value = fast_log(size + np.sqrt(size * size + _ONE))
     return value if x >= _ZERO else -value
-
-
-@compiled_fused
-def fast_sigmoid(x: np.float32) -> np.float32:
-    """The logistic function 1 / (1 + e⁻ˣ) = ½ + ½ tanh(x/2)."""
-    return _HALF + _HALF * fast_tanh(_HALF * x)
 
 
 _QUARTER_TURN = np.float32(math.pi / 2)

@@ -6,7 +6,6 @@ a BLAS, everything between them is compiled. The tests hold it to the PyTorch mo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -50,10 +49,10 @@ class DreamState:
         if self._buffers is not None:
             self._buffers.load(self)
 
-    def buffers(self, weights: DreamWeights) -> _Buffers:
+    def buffers(self, weights: DreamWeights, week: _Week) -> _Buffers:
         """The step's workspace, made once."""
         if self._buffers is None:
-            self._buffers = _Buffers(weights, len(self.z))
+            self._buffers = _Buffers(weights, week, len(self.z))
             self._buffers.load(self)
         return self._buffers
 
@@ -77,57 +76,82 @@ class Noise(NamedTuple):
     normals: Float32Array
 
 
+class _Week(NamedTuple):
+    """The calendar of the bars of a week from 1970-01-01 on [B, 4], and a bar's length."""
+
+    table: Float32Array
+    interval_ms: int
+
+
 class _Buffers:
     """A step's workspace for N lanes: the network's inputs and layers.
 
     Attributes:
         inputs: What M hears next, [z, (paper: action), calendar, h] in one row [N, I + H].
-        z: The state's latents, by columns [Z, N].
+        heard: The same as a tensor; z and h are views of its columns.
+        z: The latents, by columns [Z, N].
+        calendar_column: Where the calendar begins in the inputs.
+        bar_of_week: Which row of the week's calendar that is [N].
         scaled: Standardised returns [N].
     """
 
-    def __init__(self, weights: DreamWeights, num_lanes: int) -> None:
-        self.inputs = np.zeros((num_lanes, weights.gates.shape[0]), dtype=np.float32)
-        self.z = np.empty((weights.latent_size, num_lanes), dtype=np.float32)
+    def __init__(self, weights: DreamWeights, week: _Week, num_lanes: int) -> None:
+        size = weights.latent_size
+        self.inputs, self.heard = _layer(num_lanes, weights.gates.shape[0])
+        self.inputs[:] = 0.0
+        self.heard_z, self.heard_h = self.heard[:, :size], self.heard[:, -weights.hidden_size :]
+        self.z, _ = _layer(size, num_lanes)
+        self.calendar_column = size + int(weights.paper)
+        self.bar_of_week = np.zeros(num_lanes, dtype=np.int64)
         self.scaled = np.empty(num_lanes, dtype=np.float32)
-        self._rows = _layers(weights.row_layers(), lambda size: (num_lanes, size))
-        self._columns = _layers(weights.column_layers(), lambda size: (size, num_lanes))
+        self._week = week
+        self._rows = {name: _layer(num_lanes, n) for name, n in weights.row_layers().items()}
+        self._columns = {name: _layer(n, num_lanes) for name, n in weights.column_layers().items()}
         self._few = num_lanes <= _FEW_LANES
 
     def load(self, state: DreamState) -> None:
         """Take over a state that was written from outside."""
+        table, interval_ms = self._week
+        first = self.calendar_column
         self.inputs[:, : state.z.shape[1]] = state.z
         self.inputs[:, -state.h.shape[1] :] = state.h
         self.z[:] = state.z.T
+        self.bar_of_week[:] = (state.open_time_ms // interval_ms + 1) % len(table)
+        self.inputs[:, first : first + table.shape[1]] = table[self.bar_of_week]
 
-    def multiply(self, left: Float32Array, weights: torch.Tensor, name: str) -> Float32Array:
+    def multiply(self, left: torch.Tensor, weights: torch.Tensor, name: str) -> _Layer:
         """``left [N, I] @ weights [I, J]`` into a layer [N, J]."""
-        out, tensor = self._rows[name]
+        layer = self._rows[name]
         if self._few:
-            kernels.products(left, weights.numpy(), out)
+            kernels.products(left.numpy(), weights.numpy(), layer.array)
         else:
-            torch.mm(torch.from_numpy(left), weights, out=tensor)
-        return out
+            torch.mm(left, weights, out=layer.tensor)
+        return layer
 
-    def transposed(self, left: Float32Array, weights: torch.Tensor, name: str) -> Float32Array:
-        """``(left [I, N].T @ weights [I, J]).T`` into a layer [J, N]."""
-        out, tensor = self._columns[name]
+    def transposed(self, left: torch.Tensor, weights: torch.Tensor, name: str) -> Float32Array:
+        """``weights [J, I] @ left [N, I].T`` into a layer [J, N]."""
+        layer = self._columns[name]
         if self._few:
-            kernels.transposed_products(left, weights.numpy(), out)
+            kernels.transposed_products(left.numpy().T, weights.numpy().T, layer.array)
         else:
-            torch.mm(weights.T, torch.from_numpy(left), out=tensor)
-        return out
+            torch.mm(weights, left.T, out=layer.tensor)
+        return layer.array
 
-    def inner(self) -> Float32Array:
+    def inner(self) -> _Layer:
         """The hidden layer of z's head [G, N]."""
-        return self._columns["inner"][0]
+        return self._columns["inner"]
 
 
-def _layers(
-    sizes: dict[str, int], shape: Callable[[int], tuple[int, int]]
-) -> dict[str, tuple[Float32Array, torch.Tensor]]:
-    arrays = {name: np.empty(shape(size), dtype=np.float32) for name, size in sizes.items()}
-    return {name: (array, torch.from_numpy(array)) for name, array in arrays.items()}
+class _Layer(NamedTuple):
+    """One piece of memory, as numpy and as PyTorch see it."""
+
+    array: Float32Array
+    tensor: torch.Tensor
+
+
+def _layer(rows: int, columns: int) -> _Layer:
+    tensor = torch.empty(rows, columns)  # PyTorch's begin at a cache line, numpy's need not
+    return _Layer(tensor.numpy(), tensor)
 
 
 class DreamEngine:
@@ -152,7 +176,7 @@ class DreamEngine:
         self.warmup = warmup or width
         self._weights = DreamWeights.of(world_model)
         week = np.arange(0, max(INTERVALS_MS["W"], self.interval_ms), self.interval_ms)
-        self._calendar = calendar(week)
+        self._week = _Week(calendar(week), self.interval_ms)
         self._starts: DreamState | None = None
 
     @property
@@ -221,7 +245,7 @@ class DreamEngine:
         """
         if forced is None and len(state.z) <= _FEW_LANES and not self._weights.paper:
             return self._step_few(state, noise, temperature)
-        buffers = state.buffers(self._weights)
+        buffers = state.buffers(self._weights, self._week)
         if self._weights.paper:
             buffers.inputs[:, state.z.shape[1]] = weights
             self._advance(state, buffers)
@@ -229,8 +253,8 @@ class DreamEngine:
             log_return = self._draw(state, buffers, noise, np.float32(temperature))
         else:
             state.z[:], log_return = forced
+            state.open_time_ms += self.interval_ms
             buffers.load(state)
-        state.open_time_ms += self.interval_ms
         if not self._weights.paper:
             self._advance(state, buffers)
         return log_return
@@ -247,7 +271,7 @@ class DreamEngine:
             np.float32(temperature),
             self.config.num_components,
             self.interval_ms,
-            self._calendar,
+            self._week.table,
             *weights,
         )
         state.forget_buffers()
@@ -262,26 +286,19 @@ class DreamEngine:
     def _advance(self, state: DreamState, buffers: _Buffers) -> None:
         """The LSTM's step: z, the next bar's calendar and, in ``paper``, the action enter."""
         weights = self._weights
-        first = state.z.shape[1] + int(weights.paper)
-        kernels.put_calendar(
-            state.open_time_ms, self.interval_ms, self._calendar, buffers.inputs, first
-        )
-        gates = buffers.multiply(buffers.inputs, weights.gates, "gates")
-        kernels.lstm_cell(gates, weights.gates_bias, state.c, state.h)
-        buffers.inputs[:, -state.h.shape[1] :] = state.h
+        gates = buffers.multiply(buffers.heard, weights.gates, "gates").array
+        kernels.lstm_step(gates, weights.gates_bias, state.c, state.h, buffers.inputs)
 
     def _draw(
         self, state: DreamState, buffers: _Buffers, noise: Noise, temperature: np.float32
     ) -> FloatArray:
         weights, components = self._weights, self.config.num_components
         uniforms, normals = (np.ascontiguousarray(part.T) for part in noise)
-        if weights.paper:
-            inner = state.h.T
-        else:
-            head = buffers.transposed(buffers.inputs.T, weights.head, "head")
-            inner = buffers.inner()
+        hidden = buffers.heard_h  # the layer that z's head hears [N, H or G]
+        if not weights.paper:
+            hidden = buffers.inner().tensor.T
             kernels.draw_returns(
-                head,
+                buffers.transposed(buffers.heard, weights.head_rows, "head"),
                 weights.head_bias,
                 weights.carried,
                 components,
@@ -290,10 +307,10 @@ class DreamEngine:
                 temperature,
                 buffers.scaled,
                 buffers.z,
-                inner,
+                buffers.inner().array,
             )
         kernels.draw_latents(
-            buffers.transposed(inner, weights.latent, "latent"),
+            buffers.transposed(hidden, weights.latent_rows, "latent"),
             weights.latent_bias,
             weights.persistence,
             components,
@@ -303,19 +320,28 @@ class DreamEngine:
             int(not weights.paper),
             buffers.z,
         )
-        kernels.spread(buffers.z, state.z, buffers.inputs)
+        kernels.close_bars(
+            buffers.z,
+            state.z,
+            buffers.inputs,
+            state.open_time_ms,
+            self.interval_ms,
+            buffers.bar_of_week,
+            self._week.table,
+            buffers.calendar_column,
+        )
         if weights.paper:
-            self._decode_return(state, buffers)
+            self._decode_return(buffers)
         log_return = np.empty(len(state.z))
         kernels.unscale(buffers.scaled, weights.return_scale, weights.return_mean, log_return)
         return log_return
 
-    def _decode_return(self, state: DreamState, buffers: _Buffers) -> None:
+    def _decode_return(self, buffers: _Buffers) -> None:
         """V's decoder, as far as the return needs it (``paper``)."""
         first, second, last = self._weights.decoder
-        inner = buffers.multiply(state.z, first.kernel, "decoder_0")
-        kernels.silu(inner, first.bias)
-        inner = buffers.multiply(inner, second.kernel, "decoder_1")
-        kernels.silu(inner, second.bias)
-        np.dot(inner, last.kernel.numpy()[:, 0], out=buffers.scaled)
-        buffers.scaled += last.bias[0]
+        inner = buffers.multiply(buffers.heard_z, first.kernel, "decoder_0")
+        kernels.silu(inner.array, first.bias)
+        inner = buffers.multiply(inner.tensor, second.kernel, "decoder_1")
+        kernels.silu_product(
+            inner.array, second.bias, last.kernel.numpy()[:, 0], last.bias[0], buffers.scaled
+        )
