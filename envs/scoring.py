@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from ..market.broker import Account
 from ..market.candles import FloatArray, IntArray
 from ..market.costs import BrokerConfig
-from ..market.population import SCORE_FIELDS, settle_population
+from ..market.population import SCORE_FIELDS, PopulationBook
 from ..market.settlement import BAR_FIELDS, tally_lanes
 from .dream_account import DreamBars
 from .dream_funding import DreamFunding
@@ -22,10 +24,9 @@ from .memory import RecordedMemory
 from .tape import Tape
 
 Float32Array = NDArray[np.float32]
-_BLOCK_ROWS, _BLOCK_CANDIDATES = (
-    5_760,
-    256,
-)  # a product of this size is still in the cache when read
+_BARS_AT_ONCE, _CANDIDATES_AT_ONCE = 512, 256
+"""A product's size: half a megabyte, still in the second-level cache when it is read; the accounts
+of so many candidates stay in the first-level cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,31 +152,28 @@ def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig
         broker: The account's rules.
     """
     weights = np.ascontiguousarray(parameters.T, dtype=np.float32)  # [D + 1, P]
-    seen, account_share, bias = weights[:-2], weights[-2].copy(), weights[-1]
     num_paths, num_bars, _ = paths.view.shape
-    rules, delay = broker.compile(), broker.execution.fill_delay
+    stretches = _shares(num_bars, _BARS_AT_ONCE)
     out = np.empty((len(SCORE_FIELDS), num_paths, len(parameters)))
-    block = max(1, _BLOCK_ROWS // num_bars)
-    for rows in _slices(num_paths, block):
-        bars = np.ascontiguousarray(paths.bars[rows])
-        for some in _slices(len(parameters), _BLOCK_CANDIDATES):
-            scores = _products(paths.view[rows], seen[:, some], bias[some])
-            done = np.empty((len(SCORE_FIELDS), len(bars), scores.shape[-1]))
-            settle_population(scores, account_share[some], bars, rules, delay, done)
-            out[:, rows, some] = done
+    for some in _shares(len(parameters), _CANDIDATES_AT_ONCE):
+        seen = torch.from_numpy(np.ascontiguousarray(weights[:-2, some]))
+        book = PopulationBook(weights[-2, some], weights[-1, some], broker)
+        scores = torch.empty(_BARS_AT_ONCE, seen.shape[1])
+        for path in range(num_paths):
+            book.begin()
+            for bars in stretches:
+                view = np.ascontiguousarray(paths.view[path, bars])
+                product = torch.mm(torch.from_numpy(view), seen, out=scores[: len(view)])
+                book.live(product.numpy(), np.ascontiguousarray(paths.bars[path, bars]))
+            out[:, path, some] = book.totals()
     return Scores(*out.transpose(0, 2, 1))
 
 
-def _slices(count: int, size: int) -> list[slice]:
-    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
-
-
-def _products(view: Float32Array, weights: Float32Array, bias: Float32Array) -> Float32Array:
-    """``view [N, T, I] @ weights [I, P] + bias`` by PyTorch, whose threads the caller has in hand."""
-    flat = torch.from_numpy(np.ascontiguousarray(view).reshape(-1, view.shape[-1]))
-    kernel, added = (torch.from_numpy(np.ascontiguousarray(part)) for part in (weights, bias))
-    scores: Float32Array = torch.addmm(added, flat, kernel).numpy()
-    return scores.reshape(*view.shape[:-1], len(bias))
+def _shares(count: int, most: int) -> list[slice]:
+    """Equal shares of at most so many."""
+    parts = math.ceil(count / most)
+    edges = [count * i // parts for i in range(parts + 1)]
+    return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
 def score_lanes(

@@ -1,8 +1,9 @@
 """One bar lived by many candidates: the settlement that scores a population over shared paths.
 
-Equity, weight and growth are those of `settle` for each candidate, bit for bit. Where no candidate can be
-liquidated by the bar, which is nearly always, the candidates are settled by two plain loops that
-the compiler vectorises, at about 2 ns a candidate; otherwise one by one.
+Equity, weight and growth are those of `settle` for each candidate, bit for bit. A bar that can
+neither liquidate nor ruin anyone, which is nearly every bar, is settled by one plain loop of a few
+sums and products; other bars by loops with conditions that the compiler still vectorises, or, where
+a candidate may be liquidated, one by one.
 """
 
 from __future__ import annotations
@@ -90,6 +91,89 @@ def _settle_survivors(
         equity[i] *= total
         growth[i] = total
         cost[i] = 0.0 if stands_still else rules.fee * traded + slippage * traded
+
+
+@compiled
+def longest_after(
+    longest: float,
+    simple_return: float,
+    simple_open: float,
+    simple_high: float,
+    simple_low: float,
+    funding_rate: float,
+    fill_range: float,
+    rules: BrokerRules,
+) -> float:
+    """How long or short any candidate can be after a bar that ends nobody's account, or −1.
+
+    A bound from the rules alone, for candidates whose orders are neither limited nor rounded: each
+    trades to at most ± the leverage, and growth is monotone in the weight held.
+
+    Args:
+        longest: The same before the bar.
+        simple_return: The bar to come, as in `settle`; likewise up to ``fill_range``.
+        simple_open: As in `settle`.
+        simple_high: As in `settle`.
+        simple_low: As in `settle`.
+        funding_rate: As in `settle`.
+        fill_range: As in `settle`.
+        rules: The compiled rules.
+
+    Returns:
+        −1 where some candidate may be liquidated or ruined.
+    """
+    most = rules.leverage
+    if rules.has_margin > 0.0:
+        shortest, safe = safe_weights(
+            simple_return, simple_open, simple_high, simple_low, rules.maintenance_margin
+        )
+        if not (shortest < -most and most < safe):
+            return -1.0
+    rate = abs(rules.fee) + abs(rules.slippage) + abs(rules.slippage_per_range * fill_range)
+    kept = _SAFE - rate * (most + longest)
+    growth = _SAFE - most * (abs(simple_return) + abs(funding_rate))
+    if kept > 0.0 and growth > 0.0 and kept * growth > rules.ruin_floor:
+        return most * (1.0 + simple_return) / growth
+    return -1.0
+
+
+@compiled
+def settle_calm(
+    equity: FloatArray,
+    weight: FloatArray,
+    target: FloatArray,
+    simple_return: float,
+    funding_rate: float,
+    slippage: float,
+    rules: BrokerRules,
+    totals: FloatArray,
+) -> None:
+    """Settle and add up a bar that ends nobody's account; see `longest_after`.
+
+    Args:
+        equity: State [C], updated.
+        weight: State [C], updated.
+        target: Weights wanted [C], scaled by the leverage.
+        simple_return: As in `settle`.
+        funding_rate: As in `settle`.
+        slippage: Of this bar, as a fraction of what is traded.
+        rules: The compiled rules, without limits and rounding.
+        totals: Sums over bars [6, C], rows `market.population.SCORE_FIELDS`; all but the first and
+            the last are updated.
+    """
+    returns, squares, turnover, cost = totals[1], totals[2], totals[3], totals[4]
+    for i in range(equity.shape[0]):
+        held = target[i]
+        traded = abs(held - weight[i])
+        grown = held_growth(held, simple_return, funding_rate)
+        total = kept_after(traded, rules.fee, slippage) * grown
+        weight[i] = drifted_weight(held, simple_return, grown)
+        equity[i] *= total
+        gain = total - 1.0
+        returns[i] += gain
+        squares[i] += gain * gain
+        turnover[i] += traded
+        cost[i] += rules.fee * traded + slippage * traded
 
 
 @compiled
