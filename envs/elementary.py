@@ -87,17 +87,37 @@ def noise_from_bits(
     """Uniforms in [0, 1) and standard normals from random bits (Box & Muller 1958).
 
     Args:
-        bits: [U + 2 P].
-        uniforms: [U], written.
-        normals: [2 P], written: radius times cosine in the first half, sine in the second. The
+        bits: [S, U + 2 P]; every row by itself.
+        uniforms: [S, U], written.
+        normals: [S, 2 P], written: radius times cosine in the first half, sine in the second. The
             radius reaches 6.7.
     """
-    count, pairs = uniforms.shape[0], normals.shape[0] // 2
-    for i in range(count):
-        uniforms[i] = np.float32(bits[i] >> _BITS_8) * _UNIT24
-    for i in range(pairs):
-        radius = np.sqrt(np.float32(-2.0) * fast_log((np.float32(bits[count + i]) + _ONE) * _UNIT))
-        turn = np.float32(np.int32(bits[count + pairs + i])) * np.float32(2.0**-31)  # [-1, 1)
+    count, pairs = uniforms.shape[1], normals.shape[1] // 2
+    for step in range(bits.shape[0]):
+        _noise_of_step(
+            bits[step, :count],
+            bits[step, count : count + pairs],
+            bits[step, count + pairs :],
+            uniforms[step],
+            normals[step, :pairs],
+            normals[step, pairs:],
+        )
+
+
+@compiled_fused
+def _noise_of_step(
+    uniform_bits: NDArray[np.uint32],
+    radius_bits: NDArray[np.uint32],
+    turn_bits: NDArray[np.uint32],
+    uniforms: Float32Array,
+    cosines: Float32Array,
+    sines: Float32Array,
+) -> None:
+    for i in range(uniforms.shape[0]):
+        uniforms[i] = np.float32(uniform_bits[i] >> _BITS_8) * _UNIT24
+    for i in range(cosines.shape[0]):
+        radius = np.sqrt(np.float32(-2.0) * fast_log((np.float32(radius_bits[i]) + _ONE) * _UNIT))
+        turn = np.float32(np.int32(turn_bits[i])) * np.float32(2.0**-31)  # [-1, 1)
         # a half turn either way is folded into a quarter, where the series are short
         folded = turn if turn >= -_HALF else -_ONE - turn
         folded = folded if folded <= _HALF else _ONE - folded
@@ -106,5 +126,5 @@ def noise_from_bits(
         s = angle * angle
         sine = angle * (_ONE + s * (_S3 + s * (_S5 + s * (_S7 + s * (_S9 + s * _S11)))))
         cosine = _ONE + s * (_K2 + s * (_K4 + s * (_K6 + s * (_K8 + s * _K10))))
-        normals[i] = radius * sign * cosine
-        normals[pairs + i] = radius * sine
+        cosines[i] = radius * sign * cosine
+        sines[i] = radius * sine

@@ -213,15 +213,22 @@ class DreamEngine:
 
     def draw_noise(self, rng: np.random.Generator, num_lanes: int) -> Noise:
         """One step's noise of N lanes."""
+        return self.draw_steps(rng, num_lanes, 1)[0]
+
+    def draw_steps(self, rng: np.random.Generator, num_lanes: int, steps: int) -> list[Noise]:
+        """The noise of several steps of N lanes, the same as drawn step by step."""
         size = num_lanes * (1 + self.config.latent_size)
         pairs = (size + 1) // 2
         words = num_lanes + pairs  # of 64 bits: two uniforms a lane, and two for a pair of normals
-        bits = rng.bit_generator.random_raw(words).view(np.uint32)
-        uniforms = np.empty(2 * num_lanes, dtype=np.float32)
-        normals = np.empty(2 * pairs, dtype=np.float32)
+        bits = rng.bit_generator.random_raw(steps * words).view(np.uint32).reshape(steps, -1)
+        uniforms = np.empty((steps, 2 * num_lanes), dtype=np.float32)
+        normals = np.empty((steps, 2 * pairs), dtype=np.float32)
         noise_from_bits(bits, uniforms, normals)
         # Row by row in memory, as the kernels read it, and lane by lane to the outside.
-        return Noise(uniforms.reshape(2, num_lanes).T, normals[:size].reshape(-1, num_lanes).T)
+        return [
+            Noise(uniform.reshape(2, num_lanes).T, normal[:size].reshape(-1, num_lanes).T)
+            for uniform, normal in zip(uniforms, normals, strict=True)
+        ]
 
     def step(
         self,

@@ -278,23 +278,39 @@ def choose_targets(
     weight: FloatArray,
     targets: FloatArray,
 ) -> None:
-    """Target weights of lanes that each have a linear policy of their own: tanh(W·[z, h, w] + b).
+    """Target weights of lanes, each with a linear policy: tanh(W·[z, h, w] + b).
 
     Args:
         z: Latents [N, Z].
         h: Hidden states [N, H].
-        parameters: W and b of each lane's policy [N, Z + H + 2].
+        parameters: W and b of the policies [P, Z + H + 2]; each serves N ÷ P lanes in a row.
         weight: Drifted weights [N].
         targets: [N], written.
     """
     latents, size = z.shape[1], z.shape[1] + h.shape[1]
+    lanes = z.shape[0] // parameters.shape[0]
+    for p in range(parameters.shape[0]):
+        of_z, of_h = parameters[p, :latents], parameters[p, latents:size]
+        for n in range(p * lanes, (p + 1) * lanes):
+            score = parameters[p, size] * np.float32(weight[n]) + parameters[p, size + 1]
+            for d in range(latents):
+                score += z[n, d] * of_z[d]
+            for j in range(h.shape[1]):
+                score += h[n, j] * of_h[j]
+            targets[n] = score
     for n in range(z.shape[0]):
-        score = parameters[n, size] * np.float32(weight[n]) + parameters[n, size + 1]
-        for d in range(latents):
-            score += z[n, d] * parameters[n, d]
-        for j in range(h.shape[1]):
-            score += h[n, j] * parameters[n, latents + j]
-        targets[n] = tanh(score)
+        targets[n] = tanh(np.float32(targets[n]))
+
+
+@compiled_fused
+def tile_lanes(rows: Float32Array, out: Float32Array) -> None:
+    """Repeat rows [R, N] side by side in ``out`` [R, P N]."""
+    lanes = rows.shape[1]
+    for r in range(rows.shape[0]):
+        for first in range(0, out.shape[1], lanes):
+            to = out[r, first : first + lanes]
+            for n in range(lanes):
+                to[n] = rows[r, n]
 
 
 @compiled_fused

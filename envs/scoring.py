@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,15 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..market.broker import Account
 from ..market.candles import FloatArray, IntArray
 from ..market.costs import BrokerConfig
+from ..market.lane_sums import LaneSums
 from ..market.population import SCORE_FIELDS, PopulationBook
-from ..market.settlement import BAR_FIELDS, tally_lanes
+from ..market.settlement import BAR_FIELDS
 from .dream_account import DreamBars
 from .dream_funding import DreamFunding
 from .engine import DreamEngine, Noise
-from .kernels import choose_targets
+from .kernels import choose_targets, tile_lanes
 from .memory import RecordedMemory
 from .tape import Tape
 
@@ -27,6 +28,7 @@ Float32Array = NDArray[np.float32]
 _BARS_AT_ONCE, _CANDIDATES_AT_ONCE = 512, 256
 """A product's size: half a megabyte, still in the second-level cache when it is read; the accounts
 of so many candidates stay in the first-level cache."""
+_LANES_AHEAD = 2_048  # noise of so many lanes' steps is drawn at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +102,8 @@ def dream_paths(
     bars = np.empty((count, num_bars, len(BAR_FIELDS)))
     idle = np.zeros(count)
     open_time_ms = state.open_time_ms[:, None] + engine.interval_ms * np.arange(1, num_bars + 1)
-    for t in range(num_bars):
+    for t, noise in enumerate(_noise(engine, rng, count, num_bars, ahead=True)):
         engine.view(state, view[:, t])
-        noise = engine.draw_noise(rng, count)
         bars[:, t] = lived.live(state, engine.step(state, idle, noise, temperature))
     if funding is not None and not funding.is_off:
         bars[..., 4] = funding.charge(open_time_ms, rng)
@@ -201,21 +202,35 @@ def score_lanes(
         funding: What a position held through a bar is charged; None is nothing.
     """
     candidates, dreams = len(parameters), len(segments)
+    lanes = candidates * dreams
     state = engine.start(np.tile(segments, candidates))
-    book = _LaneBook(np.repeat(parameters, dreams, axis=0), broker)
-    lived = DreamBars(engine, candidates * dreams, broker)
+    book = _LaneBook(parameters, lanes, broker)
+    lived = DreamBars(engine, lanes, broker)
     lived.begin(state, np.tile(engine.world_model.bank.close[segments], candidates))
-    for _ in range(num_bars):
+    charged = funding is not None and not funding.is_off
+    uniforms = np.empty((2, lanes), dtype=np.float32)
+    normals = np.empty((1 + engine.config.latent_size, lanes), dtype=np.float32)
+    shared = Noise(uniforms.T, normals.T)
+    # what positions are charged comes from the same generator, between one step's noise and the next
+    for noise in _noise(engine, rng, dreams, num_bars, ahead=not charged):
         targets = book.choose(state.z, state.h)
-        noise = engine.draw_noise(rng, dreams)
-        # tiled row by row, as the kernels read it
-        shared = Noise(*(np.tile(part.T, candidates).T for part in noise))
+        tile_lanes(noise.uniforms.T, uniforms)
+        tile_lanes(noise.normals.T, normals)
         log_return = engine.step(state, targets, shared, temperature)
         bars = lived.live(state, log_return)
-        if funding is not None and not funding.is_off:
+        if funding is not None and charged:
             bars[:, 4] = np.tile(funding.charge(state.open_time_ms[:dreams], rng), candidates)
         book.settle(targets, bars)
     return book.scores(candidates)
+
+
+def _noise(
+    engine: DreamEngine, rng: np.random.Generator, lanes: int, num_bars: int, ahead: bool
+) -> Iterator[Noise]:
+    """Each bar's noise of N lanes, drawn for many bars at a time where ``ahead`` allows it."""
+    steps = max(1, _LANES_AHEAD // lanes) if ahead else 1
+    for first in range(0, num_bars, steps):
+        yield from engine.draw_steps(rng, lanes, min(steps, num_bars - first))
 
 
 def _score_recorded(
@@ -225,8 +240,8 @@ def _score_recorded(
     broker: BrokerConfig,
     memory: RecordedMemory,
 ) -> Scores:
-    book = _LaneBook(parameters, broker)
     count, size = len(parameters), tape.layout["latent"].stop
+    book = _LaneBook(parameters, count, broker)
     memory.begin(np.ones(count, dtype=np.bool_), np.full(count, start))
     for row in range(start, start + int(tape.steps_left[start])):
         seen = np.repeat(tape.view[row : row + 1, :size], count, axis=0)
@@ -237,31 +252,22 @@ def _score_recorded(
 
 
 class _LaneBook:
-    """Keeps the scores of lanes that each have a policy of their own [L, D + 1]."""
+    """Scores L lanes of P linear policies [P, D + 1], each policy in L ÷ P lanes in a row."""
 
-    def __init__(self, parameters: FloatArray, broker: BrokerConfig) -> None:
-        count = len(parameters)
+    def __init__(self, parameters: FloatArray, lanes: int, broker: BrokerConfig) -> None:
         self._parameters = np.ascontiguousarray(parameters, dtype=np.float32)
-        self._account = Account(count, broker)
-        self._totals = np.zeros((len(SCORE_FIELDS), count))
-        self._held, self._targets = np.empty(count), np.empty(count)
-        self._ended = np.zeros(count, dtype=np.bool_)
+        self._sums = LaneSums(lanes, broker)
+        self._targets = np.empty(lanes)
 
     def choose(self, z: Float32Array, h: Float32Array) -> FloatArray:
         """Target weights [L] from latents [L, Z] and hidden states [L, H]."""
-        choose_targets(z, h, self._parameters, self._account.weight, self._targets)
+        choose_targets(z, h, self._parameters, self._sums.weight, self._targets)
         return self._targets
 
     def settle(self, targets: FloatArray, bars: FloatArray) -> None:
         """Live one bar."""
-        self._held[:] = self._account.weight
-        self._ended[:] = self._account.terminated
-        settled = self._account.step(targets, bars, copy=False)
-        tally_lanes(
-            self._held, settled.reward, settled.executed, settled.cost, self._ended, self._totals
-        )
+        self._sums.live(targets, bars)
 
     def scores(self, candidates: int) -> Scores:
         """The lanes' results as [P, L ÷ P]."""
-        self._totals[0] = np.log(self._account.equity)
-        return Scores(*self._totals.reshape(len(SCORE_FIELDS), candidates, -1))
+        return Scores(*self._sums.totals().reshape(len(SCORE_FIELDS), candidates, -1))

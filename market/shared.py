@@ -20,31 +20,39 @@ from .settlement import (
     settle,
 )
 
-_SAFE = 1.0 - 1e-9  # candidates this near to liquidation are settled one by one, to the last bit
+SURELY = 1.0 - 1e-9  # candidates this near to liquidation are settled one by one, to the last bit
+
+
+@compiled
+def falls_and_rises(
+    simple_return: float, simple_open: float, simple_high: float, simple_low: float, margin: float
+) -> tuple[float, float]:
+    """What a bar takes from a long and from a short of 1, the maintenance margin included.
+
+    From `liquidation_price`: a long a is liquidated where the lowest price x satisfies
+    a·(1 − x(1 − m)) ≥ 1; a short b where the highest does b·(x(1 + m) − 1) ≥ 1.
+    """
+    low = 1.0 + min(min(simple_low, simple_return), simple_open)
+    high = 1.0 + max(max(simple_high, simple_return), simple_open)
+    return 1.0 - low * (1.0 - margin), high * (1.0 + margin) - 1.0
 
 
 @compiled
 def safe_weights(
     simple_return: float, simple_open: float, simple_high: float, simple_low: float, margin: float
 ) -> tuple[float, float]:
-    """The shortest and longest weights that surely survive a bar, from `liquidation_price`.
-
-    A long a is liquidated where the lowest price x satisfies a·(1 − x(1 − m)) ≥ 1; a short b
-    where the highest does b·(x(1 + m) − 1) ≥ 1.
-    """
-    low = 1.0 + min(min(simple_low, simple_return), simple_open)
-    high = 1.0 + max(max(simple_high, simple_return), simple_open)
-    fall = 1.0 - low * (1.0 - margin)
-    rise = high * (1.0 + margin) - 1.0
-    longest = _SAFE / fall if fall > 0.0 else 1e300
-    shortest = -_SAFE / rise if rise > 0.0 else -1e300
+    """The shortest and longest weights that surely survive a bar."""
+    fall, rise = falls_and_rises(simple_return, simple_open, simple_high, simple_low, margin)
+    longest = SURELY / fall if fall > 0.0 else 1e300
+    shortest = -SURELY / rise if rise > 0.0 else -1e300
     return shortest, longest
 
 
 @compiled
-def _execute(
+def execute(
     weight: FloatArray, target: FloatArray, rules: BrokerRules, executed: FloatArray
 ) -> None:
+    """Weights after the fill [C], within the rules' limits."""
     if rules.has_limits > 0.0:
         for i in range(weight.shape[0]):
             executed[i] = limit_target(weight[i], target[i], rules)
@@ -130,8 +138,8 @@ def longest_after(
         if not (shortest < -most and most < safe):
             return -1.0
     rate = abs(rules.fee) + abs(rules.slippage) + abs(rules.slippage_per_range * fill_range)
-    kept = _SAFE - rate * (most + longest)
-    growth = _SAFE - most * (abs(simple_return) + abs(funding_rate))
+    kept = SURELY - rate * (most + longest)
+    growth = SURELY - most * (abs(simple_return) + abs(funding_rate))
     if kept > 0.0 and growth > 0.0 and kept * growth > rules.ruin_floor:
         return most * (1.0 + simple_return) / growth
     return -1.0
@@ -215,7 +223,7 @@ def settle_shared(
     """
     plain = rules.has_rounding <= 0.0
     if plain:
-        _execute(weight, target, rules, executed)
+        execute(weight, target, rules, executed)
         if rules.has_margin > 0.0:
             shortest, longest = safe_weights(
                 simple_return, simple_open, simple_high, simple_low, rules.maintenance_margin

@@ -41,7 +41,7 @@ def test_noise_is_uniform_and_normal() -> None:
     bits = np.random.default_rng(1).bit_generator.random_raw(600_000).view(np.uint32)
     uniforms = np.empty(400_000, dtype=np.float32)
     normals = np.empty(800_000, dtype=np.float32)
-    elementary.noise_from_bits(bits, uniforms, normals)
+    elementary.noise_from_bits(bits[None], uniforms[None], normals[None])
     assert uniforms.min() >= 0
     assert uniforms.max() < 1
     assert stats.kstest(uniforms[:100_000], "uniform").pvalue > 1e-3
@@ -56,7 +56,7 @@ def test_noise_is_uniform_and_normal() -> None:
 def test_the_worst_bits_give_finite_noise() -> None:
     bits = np.array([0, 2**32 - 1, 0, 2**32 - 1, 1, 0, 2**32 - 1, 2**31], dtype=np.uint32)
     uniforms, normals = np.empty(2, dtype=np.float32), np.empty(6, dtype=np.float32)
-    elementary.noise_from_bits(bits, uniforms, normals)
+    elementary.noise_from_bits(bits[None], uniforms[None], normals[None])
     assert np.isfinite(normals).all()
     assert np.abs(normals).max() < 7.0
     assert (uniforms < 1).all()
