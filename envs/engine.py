@@ -88,7 +88,10 @@ class _Buffers:
 
     Attributes:
         inputs: What M hears next, [z, (paper: action), calendar, h] in one row [N, I + H].
-        heard: The same as a tensor; z and h are views of its columns.
+        heard: The same as a tensor [N, I + H], of which the next three are views.
+        heard_z: z [N, Z].
+        by_column: All of it, the other way round [I + H, N].
+        h_by_column: h [H, N].
         z: The latents, by columns [Z, N].
         calendar_column: Where the calendar begins in the inputs.
         bar_of_week: Which row of the week's calendar that is [N].
@@ -99,7 +102,8 @@ class _Buffers:
         size = weights.latent_size
         self.inputs, self.heard = _layer(num_lanes, weights.gates.shape[0])
         self.inputs[:] = 0.0
-        self.heard_z, self.heard_h = self.heard[:, :size], self.heard[:, -weights.hidden_size :]
+        self.heard_z, self.by_column = self.heard[:, :size], self.heard.T
+        self.h_by_column = self.by_column[-weights.hidden_size :]
         self.z, _ = _layer(size, num_lanes)
         self.calendar_column = size + int(weights.paper)
         self.bar_of_week = np.zeros(num_lanes, dtype=np.int64)
@@ -128,13 +132,13 @@ class _Buffers:
             torch.mm(left, weights, out=layer.tensor)
         return layer
 
-    def transposed(self, left: torch.Tensor, weights: torch.Tensor, name: str) -> Float32Array:
-        """``weights [J, I] @ left [N, I].T`` into a layer [J, N]."""
+    def transposed(self, weights: torch.Tensor, right: torch.Tensor, name: str) -> Float32Array:
+        """``weights [J, I] @ right [I, N]`` into a layer [J, N]."""
         layer = self._columns[name]
         if self._few:
-            kernels.transposed_products(left.numpy().T, weights.numpy().T, layer.array)
+            kernels.transposed_products(right.numpy(), weights.numpy().T, layer.array)
         else:
-            torch.mm(weights, left.T, out=layer.tensor)
+            torch.mm(weights, right, out=layer.tensor)
         return layer.array
 
     def inner(self) -> _Layer:
@@ -301,11 +305,11 @@ class DreamEngine:
     ) -> FloatArray:
         weights, components = self._weights, self.config.num_components
         uniforms, normals = (np.ascontiguousarray(part.T) for part in noise)
-        hidden = buffers.heard_h  # the layer that z's head hears [N, H or G]
+        hidden = buffers.h_by_column  # the layer that z's head hears [H or G, N]
         if not weights.paper:
-            hidden = buffers.inner().tensor.T
+            hidden = buffers.inner().tensor
             kernels.draw_returns(
-                buffers.transposed(buffers.heard, weights.head_rows, "head"),
+                buffers.transposed(weights.head_rows, buffers.by_column, "head"),
                 weights.head_bias,
                 weights.carried,
                 components,
@@ -317,7 +321,7 @@ class DreamEngine:
                 buffers.inner().array,
             )
         kernels.draw_latents(
-            buffers.transposed(hidden, weights.latent_rows, "latent"),
+            buffers.transposed(weights.latent_rows, hidden, "latent"),
             weights.latent_bias,
             weights.persistence,
             components,

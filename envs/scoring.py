@@ -74,6 +74,7 @@ class Scores(NamedTuple):
         return np.asarray(ratio * np.sqrt(bars_per_year))
 
 
+@torch.inference_mode()
 def dream_paths(
     engine: DreamEngine,
     segments: IntArray,
@@ -144,6 +145,7 @@ def score_replay(
     return Scores(*(np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True)))
 
 
+@torch.inference_mode()
 def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig) -> Scores:
     """Trade P linear controllers along shared paths.
 
@@ -177,6 +179,7 @@ def _shares(count: int, most: int) -> list[slice]:
     return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
+@torch.inference_mode()
 def score_lanes(
     engine: DreamEngine,
     parameters: FloatArray,
