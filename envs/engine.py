@@ -6,6 +6,8 @@ a BLAS, everything between them is compiled. The tests hold it to the PyTorch mo
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -22,6 +24,7 @@ from .elementary import noise_from_bits
 from .weights import DreamWeights
 
 Float32Array = NDArray[np.float32]
+_CACHE_LINE = 16  # numbers of float32
 _FEW_LANES = 4  # up to here compiled loops beat the cost of calling a BLAS
 
 
@@ -109,8 +112,11 @@ class _Buffers:
         self.bar_of_week = np.zeros(num_lanes, dtype=np.int64)
         self.scaled = np.empty(num_lanes, dtype=np.float32)
         self._week = week
-        self._rows = {name: _layer(num_lanes, n) for name, n in weights.row_layers().items()}
-        self._columns = {name: _layer(n, num_lanes) for name, n in weights.column_layers().items()}
+        rows = {name: (num_lanes, n) for name, n in weights.row_layers().items()}
+        columns = {name: (n, num_lanes) for name, n in weights.column_layers().items()}
+        # The gates lie where the other layers do, which are written when the gates have been read:
+        # all of a step's memory is to stay in the second-level cache.
+        self._layers = _layers([{"gates": rows.pop("gates")}, rows | columns])
         self._few = num_lanes <= _FEW_LANES
 
     def load(self, state: DreamState) -> None:
@@ -125,7 +131,7 @@ class _Buffers:
 
     def multiply(self, left: torch.Tensor, weights: torch.Tensor, name: str) -> _Layer:
         """``left [N, I] @ weights [I, J]`` into a layer [N, J]."""
-        layer = self._rows[name]
+        layer = self._layers[name]
         if self._few:
             kernels.products(left.numpy(), weights.numpy(), layer.array)
         else:
@@ -134,7 +140,7 @@ class _Buffers:
 
     def transposed(self, weights: torch.Tensor, right: torch.Tensor, name: str) -> Float32Array:
         """``weights [J, I] @ right [I, N]`` into a layer [J, N]."""
-        layer = self._columns[name]
+        layer = self._layers[name]
         if self._few:
             kernels.transposed_products(right.numpy(), weights.numpy().T, layer.array)
         else:
@@ -143,7 +149,7 @@ class _Buffers:
 
     def inner(self) -> _Layer:
         """The hidden layer of z's head [G, N]."""
-        return self._columns["inner"]
+        return self._layers["inner"]
 
 
 class _Layer(NamedTuple):
@@ -156,6 +162,19 @@ class _Layer(NamedTuple):
 def _layer(rows: int, columns: int) -> _Layer:
     tensor = torch.empty(rows, columns)  # PyTorch's begin at a cache line, numpy's need not
     return _Layer(tensor.numpy(), tensor)
+
+
+def _layers(groups: list[dict[str, tuple[int, int]]]) -> dict[str, _Layer]:
+    """Layers of those shapes, of which each group begins at the same memory."""
+    sizes = [[_CACHE_LINE * -(-a * b // _CACHE_LINE) for a, b in g.values()] for g in groups]
+    memory = torch.empty(max(map(sum, sizes)))
+    layers = {}
+    for group, lengths in zip(groups, sizes, strict=True):
+        starts = itertools.accumulate(lengths, initial=0)
+        for (name, shape), start in zip(group.items(), starts, strict=False):
+            tensor = memory[start : start + math.prod(shape)].view(shape)
+            layers[name] = _Layer(tensor.numpy(), tensor)
+    return layers
 
 
 class DreamEngine:
