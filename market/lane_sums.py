@@ -105,7 +105,7 @@ def _settle_one_by_one(
 
 
 @compiled
-def _live(
+def settle_and_sum(
     action: FloatArray,
     bars: FloatArray,
     rules: BrokerRules,
@@ -157,7 +157,7 @@ class LaneSums:
             action: Actions [L] in [−1, 1]; ±1 is ± the leverage.
             bars: The bars to come [L, 7], columns `BAR_FIELDS`.
         """
-        _live(
+        settle_and_sum(
             action,
             bars,
             self._rules,

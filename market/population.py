@@ -71,7 +71,7 @@ def _longest(weight: FloatArray, terminated: BoolArray) -> float:
 
 
 @compiled
-def _settle_bars(
+def settle_population(
     scores: Float32Array,
     bias: Float32Array,
     account_share: Float32Array,
@@ -175,7 +175,7 @@ class PopulationBook:
             scores: Scores of each bar's observation without account and bias [B, C].
             bars: What each bar does [B, 7], columns `BAR_FIELDS`.
         """
-        _settle_bars(
+        settle_population(
             scores,
             *self._policy,
             bars,
