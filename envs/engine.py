@@ -373,5 +373,5 @@ class DreamEngine:
         kernels.silu(inner.array, first.bias)
         inner = buffers.multiply(inner.tensor, second.kernel, "decoder_1")
         kernels.silu_product(
-            inner.array, second.bias, last.kernel.numpy()[:, 0], last.bias[0], buffers.scaled
+            inner.array, second.bias, self._weights.to_return, last.bias[0], buffers.scaled
         )

@@ -117,6 +117,11 @@ class DreamWeights:
         """``latent`` likewise [K (1 + 2 D), G or H]."""
         return self.latent.T.contiguous()
 
+    @cached_property
+    def to_return(self) -> Float32Array:
+        """The kernel of the decoder's last layer [V] (``paper``)."""
+        return np.ascontiguousarray(self.decoder[-1].kernel.numpy()[:, 0])
+
     @property
     def hidden_size(self) -> int:
         """H."""

@@ -20,7 +20,7 @@ from .settlement import (
     kept_after,
     settle,
 )
-from .shared import SURELY, execute, falls_and_rises
+from .shared import SURELY, execute, falls_and_rises, unpack_rules
 
 
 @compiled
@@ -108,7 +108,7 @@ def _settle_one_by_one(
 def settle_and_sum(
     action: FloatArray,
     bars: FloatArray,
-    rules: BrokerRules,
+    rule_values: FloatArray,
     number: int,
     pending: FloatArray,
     equity: FloatArray,
@@ -119,7 +119,7 @@ def settle_and_sum(
     left: BoolArray,
 ) -> None:
     """Trade at a close, then live a bar; see `LaneSums` for the state that is moved."""
-    delay = pending.shape[0]
+    rules, delay = unpack_rules(rule_values), pending.shape[0]
     decided, target = pending[number % delay], pending[(number + 1) % delay]
     for i in range(action.shape[0]):
         decided[i] = action[i] * rules.leverage
@@ -140,7 +140,7 @@ class LaneSums:
     """
 
     def __init__(self, num_lanes: int, broker: BrokerConfig) -> None:
-        self._rules = broker.compile()
+        self._rules: FloatArray = np.array(broker.compile())
         self._equity: FloatArray = np.ones(num_lanes)
         self.weight: FloatArray = np.zeros(num_lanes)
         self._terminated: BoolArray = np.zeros(num_lanes, dtype=np.bool_)

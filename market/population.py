@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from .candles import FloatArray
 from .compiled import compiled
-from .costs import BrokerConfig, BrokerRules
+from .costs import BrokerConfig
 from .settlement import BoolArray
-from .shared import longest_after, settle_calm, settle_shared
+from .shared import longest_after, settle_calm, settle_shared, unpack_rules
 from .tanh import tanh
 
 Float32Array = NDArray[np.float32]
@@ -76,7 +76,7 @@ def settle_population(
     bias: Float32Array,
     account_share: Float32Array,
     bars: FloatArray,
-    rules: BrokerRules,
+    rule_values: FloatArray,
     first: int,
     pending: FloatArray,
     equity: FloatArray,
@@ -85,6 +85,7 @@ def settle_population(
     totals: FloatArray,
 ) -> None:
     """Trade C candidates through B bars; see `PopulationBook` for the state that is moved."""
+    rules = unpack_rules(rule_values)
     candidates, delay = weight.shape[0], pending.shape[0]
     held, executed = np.empty(candidates), np.empty(candidates)
     growth, cost = np.empty(candidates), np.empty(candidates)
@@ -152,7 +153,7 @@ class PopulationBook:
     ) -> None:
         count = len(bias)
         self._policy = np.ascontiguousarray(bias), np.ascontiguousarray(account_share)
-        self._rules = broker.compile()
+        self._rules: FloatArray = np.array(broker.compile())
         self._equity, self._weight = np.empty(count), np.empty(count)
         self._terminated = np.empty(count, dtype=np.bool_)
         self._pending = np.empty((broker.execution.fill_delay + 1, count))
