@@ -17,7 +17,7 @@ from .candles import FloatArray
 from .compiled import compiled
 from .costs import BrokerConfig
 from .settlement import BoolArray
-from .shared import longest_after, settle_calm, settle_shared, unpack_rules
+from .shared import execute, longest_after, settle_calm, settle_shared, unpack_rules
 from .tanh import tanh
 
 Float32Array = NDArray[np.float32]
@@ -90,7 +90,7 @@ def settle_population(
     held, executed = np.empty(candidates), np.empty(candidates)
     growth, cost = np.empty(candidates), np.empty(candidates)
     ended = np.empty(candidates, dtype=np.bool_)
-    free = rules.has_limits <= 0.0 and rules.has_rounding <= 0.0
+    limited, rounded = rules.has_limits > 0.0, rules.has_rounding > 0.0
     longest, calm_bars = _longest(weight, terminated), 0.0
     for t in range(bars.shape[0]):
         _choose(
@@ -98,7 +98,7 @@ def settle_population(
         )
         target = pending[(first + t + 1) % delay]
         after = -1.0
-        if free and longest < np.inf:
+        if not rounded and longest < np.inf:
             after = longest_after(
                 longest,
                 bars[t, 0],
@@ -111,6 +111,9 @@ def settle_population(
             )
         if after >= 0.0:
             slippage = rules.slippage + rules.slippage_per_range * bars[t, 5]
+            if limited:
+                execute(weight, target, rules, executed)
+                target = executed
             settle_calm(equity, weight, target, bars[t, 0], bars[t, 4], slippage, rules, totals)
             longest = after
             calm_bars += 1.0

@@ -137,8 +137,8 @@ def longest_after(
 ) -> float:
     """How long or short any candidate can be after a bar that ends nobody's account, or −1.
 
-    A bound from the rules alone, for candidates whose orders are neither limited nor rounded: each
-    trades to at most ± the leverage, and growth is monotone in the weight held.
+    A bound from the rules alone, for candidates whose orders are not rounded: each trades to at most
+    ± the leverage, or stays nearer to the weight that it holds, and growth is monotone in that.
 
     Args:
         longest: The same before the bar.
@@ -153,7 +153,7 @@ def longest_after(
     Returns:
         −1 where some candidate may be liquidated or ruined.
     """
-    most = rules.leverage
+    most = max(rules.leverage, longest) if rules.has_limits > 0.0 else rules.leverage
     if rules.has_margin > 0.0:
         shortest, safe = safe_weights(
             simple_return, simple_open, simple_high, simple_low, rules.maintenance_margin
@@ -172,7 +172,7 @@ def longest_after(
 def settle_calm(
     equity: FloatArray,
     weight: FloatArray,
-    target: FloatArray,
+    executed: FloatArray,
     simple_return: float,
     funding_rate: float,
     slippage: float,
@@ -184,17 +184,17 @@ def settle_calm(
     Args:
         equity: State [C], updated.
         weight: State [C], updated.
-        target: Weights wanted [C], scaled by the leverage.
+        executed: Weights after the fill [C].
         simple_return: As in `settle`.
         funding_rate: As in `settle`.
         slippage: Of this bar, as a fraction of what is traded.
-        rules: The compiled rules, without limits and rounding.
+        rules: The compiled rules, without rounding.
         totals: Sums over bars [6, C], rows `market.population.SCORE_FIELDS`; all but the first and
             the last are updated.
     """
     returns, squares, turnover, cost = totals[1], totals[2], totals[3], totals[4]
     for i in range(equity.shape[0]):
-        held = target[i]
+        held = executed[i]
         traded = abs(held - weight[i])
         grown = held_growth(held, simple_return, funding_rate)
         total = kept_after(traded, rules.fee, slippage) * grown

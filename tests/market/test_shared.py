@@ -115,6 +115,7 @@ def test_calm_bars_are_told_from_those_that_can_end_an_account() -> None:
     assert after(1.0, (0.0, 0.0, 0.0, -0.06, 0.0, 0.0), leverage=20.0) == -1.0  # liquidated
     assert after(1.0, (0.0, 0.0, 1.0, 0.0, 0.0, 0.0)) == -1.0  # a short's price doubles
     assert after(1.0, (-1.0, 0.0, 0.0, -1.0, 0.0, 0.0)) == -1.0  # a long's is gone
+    assert after(3.0, plain, max_turnover=0.1) == pytest.approx(3.03 / 0.97)  # it may still hold 3
     assert after(1e4, plain) == -1.0  # the order's costs would eat it up
     assert after(1.0, (math.nan, *plain[1:])) == -1.0
 
