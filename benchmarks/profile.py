@@ -18,7 +18,6 @@ import torch
 
 from worldmodel_trading.envs.engine import DreamEngine
 from worldmodel_trading.envs.workers import DreamWorkers
-from worldmodel_trading.market import broker
 
 from .dreams import engine_task, lanes_task
 from .populations import score_task
@@ -27,7 +26,6 @@ from .worlds import default_world, lane_flops, random_world, sgemm
 
 _METHODS: dict[type, tuple[str, ...]] = {
     DreamEngine: ("draw_noise", "step", "view"),
-    broker.Account: ("step",),
 }
 
 

@@ -17,34 +17,6 @@ Float32Array = NDArray[np.float32]
 
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
-_TANH_EDGE = np.float32(9.1)  # float32's tanh is 1 from here on
-_A0, _A1, _A2 = np.float32(135135.0), np.float32(17325.0), np.float32(378.0)
-_B1, _B2, _B3 = np.float32(62370.0), np.float32(3150.0), np.float32(28.0)
-
-
-@compiled_fused
-def tanh_parts(x: np.float32) -> tuple[np.float32, np.float32]:
-    """Numerator and denominator of tanh, for whoever multiplies several and divides once.
-
-    The seventh convergent n/d of Lambert's continued fraction at x/2, then one doubling:
-    tanh 2a = 2nd / (n² + d²).
-    """
-    x = _TANH_EDGE if x > _TANH_EDGE else x
-    x = -_TANH_EDGE if x < -_TANH_EDGE else x
-    z = _HALF * x
-    y = z * z
-    n = z * (_A0 + y * (_A1 + y * (_A2 + y)))
-    d = _A0 + y * (_B1 + y * (_B2 + y * _B3))
-    return (n + n) * d, n * n + d * d
-
-
-@compiled_fused
-def fast_tanh(x: np.float32) -> np.float32:
-    """The hyperbolic tangent of a float32, within 2e-7; `market.tanh` is the float64 one."""
-    n, d = tanh_parts(x)
-    return n / d
-
-
 _EXP_LOW, _EXP_HIGH = np.float32(-87.0), np.float32(88.0)
 _LOG2_E = np.float32(1.4426950408889634)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693145751953125), np.float32(1.428606765330187e-06)
@@ -100,12 +72,6 @@ def fast_asinh(x: np.float32) -> np.float32:
     return value if x >= _ZERO else -value
 
 
-@compiled_fused
-def fast_sigmoid(x: np.float32) -> np.float32:
-    """The logistic function 1 / (1 + e⁻ˣ) = ½ + ½ tanh(x/2)."""
-    return _HALF + _HALF * fast_tanh(_HALF * x)
-
-
 _QUARTER_TURN = np.float32(math.pi / 2)
 _S3, _S5, _S7, _S9 = (np.float32(v) for v in (-1 / 6, 1 / 120, -1 / 5040, 1 / 362880))
 _K2, _K4, _K6, _K8 = (np.float32(v) for v in (-1 / 2, 1 / 24, -1 / 720, 1 / 40320))
@@ -121,17 +87,37 @@ def noise_from_bits(
     """Uniforms in [0, 1) and standard normals from random bits (Box & Muller 1958).
 
     Args:
-        bits: [U + 2 P].
-        uniforms: [U], written.
-        normals: [2 P], written: radius times cosine in the first half, sine in the second. The
+        bits: [S, U + 2 P]; every row by itself.
+        uniforms: [S, U], written.
+        normals: [S, 2 P], written: radius times cosine in the first half, sine in the second. The
             radius reaches 6.7.
     """
-    count, pairs = uniforms.shape[0], normals.shape[0] // 2
-    for i in range(count):
-        uniforms[i] = np.float32(bits[i] >> _BITS_8) * _UNIT24
-    for i in range(pairs):
-        radius = np.sqrt(np.float32(-2.0) * fast_log((np.float32(bits[count + i]) + _ONE) * _UNIT))
-        turn = np.float32(np.int32(bits[count + pairs + i])) * np.float32(2.0**-31)  # [-1, 1)
+    count, pairs = uniforms.shape[1], normals.shape[1] // 2
+    for step in range(bits.shape[0]):
+        _noise_of_step(
+            bits[step, :count],
+            bits[step, count : count + pairs],
+            bits[step, count + pairs :],
+            uniforms[step],
+            normals[step, :pairs],
+            normals[step, pairs:],
+        )
+
+
+@compiled_fused
+def _noise_of_step(
+    uniform_bits: NDArray[np.uint32],
+    radius_bits: NDArray[np.uint32],
+    turn_bits: NDArray[np.uint32],
+    uniforms: Float32Array,
+    cosines: Float32Array,
+    sines: Float32Array,
+) -> None:
+    for i in range(uniforms.shape[0]):
+        uniforms[i] = np.float32(uniform_bits[i] >> _BITS_8) * _UNIT24
+    for i in range(cosines.shape[0]):
+        radius = np.sqrt(np.float32(-2.0) * fast_log((np.float32(radius_bits[i]) + _ONE) * _UNIT))
+        turn = np.float32(np.int32(turn_bits[i])) * np.float32(2.0**-31)  # [-1, 1)
         # a half turn either way is folded into a quarter, where the series are short
         folded = turn if turn >= -_HALF else -_ONE - turn
         folded = folded if folded <= _HALF else _ONE - folded
@@ -140,5 +126,5 @@ def noise_from_bits(
         s = angle * angle
         sine = angle * (_ONE + s * (_S3 + s * (_S5 + s * (_S7 + s * (_S9 + s * _S11)))))
         cosine = _ONE + s * (_K2 + s * (_K4 + s * (_K6 + s * (_K8 + s * _K10))))
-        normals[i] = radius * sign * cosine
-        normals[pairs + i] = radius * sine
+        cosines[i] = radius * sign * cosine
+        sines[i] = radius * sine

@@ -6,7 +6,8 @@ a BLAS, everything between them is compiled. The tests hold it to the PyTorch mo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from .lane_model import LaneModel
 from .weights import DreamWeights
 
 Float32Array = NDArray[np.float32]
+_CACHE_LINE = 16  # numbers of float32
 _FEW_LANES = 4  # up to here compiled loops beat the cost of calling a BLAS
 
 
@@ -53,10 +55,10 @@ class DreamState:
         if self._buffers is not None:
             self._buffers.load(self)
 
-    def buffers(self, weights: DreamWeights) -> _Buffers:
+    def buffers(self, weights: DreamWeights, week: _Week) -> _Buffers:
         """The step's workspace, made once."""
         if self._buffers is None:
-            self._buffers = _Buffers(weights, len(self.z))
+            self._buffers = _Buffers(weights, week, len(self.z))
             self._buffers.load(self)
         return self._buffers
 
@@ -80,57 +82,102 @@ class Noise(NamedTuple):
     normals: Float32Array
 
 
+class _Week(NamedTuple):
+    """The calendar of the bars of a week from 1970-01-01 on [B, 4], and a bar's length."""
+
+    table: Float32Array
+    interval_ms: int
+
+
 class _Buffers:
     """A step's workspace for N lanes: the network's inputs and layers.
 
     Attributes:
         inputs: What M hears next, [z, (paper: action), calendar, h] in one row [N, I + H].
-        z: The state's latents, by columns [Z, N].
+        heard: The same as a tensor [N, I + H], of which the next three are views.
+        heard_z: z [N, Z].
+        by_column: All of it, the other way round [I + H, N].
+        h_by_column: h [H, N].
+        z: The latents, by columns [Z, N].
+        calendar_column: Where the calendar begins in the inputs.
+        bar_of_week: Which row of the week's calendar that is [N].
         scaled: Standardised returns [N].
     """
 
-    def __init__(self, weights: DreamWeights, num_lanes: int) -> None:
-        self.inputs = np.zeros((num_lanes, weights.gates.shape[0]), dtype=np.float32)
-        self.z = np.empty((weights.latent_size, num_lanes), dtype=np.float32)
+    def __init__(self, weights: DreamWeights, week: _Week, num_lanes: int) -> None:
+        size = weights.latent_size
+        self.inputs, self.heard = _layer(num_lanes, weights.gates.shape[0])
+        self.inputs[:] = 0.0
+        self.heard_z, self.by_column = self.heard[:, :size], self.heard.T
+        self.h_by_column = self.by_column[-weights.hidden_size :]
+        self.z, _ = _layer(size, num_lanes)
+        self.calendar_column = size + int(weights.paper)
+        self.bar_of_week = np.zeros(num_lanes, dtype=np.int64)
         self.scaled = np.empty(num_lanes, dtype=np.float32)
-        self._rows = _layers(weights.row_layers(), lambda size: (num_lanes, size))
-        self._columns = _layers(weights.column_layers(), lambda size: (size, num_lanes))
+        self._week = week
+        rows = {name: (num_lanes, n) for name, n in weights.row_layers().items()}
+        columns = {name: (n, num_lanes) for name, n in weights.column_layers().items()}
+        # The gates lie where the other layers do, which are written when the gates have been read:
+        # all of a step's memory is to stay in the second-level cache.
+        self._layers = _layers([{"gates": rows.pop("gates")}, rows | columns])
         self._few = num_lanes <= _FEW_LANES
 
     def load(self, state: DreamState) -> None:
         """Take over a state that was written from outside."""
+        table, interval_ms = self._week
+        first = self.calendar_column
         self.inputs[:, : state.z.shape[1]] = state.z
         self.inputs[:, -state.h.shape[1] :] = state.h
         self.z[:] = state.z.T
+        self.bar_of_week[:] = (state.open_time_ms // interval_ms + 1) % len(table)
+        self.inputs[:, first : first + table.shape[1]] = table[self.bar_of_week]
 
-    def multiply(self, left: Float32Array, weights: torch.Tensor, name: str) -> Float32Array:
+    def multiply(self, left: torch.Tensor, weights: torch.Tensor, name: str) -> _Layer:
         """``left [N, I] @ weights [I, J]`` into a layer [N, J]."""
-        out, tensor = self._rows[name]
+        layer = self._layers[name]
         if self._few:
-            kernels.products(left, weights.numpy(), out)
+            kernels.products(left.numpy(), weights.numpy(), layer.array)
         else:
-            torch.mm(torch.from_numpy(left), weights, out=tensor)
-        return out
+            torch.mm(left, weights, out=layer.tensor)
+        return layer
 
-    def transposed(self, left: Float32Array, weights: torch.Tensor, name: str) -> Float32Array:
-        """``(left [I, N].T @ weights [I, J]).T`` into a layer [J, N]."""
-        out, tensor = self._columns[name]
+    def transposed(self, weights: torch.Tensor, right: torch.Tensor, name: str) -> Float32Array:
+        """``weights [J, I] @ right [I, N]`` into a layer [J, N]."""
+        layer = self._layers[name]
         if self._few:
-            kernels.transposed_products(left, weights.numpy(), out)
+            kernels.transposed_products(right.numpy(), weights.numpy().T, layer.array)
         else:
-            torch.mm(weights.T, torch.from_numpy(left), out=tensor)
-        return out
+            torch.mm(weights, right, out=layer.tensor)
+        return layer.array
 
-    def inner(self) -> Float32Array:
+    def inner(self) -> _Layer:
         """The hidden layer of z's head [G, N]."""
-        return self._columns["inner"][0]
+        return self._layers["inner"]
 
 
-def _layers(
-    sizes: dict[str, int], shape: Callable[[int], tuple[int, int]]
-) -> dict[str, tuple[Float32Array, torch.Tensor]]:
-    arrays = {name: np.empty(shape(size), dtype=np.float32) for name, size in sizes.items()}
-    return {name: (array, torch.from_numpy(array)) for name, array in arrays.items()}
+class _Layer(NamedTuple):
+    """One piece of memory, as numpy and as PyTorch see it."""
+
+    array: Float32Array
+    tensor: torch.Tensor
+
+
+def _layer(rows: int, columns: int) -> _Layer:
+    tensor = torch.empty(rows, columns)  # PyTorch's begin at a cache line, numpy's need not
+    return _Layer(tensor.numpy(), tensor)
+
+
+def _layers(groups: list[dict[str, tuple[int, int]]]) -> dict[str, _Layer]:
+    """Layers of those shapes, of which each group begins at the same memory."""
+    sizes = [[_CACHE_LINE * -(-a * b // _CACHE_LINE) for a, b in g.values()] for g in groups]
+    memory = torch.empty(max(map(sum, sizes)))
+    layers = {}
+    for group, lengths in zip(groups, sizes, strict=True):
+        starts = itertools.accumulate(lengths, initial=0)
+        for (name, shape), start in zip(group.items(), starts, strict=False):
+            tensor = memory[start : start + math.prod(shape)].view(shape)
+            layers[name] = _Layer(tensor.numpy(), tensor)
+    return layers
 
 
 class DreamEngine:
@@ -155,13 +202,13 @@ class DreamEngine:
         self.warmup = warmup or width
         self._weights = DreamWeights.of(world_model)
         week = np.arange(0, max(INTERVALS_MS["W"], self.interval_ms), self.interval_ms)
-        self._calendar = calendar(week)
+        self._week = _Week(calendar(week), self.interval_ms)
         self._starts: DreamState | None = None
 
     @cached_property
     def lane_model(self) -> LaneModel:
         """The weights as a lane by itself reads them (``market``)."""
-        return LaneModel.of(self._weights, self._calendar, self.config, self.interval_ms)
+        return LaneModel.of(self._weights, self._week.table, self.config, self.interval_ms)
 
     @cached_property
     def _lane_memory(self) -> Float32Array:
@@ -201,15 +248,22 @@ class DreamEngine:
 
     def draw_noise(self, rng: np.random.Generator, num_lanes: int) -> Noise:
         """One step's noise of N lanes."""
+        return self.draw_steps(rng, num_lanes, 1)[0]
+
+    def draw_steps(self, rng: np.random.Generator, num_lanes: int, steps: int) -> list[Noise]:
+        """The noise of several steps of N lanes, the same as drawn step by step."""
         size = num_lanes * (1 + self.config.latent_size)
         pairs = (size + 1) // 2
         words = num_lanes + pairs  # of 64 bits: two uniforms a lane, and two for a pair of normals
-        bits = rng.bit_generator.random_raw(words).view(np.uint32)
-        uniforms = np.empty(2 * num_lanes, dtype=np.float32)
-        normals = np.empty(2 * pairs, dtype=np.float32)
+        bits = rng.bit_generator.random_raw(steps * words).view(np.uint32).reshape(steps, -1)
+        uniforms = np.empty((steps, 2 * num_lanes), dtype=np.float32)
+        normals = np.empty((steps, 2 * pairs), dtype=np.float32)
         noise_from_bits(bits, uniforms, normals)
         # Row by row in memory, as the kernels read it, and lane by lane to the outside.
-        return Noise(uniforms.reshape(2, num_lanes).T, normals[:size].reshape(-1, num_lanes).T)
+        return [
+            Noise(uniform.reshape(2, num_lanes).T, normal[:size].reshape(-1, num_lanes).T)
+            for uniform, normal in zip(uniforms, normals, strict=True)
+        ]
 
     def step(
         self,
@@ -233,7 +287,7 @@ class DreamEngine:
         """
         if forced is None and len(state.z) <= _FEW_LANES and not self._weights.paper:
             return self._step_few(state, noise, temperature)
-        buffers = state.buffers(self._weights)
+        buffers = state.buffers(self._weights, self._week)
         if self._weights.paper:
             buffers.inputs[:, state.z.shape[1]] = weights
             self._advance(state, buffers)
@@ -241,8 +295,8 @@ class DreamEngine:
             log_return = self._draw(state, buffers, noise, np.float32(temperature))
         else:
             state.z[:], log_return = forced
+            state.open_time_ms += self.interval_ms
             buffers.load(state)
-        state.open_time_ms += self.interval_ms
         if not self._weights.paper:
             self._advance(state, buffers)
         return log_return
@@ -272,26 +326,19 @@ class DreamEngine:
     def _advance(self, state: DreamState, buffers: _Buffers) -> None:
         """The LSTM's step: z, the next bar's calendar and, in ``paper``, the action enter."""
         weights = self._weights
-        first = state.z.shape[1] + int(weights.paper)
-        kernels.put_calendar(
-            state.open_time_ms, self.interval_ms, self._calendar, buffers.inputs, first
-        )
-        gates = buffers.multiply(buffers.inputs, weights.gates, "gates")
-        kernels.lstm_cell(gates, weights.gates_bias, state.c, state.h)
-        buffers.inputs[:, -state.h.shape[1] :] = state.h
+        gates = buffers.multiply(buffers.heard, weights.gates, "gates").array
+        kernels.lstm_step(gates, weights.gates_bias, state.c, state.h, buffers.inputs)
 
     def _draw(
         self, state: DreamState, buffers: _Buffers, noise: Noise, temperature: np.float32
     ) -> FloatArray:
         weights, components = self._weights, self.config.num_components
         uniforms, normals = (np.ascontiguousarray(part.T) for part in noise)
-        if weights.paper:
-            inner = state.h.T
-        else:
-            head = buffers.transposed(buffers.inputs.T, weights.head, "head")
-            inner = buffers.inner()
+        hidden = buffers.h_by_column  # the layer that z's head hears [H or G, N]
+        if not weights.paper:
+            hidden = buffers.inner().tensor
             kernels.draw_returns(
-                head,
+                buffers.transposed(weights.head_rows, buffers.by_column, "head"),
                 weights.head_bias,
                 weights.carried,
                 components,
@@ -300,10 +347,10 @@ class DreamEngine:
                 temperature,
                 buffers.scaled,
                 buffers.z,
-                inner,
+                buffers.inner().array,
             )
         kernels.draw_latents(
-            buffers.transposed(inner, weights.latent, "latent"),
+            buffers.transposed(weights.latent_rows, hidden, "latent"),
             weights.latent_bias,
             weights.persistence,
             components,
@@ -313,19 +360,28 @@ class DreamEngine:
             int(not weights.paper),
             buffers.z,
         )
-        kernels.spread(buffers.z, state.z, buffers.inputs)
+        kernels.close_bars(
+            buffers.z,
+            state.z,
+            buffers.inputs,
+            state.open_time_ms,
+            self.interval_ms,
+            buffers.bar_of_week,
+            self._week.table,
+            buffers.calendar_column,
+        )
         if weights.paper:
-            self._decode_return(state, buffers)
+            self._decode_return(buffers)
         log_return = np.empty(len(state.z))
         kernels.unscale(buffers.scaled, weights.return_scale, weights.return_mean, log_return)
         return log_return
 
-    def _decode_return(self, state: DreamState, buffers: _Buffers) -> None:
+    def _decode_return(self, buffers: _Buffers) -> None:
         """V's decoder, as far as the return needs it (``paper``)."""
         first, second, last = self._weights.decoder
-        inner = buffers.multiply(state.z, first.kernel, "decoder_0")
-        kernels.silu(inner, first.bias)
-        inner = buffers.multiply(inner, second.kernel, "decoder_1")
-        kernels.silu(inner, second.bias)
-        np.dot(inner, last.kernel.numpy()[:, 0], out=buffers.scaled)
-        buffers.scaled += last.bias[0]
+        inner = buffers.multiply(buffers.heard_z, first.kernel, "decoder_0")
+        kernels.silu(inner.array, first.bias)
+        inner = buffers.multiply(inner.tensor, second.kernel, "decoder_1")
+        kernels.silu_product(
+            inner.array, second.bias, self._weights.to_return, last.bias[0], buffers.scaled
+        )

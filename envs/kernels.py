@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from ..market.candles import FloatArray, IntArray
 from ..market.compiled import compiled_fused, compiled_sums
-from .elementary import fast_asinh, fast_exp, fast_sigmoid, fast_tanh, tanh_parts
+from ..market.tanh import tanh, tanh_parts
+from .elementary import fast_asinh, fast_exp
 
 Float32Array = NDArray[np.float32]
 
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 _LOG_SIGMA_MIN, _LOG_SIGMA_MAX = np.float32(-6.0), np.float32(3.0)
 _LATENT_LIMIT = np.float32(10.0)
+_LANES_AT_ONCE = 16
 
 
 @compiled_fused
@@ -26,25 +28,47 @@ def lstm_cell(
     """The LSTM's update (Hochreiter & Schmidhuber 1997; gate order i, f, g, o as in PyTorch).
 
     Args:
-        gates: Matrix products of the inputs [N, 4 H].
-        bias: [4 H].
+        gates: Matrix products of the inputs [N, 4 H], halved for the sigmoids i, f and o.
+        bias: [4 H], likewise.
         cell: c [N, H], updated.
         hidden: h [N, H], written.
     """
     count, size = cell.shape
     for n in range(count):
+        # sigmoid(x) = (d + n)/2d with tanh(x/2) = n/d; c and h are each divided once
         for j in range(size):
-            # sigmoid(x) = (d + n)/2d with tanh(x/2) = n/d; each product is divided once
-            i_n, i_d = tanh_parts(_HALF * (gates[n, j] + bias[j]))
-            f = fast_sigmoid(gates[n, size + j] + bias[size + j])
+            i_n, i_d = tanh_parts(gates[n, j] + bias[j])
+            f_n, f_d = tanh_parts(gates[n, size + j] + bias[size + j])
             g_n, g_d = tanh_parts(gates[n, 2 * size + j] + bias[2 * size + j])
-            o_n, o_d = tanh_parts(_HALF * (gates[n, 3 * size + j] + bias[3 * size + j]))
-            c = f * cell[n, j] + _HALF * (i_d + i_n) * g_n / (i_d * g_d)
-            cell[n, j] = c
-            c_n, c_d = tanh_parts(c)
+            new = (i_d + i_n) * g_n
+            d = i_d * g_d
+            cell[n, j] = _HALF * ((f_d + f_n) * cell[n, j] * d + new * f_d) / (f_d * d)
+        for j in range(size):
+            o_n, o_d = tanh_parts(gates[n, 3 * size + j] + bias[3 * size + j])
+            c_n, c_d = tanh_parts(cell[n, j])
             h = _HALF * (o_d + o_n) * c_n / (o_d * c_d)
             h = _ONE if h > _ONE else h
             hidden[n, j] = -_ONE if h < -_ONE else h
+
+
+@compiled_fused
+def lstm_step(
+    gates: Float32Array,
+    bias: Float32Array,
+    cell: Float32Array,
+    hidden: Float32Array,
+    inputs: Float32Array,
+) -> None:
+    """`lstm_cell` of many lanes, which also writes h to the last columns of the inputs [N, I + H]."""
+    count, size = cell.shape
+    first = inputs.shape[1] - size
+    for start in range(0, count, _LANES_AT_ONCE):
+        some = slice(start, min(start + _LANES_AT_ONCE, count))
+        lstm_cell(gates[some], bias, cell[some], hidden[some])
+        for n in range(some.start, some.stop):  # while they are in the first-level cache
+            heard = inputs[n, first:]
+            for j in range(size):
+                heard[j] = hidden[n, j]
 
 
 # The kernels below hold one number of all lanes in a row, [numbers, N]: their loops run over lanes,
@@ -62,8 +86,9 @@ def likeliest(
         top[n] = head[0, n]
         chosen[n] = _ZERO
     for k in range(1, count):
+        added = bias[k]
         for n in range(lanes):
-            logit = head[k, n] + bias[k]
+            logit = head[k, n] + added
             head[k, n] = logit
             chosen[n] = np.float32(k) if logit > top[n] else chosen[n]
             top[n] = logit if logit > top[n] else top[n]
@@ -93,16 +118,15 @@ def choose(
     likeliest(head, bias, count, total, chosen)
     if temperature == _ZERO:
         return
-    for k in range(count):
-        for n in range(lanes):
-            head[k, n] = fast_exp((head[k, n] - total[n]) / temperature)
+    sharpness = _ONE / temperature
     for n in range(lanes):
-        total[n] = head[0, n]
-        chosen[n] = _ZERO
-    for k in range(1, count):  # from here on row k holds the sum of the first k + 1
+        chosen[n] = total[n]  # the largest logit, until there are sums
+        total[n] = _ZERO
+    for k in range(count):  # row k becomes the sum of the first k + 1 weights
         for n in range(lanes):
-            total[n] += head[k, n]
+            total[n] += fast_exp((head[k, n] - chosen[n]) * sharpness)
             head[k, n] = total[n]
+    chosen[:] = _ZERO
     for k in range(count - 1):
         for n in range(lanes):
             chosen[n] += _ONE if uniforms[n] * total[n] >= head[k, n] else _ZERO
@@ -119,6 +143,7 @@ def draw_component(
     normals: Float32Array,
     noise: np.float32,
     drawn: Float32Array,
+    log_sigma: Float32Array,
 ) -> None:
     """Draw one dimension from the chosen components: μ_k + √τ σ_k ε.
 
@@ -132,20 +157,19 @@ def draw_component(
         normals: ε [N].
         noise: √τ.
         drawn: [N], written.
+        log_sigma: Of the chosen components [N], written.
     """
     lanes = chosen.shape[0]
-    log_sigma = np.empty(lanes, np.float32)
-    for n in range(lanes):
-        drawn[n] = _ZERO
-        log_sigma[n] = _ZERO
     for k in range(count):
         mean, width, here = first + k * stride, first + (count + k) * stride, np.float32(k)
+        # one number for all lanes, read before the loop, or each lane gathers it again
+        mean_bias, width_bias = bias[mean], bias[width]
         for n in range(lanes):
-            drawn[n] = head[mean, n] + bias[mean] if chosen[n] == here else drawn[n]
-        for n in range(lanes):
-            log_sigma[n] = head[width, n] + bias[width] if chosen[n] == here else log_sigma[n]
-    if noise == _ZERO:
-        return
+            # all loaded in any case: a choice between numbers, not a branch
+            m, s = head[mean, n] + mean_bias, head[width, n] + width_bias
+            m_before, s_before, picked = drawn[n], log_sigma[n], chosen[n] == here
+            drawn[n] = m if picked else m_before
+            log_sigma[n] = s if picked else s_before
     for n in range(lanes):
         s = log_sigma[n]
         s = _LOG_SIGMA_MIN if s < _LOG_SIGMA_MIN else s
@@ -181,10 +205,10 @@ def draw_returns(
         inner: The layer's output [G, N], written.
     """
     lanes = scaled.shape[0]
-    chosen = np.empty(lanes, np.float32)
+    chosen, width = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
     choose(head, bias, components, uniforms[0], temperature, chosen)
     noise = np.sqrt(temperature)
-    draw_component(head, bias, components, 1, components, chosen, normals[0], noise, scaled)
+    draw_component(head, bias, components, 1, components, chosen, normals[0], noise, scaled, width)
     for n in range(lanes):
         chosen[n] = fast_asinh(scaled[n])
     for n in range(lanes):
@@ -223,6 +247,7 @@ def draw_latents(
     """
     lanes, drawn = z.shape[1], z.shape[0] - carried
     chosen, value = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
+    width = np.empty(lanes, np.float32)
     choose(raw, bias, components, uniforms[1], temperature, chosen)
     noise = np.sqrt(temperature)
     for d in range(drawn):
@@ -236,6 +261,7 @@ def draw_latents(
             normals[1 + carried + d],
             noise,
             value,
+            width,
         )
         kept = persistence[d]
         for n in range(lanes):
@@ -252,42 +278,103 @@ def choose_targets(
     weight: FloatArray,
     targets: FloatArray,
 ) -> None:
-    """Target weights of lanes that each have a linear policy of their own: tanh(W·[z, h, w] + b).
+    """Target weights of lanes, each with a linear policy: tanh(W·[z, h, w] + b).
 
     Args:
         z: Latents [N, Z].
         h: Hidden states [N, H].
-        parameters: W and b of each lane's policy [N, Z + H + 2].
+        parameters: W and b of the policies [P, Z + H + 2]; each serves N ÷ P lanes in a row.
         weight: Drifted weights [N].
         targets: [N], written.
     """
     latents, size = z.shape[1], z.shape[1] + h.shape[1]
+    lanes = z.shape[0] // parameters.shape[0]
+    for p in range(parameters.shape[0]):
+        of_z, of_h = parameters[p, :latents], parameters[p, latents:size]
+        for n in range(p * lanes, (p + 1) * lanes):
+            score = parameters[p, size] * np.float32(weight[n]) + parameters[p, size + 1]
+            for d in range(latents):
+                score += z[n, d] * of_z[d]
+            for j in range(h.shape[1]):
+                score += h[n, j] * of_h[j]
+            targets[n] = score
     for n in range(z.shape[0]):
-        score = parameters[n, size] * np.float32(weight[n]) + parameters[n, size + 1]
-        for d in range(latents):
-            score += z[n, d] * parameters[n, d]
-        for j in range(h.shape[1]):
-            score += h[n, j] * parameters[n, latents + j]
-        targets[n] = fast_tanh(score)
+        targets[n] = tanh(np.float32(targets[n]))
 
 
 @compiled_fused
-def spread(columns: Float32Array, z: Float32Array, inputs: Float32Array) -> None:
-    """Write latents that were drawn column by column [Z, N] to z [N, Z] and the inputs [N, I + H]."""
+def tile_lanes(rows: Float32Array, out: Float32Array) -> None:
+    """Repeat rows [R, N] side by side in ``out`` [R, P N]."""
+    lanes = rows.shape[1]
+    for r in range(rows.shape[0]):
+        for first in range(0, out.shape[1], lanes):
+            to = out[r, first : first + lanes]
+            for n in range(lanes):
+                to[n] = rows[r, n]
+
+
+@compiled_fused
+def close_bars(
+    columns: Float32Array,
+    z: Float32Array,
+    inputs: Float32Array,
+    open_time_ms: IntArray,
+    interval_ms: int,
+    bar_of_week: IntArray,
+    table: Float32Array,
+    first: int,
+) -> None:
+    """Write drawn latents, and the next bars' calendar, to where M hears them.
+
+    Args:
+        columns: Latents, drawn column by column [Z, N].
+        z: The same by lanes [N, Z], written.
+        inputs: [N, I + H]; the columns of z and of the calendar are written.
+        open_time_ms: Of the bars that just closed [N], updated.
+        interval_ms: Length of a bar.
+        bar_of_week: Which row of the table the bar after is [N], updated.
+        table: The calendar of the bars of a week from 1970-01-01 on [B, 4].
+        first: Column of the calendar.
+    """
     for n in range(z.shape[0]):
         for d in range(z.shape[1]):
             value = columns[d, n]
             z[n, d] = value
             inputs[n, d] = value
+        bar = bar_of_week[n] + 1
+        bar = 0 if bar == table.shape[0] else bar
+        bar_of_week[n] = bar
+        open_time_ms[n] += interval_ms
+        for j in range(table.shape[1]):
+            inputs[n, first + j] = table[bar, j]
 
 
 @compiled_fused
 def silu(values: Float32Array, bias: Float32Array) -> None:
-    """X · sigmoid(x) of values + bias [N, G], in place."""
+    """X · sigmoid(x) of x/2 = values + bias [N, G], in place."""
     for n in range(values.shape[0]):
         for j in range(values.shape[1]):
             x = values[n, j] + bias[j]
-            values[n, j] = x * fast_sigmoid(x)
+            t_n, t_d = tanh_parts(x)
+            values[n, j] = x * (t_d + t_n) / t_d
+
+
+@compiled_sums
+def silu_product(
+    values: Float32Array,
+    bias: Float32Array,
+    kernel: Float32Array,
+    shift: np.float32,
+    out: Float32Array,
+) -> None:
+    """The same, not in place but times a kernel [G] and summed, plus a shift [N]."""
+    for n in range(values.shape[0]):
+        total = shift
+        for j in range(values.shape[1]):
+            x = values[n, j] + bias[j]
+            t_n, t_d = tanh_parts(x)
+            total += kernel[j] * x * (t_d + t_n) / t_d
+        out[n] = total
 
 
 @compiled_fused
@@ -336,22 +423,3 @@ def unscale(scaled: Float32Array, scale: float, mean: float, out: FloatArray) ->
     """Log returns [N], float64, from standardised ones."""
     for n in range(scaled.shape[0]):
         out[n] = scaled[n] * scale + mean
-
-
-@compiled_fused
-def put_calendar(
-    open_time_ms: IntArray, interval_ms: int, table: Float32Array, inputs: Float32Array, first: int
-) -> None:
-    """Write the next bars' calendar, from a table of one week, into ``inputs`` at a column.
-
-    Args:
-        open_time_ms: Of the bars that just closed [N].
-        interval_ms: Length of a bar.
-        table: The calendar of the bars of a week from 1970-01-01 on [B, 4].
-        inputs: [N, I + H].
-        first: Column.
-    """
-    for n in range(open_time_ms.shape[0]):
-        bar = (open_time_ms[n] // interval_ms + 1) % table.shape[0]
-        for j in range(table.shape[1]):
-            inputs[n, first + j] = table[bar, j]

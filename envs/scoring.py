@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,23 +12,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..market.broker import Account
 from ..market.candles import FloatArray, IntArray
 from ..market.costs import BrokerConfig
-from ..market.population import SCORE_FIELDS, settle_population
-from ..market.settlement import BAR_FIELDS, tally_lanes
+from ..market.lane_sums import LaneSums
+from ..market.population import SCORE_FIELDS, PopulationBook
+from ..market.settlement import BAR_FIELDS
 from .dream_account import DreamBars
 from .dream_funding import DreamFunding
 from .engine import DreamEngine, Noise
-from .kernels import choose_targets
+from .kernels import choose_targets, tile_lanes
 from .memory import RecordedMemory
 from .tape import Tape
 
 Float32Array = NDArray[np.float32]
-_BLOCK_ROWS, _BLOCK_CANDIDATES = (
-    5_760,
-    256,
-)  # a product of this size is still in the cache when read
+_BARS_AT_ONCE, _CANDIDATES_AT_ONCE = 512, 256
+"""A product's size: half a megabyte, still in the second-level cache when it is read; the accounts
+of so many candidates stay in the first-level cache."""
+_LANES_AHEAD = 2_048  # noise of so many lanes' steps is drawn at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,7 @@ class Scores(NamedTuple):
         return np.asarray(ratio * np.sqrt(bars_per_year))
 
 
+@torch.inference_mode()
 def dream_paths(
     engine: DreamEngine,
     segments: IntArray,
@@ -99,9 +103,8 @@ def dream_paths(
     bars = np.empty((count, num_bars, len(BAR_FIELDS)))
     idle = np.zeros(count)
     open_time_ms = state.open_time_ms[:, None] + engine.interval_ms * np.arange(1, num_bars + 1)
-    for t in range(num_bars):
+    for t, noise in enumerate(_noise(engine, rng, count, num_bars, ahead=True)):
         engine.view(state, view[:, t])
-        noise = engine.draw_noise(rng, count)
         bars[:, t] = lived.live(state, engine.step(state, idle, noise, temperature))
     if funding is not None and not funding.is_off:
         bars[..., 4] = funding.charge(open_time_ms, rng)
@@ -142,6 +145,7 @@ def score_replay(
     return Scores(*(np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True)))
 
 
+@torch.inference_mode()
 def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig) -> Scores:
     """Trade P linear controllers along shared paths.
 
@@ -151,33 +155,31 @@ def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig
         broker: The account's rules.
     """
     weights = np.ascontiguousarray(parameters.T, dtype=np.float32)  # [D + 1, P]
-    seen, account_share, bias = weights[:-2], weights[-2].copy(), weights[-1]
     num_paths, num_bars, _ = paths.view.shape
-    rules, delay = broker.compile(), broker.execution.fill_delay
+    stretches = _shares(num_bars, _BARS_AT_ONCE)
     out = np.empty((len(SCORE_FIELDS), num_paths, len(parameters)))
-    block = max(1, _BLOCK_ROWS // num_bars)
-    for rows in _slices(num_paths, block):
-        bars = np.ascontiguousarray(paths.bars[rows])
-        for some in _slices(len(parameters), _BLOCK_CANDIDATES):
-            scores = _products(paths.view[rows], seen[:, some], bias[some])
-            done = np.empty((len(SCORE_FIELDS), len(bars), scores.shape[-1]))
-            settle_population(scores, account_share[some], bars, rules, delay, done)
-            out[:, rows, some] = done
+    for some in _shares(len(parameters), _CANDIDATES_AT_ONCE):
+        seen = torch.from_numpy(np.ascontiguousarray(weights[:-2, some]))
+        book = PopulationBook(weights[-2, some], weights[-1, some], broker)
+        scores = torch.empty(_BARS_AT_ONCE, seen.shape[1])
+        for path in range(num_paths):
+            book.begin()
+            for bars in stretches:
+                view = np.ascontiguousarray(paths.view[path, bars])
+                product = torch.mm(torch.from_numpy(view), seen, out=scores[: len(view)])
+                book.live(product.numpy(), np.ascontiguousarray(paths.bars[path, bars]))
+            out[:, path, some] = book.totals()
     return Scores(*out.transpose(0, 2, 1))
 
 
-def _slices(count: int, size: int) -> list[slice]:
-    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+def _shares(count: int, most: int) -> list[slice]:
+    """Equal shares of at most so many."""
+    parts = math.ceil(count / most)
+    edges = [count * i // parts for i in range(parts + 1)]
+    return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
-def _products(view: Float32Array, weights: Float32Array, bias: Float32Array) -> Float32Array:
-    """``view [N, T, I] @ weights [I, P] + bias`` by PyTorch, whose threads the caller has in hand."""
-    flat = torch.from_numpy(np.ascontiguousarray(view).reshape(-1, view.shape[-1]))
-    kernel, added = (torch.from_numpy(np.ascontiguousarray(part)) for part in (weights, bias))
-    scores: Float32Array = torch.addmm(added, flat, kernel).numpy()
-    return scores.reshape(*view.shape[:-1], len(bias))
-
-
+@torch.inference_mode()
 def score_lanes(
     engine: DreamEngine,
     parameters: FloatArray,
@@ -203,21 +205,35 @@ def score_lanes(
         funding: What a position held through a bar is charged; None is nothing.
     """
     candidates, dreams = len(parameters), len(segments)
+    lanes = candidates * dreams
     state = engine.start(np.tile(segments, candidates))
-    book = _LaneBook(np.repeat(parameters, dreams, axis=0), broker)
-    lived = DreamBars(engine, candidates * dreams, broker)
+    book = _LaneBook(parameters, lanes, broker)
+    lived = DreamBars(engine, lanes, broker)
     lived.begin(state, np.tile(engine.world_model.bank.close[segments], candidates))
-    for _ in range(num_bars):
+    charged = funding is not None and not funding.is_off
+    uniforms = np.empty((2, lanes), dtype=np.float32)
+    normals = np.empty((1 + engine.config.latent_size, lanes), dtype=np.float32)
+    shared = Noise(uniforms.T, normals.T)
+    # what positions are charged comes from the same generator, between one step's noise and the next
+    for noise in _noise(engine, rng, dreams, num_bars, ahead=not charged):
         targets = book.choose(state.z, state.h)
-        noise = engine.draw_noise(rng, dreams)
-        # tiled row by row, as the kernels read it
-        shared = Noise(*(np.tile(part.T, candidates).T for part in noise))
+        tile_lanes(noise.uniforms.T, uniforms)
+        tile_lanes(noise.normals.T, normals)
         log_return = engine.step(state, targets, shared, temperature)
         bars = lived.live(state, log_return)
-        if funding is not None and not funding.is_off:
+        if funding is not None and charged:
             bars[:, 4] = np.tile(funding.charge(state.open_time_ms[:dreams], rng), candidates)
         book.settle(targets, bars)
     return book.scores(candidates)
+
+
+def _noise(
+    engine: DreamEngine, rng: np.random.Generator, lanes: int, num_bars: int, ahead: bool
+) -> Iterator[Noise]:
+    """Each bar's noise of N lanes, drawn for many bars at a time where ``ahead`` allows it."""
+    steps = max(1, _LANES_AHEAD // lanes) if ahead else 1
+    for first in range(0, num_bars, steps):
+        yield from engine.draw_steps(rng, lanes, min(steps, num_bars - first))
 
 
 def _score_recorded(
@@ -227,8 +243,8 @@ def _score_recorded(
     broker: BrokerConfig,
     memory: RecordedMemory,
 ) -> Scores:
-    book = _LaneBook(parameters, broker)
     count, size = len(parameters), tape.layout["latent"].stop
+    book = _LaneBook(parameters, count, broker)
     memory.begin(np.ones(count, dtype=np.bool_), np.full(count, start))
     for row in range(start, start + int(tape.steps_left[start])):
         seen = np.repeat(tape.view[row : row + 1, :size], count, axis=0)
@@ -239,31 +255,22 @@ def _score_recorded(
 
 
 class _LaneBook:
-    """Keeps the scores of lanes that each have a policy of their own [L, D + 1]."""
+    """Scores L lanes of P linear policies [P, D + 1], each policy in L ÷ P lanes in a row."""
 
-    def __init__(self, parameters: FloatArray, broker: BrokerConfig) -> None:
-        count = len(parameters)
+    def __init__(self, parameters: FloatArray, lanes: int, broker: BrokerConfig) -> None:
         self._parameters = np.ascontiguousarray(parameters, dtype=np.float32)
-        self._account = Account(count, broker)
-        self._totals = np.zeros((len(SCORE_FIELDS), count))
-        self._held, self._targets = np.empty(count), np.empty(count)
-        self._ended = np.zeros(count, dtype=np.bool_)
+        self._sums = LaneSums(lanes, broker)
+        self._targets = np.empty(lanes)
 
     def choose(self, z: Float32Array, h: Float32Array) -> FloatArray:
         """Target weights [L] from latents [L, Z] and hidden states [L, H]."""
-        choose_targets(z, h, self._parameters, self._account.weight, self._targets)
+        choose_targets(z, h, self._parameters, self._sums.weight, self._targets)
         return self._targets
 
     def settle(self, targets: FloatArray, bars: FloatArray) -> None:
         """Live one bar."""
-        self._held[:] = self._account.weight
-        self._ended[:] = self._account.terminated
-        settled = self._account.step(targets, bars, copy=False)
-        tally_lanes(
-            self._held, settled.reward, settled.executed, settled.cost, self._ended, self._totals
-        )
+        self._sums.live(targets, bars)
 
     def scores(self, candidates: int) -> Scores:
         """The lanes' results as [P, L ÷ P]."""
-        self._totals[0] = np.log(self._account.equity)
-        return Scores(*self._totals.reshape(len(SCORE_FIELDS), candidates, -1))
+        return Scores(*self._sums.totals().reshape(len(SCORE_FIELDS), candidates, -1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -34,15 +35,17 @@ class DreamWeights:
 
     Attributes:
         paper: Whether the preset is ``paper``.
-        gates: [I + H, 4 H], input and hidden weights of the LSTM in one.
-        gates_bias: [4 H].
+        gates: [I + H, 4 H], input and hidden weights of the LSTM in one; those of the gates i, f
+            and o are halved: sigmoid(x) = ½ + ½ tanh(x/2).
+        gates_bias: [4 H], likewise.
         head: [I + H, 3 K + G]: the return's mixture and the layer before z's (``market``).
         head_bias: [3 K + G].
         carried: What asinh of the drawn return adds to that layer [G] (``market``).
         latent: [G or H, K (1 + 2 D)]: z's mixture.
         latent_bias: [K (1 + 2 D)].
         persistence: [D]; zeros in ``paper``.
-        decoder: V's decoder, its last layer cut down to the return (``paper``).
+        decoder: V's decoder, its last layer cut down to the return (``paper``); what goes into a
+            SiLU is halved.
         return_scale: Turns a standardised return into a log return.
         return_mean: See return_scale.
     """
@@ -69,8 +72,8 @@ class DreamWeights:
         scaler = world_model.scaler
         common: dict[str, Any] = {
             "paper": rnn.preset == "paper",
-            "gates": _kernel(torch.cat([input_weight, hidden_weight], dim=1)),
-            "gates_bias": _array(input_bias + hidden_bias),
+            "gates": _halved_gates(_kernel(torch.cat([input_weight, hidden_weight], dim=1))),
+            "gates_bias": _array(_halved_gates(input_bias + hidden_bias)),
             "latent": latent.kernel,
             "latent_bias": latent.bias,
             "return_scale": float(scaler.scale[0]),
@@ -87,6 +90,26 @@ class DreamWeights:
             head_bias=bias,
             carried=carried,
         )
+
+    @cached_property
+    def head_rows(self) -> Tensor:
+        """``head`` the other way round in memory [3 K + G, I + H], for many lanes."""
+        return self.head.T.contiguous()
+
+    @cached_property
+    def latent_rows(self) -> Tensor:
+        """``latent`` likewise [K (1 + 2 D), G or H]."""
+        return self.latent.T.contiguous()
+
+    @cached_property
+    def to_return(self) -> Float32Array:
+        """The kernel of the decoder's last layer [V] (``paper``)."""
+        return np.ascontiguousarray(self.decoder[-1].kernel.numpy()[:, 0])
+
+    @property
+    def hidden_size(self) -> int:
+        """H."""
+        return self.gates.shape[1] // 4
 
     @property
     def latent_size(self) -> int:
@@ -106,6 +129,12 @@ class DreamWeights:
         return latent | {"head": self.head.shape[1], "inner": self.latent.shape[0]}
 
 
+def _halved_gates(values: Tensor) -> Tensor:
+    """The gates' numbers [..., 4 H] with those of i, f and o halved, which is exact."""
+    i, f, g, o = values.detach().chunk(4, dim=-1)
+    return torch.cat([0.5 * i, 0.5 * f, g, 0.5 * o], dim=-1).contiguous()
+
+
 def _market_head(rnn: MDNRNN) -> tuple[Tensor, Float32Array, Float32Array]:
     """Everything that h and z feed at once: [z, calendar, h] to [return mixture, hidden layer]."""
     z, h = rnn.latent_size, rnn.hidden_size
@@ -121,8 +150,9 @@ def _market_head(rnn: MDNRNN) -> tuple[Tensor, Float32Array, Float32Array]:
 
 def _decoder(world_model: WorldModel) -> tuple[Layer, ...]:
     layers = [Layer.of(m) for m in world_model.vae.decoder if isinstance(m, nn.Linear)]
-    first, second, last = layers
-    return first, second, Layer(last.kernel[:, :1].contiguous(), last.bias[:1].copy())
+    *inner, last = layers
+    halved = [Layer(0.5 * kernel, np.float32(0.5) * bias) for kernel, bias in inner]
+    return *halved, Layer(last.kernel[:, :1].contiguous(), last.bias[:1].copy())
 
 
 def _kernel(weight: Tensor) -> Tensor:

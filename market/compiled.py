@@ -8,6 +8,11 @@ from typing import Any, TypeVar, cast
 
 from numba import njit
 
+try:
+    from .vector_width import WideCompiler
+except (ImportError, AttributeError):  # another numba keeps its passes elsewhere
+    WideCompiler = None  # type: ignore[assignment, misc, unused-ignore]
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 _sources: dict[Callable[..., object], frozenset[str]] = {}
@@ -42,6 +47,8 @@ def compiled_sums(function: Function) -> Function:
 
 
 def _compile(function: Function, **options: Any) -> Function:
+    if WideCompiler is not None:
+        options["pipeline_class"] = WideCompiler
     try:
         result = njit(cache=True, **options)(function)
     except RuntimeError:  # no folder is writable: compile in every process instead
@@ -55,7 +62,7 @@ def _files_of(function: Callable[..., object]) -> frozenset[str]:
     code = function.__code__
     named: list[Any] = [function.__globals__.get(name) for name in code.co_names]
     called = [value.py_func for value in named if hasattr(value, "py_func")]
-    return frozenset({code.co_filename}).union(*(_sources.get(f, ()) for f in called))
+    return frozenset({code.co_filename, __file__}).union(*(_sources.get(f, ()) for f in called))
 
 
 def _watch(dispatcher: Any, files: frozenset[str]) -> None:

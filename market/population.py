@@ -1,14 +1,13 @@
 """Many policies on many paths at once: the account's arithmetic for a whole population.
 
 A linear policy's target is tanh(score + c·w): the score, of what the market shows, comes in from
-one matrix product over all bars and candidates; the share of the drifted weight w is added here,
-bar by bar, before the bar is settled. Every loop over candidates is plain arithmetic, which the
-compiler vectorises.
+one matrix product over many bars and candidates; bias and share of the drifted weight w are added
+here, bar by bar, before the bar is settled. Every loop over candidates is plain arithmetic, which
+the compiler vectorises.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import numpy as np
@@ -16,10 +15,12 @@ from numpy.typing import NDArray
 
 from .candles import FloatArray
 from .compiled import compiled
-from .costs import BrokerRules
+from .costs import BrokerConfig
 from .settlement import BoolArray
-from .shared import settle_shared
+from .shared import execute, longest_after, settle_calm, settle_shared, unpack_rules
 from .tanh import tanh
+
+Float32Array = NDArray[np.float32]
 
 SCORE_FIELDS: Final = ("log_return", "return_sum", "square_sum", "turnover", "cost", "bars_lived")
 """Rows of the result: log of the final equity; sums over bars of the simple return, of its square,
@@ -28,14 +29,17 @@ of |Δw| and of the cost as a fraction of equity; and how many bars the account 
 
 @compiled
 def _choose(
-    scores: NDArray[np.float32],
-    account_share: NDArray[np.float32],
+    scores: Float32Array,
+    account_share: Float32Array,
+    bias: Float32Array,
     weight: FloatArray,
     leverage: float,
     chosen: FloatArray,
 ) -> None:
     for p in range(weight.shape[0]):
-        chosen[p] = tanh(scores[p] + account_share[p] * weight[p]) * leverage
+        chosen[p] = (
+            float(tanh(scores[p] + bias[p] + account_share[p] * np.float32(weight[p]))) * leverage
+        )
 
 
 @compiled
@@ -58,65 +62,138 @@ def _tally(
 
 
 @compiled
+def _longest(weight: FloatArray, terminated: BoolArray) -> float:
+    """The largest |weight|, or infinity where an account has ended and must stand still."""
+    longest = 0.0
+    for p in range(weight.shape[0]):
+        longest = max(longest, np.inf if terminated[p] else abs(weight[p]))
+    return longest
+
+
+@compiled
 def settle_population(
-    scores: NDArray[np.float32],
-    account_share: NDArray[np.float32],
+    scores: Float32Array,
+    bias: Float32Array,
+    account_share: Float32Array,
     bars: FloatArray,
-    rules: BrokerRules,
-    fill_delay: int,
-    out: FloatArray,
+    rule_values: FloatArray,
+    first: int,
+    pending: FloatArray,
+    equity: FloatArray,
+    weight: FloatArray,
+    terminated: BoolArray,
+    totals: FloatArray,
 ) -> None:
-    """Trade P candidates along N paths of T bars.
+    """Trade C candidates through B bars; see `PopulationBook` for the state that is moved."""
+    rules = unpack_rules(rule_values)
+    candidates, delay = weight.shape[0], pending.shape[0]
+    held, executed = np.empty(candidates), np.empty(candidates)
+    growth, cost = np.empty(candidates), np.empty(candidates)
+    ended = np.empty(candidates, dtype=np.bool_)
+    limited, rounded = rules.has_limits > 0.0, rules.has_rounding > 0.0
+    longest, calm_bars = _longest(weight, terminated), 0.0
+    for t in range(bars.shape[0]):
+        _choose(
+            scores[t], account_share, bias, weight, rules.leverage, pending[(first + t) % delay]
+        )
+        target = pending[(first + t + 1) % delay]
+        after = -1.0
+        if not rounded and longest < np.inf:
+            after = longest_after(
+                longest,
+                bars[t, 0],
+                bars[t, 1],
+                bars[t, 2],
+                bars[t, 3],
+                bars[t, 4],
+                bars[t, 5],
+                rules,
+            )
+        if after >= 0.0:
+            slippage = rules.slippage + rules.slippage_per_range * bars[t, 5]
+            if limited:
+                execute(weight, target, rules, executed)
+                target = executed
+            settle_calm(equity, weight, target, bars[t, 0], bars[t, 4], slippage, rules, totals)
+            longest = after
+            calm_bars += 1.0
+            continue
+        held[:] = weight
+        ended[:] = terminated
+        settle_shared(
+            equity,
+            weight,
+            terminated,
+            target,
+            bars[t, 0],
+            bars[t, 1],
+            bars[t, 2],
+            bars[t, 3],
+            bars[t, 4],
+            bars[t, 5],
+            bars[t, 6],
+            rules,
+            executed,
+            growth,
+            cost,
+        )
+        _tally(held, executed, growth, cost, ended, totals)
+        longest = _longest(weight, terminated)
+    totals[5] += calm_bars  # nobody's account had ended before any of them
+
+
+class PopulationBook:
+    """Accounts of C candidates on one path after another.
 
     Args:
-        scores: Scores of each bar's observation without the account [N, T, P].
-        account_share: Each candidate's coefficient of the drifted weight [P].
-        bars: What each bar does [N, T, 7], columns `BAR_FIELDS`.
-        rules: The compiled rules.
-        fill_delay: Bars between decision and fill.
-        out: Results [6, N, P], rows `SCORE_FIELDS`.
+        account_share: Each candidate's coefficient of the drifted weight [C].
+        bias: Each candidate's b [C].
+        broker: The account's rules.
     """
-    num_paths, num_bars, num_candidates = scores.shape
-    equity, weight, held = (
-        np.empty(num_candidates),
-        np.empty(num_candidates),
-        np.empty(num_candidates),
-    )
-    chosen, executed = np.empty(num_candidates), np.empty(num_candidates)
-    growth, cost = np.empty(num_candidates), np.empty(num_candidates)
-    terminated = np.empty(num_candidates, dtype=np.bool_)
-    ended = np.empty(num_candidates, dtype=np.bool_)
-    pending = np.empty((fill_delay + 1, num_candidates))
-    totals = np.empty((len(SCORE_FIELDS), num_candidates))  # contiguous, unlike out[:, n]
-    for n in range(num_paths):
-        equity[:] = 1.0
-        weight[:] = 0.0
-        terminated[:] = False
-        pending[:] = 0.0
-        totals[:] = 0.0
-        for t in range(num_bars):
-            _choose(scores[n, t], account_share, weight, rules.leverage, chosen)
-            pending[t % (fill_delay + 1)] = chosen
-            held[:] = weight
-            ended[:] = terminated
-            settle_shared(
-                equity,
-                weight,
-                terminated,
-                pending[(t + 1) % (fill_delay + 1)],
-                bars[n, t, 0],
-                bars[n, t, 1],
-                bars[n, t, 2],
-                bars[n, t, 3],
-                bars[n, t, 4],
-                bars[n, t, 5],
-                bars[n, t, 6],
-                rules,
-                executed,
-                growth,
-                cost,
-            )
-            _tally(held, executed, growth, cost, ended, totals)
-        for p in range(num_candidates):
-            totals[0, p] = math.log(equity[p])
-        out[:, n] = totals
+
+    def __init__(
+        self, account_share: Float32Array, bias: Float32Array, broker: BrokerConfig
+    ) -> None:
+        count = len(bias)
+        self._policy = np.ascontiguousarray(bias), np.ascontiguousarray(account_share)
+        self._rules: FloatArray = np.array(broker.compile())
+        self._equity, self._weight = np.empty(count), np.empty(count)
+        self._terminated = np.empty(count, dtype=np.bool_)
+        self._pending = np.empty((broker.execution.fill_delay + 1, count))
+        self._totals = np.empty((len(SCORE_FIELDS), count))
+        self.begin()
+
+    def begin(self) -> None:
+        """Start a path: equity 1, flat, no pending targets."""
+        self._equity[:] = 1.0
+        self._weight[:] = 0.0
+        self._terminated[:] = False
+        self._pending[:] = 0.0
+        self._totals[:] = 0.0
+        self._bars = 0
+
+    def live(self, scores: Float32Array, bars: FloatArray) -> None:
+        """Trade the next B bars of the path.
+
+        Args:
+            scores: Scores of each bar's observation without account and bias [B, C].
+            bars: What each bar does [B, 7], columns `BAR_FIELDS`.
+        """
+        settle_population(
+            scores,
+            *self._policy,
+            bars,
+            self._rules,
+            self._bars,
+            self._pending,
+            self._equity,
+            self._weight,
+            self._terminated,
+            self._totals,
+        )
+        self._bars += len(bars)
+
+    def totals(self) -> FloatArray:
+        """The path's results so far [6, C], rows `SCORE_FIELDS`."""
+        self._totals[0] = np.log(self._equity)
+        return self._totals

@@ -477,32 +477,3 @@ def plain_bars(log_return: FloatArray, price: FloatArray, bars: FloatArray) -> N
         bars[i, 5] = 0.0
         bars[i, 6] = price[i]
         price[i] *= 1.0 + simple
-
-
-@compiled
-def tally_lanes(
-    held: FloatArray,
-    reward: FloatArray,
-    executed: FloatArray,
-    cost: FloatArray,
-    ended: BoolArray,
-    totals: FloatArray,
-) -> None:
-    """Add a settled bar to sums over bars; a lane that had ended before adds nothing.
-
-    Args:
-        held: Weights before the bar's trades [N].
-        reward: Log growth [N].
-        executed: Weights after the trades [N].
-        cost: Fractions of the equity [N].
-        ended: Lanes that had ended before the bar [N].
-        totals: Sums [6, N], rows as in `market.population.SCORE_FIELDS`; the first is left alone.
-    """
-    for i in range(held.shape[0]):
-        if not ended[i]:
-            gain = math.expm1(reward[i])
-            totals[1, i] += gain
-            totals[2, i] += gain * gain
-            totals[3, i] += abs(executed[i] - held[i])
-            totals[4, i] += cost[i]
-            totals[5, i] += 1.0

@@ -1,8 +1,9 @@
 """One bar lived by many candidates: the settlement that scores a population over shared paths.
 
-Equity, weight and growth are those of `settle` for each candidate, bit for bit. Where no candidate can be
-liquidated by the bar, which is nearly always, the candidates are settled by two plain loops that
-the compiler vectorises, at about 2 ns a candidate; otherwise one by one.
+Equity, weight and growth are those of `settle` for each candidate, bit for bit. A bar that can
+neither liquidate nor ruin anyone, which is nearly every bar, is settled by one plain loop of a few
+sums and products; other bars by loops with conditions that the compiler still vectorises, or, where
+a candidate may be liquidated, one by one.
 """
 
 from __future__ import annotations
@@ -19,31 +20,62 @@ from .settlement import (
     settle,
 )
 
-_SAFE = 1.0 - 1e-9  # candidates this near to liquidation are settled one by one, to the last bit
+SURELY = 1.0 - 1e-9  # candidates this near to liquidation are settled one by one, to the last bit
+
+
+@compiled
+def unpack_rules(values: FloatArray) -> BrokerRules:
+    """The rules from an array of them in order; calling from Python with a tuple costs 3 µs."""
+    return BrokerRules(
+        values[0],
+        values[1],
+        values[2],
+        values[3],
+        values[4],
+        values[5],
+        values[6],
+        values[7],
+        values[8],
+        values[9],
+        values[10],
+        values[11],
+        values[12],
+        values[13],
+        values[14],
+        values[15],
+    )
+
+
+@compiled
+def falls_and_rises(
+    simple_return: float, simple_open: float, simple_high: float, simple_low: float, margin: float
+) -> tuple[float, float]:
+    """What a bar takes from a long and from a short of 1, the maintenance margin included.
+
+    From `liquidation_price`: a long a is liquidated where the lowest price x satisfies
+    a·(1 − x(1 − m)) ≥ 1; a short b where the highest does b·(x(1 + m) − 1) ≥ 1.
+    """
+    low = 1.0 + min(min(simple_low, simple_return), simple_open)
+    high = 1.0 + max(max(simple_high, simple_return), simple_open)
+    return 1.0 - low * (1.0 - margin), high * (1.0 + margin) - 1.0
 
 
 @compiled
 def safe_weights(
     simple_return: float, simple_open: float, simple_high: float, simple_low: float, margin: float
 ) -> tuple[float, float]:
-    """The shortest and longest weights that surely survive a bar, from `liquidation_price`.
-
-    A long a is liquidated where the lowest price x satisfies a·(1 − x(1 − m)) ≥ 1; a short b
-    where the highest does b·(x(1 + m) − 1) ≥ 1.
-    """
-    low = 1.0 + min(min(simple_low, simple_return), simple_open)
-    high = 1.0 + max(max(simple_high, simple_return), simple_open)
-    fall = 1.0 - low * (1.0 - margin)
-    rise = high * (1.0 + margin) - 1.0
-    longest = _SAFE / fall if fall > 0.0 else 1e300
-    shortest = -_SAFE / rise if rise > 0.0 else -1e300
+    """The shortest and longest weights that surely survive a bar."""
+    fall, rise = falls_and_rises(simple_return, simple_open, simple_high, simple_low, margin)
+    longest = SURELY / fall if fall > 0.0 else 1e300
+    shortest = -SURELY / rise if rise > 0.0 else -1e300
     return shortest, longest
 
 
 @compiled
-def _execute(
+def execute(
     weight: FloatArray, target: FloatArray, rules: BrokerRules, executed: FloatArray
 ) -> None:
+    """Weights after the fill [C], within the rules' limits."""
     if rules.has_limits > 0.0:
         for i in range(weight.shape[0]):
             executed[i] = limit_target(weight[i], target[i], rules)
@@ -93,6 +125,89 @@ def _settle_survivors(
 
 
 @compiled
+def longest_after(
+    longest: float,
+    simple_return: float,
+    simple_open: float,
+    simple_high: float,
+    simple_low: float,
+    funding_rate: float,
+    fill_range: float,
+    rules: BrokerRules,
+) -> float:
+    """How long or short any candidate can be after a bar that ends nobody's account, or −1.
+
+    A bound from the rules alone, for candidates whose orders are not rounded: each trades to at most
+    ± the leverage, or stays nearer to the weight that it holds, and growth is monotone in that.
+
+    Args:
+        longest: The same before the bar.
+        simple_return: The bar to come, as in `settle`; likewise up to ``fill_range``.
+        simple_open: As in `settle`.
+        simple_high: As in `settle`.
+        simple_low: As in `settle`.
+        funding_rate: As in `settle`.
+        fill_range: As in `settle`.
+        rules: The compiled rules.
+
+    Returns:
+        −1 where some candidate may be liquidated or ruined.
+    """
+    most = max(rules.leverage, longest) if rules.has_limits > 0.0 else rules.leverage
+    if rules.has_margin > 0.0:
+        shortest, safe = safe_weights(
+            simple_return, simple_open, simple_high, simple_low, rules.maintenance_margin
+        )
+        if not (shortest < -most and most < safe):
+            return -1.0
+    rate = abs(rules.fee) + abs(rules.slippage) + abs(rules.slippage_per_range * fill_range)
+    kept = SURELY - rate * (most + longest)
+    growth = SURELY - most * (abs(simple_return) + abs(funding_rate))
+    if kept > 0.0 and growth > 0.0 and kept * growth > rules.ruin_floor:
+        return most * (1.0 + simple_return) / growth
+    return -1.0
+
+
+@compiled
+def settle_calm(
+    equity: FloatArray,
+    weight: FloatArray,
+    executed: FloatArray,
+    simple_return: float,
+    funding_rate: float,
+    slippage: float,
+    rules: BrokerRules,
+    totals: FloatArray,
+) -> None:
+    """Settle and add up a bar that ends nobody's account; see `longest_after`.
+
+    Args:
+        equity: State [C], updated.
+        weight: State [C], updated.
+        executed: Weights after the fill [C].
+        simple_return: As in `settle`.
+        funding_rate: As in `settle`.
+        slippage: Of this bar, as a fraction of what is traded.
+        rules: The compiled rules, without rounding.
+        totals: Sums over bars [6, C], rows `market.population.SCORE_FIELDS`; all but the first and
+            the last are updated.
+    """
+    returns, squares, turnover, cost = totals[1], totals[2], totals[3], totals[4]
+    for i in range(equity.shape[0]):
+        held = executed[i]
+        traded = abs(held - weight[i])
+        grown = held_growth(held, simple_return, funding_rate)
+        total = kept_after(traded, rules.fee, slippage) * grown
+        weight[i] = drifted_weight(held, simple_return, grown)
+        equity[i] *= total
+        gain = total - 1.0
+        returns[i] += gain
+        squares[i] += gain * gain
+        turnover[i] += traded
+        cost[i] += rules.fee * traded + slippage * traded
+
+
+@compiled
 def settle_shared(
     equity: FloatArray,
     weight: FloatArray,
@@ -131,7 +246,7 @@ def settle_shared(
     """
     plain = rules.has_rounding <= 0.0
     if plain:
-        _execute(weight, target, rules, executed)
+        execute(weight, target, rules, executed)
         if rules.has_margin > 0.0:
             shortest, longest = safe_weights(
                 simple_return, simple_open, simple_high, simple_low, rules.maintenance_margin

@@ -19,6 +19,7 @@ Of the forecast one step ahead only the mean moves, by a constant.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,11 +32,11 @@ from .mdn_rnn import MDNRNN, State
 from .predictability import return_moments
 from .provenance import WarmupBank
 
-DREAM_BARS = 600
+DREAM_BARS = 720
 _LANES = 256
-_GAIN = 0.25  # the dimensions answer together, through volatility: a whole step would overshoot
-_COOLING = 6.0
-_LEAN = 1.0  # of the miss in log volatility, a round
+_GAIN = 0.5  # the dimensions answer together, through volatility: a whole step is unstable
+_COOLING = 10.0
+_LEAN = 0.5  # of the miss in log volatility, a round
 _LONGEST_STEP = 0.5  # of log σ, and of a squared ratio of deviations
 _VOLATILITY_BARS = 24
 _IDLE = 1e-3  # a dimension that changes less is silenced, and stays so
@@ -92,6 +93,7 @@ def calibrate_dreams(
     target = real.mean.copy()
     k, d = mdn_rnn.num_components, mdn_rnn.latent_size - 1
     latent_bias, return_bias = mdn_rnn.latent_head.bias, mdn_rnn.return_head.bias
+    average = _Average([latent_bias, mdn_rnn.persistence, return_bias])
     with torch.no_grad():
         for number in range(rounds):
             gain = 1.0 / (1.0 + number / _COOLING)
@@ -103,8 +105,32 @@ def calibrate_dreams(
             looser = _ratio(dreamed.deviation, real.deviation) ** 2 - 1.0
             latent_bias[k : k + k * d] -= _tiled(_GAIN * gain * push * (dreamed.mean - target), k)
             latent_bias[k + k * d :] -= _tiled(gain * moves * _short(wider), k)
-            mdn_rnn.persistence.sub_(_tiled(0.5 * gain * push * moves * _short(looser), 1))
+            mdn_rnn.persistence.sub_(_tiled(_GAIN * gain * push * moves * _short(looser), 1))
             return_bias[k : 2 * k] -= dreamed.return_mean - real.return_mean
+            if number >= rounds // 2:
+                average.add()
+        average.put()
+
+
+class _Average:
+    """Of what the last rounds made of some parameters: chance moves each round (Polyak 1990)."""
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self._parameters = parameters
+        self._sums = [torch.zeros_like(each, dtype=torch.float64) for each in parameters]
+        self._count = 0
+
+    def add(self) -> None:
+        """Take the parameters as they are now into the average."""
+        self._count += 1
+        for total, each in zip(self._sums, self._parameters, strict=True):
+            total += each
+
+    def put(self) -> None:
+        """Set the parameters to the average, if there is one."""
+        if self._count:
+            for total, each in zip(self._sums, self._parameters, strict=True):
+                each.copy_(total / self._count)
 
 
 def _tiled(values: FloatArray, count: int) -> Tensor:

@@ -102,7 +102,7 @@ def test_profile_names_the_stages(tmp_path: Path) -> None:
     done = run("benchmarks", "--quick", "--profile", peers=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "matrix products" in done.stdout
-    assert "lstm_cell" in done.stdout
+    assert "lstm_step" in done.stdout
 
 
 def test_the_numpy_loop_dreams_as_the_engine_does(module, market_model: WorldModel) -> None:

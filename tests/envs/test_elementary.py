@@ -13,8 +13,6 @@ from worldmodel_trading.envs import elementary
 @pytest.mark.parametrize(
     ("function", "truth", "low", "high", "tolerance"),
     [
-        (elementary.fast_tanh, np.tanh, -12.0, 12.0, 2e-7),
-        (elementary.fast_sigmoid, lambda x: 1 / (1 + np.exp(-x)), -20.0, 20.0, 2e-7),
         (elementary.fast_log, np.log, 1e-30, 1e4, 3e-7),
         (elementary.fast_log, np.log, 0.9, 1.1, 3e-8),
         (elementary.fast_asinh, np.arcsinh, -300.0, 300.0, 4e-7),
@@ -43,7 +41,7 @@ def test_noise_is_uniform_and_normal() -> None:
     bits = np.random.default_rng(1).bit_generator.random_raw(600_000).view(np.uint32)
     uniforms = np.empty(400_000, dtype=np.float32)
     normals = np.empty(800_000, dtype=np.float32)
-    elementary.noise_from_bits(bits, uniforms, normals)
+    elementary.noise_from_bits(bits[None], uniforms[None], normals[None])
     assert uniforms.min() >= 0
     assert uniforms.max() < 1
     assert stats.kstest(uniforms[:100_000], "uniform").pvalue > 1e-3
@@ -58,7 +56,7 @@ def test_noise_is_uniform_and_normal() -> None:
 def test_the_worst_bits_give_finite_noise() -> None:
     bits = np.array([0, 2**32 - 1, 0, 2**32 - 1, 1, 0, 2**32 - 1, 2**31], dtype=np.uint32)
     uniforms, normals = np.empty(2, dtype=np.float32), np.empty(6, dtype=np.float32)
-    elementary.noise_from_bits(bits, uniforms, normals)
+    elementary.noise_from_bits(bits[None], uniforms[None], normals[None])
     assert np.isfinite(normals).all()
     assert np.abs(normals).max() < 7.0
     assert (uniforms < 1).all()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from worldmodel_trading.envs import kernels
 from worldmodel_trading.envs.engine import DreamEngine, Noise
 from worldmodel_trading.market.features import calendar
 from worldmodel_trading.models.mdn_rnn import State
@@ -62,3 +63,19 @@ def test_hidden_states_and_latents_stay_in_their_bounds(tiny_model: WorldModel) 
         engine.step(state, np.ones(64), engine.draw_noise(rng, 64), 25.0)
         assert np.abs(state.h).max() <= 1.0
         assert np.abs(state.z).max() <= 10.0
+
+
+@pytest.mark.parametrize("num_lanes", [1, 7, 64])
+def test_noise_ahead_is_the_noise_of_each_step(tiny_model: WorldModel, num_lanes: int) -> None:
+    engine = DreamEngine(tiny_model)
+    one, two = np.random.default_rng(5), np.random.default_rng(5)
+    for noise in engine.draw_steps(one, num_lanes, 6):
+        for ahead, alone in zip(noise, engine.draw_noise(two, num_lanes), strict=True):
+            np.testing.assert_array_equal(ahead, alone)
+    assert one.random() == two.random()
+
+
+def test_tiled_lanes_repeat_the_rows() -> None:
+    rows, out = np.arange(6, dtype=np.float32).reshape(2, 3), np.empty((2, 12), dtype=np.float32)
+    kernels.tile_lanes(rows, out)
+    np.testing.assert_array_equal(out, np.tile(rows, 4))

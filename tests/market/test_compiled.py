@@ -8,7 +8,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+from numba import njit
+from numpy.typing import NDArray
 
+from worldmodel_trading.envs import kernels
+from worldmodel_trading.market import compiled as compiling
+from worldmodel_trading.market import vector_width
 from worldmodel_trading.market.compiled import compiled
 
 CALLEE = """
@@ -75,3 +81,28 @@ def test_division_by_zero_is_infinite_as_in_numpy() -> None:
 
 def test_the_function_as_written_stays_reachable() -> None:
     assert ratio.py_func(1.0, 4.0) == ratio(1.0, 4.0) == 0.25  # type: ignore[attr-defined]
+
+
+def halve(values: NDArray[np.float32]) -> None:
+    for i in range(values.shape[0]):
+        values[i] *= np.float32(0.5)
+
+
+def test_compiled_functions_prefer_long_vectors() -> None:
+    values = np.full(40, 3.0, dtype=np.float32)
+    wide, plain = njit(pipeline_class=vector_width.WideCompiler)(halve), njit(halve)
+    wide(values)
+    plain(values)
+    assert (values == 0.75).all()
+    (code,) = wide.inspect_llvm().values()
+    assert vector_width.ATTRIBUTE in code
+    (code,) = plain.inspect_llvm().values()
+    assert "prefer-vector-width" not in code, "others in the process are left alone"
+    assert kernels.lstm_cell._compiler.pipeline_class is vector_width.WideCompiler  # type: ignore[attr-defined]
+
+
+def test_functions_compile_where_numba_has_no_such_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "WideCompiler", None)
+    values = np.ones(3, dtype=np.float32)
+    compiled(halve)(values)
+    assert (values == 0.5).all()

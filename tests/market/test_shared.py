@@ -1,4 +1,4 @@
-"""A bar that candidates share: the bits of `settle`, whichever way they are computed."""
+"""Populations' accounts: the bits of `settle`, whichever way they are computed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 from worldmodel_trading.market.broker import Account, dream_bars
+from worldmodel_trading.market.candles import FloatArray
 from worldmodel_trading.market.costs import BrokerConfig
-from worldmodel_trading.market.shared import safe_weights, settle_shared
+from worldmodel_trading.market.lane_sums import LaneSums
+from worldmodel_trading.market.population import PopulationBook
+from worldmodel_trading.market.shared import longest_after, safe_weights, settle_shared
+from worldmodel_trading.market.tanh import tanh
 
 CASES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -23,6 +27,99 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+def wild_bars(rng: np.random.Generator, volatility: float, shape: tuple[int, ...]) -> FloatArray:
+    log_return = rng.normal(0.0, volatility, shape)
+    bars = dream_bars(
+        log_return,
+        np.maximum(log_return, 0.0) + rng.exponential(volatility / 2, shape),
+        np.minimum(log_return, 0.0) - rng.exponential(volatility / 2, shape),
+        funding_rate=rng.normal(0.0, 1e-3, shape),
+        fill_range=rng.exponential(volatility, shape),
+        fill_price=rng.uniform(100.0, 60_000.0, shape),
+    )
+    bars[::7, ..., 1] = bars[::7, ..., 3] / 2  # some bars open with a gap
+    return bars
+
+
+def summed(account: Account, actions: FloatArray, bars: FloatArray) -> FloatArray:
+    """What `SCORE_FIELDS` say, bar by bar [T, N] in an account, lanes' bars [T, N, 7]."""
+    totals = np.zeros((6, account.num_lanes))
+    for action, bar in zip(actions, bars, strict=True):
+        living, held = ~account.terminated, account.weight.copy()
+        lanes = account.step(action, bar)
+        gain = np.expm1(lanes.reward)
+        traded = np.where(living, np.abs(lanes.executed - held), 0.0)
+        totals[1:] += gain, gain**2, traded, lanes.cost, living
+    totals[0] = np.log(account.equity)
+    return totals
+
+
+@pytest.mark.parametrize("volatility", [0.003, 0.05])
+@pytest.mark.parametrize("delay", [0, 2])
+@pytest.mark.parametrize("name", CASES)
+def test_lanes_are_summed_as_accounts_are(name: str, delay: int, volatility: float) -> None:
+    config = BrokerConfig.from_settings(**CASES[name], fill_delay=delay)
+    lanes, steps = 37, 150
+    rng = np.random.default_rng(13)
+    bars = wild_bars(rng, volatility, (steps, lanes))
+    actions = rng.uniform(-1.0, 1.0, (steps, lanes))
+    account, sums = Account(lanes, config), LaneSums(lanes, config)
+    wanted = summed(account, actions, bars)
+    for action, bar in zip(actions, bars, strict=True):
+        sums.live(action, bar)
+    found = sums.totals()
+    assert sums.weight.tobytes() == account.weight.tobytes()
+    assert found[0].tobytes() == wanted[0].tobytes()
+    assert (found[5] == wanted[5]).all()
+    np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-13)
+    if name == "levered" and volatility == 0.05:
+        assert account.terminated.any(), "the case must meet liquidations"
+
+
+@pytest.mark.parametrize("volatility", [0.003, 0.05])
+@pytest.mark.parametrize("delay", [0, 2])
+@pytest.mark.parametrize("name", CASES)
+def test_a_population_is_summed_as_accounts_are(name: str, delay: int, volatility: float) -> None:
+    config = BrokerConfig.from_settings(**CASES[name], fill_delay=delay)
+    candidates, steps = 37, 150
+    rng = np.random.default_rng(14)
+    bars = wild_bars(rng, volatility, (steps,))
+    scores = rng.normal(0.0, 1.0, (steps, candidates)).astype(np.float32)
+    share, bias = rng.normal(0.0, 0.5, (2, candidates)).astype(np.float32)
+    book = PopulationBook(share, bias, config)
+    for path in range(2):  # the second begins afresh
+        book.begin()
+        book.live(scores[:70], bars[:70])
+        book.live(scores[70:], bars[70:])
+        if path == 0:
+            assert (book.totals()[5] > 0).all()
+    account = Account(candidates, config)
+    wanted = np.zeros((6, candidates))
+    for t in range(steps):
+        raw = scores[t] + bias + share * account.weight.astype(np.float32)
+        action = np.array([[tanh(x) for x in raw]], dtype=np.float64)
+        wanted[1:] += summed(account, action, np.repeat(bars[None, t, None], candidates, 1))[1:]
+    wanted[0] = np.log(account.equity)
+    assert (book.totals()[5] == wanted[5]).all()
+    np.testing.assert_allclose(book.totals(), wanted, rtol=2e-5, atol=2e-6)
+
+
+def test_calm_bars_are_told_from_those_that_can_end_an_account() -> None:
+    def after(longest: float, bar: tuple[float, ...], **settings: float) -> float:
+        rules = BrokerConfig.from_settings(**settings).compile()
+        return longest_after(longest, *bar, rules)
+
+    plain = (0.01, 0.0, 0.02, -0.02, 0.0, 0.0)
+    assert after(1.0, plain) == pytest.approx(1.01 / 0.99)
+    assert after(1.0, plain, leverage=20.0) > 20.0
+    assert after(1.0, (0.0, 0.0, 0.0, -0.06, 0.0, 0.0), leverage=20.0) == -1.0  # liquidated
+    assert after(1.0, (0.0, 0.0, 1.0, 0.0, 0.0, 0.0)) == -1.0  # a short's price doubles
+    assert after(1.0, (-1.0, 0.0, 0.0, -1.0, 0.0, 0.0)) == -1.0  # a long's is gone
+    assert after(3.0, plain, max_turnover=0.1) == pytest.approx(3.03 / 0.97)  # it may still hold 3
+    assert after(1e4, plain) == -1.0  # the order's costs would eat it up
+    assert after(1.0, (math.nan, *plain[1:])) == -1.0
+
+
 @pytest.mark.parametrize("volatility", [0.003, 0.05])
 @pytest.mark.parametrize("name", CASES)
 def test_candidates_sharing_bars_are_settled_as_lanes_are(name: str, volatility: float) -> None:
@@ -30,16 +127,7 @@ def test_candidates_sharing_bars_are_settled_as_lanes_are(name: str, volatility:
     rules = config.compile()
     candidates, steps = 37, 150
     rng = np.random.default_rng(12)
-    log_return = rng.normal(0.0, volatility, steps)
-    bars = dream_bars(
-        log_return,
-        np.maximum(log_return, 0.0) + rng.exponential(volatility / 2, steps),
-        np.minimum(log_return, 0.0) - rng.exponential(volatility / 2, steps),
-        funding_rate=rng.normal(0.0, 1e-3, steps),
-        fill_range=rng.exponential(volatility, steps),
-        fill_price=rng.uniform(100.0, 60_000.0, steps),
-    )
-    bars[::7, 1] = bars[::7, 3] / 2  # some bars open with a gap
+    bars = wild_bars(rng, volatility, (steps,))
     action = rng.uniform(-1.0, 1.0, (steps, candidates))
     account = Account(candidates, config)
     equity, weight = np.ones(candidates), np.zeros(candidates)
