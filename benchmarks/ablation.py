@@ -50,7 +50,7 @@ VARIANTS = (
     Variant("no dropout", {"dropout": 0.0}),
     Variant("dropout 0.35", {"dropout": 0.35}),
     Variant("no weight decay", {"weight_decay": 0.0}),
-    Variant("weight decay 0.1", {"weight_decay": 0.1}),
+    Variant("weight decay 0.25", {"weight_decay": 0.25}),
     Variant("weight decay 0.5", {"weight_decay": 0.5}),
     Variant("mean forecast believed whole", {"temper_mean": False}),
     Variant("log volume with its level", {"features": FeatureSpec(detrend_volume=False)}),

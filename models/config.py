@@ -99,7 +99,7 @@ class WorldModelConfig:
     chunk_bars: int = 192
     burn_in_bars: int = 48
     latent_loss_weight: float = 0.1
-    weight_decay: float = 0.25
+    weight_decay: float = 0.1
     dropout: float = 0.5
     gradient_clip: float = 1.0
     vae_ema_decay: float = 0.98
