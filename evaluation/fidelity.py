@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from .memory_probes import (
     warmup_effects,
     with_untrained_memory,
 )
+from .random_encoder import with_random_encoder
 from .rank_agreement import DREAMS, RankAgreement, rank_agreement
 from .results import to_plain
 from .stylised import (
@@ -54,6 +55,7 @@ class FidelityConfig:
         decay_dreams: Dreams of the horizon decay, as long as the last of `AGES`.
         controllers: Random linear controllers of the rank agreement.
         rank_dreams: Dreams that score each of them.
+        control_epochs: Epochs of the M that a random encoder is given.
         seed: Makes all of it repeat.
     """
 
@@ -62,6 +64,7 @@ class FidelityConfig:
     decay_dreams: int = 128
     controllers: int = 200
     rank_dreams: int = DREAMS
+    control_epochs: int = 20
     seed: int = 0
 
 
@@ -151,10 +154,11 @@ def fidelity(
     pictures["ood"] = np.quantile(meter_readings(meter, long), OOD_LEVELS, axis=0)
 
     say("memory and controls")
-    results |= _memory(world_model, candles, ranges, config)
+    controls = _controls(world_model, candles, ranges, config)
+    results |= _memory(world_model, controls, candles, ranges, config)
 
     say("rank agreement")
-    results["rank_agreement"] = _rankings(world_model, candles, ranges, config, pictures)
+    results["rank_agreement"] = _rankings(world_model, controls, candles, ranges, config, pictures)
 
     pictures |= _latent_picture(world_model, train)
     results["goals"] = goals_table(results)
@@ -329,10 +333,30 @@ def _two_sample_table(
     }
 
 
-def _memory(
+def _controls(
     world_model: WorldModel, candles: Candles, ranges: _Ranges, config: FidelityConfig
+) -> dict[str, WorldModel]:
+    """World models that know less, by name; the random encoder needs a validation range."""
+    controls = {"untrained_m": with_untrained_memory(world_model, config.seed)}
+    if world_model.config.preset == "market" and "validation" in ranges.held_out:
+        controls["random_encoder"] = with_random_encoder(
+            world_model,
+            candles.rows(*ranges.train),
+            candles.rows(*ranges.held_out["validation"]),
+            seed=config.seed,
+            epochs=config.control_epochs,
+        )
+    return controls
+
+
+def _memory(
+    world_model: WorldModel,
+    controls: Mapping[str, WorldModel],
+    candles: Candles,
+    ranges: _Ranges,
+    config: FidelityConfig,
 ) -> dict[str, Any]:
-    untrained = with_untrained_memory(world_model, config.seed)
+    lengths = (world_model.config.warmup_bars,)
     return {
         "action_sensitivity": action_sensitivity(world_model, candles, ranges.last),
         "warmup": [asdict(e) for e in warmup_effects(world_model, candles, ranges.last)],
@@ -340,15 +364,17 @@ def _memory(
             "volatility_probe_r2": volatility_probes(
                 world_model, candles, ranges.train, ranges.last, seed=config.seed
             ),
-            "untrained_m_return_nll": warmup_effects(
-                untrained, candles, ranges.last, lengths=(world_model.config.warmup_bars,)
-            )[0].return_nll,
+            "return_nll": {
+                name: warmup_effects(model, candles, ranges.last, lengths=lengths)[0].return_nll
+                for name, model in {"world_model": world_model, **controls}.items()
+            },
         },
     }
 
 
 def _rankings(
     world_model: WorldModel,
+    controls: Mapping[str, WorldModel],
     candles: Candles,
     ranges: _Ranges,
     config: FidelityConfig,
@@ -372,7 +398,7 @@ def _rankings(
     table["controls"] = {
         "z_only": measure(world_model, "z").to_dict(),
         "h_only": measure(world_model, "h").to_dict(),
-        "untrained_m": measure(with_untrained_memory(world_model, config.seed)).to_dict(),
+        **{name: measure(model).to_dict() for name, model in controls.items()},
     }
     return table
 

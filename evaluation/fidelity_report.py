@@ -225,7 +225,7 @@ def _memory_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) ->
         [str(e["bars"]), f"{e['distance']:.2g}", f"{e['return_nll']:.4f}"]
         for e in results["warmup"]
     ]
-    probes = results["controls"]["volatility_probe_r2"]
+    probes, nll = (results["controls"][name] for name in ("volatility_probe_r2", "return_nll"))
     return [
         section(
             "What V and M carry",
@@ -241,6 +241,10 @@ def _memory_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) ->
             table(
                 ["a linear probe of the next day's volatility reads from", "R²"],
                 [[[name.replace("_", " "), f"{value:.3f}"] for name, value in probes.items()]],
+            ),
+            table(
+                ["forecast of the next return by", "NLL [nats]"],
+                [[[name.replace("_", " "), f"{value:.4f}"] for name, value in nll.items()]],
             ),
         ),
         section(

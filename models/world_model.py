@@ -29,6 +29,7 @@ from .predictability import mean_slope, scale_mean
 from .provenance import Provenance, WarmupBank, library_versions
 from .pushforward import decoded_return_mixture
 from .training import (
+    Encoded,
     Session,
     encode_range,
     scaled_tensor,
@@ -280,7 +281,7 @@ def train_world_model(
         identity=_identity(train, validation, config, seed),
         resume=resume,
     )
-    ranges = _ranges(train, validation, config)
+    ranges = training_ranges(train, validation, config)
     scaler = Scaler.fit(ranges[0].features, config.features.names)
     scaled = [scaled_tensor(scaler.transform(each.features)) for each in ranges]
     rows = [values[each.complete_rows] for values, each in zip(scaled, ranges, strict=True)]
@@ -289,29 +290,43 @@ def train_world_model(
     _warn(session, [f"latent dimension {d} says more noise than signal: held at 0" for d in idle])
     encoded = [encode_range(vae, values, each) for values, each in zip(scaled, ranges, strict=True)]
     _warn(session, vae_warnings(encoded[0]))
-    mdn_rnn = train_mdn_rnn(encoded[0], encoded[1], session)
-    _warn(session, mdn_rnn_warnings(mdn_rnn, encoded[0]))
-    latents = encoded[0].posterior.mean.numpy()
-    bank = _warmup_bank(latents, ranges[0], train, config)
-    if config.preset == "market":
-        if config.temper_mean:
-            scale_mean(mdn_rnn, encoded[0], mean_slope(mdn_rnn, encoded[1]).believed)
-        calibrate_dreams(
-            mdn_rnn,
-            bank,
-            latents[ranges[0].complete_rows],
-            train.interval_ms,
-            config.calibration_rounds,
-            session.stage_seed(3),
-        )
+    mdn_rnn, bank = train_memory(encoded[0], encoded[1], train, session)
     provenance = _provenance(train, validation, seed, source)
     return WorldModel(config, provenance, scaler, vae, mdn_rnn, bank), history
 
 
-def _ranges(
+def train_memory(
+    encoded: Encoded, validation: Encoded, train: Candles, session: Session
+) -> tuple[MDNRNN, WarmupBank]:
+    """Train M on what V makes of the training range, as it is deployed.
+
+    Args:
+        encoded: The training range.
+        validation: The validation range.
+        train: The training candles.
+        session: The training's.
+
+    Returns:
+        M, its mean forecast tempered and its dreams calibrated (``market``), and the warm-up bank.
+    """
+    config = session.config
+    mdn_rnn = train_mdn_rnn(encoded, validation, session)
+    _warn(session, mdn_rnn_warnings(mdn_rnn, encoded))
+    latents = encoded.posterior.mean.numpy()
+    bank = _warmup_bank(latents, encoded.source, train, config)
+    if config.preset == "market":
+        if config.temper_mean:
+            scale_mean(mdn_rnn, encoded, mean_slope(mdn_rnn, validation).believed)
+        known = latents[encoded.source.complete_rows]
+        seed = session.stage_seed(3)
+        calibrate_dreams(mdn_rnn, bank, known, train.interval_ms, config.calibration_rounds, seed)
+    return mdn_rnn, bank
+
+
+def training_ranges(
     train: Candles, validation: Candles, config: WorldModelConfig
 ) -> tuple[FeatureRange, FeatureRange]:
-    """Both ranges as features.
+    """Training and validation range as features.
 
     Raises:
         TrainingError: One is too short.
