@@ -66,7 +66,7 @@ class RunConfig:
     dreams: int = 64
     horizon: int = 720
     temperature: float = 1.0
-    evaluation_dreams: int = 256
+    evaluation_dreams: int = 1024
     workers: int | None = None
     taker_fee: float = 0.00055
     slippage: float = 0.0002
