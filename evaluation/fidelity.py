@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..market.candles import Candles, FloatArray, format_time
 from ..market.errors import TrainingBarsError
@@ -43,6 +44,7 @@ OOD_LEVELS = (0.05, 0.5, 0.95)
 CONE_HORIZONS = (6, 12, 24, 48, 96, 168, 336, 720)
 _PICTURE_PATHS = 12
 _PICTURE_LATENTS = 3_000
+_NEVER_MOVES = 1e-6
 
 
 @dataclass(frozen=True)
@@ -299,18 +301,24 @@ def _agreement(dreams: Dreams) -> float:
 def _latent_spread(world_model: WorldModel, train: Candles, dreams: Dreams) -> dict[str, Any]:
     """σ of each dimension of z, dreamed ÷ encoded, of its level and of its change in a bar.
 
-    M learns from samples of V's posterior, replay shows its means: in a dimension that V leaves
-    idle the dream is noise that no agent will meet in replay, and this ratio is far above 1.
+    Far from 1 the dream shows agents latents that replay does not. None for a dimension that never
+    moves: one that was silenced.
     """
     z = world_model.latents(train).z
     z = z[np.isfinite(z).all(axis=1)].astype(np.float64)
     if dreams.z is None:
         return {}
-    level, change = z.std(axis=0), np.diff(z, axis=0).std(axis=0)
     return {
-        "level": dreams.z.std(axis=(0, 1)) / np.maximum(level, 1e-9),
-        "change": np.diff(dreams.z, axis=1).std(axis=(0, 1)) / np.maximum(change, 1e-9),
+        "level": _ratios(dreams.z.std(axis=(0, 1)), z.std(axis=0)),
+        "change": _ratios(
+            np.diff(dreams.z, axis=1).std(axis=(0, 1)), np.diff(z, axis=0).std(axis=0)
+        ),
     }
+
+
+def _ratios(dreamed: NDArray[np.floating], encoded: FloatArray) -> list[float | None]:
+    pairs = zip(dreamed, encoded, strict=True)
+    return [float(a / b) if b > _NEVER_MOVES else None for a, b in pairs]
 
 
 def _two_sample_table(

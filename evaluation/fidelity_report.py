@@ -259,10 +259,10 @@ def _memory_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) ->
     ]
 
 
-def _spread_html(spread: Mapping[str, Sequence[float]]) -> str:
-    """How wide each dimension of z is in the dream: far above 1 is noise that replay never shows."""
+def _spread_html(spread: Mapping[str, Sequence[float | None]]) -> str:
+    """How wide each dimension of z is in the dream: far from 1 is what replay never shows."""
     rows = [
-        [f"σ of its {name}", *(f"{value:.2f}" for value in values)]
+        [f"σ of its {name}", *("–" if value is None else f"{value:.2f}" for value in values)]
         for name, values in spread.items()
     ]
     count = len(next(iter(spread.values()), []))
