@@ -277,14 +277,20 @@ def _rank_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> l
         [name.replace("_", " "), *(_span(run["spearman"].get(label)) for label in labels)]
         for name, run in runs.items()
     ]
-    between = [[name, _span(span)] for name, span in ranking["between_ranges"].items()]
+    spans = {f"dream, {name}": span for name, span in ranking["spearman"].items()}
+    spans |= ranking["between_ranges"]
+    gross = ranking["before_costs"]
+    between = [
+        [name, _span(span), _span(gross[name.removeprefix("dream, ")])]
+        for name, span in spans.items()
+    ]
     return [
         section(
             "Does the dream rank policies as the market does?",
             table(["controllers read", *(f"dream, {label}" for label in labels)], [rows]),
             f"Spearman correlation of the scores of {ranking['controllers']} random linear "
             "controllers after costs, with bootstrap intervals.",
-            table(["two replays with each other", "correlation"], [between]),
+            table(["two rankings with each other", "after costs", "before costs"], [between]),
             "A perfect dream of the training range would agree with a later range as the replayed "
             "training range does.",
             *(

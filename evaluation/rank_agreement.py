@@ -45,12 +45,15 @@ class RankAgreement:
             controllers.
         between_ranges: The same of two ranges with each other, by ``"first, second"``: what can be
             expected of a perfect dream of the first.
+        before_costs: Of both kinds, by the same names, where costs are given back: the rankings by
+            what controllers earn, whatever they trade.
     """
 
     dream: FloatArray
     replay: dict[str, FloatArray]
     spearman: dict[str, Interval]
     between_ranges: dict[str, Interval]
+    before_costs: dict[str, Interval]
 
     def to_dict(self) -> dict[str, object]:
         """The correlations, by name."""
@@ -58,6 +61,7 @@ class RankAgreement:
             "controllers": len(self.dream),
             "spearman": {name: span.to_dict() for name, span in self.spearman.items()},
             "between_ranges": {name: span.to_dict() for name, span in self.between_ranges.items()},
+            "before_costs": {name: span.to_dict() for name, span in self.before_costs.items()},
         }
 
 
@@ -98,9 +102,25 @@ def rank_agreement(
         name: _replay_scores(world_model, _rows_of(tape, rows), parameters, broker)
         for name, rows in ranges.items()
     }
+    with_dream, between = _correlations(
+        _per_bar(dreamed), {name: _per_bar(scores) for name, scores in replayed.items()}, rng
+    )
+    gross = {name: _before_costs(scores) for name, scores in replayed.items()}
+    first, second = _correlations(_before_costs(dreamed), gross, rng)
     return RankAgreement(
-        dreamed,
-        replayed,
+        _per_bar(dreamed),
+        {name: _per_bar(scores) for name, scores in replayed.items()},
+        with_dream,
+        between,
+        first | second,
+    )
+
+
+def _correlations(
+    dreamed: FloatArray, replayed: Mapping[str, FloatArray], rng: np.random.Generator
+) -> tuple[dict[str, Interval], dict[str, Interval]]:
+    """Of the dream with each range, and of each two ranges."""
+    return (
         {name: spearman(dreamed, scores, rng) for name, scores in replayed.items()},
         {
             f"{a}, {b}": spearman(replayed[a], replayed[b], rng)
@@ -147,27 +167,33 @@ def _dream_scores(
     bars: int,
     broker: BrokerConfig,
     rng: np.random.Generator,
-) -> FloatArray:
+) -> Scores:
     engine = DreamEngine(world_model)
     if world_model.config.preset == "paper":
         segments = spread(max(1, dreams // _PAPER_SHARE), engine.num_segments)
-        return _per_bar(score_lanes(engine, parameters, segments, bars, rng, broker))
+        return score_lanes(engine, parameters, segments, bars, rng, broker)
     segments = spread(dreams, engine.num_segments)
-    return _per_bar(score_paths(dream_paths(engine, segments, bars, rng), parameters, broker))
+    return score_paths(dream_paths(engine, segments, bars, rng), parameters, broker)
 
 
 def _replay_scores(
     world_model: WorldModel, tape: Tape, parameters: FloatArray, broker: BrokerConfig
-) -> FloatArray:
+) -> Scores:
     paper = world_model.config.preset == "paper"
     memory = RecordedMemory(world_model, tape, len(parameters)) if paper else None
-    return _per_bar(score_replay(tape, parameters, broker, memory))
+    return score_replay(tape, parameters, broker, memory)
 
 
 def _per_bar(scores: Scores) -> FloatArray:
     """Mean log return per bar lived [P], all paths pooled."""
     mean: FloatArray = scores.log_return.sum(axis=1) / scores.bars_lived.sum(axis=1)
     return mean
+
+
+def _before_costs(scores: Scores) -> FloatArray:
+    """Mean simple return per bar lived with the costs given back [P]."""
+    gained = scores.return_sum.sum(axis=1) + scores.cost.sum(axis=1)
+    return np.asarray(gained / scores.bars_lived.sum(axis=1))
 
 
 def _rows_of(tape: Tape, rows: tuple[int, int]) -> Tape:

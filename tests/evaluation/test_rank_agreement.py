@@ -4,7 +4,9 @@ import scipy.stats
 
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.envs.replay import BybitReplayEnv
+from worldmodel_trading.envs.scoring import Scores
 from worldmodel_trading.evaluation.rank_agreement import (
+    _before_costs,
     random_controllers,
     rank_agreement,
     spearman,
@@ -72,6 +74,7 @@ def test_replay_scores_are_those_of_the_environment(agreement, world_model, cand
 def test_the_dream_ranks_as_the_synthetic_market_does(agreement):
     assert agreement.spearman["test"].low > 0.2
     assert set(agreement.between_ranges) == {"validation, test"}
+    assert set(agreement.before_costs) == {"validation", "test", "validation, test"}
     table = agreement.to_dict()
     assert table["controllers"] == 60
     assert set(table["spearman"]) == {"validation", "test"}
@@ -97,3 +100,11 @@ def test_controllers_that_read_one_part(world_model):
 def test_too_few_controllers_are_named(world_model, candles):
     with pytest.raises(ConfigError, match="at least 3"):
         rank_agreement(world_model, candles, RANGES, seed=0, controllers=2)
+
+
+def test_costs_given_back_leave_what_was_earned():
+    # one path of four bars: gained 1% and 2%, paid 0.3% and 0.1% in all
+    columns = {"log_return": 0.0, "square_sum": 0.0, "turnover": 0.0, "bars_lived": 4.0}
+    arrays = {name: np.full((2, 1), value) for name, value in columns.items()}
+    arrays |= {"return_sum": np.array([[0.01], [0.02]]), "cost": np.array([[0.003], [0.001]])}
+    np.testing.assert_allclose(_before_costs(Scores(**arrays)), [0.013 / 4, 0.021 / 4])
