@@ -21,6 +21,7 @@ from worldmodel_trading.envs.workers import DreamWorkers
 
 from .dreams import engine_task, lanes_task
 from .populations import score_task
+from .results import figure_text
 from .timing import Settings, Task
 from .worlds import default_world, lane_flops, random_world, sgemm
 
@@ -117,13 +118,15 @@ def _table(name: str, task: Task, flops: float, speed: float, settings: Settings
     total = done.wall_s
     each = 1e9 * total / done.units
     floor = 1e9 * flops / speed
-    lines = [f"{name}: {each:.3g} ns a step; at sgemm's speed {floor:.3g} ns, {floor / each:.0%}"]
+    lines = [
+        f"{name}: {figure_text(each)} ns a step; at sgemm's speed {figure_text(floor)} ns, {floor / each:.0%}"
+    ]
     claimed = sum(stages.seconds.values())
     rows = sorted(stages.seconds.items(), key=lambda item: -item[1])
     for stage, seconds in [*rows, ("outside all stages", total - claimed)]:
         share = seconds / total
         if share >= 0.005:
-            lines.append(f"  {share:6.1%} {1e9 * seconds / done.units:9.3g} ns  {stage}")
+            lines.append(f"  {share:6.1%} {figure_text(1e9 * seconds / done.units):>9} ns  {stage}")
     return "\n".join(lines)
 
 

@@ -92,6 +92,13 @@ def quantity(value: float) -> str:
     return f"{value:.3g}"
 
 
+def figure_text(value: float | None) -> str:
+    """A figure with three digits, or all those before the point: 0.582, 2,988."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
+
+
 def met(line: Line, result: Result) -> bool | None:
     """Whether the goal is reached; None where there is none or no figure."""
     if line.goal is None or result.value is None:
@@ -102,9 +109,8 @@ def met(line: Line, result: Result) -> bool | None:
 def row_text(line: Line, result: Result) -> str:
     """One row of the console's table."""
     verdict = {True: "yes", False: "NO", None: ""}[met(line, result)]
-    value = "–" if result.value is None else f"{result.value:.3g}"
-    cpu = "" if result.by_cpu_time is None else f"{result.by_cpu_time:.3g}"
-    head = f"{line.name:<28} {value:>8} {cpu:>8}  {line.goal_text():<7} {verdict:<4}"
+    cpu = "" if result.by_cpu_time is None else figure_text(result.by_cpu_time)
+    head = f"{line.name:<28} {figure_text(result.value):>8} {cpu:>8}  {line.goal_text():<7} {verdict:<4}"
     return f"{head} {line.what}\n{'':<28} {result.note}"
 
 
@@ -131,8 +137,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     lines = ["| figure | what | ratio | by CPU | goal | |", "|---|---|---|---|---|---|"]
     for row in rows:
         goal = Line("", "", row["goal"], row["goal_is"] == "at most").goal_text()
-        values = [row["value"], row["value_by_cpu_time"]]
-        shown = ["–" if value is None else f"{value:.3g}" for value in values]
+        shown = [figure_text(row[name]) for name in ("value", "value_by_cpu_time")]
         verdict = {True: "met", False: "**missed**", None: ""}[row["met"]]
         cells = [f"`{row['name']}`", row["what"], *shown, goal, verdict]
         lines.append(f"| {' | '.join(cells)} |")

@@ -187,3 +187,10 @@ def test_without_cuda_its_rows_say_so(module) -> None:
     results = device.BENCHMARKS[0].run(timing.Settings(quick=True, rounds=1, slice_s=0.0))
     assert set(results) == {"device-lanes", "device-shared"}
     assert {result.note for result in results.values()} == {"not available: no CUDA here"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (0.58249, "0.582"), (141.2, "141"), (2987.6, "2,988")]
+)
+def test_figures_read_without_powers_of_ten(module, value, text) -> None:
+    assert module("results").figure_text(value) == text
