@@ -31,6 +31,9 @@ PARAMETER_SCALE = 0.1
 """Standard deviation of random controllers' parameters: where a CMA-ES search begins."""
 DREAMS = 512
 """Dreams that score a controller: with 64, chance alone lowers the correlation by about 0.05."""
+RECENT = 0.25
+"""Share of the training range, the last, in which those dreams begin: as a search for the months
+after it would have them begin."""
 _PAPER_SHARE = 16  # with ``paper`` every controller steps M itself: so many times fewer dreams
 
 
@@ -75,6 +78,7 @@ def rank_agreement(
     dreams: int = DREAMS,
     bars: int = 720,
     reads: Reads = "both",
+    recent: float = RECENT,
     broker: BrokerConfig | None = None,
 ) -> RankAgreement:
     """Score the same random linear controllers in the dream and in replay.
@@ -89,6 +93,7 @@ def rank_agreement(
             steps M in lanes of its own.
         bars: Bars of a dream.
         reads: Which part of the observation the controllers see beside the account.
+        recent: Share of the training range, the last, in which dreams begin.
         broker: The account's rules, in both; Bybit's costs by default.
     """
     if controllers < 3:
@@ -96,7 +101,7 @@ def rank_agreement(
     broker = broker or BrokerConfig()
     rng = np.random.default_rng(seed)
     parameters = random_controllers(world_model, controllers, rng, reads)
-    dreamed = _dream_scores(world_model, parameters, dreams, bars, broker, rng)
+    dreamed = _dream_scores(world_model.recent(recent), parameters, dreams, bars, broker, rng)
     tape = latent_tape(candles, world_model)
     replayed = {
         name: _replay_scores(world_model, _rows_of(tape, rows), parameters, broker)

@@ -101,3 +101,7 @@ class WarmupBank:
 
     def __len__(self) -> int:
         return len(self.z)
+
+    def last(self, count: int) -> WarmupBank:
+        """The latest segments alone."""
+        return WarmupBank(self.z[-count:], self.open_time_ms[-count:], self.close[-count:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..market.candles import Candles, FloatArray, IntArray
-from ..market.errors import FeatureError, TrainingError
+from ..market.errors import ConfigError, FeatureError, TrainingError
 from ..market.features import Scaler, calendar, compute_features
 from .calibration import calibrate_dreams, warm_state
 from .callbacks import Callbacks, TrainingCallback, TrainingHistory
@@ -93,6 +94,20 @@ class WorldModel:
             f"WorldModel({c.preset}, {p.symbol} {p.interval}, "
             f"Z={c.latent_size}, H={c.hidden_size}, K={c.num_components})"
         )
+
+    def recent(self, share: float) -> WorldModel:
+        """The same world model, whose dreams begin in the last ``share`` of its warm-up bank.
+
+        The bank's segments lie evenly over the training range. What is to act next month had better
+        learn from where the market stood last than from where it stood years ago.
+
+        Raises:
+            ConfigError: The share is not in (0, 1].
+        """
+        if not 0.0 < share <= 1.0:
+            raise ConfigError(f"recent is {share}; expected a share of the warm-up bank in (0, 1]")
+        bank = self.bank.last(math.ceil(share * len(self.bank)))
+        return WorldModel(self.config, self.provenance, self.scaler, self.vae, self.mdn_rnn, bank)
 
     def encode(self, features: FloatArray) -> Float32Array:
         """Posterior means [..., Z] of raw features [..., F]; NaN where features are NaN."""

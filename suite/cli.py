@@ -87,6 +87,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     for name in ("dreams", "horizon", "evaluation-dreams", "workers"):
         add(f"--{name}", name.replace("-", " "), type=int)
     add("--temperature", "τ of the dreams that train the controller", type=float)
+    add("--recent", "share of the training range, the last, in which dreams begin", type=float)
     add("--taker-fee", "fraction of the notional traded", type=float)
     add("--slippage", "fraction of the notional traded", type=float)
     add("--funding", "CSV of rates, bybit:SYMBOL, a constant rate, or off", type=_number_or_text)

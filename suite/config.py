@@ -35,6 +35,7 @@ class RunConfig:
         dreams: Dreams that score each candidate.
         horizon: Bars of a dream.
         temperature: τ of the dreams that train the controller.
+        recent: Share of the training range, the last, in which dreams begin.
         evaluation_dreams: Dreams that measure each policy.
         workers: Processes that dream for the search; the result is the same for any number. None
             is none for ``market``, whose shared dreams take seconds, and one a core for ``paper``.
@@ -66,6 +67,7 @@ class RunConfig:
     dreams: int = 64
     horizon: int = 720
     temperature: float = 1.0
+    recent: float = 0.25
     evaluation_dreams: int = 1024
     workers: int | None = None
     taker_fee: float = 0.00055
@@ -80,6 +82,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.evaluation_dreams < 1:
             raise ConfigError(f"evaluation_dreams is {self.evaluation_dreams}; expected at least 1")
+        if not 0.0 < self.recent <= 1.0:
+            raise ConfigError(f"recent is {self.recent}; expected a share in (0, 1]")
         self.broker()  # refuses impossible settings before any work is done
 
     @property

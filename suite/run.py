@@ -67,7 +67,7 @@ def run(config: RunConfig) -> dict[str, Any]:
     with stages("baselines", "Baselines: Student-t, GARCH, GJR-GARCH"):
         baselines = _baselines(split)
     with stages("controller", "Controller: CMA-ES in the dream"):
-        controller, found = _search(config, split, world_model)
+        controller, found = _search(config, split, world_model.recent(config.recent))
     with stages("evaluation", "Evaluation in dream, validation and test"):
         performance, curves = judge(config, split, world_model, entrants(controller, world_model))
     results = {

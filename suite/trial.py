@@ -77,7 +77,7 @@ def _dream(
 ) -> DreamVectorEnv:
     return DreamVectorEnv(
         config.evaluation_dreams,
-        world_model,
+        world_model.recent(config.recent),
         horizon=config.horizon,
         observation=observation,
         funding=config.funding,

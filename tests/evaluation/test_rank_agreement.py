@@ -17,7 +17,7 @@ from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.world_model import WorldModel
 
 RANGES = {"validation": (1_000, 1_500), "test": (1_500, 6_000)}
-SIZE = {"controllers": 60, "dreams": 128, "bars": 300}
+SIZE = {"controllers": 120, "dreams": 256, "bars": 300}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_the_dream_ranks_as_the_synthetic_market_does(agreement):
     assert set(agreement.between_ranges) == {"validation, test"}
     assert set(agreement.before_costs) == {"validation", "test", "validation, test"}
     table = agreement.to_dict()
-    assert table["controllers"] == 60
+    assert table["controllers"] == 120
     assert set(table["spearman"]) == {"validation", "test"}
 
 

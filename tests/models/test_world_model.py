@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.errors import FeatureError
+from worldmodel_trading.market.errors import ConfigError, FeatureError
 from worldmodel_trading.market.features import calendar, compute_features
 from worldmodel_trading.models.dataset import complete_runs
 from worldmodel_trading.models.world_model import WorldModel
@@ -182,3 +182,21 @@ def test_candles_of_another_interval_are_refused(world_model, candles):
     )
     with pytest.raises(FeatureError, match="interval is 15; this world model was trained on 60"):
         world_model.latents(quarter)
+
+
+def test_recent_dreams_begin_late(market_model):
+    late = market_model.recent(0.25)
+    bank, all_of_it = late.bank, market_model.bank
+    assert len(bank) == -(-len(all_of_it) // 4)
+    np.testing.assert_array_equal(bank.open_time_ms, all_of_it.open_time_ms[-len(bank) :])
+    np.testing.assert_array_equal(bank.z, all_of_it.z[-len(bank) :])
+    np.testing.assert_array_equal(bank.close, all_of_it.close[-len(bank) :])
+    assert late.mdn_rnn is market_model.mdn_rnn
+    assert len(market_model.recent(1.0).bank) == len(all_of_it)
+    assert len(market_model.recent(1e-9).bank) == 1
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.5, float("nan")])
+def test_a_share_of_the_bank_lies_between_0_and_1(market_model, share):
+    with pytest.raises(ConfigError, match=r"recent is .*\(0, 1\]"):
+        market_model.recent(share)

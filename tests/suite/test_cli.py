@@ -35,6 +35,7 @@ def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--train-end", "2031-01-01"], "expected train_end < validation_end"),
         (["--train-end", "2020-02-20", "--validation-end", "2020-02-10"], "expected train_end <"),
         (["--evaluation-dreams", "0"], "evaluation_dreams is 0; expected at least 1"),
+        (["--recent", "0"], "recent is 0.0; expected a share in (0, 1]"),
     ],
 )
 def test_bad_arguments_give_one_line_and_status_2(
