@@ -29,6 +29,9 @@ class TrainingCallback:
     def on_stage_end(self, stage: str) -> None:
         """A stage ended, by itself or by an error."""
 
+    def on_note(self, text: str) -> None:
+        """Something was found out that no epoch tells; ``text`` says what."""
+
     def on_warning(self, text: str) -> None:
         """Something looks wrong with what was trained; ``text`` says what and what to do."""
 
@@ -39,10 +42,12 @@ class TrainingHistory:
 
     Attributes:
         rows: One plain dictionary an epoch.
+        notes: Sentences about what was found out.
         warnings: Sentences about what looks wrong.
     """
 
     rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def stage(self, stage: str) -> list[Row]:
@@ -125,6 +130,12 @@ class Callbacks(TrainingCallback):
         """Pass on."""
         for other in self._others:
             other.on_stage_end(stage)
+
+    def on_note(self, text: str) -> None:
+        """Record and pass on."""
+        self._history.notes.append(text)
+        for other in self._others:
+            other.on_note(text)
 
     def on_warning(self, text: str) -> None:
         """Record and pass on."""

@@ -31,6 +31,12 @@ class Slope(NamedTuple):
     value: float
     standard_error: float
 
+    def __str__(self) -> str:
+        return (
+            f"returns of the validation range follow M's mean forecast with slope {self.value:.2f} ± "
+            f"{self.standard_error:.2f}: {self.believed:.0%} of it is believed"
+        )
+
     @property
     def believed(self) -> float:
         """The share of the forecast that is kept: one standard error below the slope, in [0, 1]."""

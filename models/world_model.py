@@ -331,7 +331,9 @@ def train_memory(
     bank = _warmup_bank(latents, encoded.source, train, config)
     if config.preset == "market":
         if config.temper_mean:
-            scale_mean(mdn_rnn, encoded, mean_slope(mdn_rnn, validation).believed)
+            slope = mean_slope(mdn_rnn, validation)
+            scale_mean(mdn_rnn, encoded, slope.believed)
+            session.callbacks.on_note(str(slope))
         known = latents[encoded.source.complete_rows]
         seed = session.stage_seed(3)
         calibrate_dreams(mdn_rnn, bank, known, train.interval_ms, config.calibration_rounds, seed)

@@ -44,6 +44,10 @@ class TrainingConsole(TrainingCallback):
         """Close the bar."""
         self._bar.close()
 
+    def on_note(self, text: str) -> None:
+        """Print it."""
+        say(f"  {text}")
+
 
 class _Bar:
     """A bar that closes with its block."""

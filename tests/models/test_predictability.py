@@ -1,9 +1,11 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.dataset import feature_range
 from worldmodel_trading.models.predictability import (
     Slope,
@@ -13,6 +15,7 @@ from worldmodel_trading.models.predictability import (
 )
 from worldmodel_trading.models.training import Encoded, encode_range, scaled_tensor, scored_runs
 from worldmodel_trading.models.vae import Posterior
+from worldmodel_trading.models.world_model import train_world_model
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +79,17 @@ def test_one_standard_error_below_the_slope_is_believed(value, error, believed):
     assert Slope(value, error).believed == pytest.approx(believed)
 
 
+def test_it_says_what_is_believed():
+    assert str(Slope(0.46, 0.22)).endswith("slope 0.46 ± 0.22: 24% of it is believed")
+
+
+def test_training_notes_it(split, tiny_config):
+    config = replace(tiny_config, temper_mean=True, vae_epochs=1, mdn_rnn_epochs=1)
+    _, history = train_world_model(*split, config, seed=5)
+    assert len(history.notes) == 1
+    assert history.notes[0].startswith("returns of the validation range follow")
+
+
 def test_scaling_takes_the_linear_part_of_the_mean_alone(market_model, encoded):
     scaled = copy.deepcopy(market_model.mdn_rnn)
     hidden = hidden_states(scaled, encoded).double()
@@ -105,8 +119,6 @@ def test_a_share_of_one_changes_nothing(market_model, encoded):
 
 def test_a_trained_edge_is_believed_and_noise_is_not(default_model):
     """The embedded market has an edge: its shipped model's forecasts still move with it."""
-    from worldmodel_trading.market.synthetic import synthetic_candles
-
     market = synthetic_candles(seed=77, bars=3_000)
     forecast = default_model.return_forecast(market)
     mean = (forecast.weights * forecast.means).sum(axis=1)[forecast.valid]
