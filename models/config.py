@@ -75,7 +75,7 @@ class WorldModelConfig:
         temper_mean: Whether the mean forecast is scaled to what the validation range paid for
             (``market``).
         calibration_rounds: Rounds in which dreams are held to the training range's moments
-            (``market``); 0 is off.
+            (``market``), at most one an epoch of M, so that a short trial is short; 0 is off.
         warmup_bars: Bars that warm the LSTM before its state counts, in replay and in dreams.
         bank_segments: Warm-up segments kept for dreams.
     """

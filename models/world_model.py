@@ -335,8 +335,9 @@ def train_memory(
             scale_mean(mdn_rnn, encoded, slope.believed)
             session.callbacks.on_note(str(slope))
         known = latents[encoded.source.complete_rows]
+        rounds = min(config.calibration_rounds, config.mdn_rnn_epochs)
         seed = session.stage_seed(3)
-        calibrate_dreams(mdn_rnn, bank, known, train.interval_ms, config.calibration_rounds, seed)
+        calibrate_dreams(mdn_rnn, bank, known, train.interval_ms, rounds, seed)
     return mdn_rnn, bank
 
 
