@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; subprocesses inherit it
 
 import importlib.util
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from worldmodel_trading.models.world_model import WorldModel
 
 TRAIN_BARS, VALIDATION_BARS = 1_500, 400
+
+# A shell starts its background jobs deaf to Ctrl-C, and children inherit that: the tests of Ctrl-C
+# must not depend on how the suite was started.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
