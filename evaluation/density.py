@@ -27,15 +27,12 @@ class Forecast(Protocol):
 
     def log_prob(self, returns: ArrayLike) -> FloatArray:
         """Log densities [T]."""
-        ...
 
     def cdf(self, returns: ArrayLike) -> FloatArray:
         """Probabilities [T] of no more than these."""
-        ...
 
     def crps(self, returns: ArrayLike) -> FloatArray:
         """Continuous ranked probability scores [T], percent."""
-        ...
 
 
 @dataclass(frozen=True)

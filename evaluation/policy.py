@@ -32,4 +32,3 @@ class Policy(Protocol):
         Returns:
             The action [1] or batch [N, 1], and the state for the next call.
         """
-        ...

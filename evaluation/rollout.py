@@ -29,11 +29,9 @@ class Environment(Protocol):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode."""
-        ...
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Live one bar."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

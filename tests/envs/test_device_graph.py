@@ -104,13 +104,16 @@ def test_a_chunk_can_be_replayed_without_its_python(
 
 
 class NothingFromTheCPU(TorchDispatchMode):
-    """Raises at a tensor on the CPU, where a CUDA graph could not go along."""
+    """Raises at a tensor on the CPU, where a CUDA graph could not go along; counts what it saw."""
+
+    operations = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         for leaf in tree_leaves((args, kwargs, out)):
             if isinstance(leaf, torch.Tensor):
                 assert leaf.device.type == "meta", f"{func} takes or gives a tensor on the CPU"
+        self.operations += 1
         return out
 
 
@@ -140,8 +143,9 @@ def test_a_chunk_brings_nothing_from_the_cpu(
     plan = Plan(3, 4, 10, 5, temperature, every_rule, True, shared)
     with torch.no_grad():
         rollout = Rollout(dream, plan, GraphMaker(dream.device))
-        with NothingFromTheCPU():
+        with NothingFromTheCPU() as watch:
             rollout._chunk()
+    assert watch.operations > 20 * plan.chunk_bars  # M, its draws and the account, bar by bar
 
 
 def test_the_watch_for_the_cpu_can_fail() -> None:
