@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..market.errors import ConfigError, ModelFileError
+from ..market.writer import write_whole
 
 _FORMAT_VERSION = 1
 
@@ -67,15 +67,14 @@ class LinearController:
         from safetensors.numpy import save as to_bytes
 
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         facts = {
             "format_version": _FORMAT_VERSION,
             "policy": "tanh(W·observation + b)",
             "observation_size": self.observation_size,
             **provenance,
         }
-        _write(path, to_bytes({"parameters": self.parameters}))
-        _write(path.with_suffix(".json"), json.dumps(facts, indent=2).encode())
+        write_whole(path, to_bytes({"parameters": self.parameters}))
+        write_whole(path.with_suffix(".json"), json.dumps(facts, indent=2) + "\n")
         return path
 
     @classmethod
@@ -92,9 +91,3 @@ class LinearController:
             return cls(from_bytes(Path(path).read_bytes())["parameters"])
         except (OSError, SafetensorError, KeyError, ConfigError) as error:
             raise ModelFileError(f"{path} is no linear controller: {error}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

@@ -12,19 +12,12 @@ from typing import Any
 
 import torch
 
+from worldmodel_trading.evaluation.results import write_results
+from worldmodel_trading.market.writer import write_whole
+
 from . import device, dreams, environments, learning, populations, processes, profile
 from .machine import machine, machine_text
-from .results import (
-    HEADER,
-    Benchmark,
-    Results,
-    markdown,
-    missing,
-    row_json,
-    row_text,
-    write_json,
-    write_text,
-)
+from .results import HEADER, Benchmark, Results, markdown, missing, row_json, row_text
 from .timing import Settings
 
 BENCHMARKS: tuple[Benchmark, ...] = (
@@ -78,8 +71,8 @@ def _measure(chosen: list[Benchmark], settings: Settings, out: Path | None) -> i
             },
             "rows": rows,
         }
-        write_json(out, content)
-        write_text(out.with_suffix(".md"), f"{machine_text(facts)}\n\n{markdown(rows)}")
+        write_results(out, content)
+        write_whole(out.with_suffix(".md"), f"{machine_text(facts)}\n\n{markdown(rows)}")
         print(f"\nwrote {out} and {out.with_suffix('.md').name}")
     return int(failed)
 

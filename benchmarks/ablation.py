@@ -27,6 +27,7 @@ from worldmodel_trading.evaluation.two_sample import two_sample_score
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.features import FeatureSpec
 from worldmodel_trading.market.files import read_candles
+from worldmodel_trading.market.writer import write_whole
 from worldmodel_trading.models.config import WorldModelConfig
 from worldmodel_trading.models.world_model import WorldModel, train_world_model
 
@@ -88,7 +89,7 @@ def main(given: Sequence[str] | None = None) -> int:
             rows.append(row)
             print(row_text(row), flush=True)
     if arguments.out is not None:
-        arguments.out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        write_whole(arguments.out, json.dumps(rows, indent=2) + "\n")
     return 0
 
 

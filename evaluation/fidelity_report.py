@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ..market.writer import write_whole
 from .fidelity import CONE_HORIZONS, Fidelity
 from .fidelity_figures import (
     absolute_autocorrelation,
@@ -24,7 +25,7 @@ from .fidelity_figures import (
     warmup_curve,
 )
 from .page import details, figure, page, section, table
-from .results import write_results, write_text
+from .results import write_results
 
 _FACT_TITLES = {
     "sigma_ratio": "σ ÷ real",
@@ -41,7 +42,7 @@ def write_fidelity(folder: str | Path, measured: Fidelity) -> tuple[Path, Path]:
     """Write ``fidelity.json`` and ``fidelity.html`` into a folder; returns both paths."""
     target = Path(folder)
     json_path = write_results(target / "fidelity.json", measured.results)
-    return json_path, write_text(target / "fidelity.html", fidelity_html(measured))
+    return json_path, write_whole(target / "fidelity.html", fidelity_html(measured))
 
 
 def fidelity_summary(results: Mapping[str, Any]) -> str:

@@ -9,12 +9,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ..market.writer import write_whole
 from .chart import Chart
 from .comparison import WORLDS, format_measure
 from .figures import Curves, History, dream_fan, replay_equity, replay_weight, training_curves
 from .page import details, figure, page, section, table
 from .performance import Performance
-from .results import to_plain, write_text
+from .results import to_plain
 from .summary import main_policy, summarise
 
 _MEASURE_TITLES = {
@@ -50,7 +51,7 @@ def write_report(
     Returns:
         The path written.
     """
-    return write_text(path, report_html(results, curves, history))
+    return write_whole(path, report_html(results, curves, history))
 
 
 def report_html(results: Mapping[str, Any], curves: Curves, history: History) -> str:

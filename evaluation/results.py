@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ..market.errors import ConfigError
+from ..market.writer import write_whole
 
 Path_ = str | Path
 
@@ -30,23 +29,7 @@ def write_results(path: Path_, results: Mapping[str, object]) -> Path:
             written then.
     """
     text = json.dumps(to_plain(results), indent=2, allow_nan=False, ensure_ascii=False)
-    return write_text(path, text + "\n")
-
-
-def write_text(path: Path_, text: str) -> Path:
-    """Write UTF-8 text to a temporary file beside the target, then rename it into place."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return target
+    return write_whole(path, text + "\n")
 
 
 def to_plain(value: object, place: str = "results") -> object:

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,11 +20,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from .errors import StoreError, StoreFormatError
 from .ranges import Ranges, join_ranges
+from .writer import sole_writer, write_whole
 
 DATA_VARIABLE = "WORLDMODEL_TRADING_DATA"
 """The environment variable that names the folder of market data."""
@@ -154,7 +152,7 @@ class Dataset:
         content = _parquet(columns)
         digest = hashlib.sha256(content).hexdigest()
         file = f"{self.name}-{digest[:16]}.parquet"
-        replace_file(self.folder / file, content)
+        write_whole(self.folder / file, content)
         body = {
             "format": FORMAT,
             "file": file,
@@ -162,7 +160,7 @@ class Dataset:
             "rows": len(columns[self.columns[0]]),
             "fetched_ms": [list(pair) for pair in ranges],
         }
-        replace_file(self.manifest_path, sealed(body))
+        write_whole(self.manifest_path, sealed(body))
         for other in self.folder.glob(f"{self.name}-*.parquet"):
             if other.name != file:
                 other.unlink(missing_ok=True)
@@ -234,39 +232,9 @@ def read_sealed(path: Path, what: str, cure: str) -> dict[str, Any]:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, and clear what a killed writer left; the system frees it at exit."""
+    """Hold the folder's lock while the block writes, and name the store in what goes wrong."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", timeout=_LOCK_TIMEOUT_S):
-            for left in folder.glob(".*.tmp"):
-                left.unlink(missing_ok=True)
+        with sole_writer(folder, _LOCK_TIMEOUT_S):
             yield
-    except Timeout:
-        raise StoreError(
-            f"{folder} is locked by another process for {_LOCK_TIMEOUT_S:.0f} s; try again later"
-        ) from None
     except OSError as error:
-        raise StoreError(
-            f"{folder} cannot be written to ({error}); choose another folder with --data-dir "
-            f"or {DATA_VARIABLE}"
-        ) from None
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file whole and durably, or not at all."""
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        raise StoreError(f"{error} (--data-dir or {DATA_VARIABLE} names the store)") from None

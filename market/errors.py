@@ -41,6 +41,10 @@ class StoreFormatError(StoreError):
     """Stored market data that another version of this package wrote; they are left alone."""
 
 
+class OutputError(WorldModelTradingError, OSError):
+    """A file or folder that cannot be written: no room, no permission, or another process at it."""
+
+
 class BybitError(WorldModelTradingError, RuntimeError):
     """Bybit could not be asked, or answered with an error."""
 

@@ -10,7 +10,6 @@ import gzip
 import io
 import os
 import re
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from .columns import (
     parse_times,
 )
 from .errors import CandleError
+from .writer import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +106,8 @@ def write_candles(candles: Candles, path: str | os.PathLike[str]) -> None:
         path: Ends in ``.csv``, ``.csv.gz`` or ``.parquet``; an existing file is replaced.
 
     Raises:
-        CandleError: Another ending, or a folder that cannot be written.
+        CandleError: Another ending.
+        OutputError: It cannot be written.
     """
     import pyarrow as pa
 
@@ -115,21 +116,8 @@ def write_candles(candles: Candles, path: str | os.PathLike[str]) -> None:
     names = ("open_time_ms", *_PRICES, "volume", "turnover")
     table = pa.table([getattr(candles, name) for name in names], names=["timestamp", *names[1:]])
     table = table.replace_schema_metadata({"symbol": candles.symbol, "interval": candles.interval})
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as error:
-        raise CandleError(f"{target} cannot be written: {error.strerror}") from None
-    os.close(handle)
-    try:
-        write(table, temporary)
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise CandleError(f"{target} cannot be written: {error.strerror}") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with whole_file(target) as temporary:
+        write(table, str(temporary))
 
 
 def _writer(path: Path) -> Callable[[pa.Table, str], None]:

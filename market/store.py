@@ -10,11 +10,12 @@ from pathlib import Path
 import platformdirs
 
 from .candles import Candles, FloatArray, IntArray, Time, format_time, to_ms
-from .dataset import DATA_VARIABLE, FORMAT, Dataset, read_sealed, replace_file, sealed, writing
+from .dataset import DATA_VARIABLE, FORMAT, Dataset, read_sealed, sealed, writing
 from .errors import StoreError, StoreFormatError
 from .funding import FundingRates
 from .instruments import Instrument, check_market
 from .ranges import Ranges, missing_ranges, next_bar_start
+from .writer import write_whole
 
 CANDLE_COLUMNS = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
 FUNDING_COLUMNS = ("time_ms", "rate")
@@ -133,7 +134,7 @@ class Store:
         folder = self.folder(instrument.category, instrument.symbol)
         with writing(folder):
             body = {"format": FORMAT, "instrument": asdict(instrument)}
-            replace_file(folder / "instrument.json", sealed(body))
+            write_whole(folder / "instrument.json", sealed(body))
 
     def damage(self, category: str, symbol: str, interval: str | None) -> str | None:
         """What is wrong with stored candles (or funding, without an interval); None if nothing."""

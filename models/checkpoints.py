@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..market.errors import TrainingError
-from .files import write_atomically
+from ..market.writer import write_whole
 
 _STATE = "state"
 
@@ -33,10 +33,9 @@ class Checkpoint:
 
     def write(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Replace the file: a reader finds the old state or the new one, never a part."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
         metadata = {"identity": self.identity, _STATE: json.dumps(state)}
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        write_atomically(self.file, save(whole, metadata=metadata))
+        write_whole(self.file, save(whole, metadata=metadata))
 
     def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Tensors and state, or None where there is no file.

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ..market.errors import ConfigError, ModelFileError
 from ..market.features import Scaler
+from ..market.writer import write_whole
 from .config import WorldModelConfig
-from .files import write_atomically
 from .hub import fetch_from_hub, is_hub_id
 from .mdn_rnn import MDNRNN
 from .provenance import Provenance, WarmupBank
@@ -39,7 +39,6 @@ Parts = tuple[WorldModelConfig, Provenance, Scaler, VAE, MDNRNN, WarmupBank]
 
 def save_world_model(world_model: WorldModel, folder: Path) -> None:
     """Write the three files, each to a temporary one and then renamed, the manifest last."""
-    folder.mkdir(parents=True, exist_ok=True)
     config = {
         "config": world_model.config.to_dict(),
         "provenance": world_model.provenance.to_dict(),
@@ -63,7 +62,7 @@ def save_world_model(world_model: WorldModel, folder: Path) -> None:
         },
     }
     for name, content in {**contents, MANIFEST_FILE: _json_bytes(manifest)}.items():
-        write_atomically(folder / name, content)
+        write_whole(folder / name, content)
 
 
 def load_world_model(folder: str | Path) -> Parts:

@@ -13,6 +13,7 @@ from worldmodel_trading.market.candles import Candles, FloatArray, Time, format_
 from worldmodel_trading.market.errors import ConfigError, FeatureError
 from worldmodel_trading.market.features import compute_features, valid_rows
 from worldmodel_trading.market.sources import open_candles
+from worldmodel_trading.market.writer import whole_file
 from worldmodel_trading.models.ood import OODMeter
 from worldmodel_trading.models.world_model import WorldModel
 from worldmodel_trading.progress import say
@@ -54,7 +55,6 @@ def dream(
     row = len(record) - 1 if at is None else record.row_range(None, to_ms(at) + 1)[1] - 1
     closes, readings = _dreamed(model, record.rows(0, row + 1), count, bars, temperature, seed)
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
     times = record.open_time_ms[row] + model.provenance.interval_ms * np.arange(bars + 1)
     _write_table(folder / "dreams.parquet", times, closes, readings)
     picture = _write_fan(folder / "fan.png", model, record, row, times, closes)
@@ -108,9 +108,8 @@ def _write_table(path: Path, times: FloatArray, closes: FloatArray, readings: Fl
             "ood": readings.ravel(),
         }
     )
-    temporary = path.with_name(path.name + ".partial")
-    pq.write_table(table, temporary)
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary)
 
 
 def _write_fan(
@@ -138,7 +137,6 @@ def _write_fan(
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     axes.grid(alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
-    temporary = path.with_name(path.name + ".partial")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png")
     return path

@@ -8,6 +8,7 @@ from worldmodel_trading.envs.worlds import open_world_model
 from worldmodel_trading.market.candles import Time, format_time
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.sources import open_candles
+from worldmodel_trading.market.writer import refuse_unwritable, whole_file
 from worldmodel_trading.progress import say
 
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
@@ -28,6 +29,8 @@ def forecast(
     """
     import pandas as pd
 
+    if out is not None:
+        _refuse_unwritable(Path(out))
     record = open_candles(candles)
     first, last = record.row_range(start, end)
     predicted = (
@@ -52,16 +55,20 @@ def forecast(
         say(f"{len(table)} forecasts: {out}")
 
 
+def _refuse_unwritable(path: Path) -> None:
+    if path.suffix not in (".csv", ".parquet"):
+        raise ConfigError(f"--save is {str(path)!r}; expected a .csv or .parquet file")
+    if path.is_dir():
+        raise ConfigError(f"--save is {str(path)!r}, a folder; expected a file")
+    refuse_unwritable(path.parent)
+
+
 def _save(table: object, path: Path) -> None:
     import pandas as pd
 
     assert isinstance(table, pd.DataFrame)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".partial")
-    if path.suffix == ".csv":
-        table.to_csv(temporary, index=False)
-    elif path.suffix == ".parquet":
-        table.to_parquet(temporary, index=False)
-    else:
-        raise ConfigError(f"out is {str(path)!r}; expected a .csv or .parquet file")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        if path.suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        else:
+            table.to_parquet(temporary, index=False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
+
+from worldmodel_trading.market.writer import write_whole
 
 from . import PEERS, Peer, peers_folder
 
@@ -45,9 +46,7 @@ def _install(peer: Peer) -> bool:
     for command in commands:
         if subprocess.run(command, check=False).returncode:
             return False
-    partial = peer.stamp.with_name("installed.partial")
-    partial.write_text(peer.requirements_hash())
-    os.replace(partial, peer.stamp)
+    write_whole(peer.stamp, peer.requirements_hash())
     return True
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldmodel_trading.evaluation.results import write_results, write_text
+from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.market.errors import ConfigError
 
 
@@ -43,11 +43,3 @@ def test_an_object_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"results\.env is a object"):
         write_results(tmp_path / "r.json", {"env": object()})
     assert not list(tmp_path.iterdir())
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = write_text(tmp_path / "a.txt", "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(path, "\ud800")
-    assert path.read_text("utf-8") == "old"
-    assert list(tmp_path.iterdir()) == [path]

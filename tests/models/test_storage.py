@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from worldmodel_trading.market.errors import ModelFileError
-from worldmodel_trading.models.files import write_atomically
 from worldmodel_trading.models.storage import (
     CONFIG_FILE,
     MANIFEST_FILE,
@@ -207,15 +206,6 @@ def test_a_huge_json_is_not_read(folder):
     (folder / MANIFEST_FILE).write_text(" " * (2 << 20))
     with pytest.raises(ModelFileError, match="expected at most"):
         WorldModel.from_pretrained(folder)
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path):
-    file = tmp_path / "a.json"
-    write_atomically(file, b"old")
-    with pytest.raises(TypeError):
-        write_atomically(file, "text is no bytes")  # type: ignore[arg-type]
-    assert file.read_bytes() == b"old"
-    assert [f.name for f in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_the_default_model_ships(default_model):
