@@ -353,6 +353,7 @@ class DreamEngine:
             buffers.transposed(weights.latent_rows, hidden, "latent"),
             weights.latent_bias,
             weights.persistence,
+            weights.spread,
             components,
             uniforms,
             normals,

@@ -225,6 +225,7 @@ def draw_latents(
     raw: Float32Array,
     bias: Float32Array,
     persistence: Float32Array,
+    spread: Float32Array,
     components: int,
     uniforms: Float32Array,
     normals: Float32Array,
@@ -238,6 +239,7 @@ def draw_latents(
         raw: Products [K (1 + 2 D), N]: logits, means, log σ.
         bias: [K (1 + 2 D)].
         persistence: How much of the last latent each drawn dimension keeps [D].
+        spread: What its noise is multiplied by [D].
         components: K.
         uniforms: [2, N]; row 1.
         normals: [1 + Z, N].
@@ -259,7 +261,7 @@ def draw_latents(
             components,
             chosen,
             normals[1 + carried + d],
-            noise,
+            noise * spread[d],
             value,
             width,
         )

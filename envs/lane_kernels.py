@@ -108,6 +108,7 @@ def draw_latent(
     raw: Float32Array,
     bias: Float32Array,
     persistence: Float32Array,
+    spread: Float32Array,
     components: int,
     noise: Float32Array,
     lane: int,
@@ -120,6 +121,7 @@ def draw_latent(
         raw: Products [K (1 + 2 D), or more]: logits, means, log σ.
         bias: Of them.
         persistence: How much of the last latent each number keeps [D, or more].
+        spread: What its noise is multiplied by [D, or more].
         components: K.
         noise: [3 + Z, N]; see `step_lane`.
         lane: Which column of it.
@@ -129,13 +131,13 @@ def draw_latent(
     drawn = z.shape[0] - 1
     chosen = choose_one(raw, bias, components, noise[1, lane], temperature)
     mean, width = components + chosen * drawn, components + (components + chosen) * drawn
-    spread = np.sqrt(temperature)
+    breadth = np.sqrt(temperature)
     for d in range(drawn):
         x = draw_one(
             raw[mean + d] + bias[mean + d],
             raw[width + d] + bias[width + d],
             noise[4 + d, lane],
-            spread,
+            breadth * spread[d],
         )
         x += persistence[d] * z[1 + d]
         x = _LATENT_LIMIT if x > _LATENT_LIMIT else x
@@ -173,7 +175,7 @@ def step_lane(
     components, latents, hidden = int(numbers[0]), int(numbers[1]), int(numbers[2])
     bar = (open_time_ms // int(numbers[3]) + 1) % calendar.shape[0]
     heard = latents + calendar.shape[1]
-    size, units, head = heard + hidden, latent.shape[0] - 2, wide.shape[1] - 4 * hidden
+    size, units, head = heard + hidden, latent.shape[0] - 3, wide.shape[1] - 4 * hidden
     outputs, memory = memory[: wide.shape[1]], memory[wide.shape[1] :]
     raw, memory = memory[: latent.shape[1]], memory[latent.shape[1] :]
     cell, inputs, inner = memory[:hidden], memory[hidden:], memory[hidden + size :][:units]
@@ -194,7 +196,8 @@ def step_lane(
     )
     raw[:] = _ZERO
     add_product(inner, latent[:units], raw)
-    draw_latent(raw, latent[units], latent[units + 1], components, noise, lane, temperature, z)
+    bias, persistence, spread = latent[units], latent[units + 1], latent[units + 2]
+    draw_latent(raw, bias, persistence, spread, components, noise, lane, temperature, z)
     for j in range(calendar.shape[1]):
         inputs[latents + j] = calendar[bar, j]
     add_product(inputs[:heard], wide[:heard], outputs)  # the head's columns are spent by now

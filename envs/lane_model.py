@@ -51,8 +51,8 @@ class LaneModel(NamedTuple):
         wide: What z, calendar and h feed [I + H + 2, 3 K + G + 4 H or more]: the head in the first
             columns, the gates in the last. After the weights the bias, and what asinh of the
             return adds to the head.
-        latent: z's mixture [G + 2, K (1 + 2 D) or more]; after the weights the bias, and the
-            persistence.
+        latent: z's mixture [G + 3, K (1 + 2 D) or more]; after the weights the bias, the
+            persistence, and the spread.
         calendar: Of the bars of a week [B, 4].
         numbers: `LaneNumbers`.
     """
@@ -82,7 +82,9 @@ class LaneModel(NamedTuple):
             weights.return_scale,
             weights.return_mean,
         )
-        latent = _rows(weights.latent.numpy(), weights.latent_bias, weights.persistence)
+        latent = _rows(
+            weights.latent.numpy(), weights.latent_bias, weights.persistence, weights.spread
+        )
         return cls(
             _whole_lines(head, gates),
             _whole_lines(latent, latent[:, :0]),
@@ -92,7 +94,7 @@ class LaneModel(NamedTuple):
 
     def memory(self) -> Float32Array:
         """A lane's memory, zeros."""
-        inputs, inner = len(self.wide) - 2, len(self.latent) - 2
+        inputs, inner = len(self.wide) - 2, len(self.latent) - 3
         return _aligned_copy(np.zeros(self.cell.stop + inputs + inner, dtype=np.float32))
 
     @property

@@ -44,6 +44,8 @@ class DreamWeights:
         latent: [G or H, K (1 + 2 D)]: z's mixture.
         latent_bias: [K (1 + 2 D)].
         persistence: [D]; zeros in ``paper``.
+        spread: What the noise of each drawn dimension is multiplied by [D]: 0 where it is held at
+            0, whose column of means is zeros too, else 1.
         decoder: V's decoder, its last layer cut down to the return (``paper``); what goes into a
             SiLU is halved.
         return_scale: Turns a standardised return into a log return.
@@ -56,6 +58,7 @@ class DreamWeights:
     latent: Tensor
     latent_bias: Float32Array
     persistence: Float32Array
+    spread: Float32Array
     return_scale: float
     return_mean: float
     head: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
@@ -68,7 +71,7 @@ class DreamWeights:
         """Lay out a world model's weights."""
         rnn = world_model.mdn_rnn
         input_weight, hidden_weight, input_bias, hidden_bias = rnn.lstm.all_weights[0]
-        latent = Layer.of(rnn.latent_head)
+        latent, spread = _latent_head(rnn)
         scaler = world_model.scaler
         common: dict[str, Any] = {
             "paper": rnn.preset == "paper",
@@ -76,6 +79,7 @@ class DreamWeights:
             "gates_bias": _array(_halved_gates(input_bias + hidden_bias)),
             "latent": latent.kernel,
             "latent_bias": latent.bias,
+            "spread": spread,
             "return_scale": float(scaler.scale[0]),
             "return_mean": float(scaler.mean[0]),
         }
@@ -85,7 +89,7 @@ class DreamWeights:
         head, bias, carried = _market_head(rnn)
         return cls(
             **common,
-            persistence=_array(rnn.persistence),
+            persistence=spread * _array(rnn.persistence),
             head=head,
             head_bias=bias,
             carried=carried,
@@ -127,6 +131,16 @@ class DreamWeights:
         if self.paper:
             return latent
         return latent | {"head": self.head.shape[1], "inner": self.latent.shape[0]}
+
+
+def _latent_head(rnn: MDNRNN) -> tuple[Layer, Float32Array]:
+    """The head of z's mixture, and the spread [D] of what it draws."""
+    k, d = rnn.num_components, rnn.latent_size - int(rnn.preset == "market")
+    spread = np.ones(d, dtype=np.float32)
+    spread[[dimension - rnn.latent_size for dimension in rnn.held]] = 0.0
+    layer = Layer.of(rnn.latent_head)
+    means = np.concatenate([np.ones(k), np.tile(spread, k), np.ones(k * d)]).astype(np.float32)
+    return Layer(layer.kernel * torch.from_numpy(means), layer.bias * means), spread
 
 
 def _halved_gates(values: Tensor) -> Tensor:

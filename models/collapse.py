@@ -40,7 +40,7 @@ def mdn_rnn_warnings(mdn_rnn: MDNRNN, encoded: Encoded) -> list[str]:
     hidden, _ = mdn_rnn(latents, encoded.calendar_next[None, start:stop])
     if mdn_rnn.preset == "market":
         return mixture_warnings("return", mdn_rnn.return_mixture(hidden))
-    return mixture_warnings("latent", mdn_rnn.latent_mixture(hidden, latents))
+    return mixture_warnings("latent", mdn_rnn.drawn(mdn_rnn.latent_mixture(hidden, latents)))
 
 
 def mixture_warnings(name: str, mixture: Mixture) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import inf
 from typing import NamedTuple
 
 import torch
@@ -56,6 +58,9 @@ class MDNRNN(nn.Module):
         hidden_size: H.
         num_components: K.
         head_size: Hidden units of the ``market`` head of z.
+
+    Attributes:
+        held: Dimensions of z that are 0 and not drawn; see `hold`.
     """
 
     def __init__(
@@ -72,6 +77,8 @@ class MDNRNN(nn.Module):
         self.hidden_size = hidden_size
         self.num_components = num_components
         self.action_size = int(preset == "paper")
+        self.held: tuple[int, ...] = ()
+        self._is_held: Tensor
         self.lstm = nn.LSTM(
             latent_size + self.action_size + CALENDAR_SIZE, hidden_size, batch_first=True
         )
@@ -86,6 +93,22 @@ class MDNRNN(nn.Module):
         else:
             self.latent_head = nn.Linear(hidden_size, mixture_size(num_components, latent_size))
             _spread(self.latent_head, num_components, latent_size)
+
+    def hold(self, dimensions: Sequence[int]) -> None:
+        """Hold dimensions of z, which V holds too, at exactly 0: mean and deviation become 0.
+
+        It is V's knowledge (`VAE.held_dimensions`), not a parameter, and no part of M's state.
+        """
+        self.held = tuple(dimensions)
+        first = self.latent_size - self._drawn_size
+        held = torch.zeros(self._drawn_size, dtype=torch.bool)
+        held[[d - first for d in self.held]] = True
+        self.register_buffer("_is_held", held, persistent=False)
+
+    @property
+    def _drawn_size(self) -> int:
+        """Dimensions of z's mixture: all but the carried return (``market``)."""
+        return self.latent_size - int(self.preset == "market")
 
     def initial_state(self, count: int) -> State:
         """The state [N, ...] of zeros from which a warm-up starts."""
@@ -145,16 +168,38 @@ class MDNRNN(nn.Module):
             carried_next: asinh of the drawn return [..., 1] (``market``).
 
         Returns:
-            ``market``: over dimensions 1 … Z-1, given the return. ``paper``: over all of z.
+            ``market``: over dimensions 1 … Z-1, given the return. ``paper``: over all of z. A held
+            dimension has mean 0 and log σ of -inf.
         """
         if self.preset == "paper":
-            return split_mixture(self.latent_head(hidden), self.num_components, self.latent_size)
+            raw = self.latent_head(hidden)
+            return self._known(split_mixture(raw, self.num_components, self.latent_size))
         if carried_next is None:
             raise ValueError("the market preset draws z given the return: carried_next is needed")
         inner = torch.relu(self.latent_hidden(torch.cat([hidden, latent, carried_next], dim=-1)))
         mixture = split_mixture(self.latent_head(inner), self.num_components, self.latent_size - 1)
         kept = self.persistence * latent[..., 1:]
-        return mixture._replace(means=mixture.means + kept.unsqueeze(-2))
+        return self._known(mixture._replace(means=mixture.means + kept.unsqueeze(-2)))
+
+    def _known(self, mixture: Mixture) -> Mixture:
+        """The mixture with what is held at 0 known exactly."""
+        if not self.held:
+            return mixture
+        means = mixture.means.masked_fill(self._is_held, 0.0)
+        return Mixture(mixture.logits, means, mixture.log_sigmas.masked_fill(self._is_held, -inf))
+
+    def drawn(self, mixture: Mixture) -> Mixture:
+        """Of a mixture of z the dimensions that are drawn, which alone have a density."""
+        if not self.held:
+            return mixture
+        means, log_sigmas = (part[..., ~self._is_held] for part in mixture[1:])
+        return Mixture(mixture.logits, means, log_sigmas)
+
+    def _latent_log_prob(self, mixture: Mixture, values: Tensor) -> Tensor:
+        """Log density [...] of what of z is drawn, at values [..., D]."""
+        if self.held:
+            values = values[..., ~self._is_held]
+        return mixture_log_prob(self.drawn(mixture), values)
 
     def log_prob(
         self, hidden: Tensor, latent: Tensor, latent_next: Tensor, mask: Tensor | None = None
@@ -170,15 +215,15 @@ class MDNRNN(nn.Module):
 
         Returns:
             ``market``: of the standardised return, and of the other latent dimensions given it.
-            ``paper``: zero, and of z_{t+1}.
+            ``paper``: zero, and of z_{t+1}. Dimensions that are held count in neither.
         """
         seen = hidden if mask is None else hidden * mask
         if self.preset == "paper":
-            both = mixture_log_prob(self.latent_mixture(seen, latent), latent_next)
+            both = self._latent_log_prob(self.latent_mixture(seen, latent), latent_next)
             return torch.zeros_like(both), both
         carried = latent_next[..., :1]
         returns = mixture_log_prob(self.return_mixture(seen), torch.sinh(carried))
-        latents = mixture_log_prob(
+        latents = self._latent_log_prob(
             self.latent_mixture(hidden, latent, carried), latent_next[..., 1:]
         )
         return returns, latents

@@ -22,7 +22,7 @@ class VAEQuality:
     Attributes:
         r2: Share of each feature's variance that the decoded posterior mean explains.
         kl: KL of each latent dimension from the prior, nats, mean over bars; 0 where the
-            dimension carries the return and is not learned.
+            dimension carries the return and is not learned, and where it is held at 0.
         active_units: Latent dimensions whose posterior mean varies by more than 0.01 (Burda et
             al. 2016), a carried one included.
     """
@@ -63,6 +63,8 @@ def vae_quality(
     with torch.no_grad():
         posterior = vae.encode(scaled_tensor(world_model.scaler.transform(features)))
         kl = [0.0] * vae.carried + [float(v) for v in vae.kl(posterior).mean(0)]
+    for dimension in vae.held_dimensions():
+        kl[dimension] = 0.0
     active = active_units(posterior.mean)
     return VAEQuality(dict(zip(names, map(float, r2), strict=True)), tuple(kl), active)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +72,18 @@ class Encoded:
         posterior: q(z|x) of every row [T, Z]; of zeros where features are incomplete.
         calendar_next: [T, 4].
         source: The range.
+        held: Dimensions of z that V holds at 0; their posterior has no width.
     """
 
     posterior: Posterior
     calendar_next: Tensor
     source: FeatureRange
+    held: tuple[int, ...] = ()
 
     def to(self, device: torch.device) -> Encoded:
         """The same on another device."""
         posterior = Posterior(*(part.to(device) for part in self.posterior))
-        return Encoded(posterior, self.calendar_next.to(device), self.source)
+        return replace(self, posterior=posterior, calendar_next=self.calendar_next.to(device))
 
 
 def build_vae(config: WorldModelConfig, seed: int) -> VAE:
@@ -175,13 +177,17 @@ def encode_range(vae: VAE, scaled: Tensor, source: FeatureRange) -> Encoded:
     with torch.no_grad():
         complete = ~torch.isnan(scaled).any(dim=1)
         posterior = vae.encode(torch.where(complete[:, None], scaled, torch.zeros(())))
-    return Encoded(posterior, torch.from_numpy(source.calendar_next), source)
+        held = vae.held_dimensions()
+        posterior.log_variance[:, list(held)] = -torch.inf
+    return Encoded(posterior, torch.from_numpy(source.calendar_next), source, held)
 
 
 def train_mdn_rnn(train: Encoded, validation: Encoded, session: Session) -> MDNRNN:
     """Train M on encoded sequences; returns the averaged weights, the best by validation loss."""
     config, seed = session.config, session.stage_seed(2)
-    mdn_rnn = build_mdn_rnn(config, seed).to(session.device)
+    mdn_rnn = build_mdn_rnn(config, seed)
+    mdn_rnn.hold(train.held)
+    mdn_rnn.to(session.device)
     train, validation = train.to(session.device), validation.to(session.device)
     settings = StageSettings(
         name="mdn_rnn",

@@ -88,6 +88,19 @@ class VAE(nn.Module):
         error = (features - self.decode(latent))[..., self.carried :]
         return 0.5 * (error**2 * torch.exp(-log_variance) + log_variance + _LOG_TAU).sum(-1)
 
+    def held_dimensions(self) -> tuple[int, ...]:
+        """Dimensions of z that are held at 0, as `silence_idle_dimensions` leaves the encoder."""
+        last = self._last_layer()
+        learned = self.latent_size - self.carried
+        silent = (last.weight[:learned] == 0).all(1) & (last.bias[:learned] == 0)
+        return tuple(self.carried + row for row in torch.nonzero(silent).flatten().tolist())
+
+    def _last_layer(self) -> nn.Linear:
+        """The encoder's: the means of the learned dimensions, then their log variances."""
+        last = self.encoder[-1]
+        assert isinstance(last, nn.Linear)
+        return last
+
     def kl(self, posterior: Posterior) -> Tensor:
         """KL(q(z|x) ‖ N(0, 1)) of each learned dimension [B, Z or Z-1], analytic."""
         return gaussian_kl(
@@ -106,6 +119,7 @@ def silence_idle_dimensions(vae: VAE, features: Tensor) -> list[int]:
 
     Args:
         vae: Changed in place: the dimension's mean becomes 0, its deviation the smallest there is.
+            `VAE.held_dimensions` then knows it, and M does not draw it (`MDNRNN.hold`).
         features: Standardised training features [N, F].
 
     Returns:
@@ -115,8 +129,7 @@ def silence_idle_dimensions(vae: VAE, features: Tensor) -> list[int]:
     signal = posterior.mean.var(0)[vae.carried :]
     noise = posterior.log_variance.exp().mean(0)[vae.carried :]
     idle = torch.nonzero(signal < noise).flatten().tolist()
-    last = vae.encoder[-1]
-    assert isinstance(last, nn.Linear)
+    last = vae._last_layer()
     learned = vae.latent_size - vae.carried
     if 2 * len(idle) >= learned:  # a V that has learned nothing yet, or has collapsed
         return []

@@ -86,6 +86,7 @@ class WorldModel:
         self.scaler = scaler
         self.vae = vae.eval().requires_grad_(False)
         self.mdn_rnn = mdn_rnn.eval().requires_grad_(False)
+        self.mdn_rnn.hold(self.vae.held_dimensions())
         self.bank = bank
 
     def __repr__(self) -> str:
