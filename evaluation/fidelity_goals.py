@@ -32,7 +32,7 @@ class Goal:
 
 
 def goals_table(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The goals that can be judged from results, as plain mappings.
+    """The goals that can be judged from results, as plain mappings; the same for every market.
 
     Args:
         results: As in ``fidelity.json``.
@@ -70,10 +70,6 @@ def _goal(
     return Goal(name, number, low, high, (at_least, at_most), floor, met)
 
 
-_NLL_GOAL = -0.05
-_NLL_GOALS = {"ETHUSDT": -0.04}  # where the market leaves less to gain
-
-
 def _density_goals(results: Mapping[str, Any]) -> list[Goal]:
     rows = []
     for label, scores in results["density"].items():
@@ -85,7 +81,7 @@ def _density_goals(results: Mapping[str, Any]) -> list[Goal]:
                 f"NLL minus GJR-GARCH-t's [nats], {label}",
                 scores["nll_gap_to_gjr_garch_t"],
                 None,
-                _NLL_GOALS.get(results.get("symbol", ""), _NLL_GOAL),
+                -0.05,
             ),
             Goal(**{**asdict(skill_row), "goal": (0.0, None), "met": skill["low"] > 0}),
             _goal(

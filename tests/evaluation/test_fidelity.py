@@ -145,3 +145,9 @@ def test_candles_of_another_market_are_refused(world_model, market):
     other = synthetic_candles(seed=1, bars=len(market), start=int(market.open_time_ms[0]))
     with pytest.raises(TrainingBarsError, match="candles of the same market"):
         fidelity(world_model, other, SMALL)
+
+
+@pytest.mark.parametrize("symbol", ["ETHUSDT", "SOLUSDT", "TUSDT"])
+def test_goals_know_no_symbols(measured, symbol):
+    elsewhere = {**measured.results, "symbol": symbol}
+    assert goals_table(elsewhere) == goals_table(measured.results)
