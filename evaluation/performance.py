@@ -115,7 +115,11 @@ def log_returns_total(equity: FloatArray) -> FloatArray:
 
 
 def sharpe_ratio(returns: FloatArray, bars_per_year: float) -> FloatArray:
-    """√bars_per_year · mean/std over the last axis [...]; 0 where returns do not vary."""
+    """√bars_per_year · mean/std over the last axis [...]; 0 where returns do not vary.
+
+    Raises:
+        ConfigError: A return is not finite, or a year has no bars; likewise below.
+    """
     if returns.shape[-1] < 2:
         return np.zeros(returns.shape[:-1])
     return _ratio(returns.mean(axis=-1), returns.std(axis=-1, ddof=1), bars_per_year)
@@ -145,15 +149,22 @@ def calmar_ratio(annual_log_return: float, drawdown: float) -> float:
 
 
 def _ratio(mean: FloatArray, spread: FloatArray, bars_per_year: float) -> FloatArray:
+    _check_year(bars_per_year)
+    if not np.isfinite(spread).all():
+        raise ConfigError("returns hold a value that is not finite; leave out such bars")
     varies = spread > _NO_SPREAD
     ratio: FloatArray = np.where(varies, mean / np.where(varies, spread, 1.0), 0.0)
     annual: FloatArray = np.sqrt(bars_per_year) * ratio
     return annual
 
 
-def _checked_equity(equity: ArrayLike, bars_per_year: float) -> FloatArray:
+def _check_year(bars_per_year: float) -> None:
     if not (np.isfinite(bars_per_year) and bars_per_year > 0):
         raise ConfigError(f"bars_per_year is {bars_per_year}; expected a positive number")
+
+
+def _checked_equity(equity: ArrayLike, bars_per_year: float) -> FloatArray:
+    _check_year(bars_per_year)
     lanes = np.asarray(equity, dtype=np.float64)
     if lanes.ndim not in (1, 2):
         raise ConfigError(f"equity has shape {lanes.shape}; expected [T + 1] or [N, T + 1]")

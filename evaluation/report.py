@@ -110,9 +110,9 @@ def _evidence_sections(results: Mapping[str, Any]) -> list[str]:
                 "sharpe", results["performance"].get(policy, {}).get(label, {}).get("sharpe")
             ),
             f"{only['standard_error']:.2f}",
-            f"{only['probabilistic_sharpe']:.1%}",
+            f"{only['probabilistic_sharpe']:.3f}",
             f"{only['trials']:.0f}",
-            f"{only['deflated_sharpe']:.1%}",
+            f"{only['deflated_sharpe']:.3f}",
         ]
         for policy, by_range in evidence.items()
         for label, only in by_range.items()
@@ -124,8 +124,10 @@ def _evidence_sections(results: Mapping[str, Any]) -> list[str]:
 
 
 _EVIDENCE_NOTE = (
-    "Probabilistic: the probability that the true Sharpe ratio is above 0. Deflated: that it is above "
-    "what the best of so many worthless candidates, compared on the same range, would show."
+    "Probabilistic: one minus the p-value of “the true Sharpe ratio is at most 0”. Deflated: the same "
+    "against what the best of so many worthless candidates, compared on the same range, would show. "
+    "Above 0.95 a claim that only luck explains the ratio is refused, and one in twenty worthless "
+    "strategies gets there; neither is the probability that the ratio is real."
 )
 
 

@@ -1,6 +1,7 @@
 """Is a Sharpe ratio more than luck? Probabilistic and deflated ratios, overfitting, intervals.
 
-Ratios here are per bar unless a name says annual. Sources: Bailey & López de Prado 2012 ("The
+Ratios here are per bar unless a name says annual. A probabilistic ratio is a test, not a probability
+of the ratio: one minus the p-value of "the true ratio is at most the benchmark". Sources: Bailey & López de Prado 2012 ("The
 Sharpe ratio efficient frontier") and 2014 ("The deflated Sharpe ratio"); Bailey, Borwein, López de
 Prado & Zhu 2015 ("The probability of backtest overfitting"); Politis & Romano 1994 (stationary
 bootstrap).
@@ -8,6 +9,7 @@ bootstrap).
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from .performance import sharpe_ratio, simple_returns
 
 FloatArray = NDArray[np.float64]
 _TINY = 1e-13
+_MAX_BLOCKS = 20  # 184,756 halves; 30 blocks would have 155 million
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,12 @@ def sharpe_standard_error(returns: ArrayLike, bars_per_year: float = 1.0) -> flo
 
     √((1 − γ₃·SR + (γ₄ − 1)/4·SR²)/(T − 1))·√bars_per_year with SR per bar (Bailey & López de Prado
     2012, eq. 8); about 1/√years whatever the bar. 0 on fewer than two or constant returns.
+
+    Raises:
+        ConfigError: A return is not finite, or a year has no bars.
     """
-    values = np.asarray(returns, dtype=np.float64)
+    values = _series(returns, "returns")
+    _check_number("bars_per_year", bars_per_year, above=0.0)
     if len(values) < 2 or values.std() <= _TINY:
         return 0.0
     variance = _sharpe_variance_factor(values) / (len(values) - 1)
@@ -57,12 +64,25 @@ def sharpe_standard_error(returns: ArrayLike, bars_per_year: float = 1.0) -> flo
 
 
 def probabilistic_sharpe_ratio(returns: ArrayLike, benchmark: float = 0.0) -> float:
-    """Probability that the true Sharpe ratio per bar exceeds ``benchmark`` (per bar).
+    """One minus the p-value of "the true Sharpe ratio is at most the benchmark".
 
-    PSR = Φ((SR − SR*)·√(T − 1)/√(1 − γ₃·SR + (γ₄ − 1)/4·SR²)). On fewer than two or constant
-    returns there is no evidence: 0.5 against a benchmark of 0, 0 against a higher one.
+    PSR = Φ((SR − SR*)·√(T − 1)/√(1 − γ₃·SR + (γ₄ − 1)/4·SR²)). Where the true ratio is the
+    benchmark, one sample in twenty shows more than 0.95. That is all it says: how likely the true
+    ratio is to lie above the benchmark cannot be known without saying how likely that was before.
+
+    Args:
+        returns: Simple returns per bar [T].
+        benchmark: SR*, per bar.
+
+    Returns:
+        A number in [0, 1]. On fewer than two or constant returns there is no evidence: 0.5 against
+        a benchmark of 0 or less, 0 against a higher one.
+
+    Raises:
+        ConfigError: A return or the benchmark is not finite.
     """
-    values = np.asarray(returns, dtype=np.float64)
+    values = _series(returns, "returns")
+    _check_number("benchmark", benchmark)
     error = sharpe_standard_error(values)
     if error == 0.0:
         return 0.5 if benchmark <= 0 else 0.0
@@ -78,32 +98,42 @@ def expected_max_sharpe(trials: int, trial_sharpe_std: float) -> float:
     Args:
         trials: How many independent strategies were tried.
         trial_sharpe_std: Standard deviation of their Sharpe ratios, in the unit wanted back.
+
+    Raises:
+        ConfigError: ``trials`` is no whole number ≥ 1, or the deviation no number ≥ 0.
     """
-    if trials < 1 or trial_sharpe_std < 0:
+    _check_whole("trials", trials, 1)
+    _check_number("trial_sharpe_std", trial_sharpe_std)
+    if trial_sharpe_std < 0:
         raise ConfigError(
-            f"trials is {trials} and the deviation {trial_sharpe_std}; expected ≥ 1 and ≥ 0"
+            f"trial_sharpe_std is {trial_sharpe_std}; expected a deviation, 0 or more"
         )
     if trials == 1:
         return 0.0
-    first = norm.ppf(1 - 1 / trials)
-    second = norm.ppf(1 - 1 / (trials * np.e))
+    # Φ⁻¹(1 − p) = −Φ⁻¹(p), which keeps its digits where p is tiny.
+    first, second = -norm.ppf(1 / trials), -norm.ppf(1 / (trials * np.e))
     return float(trial_sharpe_std * ((1 - np.euler_gamma) * first + np.euler_gamma * second))
 
 
 def deflated_sharpe_ratio(
     returns: ArrayLike, trials: int, trial_sharpe_std: float | None = None
 ) -> float:
-    """Probabilistic Sharpe ratio against the best of ``trials`` worthless strategies.
+    """`probabilistic_sharpe_ratio` against the best of ``trials`` worthless strategies.
+
+    One minus the p-value of "the true ratio is at most what the best of them would show".
 
     Args:
         returns: Simple returns per bar [T] of the strategy that was chosen.
         trials: How many strategies were tried before it was.
         trial_sharpe_std: Standard deviation of their Sharpe ratios per bar; None takes the
             standard error 1/√(T − 1) that worthless strategies have over these bars.
+
+    Raises:
+        ConfigError: As `probabilistic_sharpe_ratio` and `expected_max_sharpe`.
     """
-    values = np.asarray(returns, dtype=np.float64)
+    values = _series(returns, "returns")
     if trial_sharpe_std is None:
-        trial_sharpe_std = 1 / np.sqrt(len(values) - 1) if len(values) > 1 else 0.0
+        trial_sharpe_std = 1 / math.sqrt(len(values) - 1) if len(values) > 1 else 0.0
     return probabilistic_sharpe_ratio(values, expected_max_sharpe(trials, trial_sharpe_std))
 
 
@@ -122,14 +152,16 @@ def sharpe_evidence(
     Returns:
         ``{policy: {range: {"standard_error" (annual), "trials", "probabilistic_sharpe",
         "deflated_sharpe"}}}``.
+
+    Raises:
+        ConfigError: An equity, a number of trials or ``bars_per_year`` is impossible.
     """
     evidence: dict[str, dict[str, dict[str, float]]] = {}
     for policy, by_range in curves.items():
         for label, curve in by_range.items():
-            equity = np.asarray(curve["equity"], dtype=np.float64)
-            if equity.ndim != 1:
+            if np.ndim(curve["equity"]) != 1:
                 continue
-            returns = simple_returns(equity)
+            returns = simple_returns(_series(curve["equity"], f"equity of {policy} on {label}"))
             count = (trials or {}).get(policy, {}).get(label, 1)
             evidence.setdefault(policy, {})[label] = {
                 "standard_error": sharpe_standard_error(returns, bars_per_year),
@@ -149,15 +181,20 @@ def probability_of_backtest_overfitting(returns: ArrayLike, blocks: int = 10) ->
 
     Args:
         returns: Simple returns per bar [T, N] of N ≥ 2 strategies.
-        blocks: Even, ≥ 2; bars beyond a multiple of it are left out.
+        blocks: Even, 2 to 20; bars beyond a multiple of it are left out.
+
+    Raises:
+        ConfigError: The shape or ``blocks`` is impossible, or a return is not finite.
     """
     table = np.asarray(returns, dtype=np.float64)
-    if blocks < 2 or blocks % 2:
-        raise ConfigError(f"blocks is {blocks}; expected an even number ≥ 2")
+    _check_whole("blocks", blocks, 2)
+    if blocks % 2 or blocks > _MAX_BLOCKS:
+        raise ConfigError(f"blocks is {blocks}; expected an even number, 2 to {_MAX_BLOCKS}")
     if table.ndim != 2 or table.shape[1] < 2 or len(table) < 2 * blocks:
         raise ConfigError(
             f"returns have shape {table.shape}; expected [T ≥ {2 * blocks}, N ≥ 2 strategies]"
         )
+    _check_finite(table, "returns")
     parts = np.array_split(table[: len(table) // blocks * blocks], blocks)
     below = [
         _relative_rank_out_of_sample(parts, chosen) <= 0.5
@@ -184,18 +221,30 @@ def stationary_bootstrap_interval(
         block_length: Mean block length in bars; None takes Politis & White's optimum of the
             first column.
         replications: How many resamples.
-        level: Coverage, 0 to 1.
+        level: Coverage, between 0 and 1.
+
+    Raises:
+        ConfigError: A value is not finite, the statistic is not on some resample, or an argument
+            is impossible.
     """
     data = np.asarray(values, dtype=np.float64)
+    if not data.ndim:
+        raise ConfigError(f"values is {values!r}; expected observations [T] or rows [T, …]")
+    _check_finite(data, "values")
+    _check_whole("replications", replications, 1)
+    if not 0.0 < level < 1.0:
+        raise ConfigError(f"level is {level}; expected a coverage between 0 and 1")
     if len(data) < 2:
         only = float(statistic(data)) if len(data) else 0.0
         return Interval(only, only, only)
-    length = block_length or optimal_block_length(data if data.ndim == 1 else data[:, 0])
+    if block_length is None:
+        block_length = optimal_block_length(data.reshape(len(data), -1)[:, 0])
     rng = np.random.default_rng(seed)
     draws = [
-        float(statistic(data[stationary_bootstrap_rows(len(data), length, rng)]))
+        float(statistic(data[stationary_bootstrap_rows(len(data), block_length, rng)]))
         for _ in range(replications)
     ]
+    _check_finite(np.array(draws), "the statistic of the resamples")
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(statistic(data)), float(low), float(high))
 
@@ -210,9 +259,17 @@ def stationary_bootstrap_rows(
         block_length: Mean block length, ≥ 1.
         rng: Draws the blocks.
         size: How many rows to draw; as many as there are by default.
+
+    Raises:
+        ConfigError: There are no rows, or the block length is no number ≥ 1.
     """
     size = length if size is None else size
-    starts = rng.random(size) < 1 / max(block_length, 1.0)
+    _check_whole("length", length, 1)
+    _check_whole("size", size, 0)
+    _check_number("block_length", block_length)
+    if block_length < 1:
+        raise ConfigError(f"block_length is {block_length}; expected a mean of 1 bar or more")
+    starts = rng.random(size) < 1 / block_length
     starts[:1] = True
     first = np.flatnonzero(starts)
     origins = rng.integers(length, size=len(first))
@@ -223,7 +280,12 @@ def stationary_bootstrap_rows(
 
 
 def optimal_block_length(values: FloatArray) -> float:
-    """Politis & White's mean block length for the stationary bootstrap, between 1 and T/4."""
+    """Politis & White's mean block length for the stationary bootstrap, between 1 and T/4.
+
+    Raises:
+        ConfigError: A value is not finite.
+    """
+    values = _series(values, "values")
     from arch.bootstrap import optimal_block_length as politis_white  # arch is slow to import
 
     if len(values) < 16 or values.std() <= _TINY:
@@ -232,6 +294,42 @@ def optimal_block_length(values: FloatArray) -> float:
         warnings.simplefilter("ignore")  # arch warns about its own pandas use
         length = float(politis_white(values)["stationary"].iloc[0])
     return float(np.clip(length, 1.0, len(values) / 4))
+
+
+def _series(values: ArrayLike, name: str) -> FloatArray:
+    """One number a bar [T], all of them finite."""
+    try:
+        series = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name} is no series of numbers; expected one a bar [T]") from None
+    if series.ndim != 1:
+        raise ConfigError(f"{name} has shape {series.shape}; expected one number a bar [T]")
+    _check_finite(series, name)
+    return series
+
+
+def _check_finite(values: FloatArray, name: str) -> None:
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        where = tuple(map(int, wrong[0]))
+        more = f" (and {len(wrong) - 1} more such)" if len(wrong) > 1 else ""
+        raise ConfigError(
+            f"{name}{list(where)} is {values[where]}{more}; expected finite numbers: leave out the "
+            "bars that have none"
+        )
+
+
+def _check_number(name: str, value: float, above: float = -math.inf) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise ConfigError(f"{name} is {value!r}; expected a number")
+    if not (math.isfinite(value) and value > above):
+        bound = "" if above == -math.inf else f" above {above:g}"
+        raise ConfigError(f"{name} is {value}; expected a finite number{bound}")
+
+
+def _check_whole(name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ConfigError(f"{name} is {value!r}; expected a whole number, at least {least}")
 
 
 def _sharpe_variance_factor(values: FloatArray) -> float:

@@ -168,6 +168,8 @@ def test_evidence_is_shown_where_there_is_some():
     assert only["standard_error"] == pytest.approx(1 / np.sqrt(2), rel=0.05)
     text = report_html({**_results(), "significance": evidence}, {}, {})
     assert "More than luck?" in text
+    assert "one minus the p-value" in text
+    assert "probability that the true" not in text
     assert "More than luck?" not in report_html(_results(), {}, {})
 
 

@@ -2,8 +2,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import kstest, norm, ttest_1samp
 
+from worldmodel_trading.evaluation.performance import sharpe_ratio, sortino_ratio
 from worldmodel_trading.evaluation.significance import (
     Interval,
     deflated_sharpe_ratio,
@@ -11,6 +12,7 @@ from worldmodel_trading.evaluation.significance import (
     optimal_block_length,
     probabilistic_sharpe_ratio,
     probability_of_backtest_overfitting,
+    sharpe_evidence,
     sharpe_standard_error,
     stationary_bootstrap_interval,
     stationary_bootstrap_rows,
@@ -122,10 +124,100 @@ def test_interval_of_next_to_nothing():
     assert optimal_block_length(np.ones(100)) == 1.0
 
 
-def test_wrong_input_is_named():
-    with pytest.raises(ConfigError, match="even"):
-        probability_of_backtest_overfitting(np.zeros((100, 2)), 3)
-    with pytest.raises(ConfigError, match="shape"):
-        probability_of_backtest_overfitting(np.zeros((100, 1)), 4)
-    with pytest.raises(ConfigError, match="trials"):
-        expected_max_sharpe(0, 1.0)
+def test_psr_is_one_minus_a_p_value():
+    # Where the null hypothesis holds (no edge at all), its p-value is uniform: one sample in twenty
+    # shows more than 0.95, one in ten less than 0.1. As a probability that the ratio is above 0 it
+    # would have to be 0 throughout.
+    noise = 0.01 * np.random.default_rng(3).standard_normal((2_000, 500))
+    shown = np.array([probabilistic_sharpe_ratio(returns) for returns in noise])
+    assert kstest(shown, "uniform").pvalue > 0.01
+    assert np.mean(shown > 0.95) == pytest.approx(0.05, abs=0.015)
+
+
+def test_psr_of_normal_returns_is_the_t_test_s():
+    # For normal returns γ₃ = 0 and γ₄ = 3, and small ratios leave the factor at 1: the statistic is
+    # Student's t, whose p-value scipy computes.
+    returns = 0.0005 + 0.01 * np.random.default_rng(5).standard_normal(3_000)
+    p_value = ttest_1samp(returns, 0.0, alternative="greater").pvalue
+    assert probabilistic_sharpe_ratio(returns) == pytest.approx(1 - p_value, abs=2e-3)
+
+
+NAN_RETURNS = [0.01, math.nan, -0.02, 0.0]
+GOOD_RETURNS = [0.01, 0.03, -0.02, 0.0]
+GOOD_TABLE = np.random.default_rng(0).standard_normal((100, 3))
+
+
+def broken(value):
+    table = GOOD_TABLE.copy()
+    table[7, 2] = value
+    return table
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: sharpe_standard_error(NAN_RETURNS), r"returns\[1\] is nan"),
+        (lambda: sharpe_standard_error(GOOD_RETURNS, 0.0), "bars_per_year is 0"),
+        (lambda: sharpe_standard_error(GOOD_RETURNS, math.nan), "bars_per_year is nan"),
+        (lambda: sharpe_standard_error(GOOD_RETURNS, "8760"), "bars_per_year is '8760'"),
+        (lambda: probabilistic_sharpe_ratio(NAN_RETURNS), r"returns\[1\] is nan"),
+        (lambda: probabilistic_sharpe_ratio([0.1, math.inf]), r"returns\[1\] is inf"),
+        (lambda: probabilistic_sharpe_ratio(np.zeros((4, 2))), r"shape \(4, 2\)"),
+        (lambda: probabilistic_sharpe_ratio(["a", "b"]), "no series of numbers"),
+        (lambda: probabilistic_sharpe_ratio(GOOD_RETURNS, math.nan), "benchmark is nan"),
+        (lambda: probabilistic_sharpe_ratio(GOOD_RETURNS, True), "benchmark is True"),
+        (lambda: deflated_sharpe_ratio(NAN_RETURNS, 3), r"returns\[1\] is nan"),
+        (lambda: deflated_sharpe_ratio(GOOD_RETURNS, 0), "trials is 0"),
+        (lambda: deflated_sharpe_ratio(GOOD_RETURNS, 3, math.nan), "trial_sharpe_std is nan"),
+        (lambda: deflated_sharpe_ratio(GOOD_RETURNS, 3, -0.1), "trial_sharpe_std is -0.1"),
+        (lambda: expected_max_sharpe(0, 1.0), "trials is 0"),
+        (lambda: expected_max_sharpe(2.5, 1.0), "trials is 2.5"),
+        (lambda: expected_max_sharpe(math.nan, 1.0), "trials is nan"),
+        (lambda: expected_max_sharpe(True, 1.0), "trials is True"),
+        (lambda: expected_max_sharpe(10, math.inf), "trial_sharpe_std is inf"),
+        (
+            lambda: sharpe_evidence({"flat": {"test": {"equity": [1.0, math.nan]}}}, 8760),
+            r"equity of flat on test\[1\] is nan",
+        ),
+        (
+            lambda: sharpe_evidence(
+                {"flat": {"test": {"equity": [1.0, 1.1]}}}, 8760, {"flat": {"test": 0}}
+            ),
+            "trials is 0",
+        ),
+        (lambda: probability_of_backtest_overfitting(GOOD_TABLE, 3), "even"),
+        (lambda: probability_of_backtest_overfitting(GOOD_TABLE, 4.0), "blocks is 4.0"),
+        (lambda: probability_of_backtest_overfitting(GOOD_TABLE, 40), "2 to 20"),
+        (lambda: probability_of_backtest_overfitting(GOOD_TABLE[:, :1], 4), "shape"),
+        (lambda: probability_of_backtest_overfitting(broken(math.nan), 4), r"\[7, 2\] is nan"),
+        (lambda: optimal_block_length(np.array(NAN_RETURNS)), r"values\[1\] is nan"),
+        (lambda: stationary_bootstrap_interval(NAN_RETURNS, seed=0), r"values\[1\] is nan"),
+        (lambda: stationary_bootstrap_interval(1.0, seed=0), "values is 1.0"),
+        (lambda: stationary_bootstrap_interval(GOOD_RETURNS, seed=0, level=95), "level is 95"),
+        (
+            lambda: stationary_bootstrap_interval(GOOD_RETURNS, seed=0, replications=0),
+            "replications is 0",
+        ),
+        (
+            lambda: stationary_bootstrap_interval(GOOD_RETURNS, seed=0, block_length=0),
+            "block_length is 0",
+        ),
+        (
+            lambda: stationary_bootstrap_interval(
+                GOOD_RETURNS, lambda data: math.nan, seed=0, replications=3
+            ),
+            "the statistic of the resamples",
+        ),
+        (
+            lambda: stationary_bootstrap_rows(10, math.nan, np.random.default_rng(0)),
+            "block_length is nan",
+        ),
+        (lambda: stationary_bootstrap_rows(0, 5.0, np.random.default_rng(0)), "length is 0"),
+        (lambda: sharpe_ratio(np.array(NAN_RETURNS), 1.0), "not finite"),
+        (lambda: sortino_ratio(np.array(NAN_RETURNS), 1.0), "not finite"),
+        (lambda: sharpe_ratio(np.array(GOOD_RETURNS), -1.0), "bars_per_year is -1"),
+    ],
+)
+def test_impossible_input_is_named(call, message):
+    with pytest.raises(ConfigError, match=message):
+        call()
