@@ -1,30 +1,27 @@
 """Density forecasts of the next return that a world model has to beat.
 
 An unconditional Student-t, GARCH(1,1) and GJR-GARCH(1,1) with Student-t innovations: fitted by
-`arch` on the training range, parameters then fixed, and filtered one step ahead over every bar.
-Returns are log returns in percent, the unit in which `arch`'s optimiser is well conditioned.
+maximum likelihood on the training range (`evaluation.likelihood`), parameters then fixed, and
+filtered one step ahead over every bar. Returns are log returns in percent.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaln, stdtr, stdtrit
-from scipy.stats import t as student_t
 
 from ..market.errors import ConfigError
+from .likelihood import GarchParameters, fit_garch_process, fit_student
 
 FloatArray = NDArray[np.float64]
 Rows = slice | tuple[int, int]
 
 _MIN_TRAINING_RETURNS = 100
-_MIN_DEGREES = 1.05  # below, the mean and with it the CRPS do not exist
-_MIN_GARCH_DEGREES = 2.05  # GARCH's variance is a parameter, so it must exist
-_MAX_DEGREES = 200.0  # beyond, a normal for all purposes
 
 
 @dataclass(frozen=True)
@@ -35,18 +32,25 @@ class StudentTForecast:
         degrees: Degrees of freedom ν, > 1.
         loc: Means [T], percent.
         scale: Scales [T], percent: standard deviation · √((ν − 2)/ν) where it exists.
+        note: What there is to say about the fit behind it; empty where it converged.
     """
 
     degrees: float
     loc: FloatArray
     scale: FloatArray
+    note: str = ""
 
     def __getitem__(self, rows: Rows) -> StudentTForecast:
         chosen = _as_slice(rows)
-        return StudentTForecast(self.degrees, self.loc[chosen], self.scale[chosen])
+        return replace(self, loc=self.loc[chosen], scale=self.scale[chosen])
 
     def __len__(self) -> int:
         return len(self.loc)
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """Rows [T] that hold a forecast: all."""
+        return np.ones(len(self), dtype=np.bool_)
 
     @property
     def sigma(self) -> FloatArray:
@@ -101,68 +105,25 @@ class StudentTForecast:
         return (values - self.loc) / self.scale
 
 
-@dataclass(frozen=True)
-class GarchParameters:
-    """σ²_t = ω + (α + γ·1[ε<0])·ε²_{t−1} + β·σ²_{t−1}, r_t = μ + σ_t·standardised t(ν).
-
-    Attributes:
-        mean: μ, percent.
-        omega: ω, percent².
-        alpha: α.
-        gamma: γ, the answer to falls beyond that to rises; 0 in plain GARCH.
-        beta: β.
-        degrees: ν, > 2.
-    """
-
-    mean: float
-    omega: float
-    alpha: float
-    gamma: float
-    beta: float
-    degrees: float
-
-
 def fit_student_t(returns_percent: ArrayLike, train_rows: Rows) -> StudentTForecast:
     """The same density for every bar, by maximum likelihood on the training rows."""
     returns = _checked(returns_percent)
-    degrees, loc, scale = student_t.fit(_training(returns, train_rows))
+    density = fit_student(training_returns(returns, train_rows))
     count = len(returns)
     return StudentTForecast(
-        float(np.clip(degrees, _MIN_DEGREES, _MAX_DEGREES)),
-        np.full(count, float(loc)),
-        np.full(count, float(scale)),
+        density.degrees, np.full(count, density.loc), np.full(count, density.scale)
     )
 
 
 def fit_garch(
     returns_percent: ArrayLike, train_rows: Rows, *, leverage: bool = False
 ) -> GarchParameters:
-    """Fit GARCH(1,1)-t, or GJR-GARCH(1,1)-t with ``leverage``, on the training rows."""
-    from arch import arch_model  # slow to import
+    """Fit GARCH(1,1)-t, or GJR-GARCH(1,1)-t with ``leverage``, on the training rows.
 
-    training = _training(_checked(returns_percent), train_rows)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # arch reports scaling and convergence as warnings
-        model = arch_model(
-            training,
-            mean="Constant",
-            vol="GARCH",
-            p=1,
-            o=int(leverage),
-            q=1,
-            dist="t",
-            rescale=False,
-        )
-        fitted = model.fit(disp="off", show_warning=False)
-    values = {str(name): float(value) for name, value in fitted.params.items()}
-    return GarchParameters(
-        mean=values["mu"],
-        omega=values["omega"],
-        alpha=values["alpha[1]"],
-        gamma=values.get("gamma[1]", 0.0),
-        beta=values["beta[1]"],
-        degrees=float(np.clip(values["nu"], _MIN_GARCH_DEGREES, _MAX_DEGREES)),
-    )
+    Where no start converges the variance is constant, and the parameters' ``note`` says so.
+    """
+    training = training_returns(returns_percent, train_rows)
+    return fit_garch_process(training, leverage=leverage).parameters
 
 
 def filter_garch(returns_percent: ArrayLike, parameters: GarchParameters) -> StudentTForecast:
@@ -174,8 +135,8 @@ def filter_garch(returns_percent: ArrayLike, parameters: GarchParameters) -> Stu
     returns = _checked(returns_percent)
     variance = garch_variance(returns, parameters)
     nu = parameters.degrees
-    scale = np.sqrt(variance * (nu - 2) / nu)
-    return StudentTForecast(nu, np.full(len(returns), parameters.mean), scale)
+    scale = np.maximum(np.sqrt(variance * (nu - 2) / nu), parameters.least_scale)
+    return StudentTForecast(nu, np.full(len(returns), parameters.mean), scale, parameters.note)
 
 
 def garch_variance(returns: FloatArray, parameters: GarchParameters) -> FloatArray:
@@ -216,7 +177,7 @@ def baseline_forecasts(returns_percent: ArrayLike, train_rows: Rows) -> dict[str
 
 def baseline_return_nll(
     returns_percent: ArrayLike, train_rows: Rows, ranges: Mapping[str, Rows]
-) -> dict[str, dict[str, dict[str, float]]]:
+) -> dict[str, dict[str, Any]]:
     """Mean negative log-likelihood of the next log return in percent, per baseline and range.
 
     Args:
@@ -225,27 +186,45 @@ def baseline_return_nll(
         ranges: Rows to score, by name, such as ``validation`` and ``test``.
 
     Returns:
-        ``{baseline: {"return_nll": {range: nats}}}``, the shape of ``results.json``.
+        ``{baseline: {"return_nll": {range: nats}}}``, the shape of ``results.json``; with a
+        ``"note"`` where there is something to say about the fit.
     """
     returns = _checked(returns_percent)
-    return {
-        name: {
-            "return_nll": {
-                label: mean_nll(forecast[rows], returns[_as_slice(rows)])
-                for label, rows in ranges.items()
-            }
+    table: dict[str, dict[str, Any]] = {}
+    for name, forecast in baseline_forecasts(returns, train_rows).items():
+        scores = {
+            label: mean_nll(forecast[rows], returns[_as_slice(rows)])
+            for label, rows in ranges.items()
         }
-        for name, forecast in baseline_forecasts(returns, train_rows).items()
-    }
+        table[name] = {"return_nll": scores} | ({"note": forecast.note} if forecast.note else {})
+    return table
 
 
 def mean_nll(forecast: StudentTForecast, returns: FloatArray) -> float:
-    """Mean negative log-likelihood over the rows whose return is known, nats."""
-    scores = -forecast.log_prob(returns)
-    known = np.isfinite(scores)
+    """Mean negative log-likelihood over the rows whose return is known, nats.
+
+    Raises:
+        ConfigError: No return is known, or one that is has no finite score.
+    """
+    known = np.isfinite(returns)
     if not known.any():
         raise ConfigError("the range has no known return to score; give a longer one")
-    return float(scores[known].mean())
+    return float(-finite_scores(forecast.log_prob(returns)[known], "log density").mean())
+
+
+def finite_scores(scores: FloatArray, name: str) -> FloatArray:
+    """The scores [T] of known returns as they are; a forecast that fails on one is no forecast.
+
+    Raises:
+        ConfigError: A score is not finite; left out, it would make the forecast look better.
+    """
+    wrong = np.flatnonzero(~np.isfinite(scores))
+    if len(wrong):
+        raise ConfigError(
+            f"the {name} of {len(wrong)} of {len(scores)} known returns is not finite, of the "
+            f"first {scores[wrong[0]]}: the forecast is no density there"
+        )
+    return scores
 
 
 def _checked(returns_percent: ArrayLike) -> FloatArray:
@@ -257,13 +236,20 @@ def _checked(returns_percent: ArrayLike) -> FloatArray:
     return returns
 
 
-def _training(returns: FloatArray, train_rows: Rows) -> FloatArray:
-    training = returns[_as_slice(train_rows)]
+def training_returns(returns_percent: ArrayLike, train_rows: Rows) -> FloatArray:
+    """The known returns of the training rows.
+
+    Raises:
+        ConfigError: They are fewer than 100, or all the same: nothing can be fitted to them.
+    """
+    training = _checked(returns_percent)[_as_slice(train_rows)]
     training = training[np.isfinite(training)]
-    if len(training) < _MIN_TRAINING_RETURNS or training.std() == 0:
+    same = len(training) > 0 and bool((training == training[0]).all())
+    if len(training) < _MIN_TRAINING_RETURNS or same:
         raise ConfigError(
-            f"{len(training)} training returns that {'vary' if training.any() else 'are all zero'}; "
-            f"a baseline needs at least {_MIN_TRAINING_RETURNS} that vary"
+            f"there are {len(training)} training returns"
+            + (f", all of them {training[0]:g}%" if same else "")
+            + f"; a baseline needs at least {_MIN_TRAINING_RETURNS} that vary"
         )
     return training
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..market.candles import Candles, FloatArray, IntArray
 from ..market.errors import ConfigError
 from ..market.synthetic import MixtureDensity, SyntheticMarket
 from ..models.forecast import ReturnForecast
 from ..models.world_model import WorldModel
-from .baselines import baseline_forecasts
+from .baselines import baseline_forecasts, finite_scores
 from .significance import Interval, stationary_bootstrap_rows
 
 _BLOCK_BARS = 168.0  # a week: scores of neighbouring bars share their volatility
@@ -24,6 +24,10 @@ PIT_BINS = 20
 
 class Forecast(Protocol):
     """A density for each bar's log return in percent."""
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """Rows [T] that hold a forecast."""
 
     def log_prob(self, returns: ArrayLike) -> FloatArray:
         """Log densities [T]."""
@@ -54,9 +58,21 @@ class Calibration:
 
 
 def calibration(forecast: Forecast, returns: FloatArray) -> Calibration:
-    """Calibration of a forecast on outcomes [T], percent; rows that are NaN do not count."""
-    transforms = forecast.cdf(returns)
-    return pit_calibration(transforms[np.isfinite(transforms)])
+    """Calibration of a forecast on outcomes [T], percent.
+
+    Rows without a forecast or an outcome do not count.
+
+    Raises:
+        ConfigError: There is no other row, or the forecast fails on one.
+    """
+    known = _scored([forecast], returns)
+    return pit_calibration(finite_scores(forecast.cdf(returns)[known], "probability"))
+
+
+def _scored(forecasts: Iterable[Forecast], returns: FloatArray) -> NDArray[np.bool_]:
+    """Rows [T] whose return is known and forecast by all."""
+    valid = np.stack([forecast.valid for forecast in forecasts]).all(axis=0)
+    return np.asarray(valid & np.isfinite(returns))
 
 
 def pit_calibration(transforms: FloatArray) -> Calibration:
@@ -92,7 +108,8 @@ def density_scores(
         seed: Of the bootstrap.
 
     Returns:
-        By range: ``bars``; ``nll`` and ``crps`` by forecaster; ``nll_gap_to_gjr_garch_t`` and
+        By range: ``bars``; ``nll`` and ``crps`` by forecaster; ``notes`` on their fits where there
+        is something to say; ``nll_gap_to_gjr_garch_t`` and
         ``crps_skill_to_garch_t`` (1 − CRPS ÷ CRPS) with block-bootstrap intervals; the world
         model's ``mean_slope``, of returns on its mean forecasts; and its ``calibration``.
     """
@@ -109,19 +126,24 @@ def density_scores(
         scores[name] = _range_scores(table, outcomes, np.random.default_rng(seed))
         slope = mean_slope(ours, outcomes, np.random.default_rng(seed))
         scores[name]["mean_slope"] = slope.to_dict()
+        scores[name]["notes"] = {rival: f.note for rival, f in rivals.items() if f.note}
     return scores
 
 
 def _range_scores(
     table: Mapping[str, Forecast], outcomes: FloatArray, rng: np.random.Generator
 ) -> dict[str, object]:
-    nll = {name: -forecast.log_prob(outcomes) for name, forecast in table.items()}
-    crps = {name: forecast.crps(outcomes) for name, forecast in table.items()}
-    known = np.isfinite(np.stack(list(nll.values()))).all(axis=0)
+    known = _scored(table.values(), outcomes)
     if not known.any():
         raise ConfigError("no bar in the range has enough bars before it to be forecast")
-    nll = {name: values[known] for name, values in nll.items()}
-    crps = {name: values[known] for name, values in crps.items()}
+    nll = {
+        name: -finite_scores(forecast.log_prob(outcomes)[known], f"{name}'s log density")
+        for name, forecast in table.items()
+    }
+    crps = {
+        name: finite_scores(forecast.crps(outcomes)[known], f"{name}'s CRPS")
+        for name, forecast in table.items()
+    }
     gap = nll["world_model"] - nll["gjr_garch_t"]
     pair = np.stack([crps["world_model"], crps["garch_t"]])
     gaps, skills = [], []
@@ -182,9 +204,10 @@ def synthetic_excess_nll(
     market = SyntheticMarket(edge, candles.interval, candles.symbol)
     first = max(rows[0], 1)
     outcomes = 100 * candles.log_returns()[first : rows[1]]
-    ours = world_model.return_forecast(candles).rows(first - 1, rows[1] - 1).log_prob(outcomes)
+    forecast = world_model.return_forecast(candles).rows(first - 1, rows[1] - 1)
     density = market.return_density(candles)
     part = slice(first - 1, rows[1] - 1)
     truth = MixtureDensity(density.weights[part], density.means[part], density.sigmas[part])
-    gap = truth.log_prob(outcomes) - ours
-    return float(gap[np.isfinite(gap)].mean())
+    known = _scored([forecast], outcomes)
+    gap = truth.log_prob(outcomes)[known] - forecast.log_prob(outcomes)[known]
+    return float(finite_scores(gap, "log density above the truth's").mean())

@@ -26,6 +26,7 @@ class Dreams:
         z: Latents [N, T, Z], or None.
         h: M's hidden state after the bar [N, T, H], or None.
         name: What made them.
+        note: What there is to say about how they were made; mostly nothing.
     """
 
     log_return: FloatArray
@@ -33,6 +34,7 @@ class Dreams:
     z: Float32Array | None = None
     h: Float32Array | None = None
     name: str = "dreams"
+    note: str = ""
 
     def __post_init__(self) -> None:
         shape = self.log_return.shape
@@ -64,6 +66,7 @@ class Dreams:
             None if self.z is None else self.z[rows][:, bars],
             None if self.h is None else self.h[rows][:, bars],
             name=self.name,
+            note=self.note,
         )
 
 

@@ -140,6 +140,7 @@ def fidelity(
     sets = _dream_sets(world_model, train, config)
     real = recorded_paths(train, config.bars, world_model.config.features)
     results |= _fact_tables(real, sets, names, config.seed, pictures)
+    results["generator_notes"] = {name: each.note for name, each in sets.items() if each.note}
     results["drawn_decoded_correlation"] = _agreement(sets["world_model"])
     results["latent_spread"] = _latent_spread(world_model, train, sets["world_model"])
 

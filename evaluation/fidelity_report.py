@@ -112,7 +112,12 @@ def _goals_html(goals: Sequence[Mapping[str, Any]]) -> str:
 
 def _dream_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> list[str]:
     return [
-        section("Dreams beside other generators", _facts_html(results), _FACTS_NOTE),
+        section(
+            "Dreams beside other generators",
+            _facts_html(results),
+            _FACTS_NOTE,
+            *_notes(results["generator_notes"]),
+        ),
         section(
             "What they look like",
             figure(sample_paths(pictures["paths"]), "Dreams under recorded months."),
@@ -198,6 +203,7 @@ def _forecast_sections(results: Mapping[str, Any]) -> list[str]:
         section(
             "Forecasting the next return",
             table(header, [rows], text_columns=1),
+            *_notes(next(iter(density.values()))["notes"]),
             _slopes_html(density),
             *(
                 figure(
@@ -208,6 +214,11 @@ def _forecast_sections(results: Mapping[str, Any]) -> list[str]:
             ),
         )
     ]
+
+
+def _notes(notes: Mapping[str, str]) -> list[str]:
+    """What there is to say about fits, a paragraph each."""
+    return [f"{title_of(name)}: {note}." for name, note in notes.items()]
 
 
 def _slopes_html(density: Mapping[str, Any]) -> str:

@@ -6,16 +6,13 @@ world model's.
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
 from ..market.candles import FloatArray
 from ..market.errors import ConfigError
-from .baselines import GarchParameters, garch_variance
+from .baselines import garch_variance
 from .dreams import Dreams
+from .likelihood import fit_garch_process
 from .significance import stationary_bootstrap_rows
 
 BLOCK_BARS = 168  # of the stationary bootstrap: a week keeps the daily and weekly rhythm
@@ -70,57 +67,6 @@ def stationary_bootstrap(
     return Dreams(returns[np.stack(rows)], name="stationary bootstrap")
 
 
-@dataclass(frozen=True)
-class FittedGarch:
-    """A GARCH process and the draws of its innovations.
-
-    Attributes:
-        parameters: Of the variance, percent.
-        skewness: Hansen's λ in (−1, 1); 0 for the symmetric Student-t.
-        distribution: `arch`'s distribution, which draws standardised innovations.
-    """
-
-    parameters: GarchParameters
-    skewness: float
-    distribution: Any
-
-    def innovations(self, size: tuple[int, int], rng: np.random.Generator) -> FloatArray:
-        """Standardised innovations of this size."""
-        degrees = self.parameters.degrees
-        shape = [degrees] if self.skewness == 0.0 else [degrees, self.skewness]
-        uniforms = rng.random(size[0] * size[1])
-        drawn = self.distribution.ppf(np.clip(uniforms, 1e-12, 1 - 1e-12), shape)
-        return np.asarray(drawn, dtype=np.float64).reshape(size)
-
-
-def fit_generator(returns: FloatArray, skewed: bool = False) -> FittedGarch:
-    """Fit GARCH(1,1)-t, or GJR-GARCH(1,1) with Hansen's skewed t, to returns (fractions)."""
-    from arch import arch_model  # slow to import
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # arch reports scaling and convergence as warnings
-        model = arch_model(
-            100 * returns,
-            mean="Constant",
-            vol="GARCH",
-            p=1,
-            o=int(skewed),
-            q=1,
-            dist="skewt" if skewed else "t",
-            rescale=False,
-        )
-        values = model.fit(disp="off", show_warning=False).params
-    parameters = GarchParameters(
-        mean=float(values["mu"]),
-        omega=float(values["omega"]),
-        alpha=float(values["alpha[1]"]),
-        gamma=float(values.get("gamma[1]", 0.0)),
-        beta=float(values["beta[1]"]),
-        degrees=float(values["eta" if skewed else "nu"]),
-    )
-    return FittedGarch(parameters, float(values.get("lambda", 0.0)), model.distribution)
-
-
 def garch_dreams(
     returns: FloatArray,
     num_dreams: int,
@@ -129,7 +75,7 @@ def garch_dreams(
     skewed: bool = False,
 ) -> Dreams:
     """Paths of a fitted GARCH process, started from variances filtered on the training range."""
-    fitted = fit_generator(returns, skewed)
+    fitted = fit_garch_process(100 * returns, leverage=skewed, skewed=skewed)
     p = fitted.parameters
     filtered = garch_variance(100 * returns, p)
     variance = filtered[
@@ -142,4 +88,4 @@ def garch_dreams(
         falls = shocks[:, t] < 0
         variance = p.omega + (p.alpha + p.gamma * falls) * shocks[:, t] ** 2 + p.beta * variance
     name = "GJR-GARCH skew-t" if skewed else "GARCH-t"
-    return Dreams((p.mean + shocks) / 100, name=name)
+    return Dreams((p.mean + shocks) / 100, name=name, note=p.note)

@@ -169,6 +169,11 @@ def _density_sections(results: Mapping[str, Any]) -> list[str]:
         scores[name.replace("_", "-")] = baseline.get("return_nll", {})
     if not scores:
         return []
+    notes = [
+        f"{name.replace('_', '-')}: {baseline['note']}."
+        for name, baseline in model.get("baselines", {}).items()
+        if "note" in baseline
+    ]
     ranges = list(dict.fromkeys(label for score in scores.values() for label in score))
     rows = [
         [name, *(f"{score[label]:.4f}" if label in score else "–" for label in ranges)]
@@ -180,6 +185,7 @@ def _density_sections(results: Mapping[str, Any]) -> list[str]:
             table(["mean negative log-likelihood [nats]", *ranges], [rows], text_columns=1),
             "Of the next log return in percent, one step ahead; lower is better. The baselines are "
             "fitted on the training range and then only filtered.",
+            *notes,
         )
     ]
 

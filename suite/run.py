@@ -62,10 +62,10 @@ def run(config: RunConfig) -> dict[str, Any]:
         say(f"  {split.candles!r}")
         for finding in inspect_candles(split.candles):
             say(f"  {finding}")
-    with stages("world_model", f"World model: V, then M ({config.preset} preset)"):
-        world_model, history = _train(config, split)
     with stages("baselines", "Baselines: Student-t, GARCH, GJR-GARCH"):
         baselines = _baselines(split)
+    with stages("world_model", f"World model: V, then M ({config.preset} preset)"):
+        world_model, history = _train(config, split)
     with stages("controller", "Controller: CMA-ES in the dream"):
         controller, found = _search(config, split, world_model.recent(config.recent))
     with stages("evaluation", "Evaluation in dream, validation and test"):
@@ -131,7 +131,11 @@ def _baselines(split: Split) -> dict[str, Any]:
     candles = split.candles
     later = {name: candles.row_range(*getattr(split, name)) for name in ("validation", "test")}
     percent = 100 * candles.log_returns()
-    return baseline_return_nll(percent, candles.row_range(*split.train), later)
+    baselines = baseline_return_nll(percent, candles.row_range(*split.train), later)
+    for name, scores in baselines.items():
+        if "note" in scores:
+            say(f"  {name.replace('_', '-')}: {scores['note']}")
+    return baselines
 
 
 def _search(

@@ -7,7 +7,6 @@ import scoringrules
 from arch import arch_model
 
 from worldmodel_trading.evaluation.baselines import (
-    GarchParameters,
     StudentTForecast,
     baseline_forecasts,
     baseline_return_nll,
@@ -17,6 +16,7 @@ from worldmodel_trading.evaluation.baselines import (
     garch_variance,
     mean_nll,
 )
+from worldmodel_trading.evaluation.likelihood import GarchParameters
 from worldmodel_trading.market.errors import ConfigError
 
 TRUTH = GarchParameters(mean=0.01, omega=0.02, alpha=0.05, gamma=0.08, beta=0.86, degrees=6.0)
@@ -123,8 +123,8 @@ def test_gaps_do_not_count(market):
 @pytest.mark.parametrize(
     ("returns", "message"),
     [
-        (np.zeros(500), "all zero"),
-        (np.ones(50), "at least 100"),
+        (np.zeros(500), "500 training returns, all of them 0%"),
+        (np.arange(50.0), "50 training returns; a baseline needs at least 100"),
         (np.ones((5, 5)), "shape"),
         (np.full(500, np.nan), "0 training returns"),
     ],

@@ -4,11 +4,11 @@ import pytest
 from worldmodel_trading.evaluation.dreams import Dreams
 from worldmodel_trading.evaluation.generators import (
     comparison_dreams,
-    fit_generator,
     garch_dreams,
     iid_bootstrap,
     stationary_bootstrap,
 )
+from worldmodel_trading.evaluation.likelihood import fit_garch_process
 from worldmodel_trading.evaluation.stylised import PathFacts, autocorrelation
 from worldmodel_trading.market.errors import ConfigError
 
@@ -26,7 +26,7 @@ def garch_returns():
 
 
 def test_fit_recovers_the_process(garch_returns):
-    fitted = fit_generator(garch_returns).parameters
+    fitted = fit_garch_process(100 * garch_returns).parameters
     assert fitted.alpha == pytest.approx(0.1, abs=0.02)
     assert fitted.beta == pytest.approx(0.85, abs=0.03)
     assert fitted.omega == pytest.approx(0.05, abs=0.02)
@@ -46,7 +46,7 @@ def test_skewness_is_fitted_and_drawn():
     rng = np.random.default_rng(2)
     gamma = rng.gamma(4.0, size=5000)
     returns = -0.01 * (gamma - 4.0) / 2.0
-    fitted = fit_generator(returns, skewed=True)
+    fitted = fit_garch_process(100 * returns, leverage=True, skewed=True)
     assert fitted.skewness < -0.2
     drawn = fitted.innovations((100, 1000), rng)
     assert drawn.mean() == pytest.approx(0.0, abs=0.02)
