@@ -16,7 +16,6 @@ from ..models.world_model import WorldModel
 from .dream_funding import DreamFunding
 from .dream_lanes import DreamLanes, ObservationKind
 from .engine import DreamEngine, DreamState
-from .replay import check_length
 from .scalar_dream import ScalarDream
 from .scalar_kernels import FLOAT32, Lived, live_bar
 from .spaces import ActionKind
@@ -116,16 +115,11 @@ class DreamEnv(TradingEnv):
         **account: Any,
     ) -> None:
         broker = BrokerConfig.from_settings(taker_fee=taker_fee, slippage=slippage, **account)
-        if check_length(horizon) is None:
-            raise ConfigError(
-                "horizon is None; a dream has no end of its own: give a number of bars"
-            )
         self.engine = DreamEngine(open_world_model(world_model), warmup)
         charged = DreamFunding(funding, self.engine.world_model)
         self._lane = DreamLanes(
             self.engine, 1, observation, temperature, horizon, charged, ood_limit, broker
         )
-        self._horizon = horizon
         self._recorded: RecordedPath | None = None
         self._plain: ScalarDream | None = None
         super().__init__(self._lane.layout, actions, broker, reward, render_mode)
@@ -136,7 +130,7 @@ class DreamEnv(TradingEnv):
         self._recorded = self._plain = None
         if "candles" in options:
             path = RecordedPath(
-                self.engine, options["candles"], options.get("start"), self._horizon
+                self.engine, options["candles"], options.get("start"), self._lane.horizon
             )
             self._lane.place(_ONE, path.first_state(), np.array([path.close]))
             self._recorded, num_steps = path, path.num_bars

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..market.candles import FloatArray, IntArray
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
+from ..market.settings import real_number, whole_number
 from ..models.ood import OODMeter
 from .dream_account import DreamBars
 from .dream_funding import DreamFunding
@@ -75,10 +76,11 @@ class DreamLanes:
     Attributes:
         state: Where the lanes are.
         noise: What few lanes draw from.
-        temperature: As given.
         is_plain: Whether nothing but M's return and [z, h] matters; see `envs.scalar_dream`.
         layout: Where each part lies in an observation.
-        ood_limit: As given.
+        horizon: As given; so are the next two.
+        temperature: τ.
+        ood_limit: A quantile, or None.
     """
 
     def __init__(
@@ -92,17 +94,13 @@ class DreamLanes:
         ood_limit: float | None,
         broker: BrokerConfig,
     ) -> None:
-        if not (isinstance(temperature, int | float) and 0.0 <= temperature < 100.0):
-            raise ConfigError(f"temperature is {temperature!r}; expected a number, 0 or more")
-        if ood_limit is not None and not 0.0 < ood_limit <= 1.0:
-            raise ConfigError(f"ood_limit is {ood_limit}; expected a quantile in (0, 1], or None")
-        self.ood_limit = ood_limit
+        self.horizon = _check_horizon(horizon)
+        self.temperature = check_temperature(temperature)
+        self.ood_limit = _check_quantile(ood_limit)
         self._meter = None if ood_limit is None else OODMeter.fit(engine.world_model)
         self.engine = engine
         self.num_lanes = num_lanes
         self.layout = _layout(engine, observation)
-        self.temperature = float(temperature)
-        self._horizon = horizon
         self._funding = funding
         self._bars = DreamBars(engine, num_lanes, broker)
         self.is_plain = (
@@ -135,18 +133,17 @@ class DreamLanes:
             self.noise.forget()  # the generator may be a new one
         count = int(lanes.sum())
         available = self.engine.num_segments
-        if segment is not None and not (
-            isinstance(segment, int | np.integer) and 0 <= segment < available
-        ):
+        chosen = whole_number(segment)
+        if segment is not None and (chosen is None or not 0 <= chosen < available):
             raise ConfigError(
                 f"segment is {segment!r}; expected the index of one of the {available} segments "
                 "in the world model's bank"
             )
         segments = rng.integers(available, size=count)
-        if segment is not None:
-            segments[:] = segment
+        if chosen is not None:
+            segments[:] = chosen
         self.place(lanes, self.engine.start(segments), self.engine.world_model.bank.close[segments])
-        return self._horizon
+        return self.horizon
 
     def place(self, lanes: BoolArray, state: DreamState, price: FloatArray) -> None:
         """Put lanes [N] into given states at given prices [lanes.sum()]."""
@@ -199,6 +196,30 @@ class DreamLanes:
         if self.ood_limit is None or self.ood_limit == 1.0:
             return None
         return info["ood"] > self.ood_limit
+
+
+def check_temperature(temperature: float) -> float:
+    """The temperature, if it is one: finite and not negative."""
+    tau = real_number(temperature)
+    if tau is None or not 0.0 <= tau < 100.0:
+        raise ConfigError(f"temperature is {temperature!r}; expected a number, 0 or more")
+    return float(tau)
+
+
+def _check_horizon(horizon: int) -> int:
+    bars = whole_number(horizon)
+    if bars is None or bars < 1:
+        raise ConfigError(
+            f"horizon is {horizon!r}; expected a number of bars: a dream has no end of its own"
+        )
+    return bars
+
+
+def _check_quantile(ood_limit: float | None) -> float | None:
+    limit = real_number(ood_limit)
+    if ood_limit is not None and (limit is None or not 0.0 < limit <= 1.0):
+        raise ConfigError(f"ood_limit is {ood_limit!r}; expected a quantile in (0, 1], or None")
+    return limit
 
 
 def _layout(engine: DreamEngine, observation: str) -> dict[str, slice]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..market.candles import INTERVALS_MS, FloatArray, IntArray
 from ..market.errors import ConfigError
 from ..market.features import calendar
+from ..market.settings import whole_number
 from ..models.world_model import WorldModel
 from . import kernels
 from .elementary import noise_from_bits
@@ -195,11 +196,12 @@ class DreamEngine:
         self.interval_ms = world_model.provenance.interval_ms
         bank = world_model.bank
         width = bank.z.shape[1]
-        if warmup is not None and not 1 <= warmup <= width:
+        bars = width if warmup is None else whole_number(warmup)
+        if bars is None or not 1 <= bars <= width:
             raise ConfigError(
-                f"warmup is {warmup}; this world model's bank holds segments of {width} bars"
+                f"warmup is {warmup!r}; this world model's bank holds segments of {width} bars"
             )
-        self.warmup = warmup or width
+        self.warmup = bars
         self._weights = DreamWeights.of(world_model)
         week = np.arange(0, max(INTERVALS_MS["W"], self.interval_ms), self.interval_ms)
         self._week = _Week(calendar(week), self.interval_ms)

@@ -13,10 +13,11 @@ from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.features import FeatureSpec
 from ..market.rewards import RewardName
+from ..market.settings import whole_number
 from ..market.sources import funding_per_bar, open_candles, open_funding, stored_order_rules
 from .scalar_kernels import FLOAT32, Lived, live_recorded
 from .spaces import ActionKind
-from .tape import Tape, feature_tape, latent_tape, restrict
+from .tape import Tape, check_random_start, feature_tape, latent_tape, restrict
 from .trading import Observation, Start, TradingEnv, refuse_options
 
 if TYPE_CHECKING:
@@ -67,13 +68,16 @@ class BybitReplayEnv(TradingEnv):
     bar just closed).
 
     ## Reset options
-    ``start``: a time (ISO text, ms, datetime): begin at the first possible row at or after it.
+    ``start``: a time: begin at the first possible row at or after it.
 
     Args:
         candles: `Candles`, a DataFrame, the path of a CSV or Parquet file, a stored
             ``"bybit:SYMBOL:INTERVAL"``, or None for the embedded synthetic market.
         world_model: A `WorldModel`, the folder of one, ``"default"``, or None for raw features.
-        start: Episodes stay in ``[start, end)``; what precedes it serves as history.
+        start: Episodes stay in ``[start, end)``; what precedes it serves as history. A time is ISO
+            text (UTC unless it says otherwise), a date, a datetime (pandas's too), a numpy
+            ``datetime64``, or a number since 1970, whose size tells seconds from milliseconds:
+            ``"2024-01-10"``, ``1704844800`` and ``1704844800000`` are the same.
         end: See start.
         episode_length: Bars of an episode; None plays the whole range.
         random_start: Whether reset draws the start, or takes the first possible one.
@@ -126,9 +130,9 @@ class BybitReplayEnv(TradingEnv):
             **with_order_rules(account, candles),
         )
         self.tape = open_tape(candles, world_model, start, end, funding, unrecorded_funding_rate)
-        self._starts = self.tape.starts(check_length(episode_length))
-        self._episode_length = episode_length
-        self._random_start = random_start
+        self._episode_length = check_length(episode_length)
+        self._starts = self.tape.starts(self._episode_length)
+        self._random_start = check_random_start(random_start)
         self._row = int(self._starts[0])
         # Plain numbers straight from the arrays; lists of them would take 60 bytes a bar.
         self._time_at: Callable[[int], int] = self.tape.candles.open_time_ms.item
@@ -233,12 +237,9 @@ def count_training_bars(tape: Tape, world_model: WorldModel | str | os.PathLike[
 
 def check_length(episode_length: int | None) -> int | None:
     """The length, if it is None or a positive whole number."""
-    if episode_length is not None and (
-        isinstance(episode_length, bool)
-        or not isinstance(episode_length, int | np.integer)
-        or episode_length < 1
-    ):
+    bars = whole_number(episode_length)
+    if episode_length is not None and (bars is None or bars < 1):
         raise ConfigError(
             f"episode_length is {episode_length!r}; expected a number of bars, or None for all"
         )
-    return episode_length
+    return bars

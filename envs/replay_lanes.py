@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..market.candles import FloatArray, IntArray
 from .memory import RecordedMemory
-from .tape import Tape
+from .tape import Tape, check_random_start
 
 Float32Array = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -42,7 +42,7 @@ class ReplayLanes:
         self._tape = tape
         self._starts = tape.starts(episode_length)
         self._length = episode_length
-        self._random_start = random_start
+        self._random_start = check_random_start(random_start)
         self._memory = memory
         self._last = len(tape.candles) - 1
         self.rows: IntArray = np.full(num_lanes, self._starts[0])

@@ -12,6 +12,7 @@ from ..market.broker import replay_bars
 from ..market.candles import Candles, FloatArray, IntArray, Time
 from ..market.errors import ConfigError
 from ..market.features import FeatureSpec, compute_features, valid_rows
+from ..market.settings import truth
 from .spaces import FEATURE_BOUND, LATENT_BOUND, observation_layout
 
 if TYPE_CHECKING:
@@ -63,6 +64,14 @@ class Tape:
                 "episode_length"
             )
         return rows
+
+
+def check_random_start(random_start: bool) -> bool:
+    """Whether starts are drawn, if that is said; raises `ConfigError`."""
+    drawn = truth(random_start)
+    if drawn is None:
+        raise ConfigError(f"random_start is {random_start!r}; expected true or false")
+    return drawn
 
 
 def feature_tape(candles: Candles, spec: FeatureSpec, funding: FloatArray | None = None) -> Tape:

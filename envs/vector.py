@@ -16,6 +16,7 @@ from ..market.candles import FloatArray, IntArray, Time
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.rewards import LaneRewards, RewardConfig, RewardName
+from ..market.settings import whole_number
 from .replay import check_length, open_tape, remember, with_order_rules
 from .spaces import WEIGHT_BOUND, ActionKind, action_space, observation_space, target_weights
 from .trading import refuse_options
@@ -250,7 +251,7 @@ class ReplayVectorEnv(TradingVectorEnv):
     ) -> None:
         from .replay_lanes import ReplayLanes
 
-        check_num_envs(num_envs)
+        num_envs = check_num_envs(num_envs)
         refuse_rendering(render_mode)
         broker = BrokerConfig.from_settings(
             taker_fee=taker_fee,
@@ -295,13 +296,9 @@ class DreamVectorEnv(TradingVectorEnv):
         from .engine import DreamEngine
         from .worlds import open_world_model
 
-        check_num_envs(num_envs)
+        num_envs = check_num_envs(num_envs)
         refuse_rendering(render_mode)
         broker = BrokerConfig.from_settings(taker_fee=taker_fee, slippage=slippage, **account)
-        if check_length(horizon) is None:
-            raise ConfigError(
-                "horizon is None; a dream has no end of its own: give a number of bars"
-            )
         engine = DreamEngine(open_world_model(world_model), warmup)
         charged = DreamFunding(funding, engine.world_model)
         lanes = DreamLanes(
@@ -324,10 +321,12 @@ def parse_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
         ) from None
 
 
-def check_num_envs(num_envs: int) -> None:
-    """Raise `ConfigError` for a number of lanes that is none."""
-    if not isinstance(num_envs, int | np.integer) or num_envs < 1:
+def check_num_envs(num_envs: int) -> int:
+    """The number of lanes, if it is one; raises `ConfigError`."""
+    count = whole_number(num_envs)
+    if count is None or count < 1:
         raise ConfigError(f"num_envs is {num_envs!r}; expected a whole number, at least 1")
+    return count
 
 
 def refuse_rendering(render_mode: str | None) -> None:

@@ -22,6 +22,7 @@ import torch
 from ..market.candles import FloatArray
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError, WorkerError
+from ..market.settings import whole_number
 from ..models.world_model import WorldModel
 from .blocks import Dreams, Job, PathsJob, Result, ScoreJob, run_here
 from .engine import DreamEngine
@@ -91,20 +92,19 @@ class DreamWorkers:
         num_workers: int | None = None,
         warmup: int | None = None,
     ) -> None:
-        if num_workers is None:
-            num_workers = _num_cores()
-        if isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 0:
+        processes = _num_cores() if num_workers is None else whole_number(num_workers)
+        if processes is None or processes < 0:
             raise ConfigError(f"num_workers is {num_workers!r}; expected 0 or more processes")
         self.engine = DreamEngine(open_world_model(world_model), warmup)
-        self.num_workers = num_workers
+        self.num_workers = processes
         self._serial = 0
         self._closed = False
         self._workers: list[_Worker] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        if num_workers:
+        if processes:
             self._folder = tempfile.TemporaryDirectory(prefix="worldmodel-trading-")
             self.engine.world_model.save_pretrained(self._folder.name)
-            self._workers = [self._hire(number) for number in range(num_workers)]
+            self._workers = [self._hire(number) for number in range(processes)]
 
     def __enter__(self) -> Self:
         return self

@@ -6,17 +6,19 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CandleError
+from .times import FIRST_MS, LAST_MS, describe_time
+from .times import Time as Time
+from .times import format_time as format_time
+from .times import to_ms as to_ms
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-Time = str | int | datetime
 
 _MINUTE_MS = 60_000
 INTERVALS_MS: dict[str, int] = {
@@ -29,7 +31,6 @@ INTERVALS_MS: dict[str, int] = {
 _MONDAY_MS = 4 * INTERVALS_MS["D"]  # 1970-01-05, the first Monday: weekly bars open on Mondays
 _PRICE_COLUMNS = ("open", "high", "low", "close")
 _COLUMNS = (*_PRICE_COLUMNS, "volume", "turnover")
-_MIN_MS, _MAX_MS = 946_684_800_000, 4_102_444_800_000  # 2000-01-01, 2100-01-01
 
 
 def interval_ms(interval: str) -> int:
@@ -39,31 +40,6 @@ def interval_ms(interval: str) -> int:
     except KeyError:
         known = ", ".join(INTERVALS_MS)
         raise CandleError(f"interval is {interval!r}; expected one of {known}") from None
-
-
-def to_ms(time: Time) -> int:
-    """A point in time as ms since 1970 UTC; text without an offset is UTC.
-
-    Args:
-        time: ISO 8601 text (``"2024-01-01"``), a datetime, or ms.
-    """
-    if isinstance(time, bool):
-        raise CandleError(f"time is {time!r}; expected ISO text, a datetime or ms")
-    if isinstance(time, int | np.integer):
-        return int(time)
-    if isinstance(time, str):
-        try:
-            time = datetime.fromisoformat(time)
-        except ValueError:
-            raise CandleError(f"time is {time!r}; expected ISO 8601, such as 2024-01-01") from None
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)
-    return round(time.timestamp() * 1000)
-
-
-def format_time(time_ms: int) -> str:
-    """Write ms since 1970 as UTC text to the minute, ``2024-03-05 14:00 UTC``."""
-    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass(frozen=True)
@@ -161,7 +137,8 @@ class Candles:
         last = len(self) if end is None else int(np.searchsorted(self.open_time_ms, to_ms(end)))
         if first >= last:
             raise CandleError(
-                f"no candles between {start} and {end}: {self.symbol} has "
+                f"no candles between {describe_time(start, 'the first')} and "
+                f"{describe_time(end, 'the last')}: {self.symbol} has "
                 f"{format_time(int(self.open_time_ms[0]))} to {format_time(int(self.open_time_ms[-1]))}"
             )
         return first, last
@@ -228,7 +205,7 @@ def _time_rules(candles: Candles) -> Iterator[_Rule]:
         return f"is earlier than the row before ({format_time(int(times[i - 1]))})"
 
     yield (
-        (times < _MIN_MS) | (times > _MAX_MS),
+        (times < FIRST_MS) | (times > LAST_MS),
         lambda i: f"open time {times[i]} is outside 2000–2100: expected ms since 1970",
     )
     yield np.diff(times, prepend=times[0] - 1) <= 0, disorder
@@ -265,7 +242,7 @@ def _saying(
 def _describe(candles: Candles, wrong: NDArray[np.bool_], say: Callable[[int], str]) -> str:
     row = int(np.argmax(wrong))
     time_ms = int(candles.open_time_ms[row])
-    when = format_time(time_ms) if _MIN_MS <= time_ms <= _MAX_MS else f"{time_ms} ms"
+    when = format_time(time_ms) if FIRST_MS <= time_ms <= LAST_MS else f"{time_ms} ms"
     more = int(wrong.sum()) - 1
     also = f" (and {more} more such rows)" if more else ""
     return f"candles row {row} ({when}): {say(row)}{also}"

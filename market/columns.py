@@ -9,6 +9,7 @@ import numpy as np
 
 from .candles import INTERVALS_MS, FloatArray, IntArray, format_time, to_ms
 from .errors import CandleError
+from .times import FIRST_MS, LAST_MS, UNITS_PER_MS, unit_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,9 +27,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "turnover": ("turnover", "quote_volume", "quote_asset_volume", "quote_vol", "amount"),
 }
 """Accepted column names, best first; compared in any case, without spaces, ``_`` and ``-``."""
-
-_UNITS_PER_MS = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}
-_FIRST_MS, _LAST_MS = 946_684_800_000, 4_102_444_800_000  # 2000-01-01, 2100-01-01
 
 
 def choose_columns(names: list[str]) -> dict[str, str]:
@@ -150,8 +148,8 @@ def _from_numbers(stamps: Any) -> IntArray:
         return np.empty(0, dtype=np.int64)
     values = stamps.astype(np.float64)
     unit = _unit(float(values[0]))
-    in_ms = values / _UNITS_PER_MS[unit]
-    wrong = ~((in_ms >= _FIRST_MS) & (in_ms < _LAST_MS))
+    in_ms = values / UNITS_PER_MS[unit]
+    wrong = ~((in_ms >= FIRST_MS) & (in_ms < LAST_MS))
     if wrong.any():
         row = int(np.argmax(wrong))
         raise CandleError(
@@ -162,13 +160,13 @@ def _from_numbers(stamps: Any) -> IntArray:
 
 
 def _unit(first: float) -> str:
-    for unit, per_ms in _UNITS_PER_MS.items():
-        if _FIRST_MS * per_ms <= first < _LAST_MS * per_ms:
-            return unit
-    raise CandleError(
-        f"row 0: the time {first:.15g} is not in 2000–2100 as seconds, milliseconds, microseconds "
-        "or nanoseconds since 1970"
-    )
+    unit = unit_of(first)
+    if unit is None:
+        raise CandleError(
+            f"row 0: the time {first:.15g} is not in 2000–2100 as seconds, milliseconds, "
+            "microseconds or nanoseconds since 1970"
+        )
+    return unit
 
 
 def _whole_ms(exact: FloatArray, rounded: IntArray) -> IntArray:
@@ -202,7 +200,7 @@ def _from_text(column: pa.ChunkedArray) -> IntArray:
 
 
 def _in_range(times: IntArray) -> IntArray:
-    wrong = (times < _FIRST_MS) | (times >= _LAST_MS)
+    wrong = (times < FIRST_MS) | (times >= LAST_MS)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise CandleError(f"row {row}: the time {times[row]} ms since 1970 is outside 2000–2100")

@@ -6,13 +6,13 @@ and compiles them to `BrokerRules`, the flat tuple that the compiled kernel read
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, NamedTuple, Self, cast, get_args
 
 from .errors import ConfigError
+from .settings import nearest, real_number, truth
 
 Liquidity = Literal["taker", "maker"]
 
@@ -52,10 +52,12 @@ class Rule:
             value = getattr(self, name)
             if value is None and name in self._optional:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            number = real_number(value)
+            if number is None:
                 raise ConfigError(f"{name} is {value!r}; expected a number")
-            if not (low <= value <= high) or not math.isfinite(value):
+            if not low <= number <= high:
                 raise ConfigError(f"{name} is {value!r}; expected {low:g} ≤ {name} ≤ {high:g}")
+            object.__setattr__(self, name, number)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -138,8 +140,10 @@ class Margin(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.intrabar, bool):
+        intrabar = truth(self.intrabar)
+        if intrabar is None:
             raise ConfigError(f"intrabar is {self.intrabar!r}; expected true or false")
+        object.__setattr__(self, "intrabar", intrabar)
         if self.leverage * self.maintenance_margin >= 1:
             raise ConfigError(
                 f"leverage {self.leverage:g} with maintenance_margin {self.maintenance_margin:g} is "
@@ -296,6 +300,6 @@ _PARTS: dict[str, type[Rule]] = {
 def _refuse_unknown(values: Mapping[str, Any], known: list[str], owner: str) -> None:
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
+            near = nearest(name, known)
+            hint = f"did you mean {near!r}?" if near else f"expected one of {', '.join(known)}"
             raise ConfigError(f"{owner} has no setting {name!r}; {hint}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from .candles import INTERVALS_MS, Candles, FloatArray, IntArray, format_time
 from .errors import FeatureError
+from .settings import truth, whole_number
 
 _COLUMNS = ("open", "high", "low", "close", "volume")
 _BASE_NAMES = ("log_return", "range", "log_volume", "body")
@@ -30,11 +32,18 @@ class FeatureSpec:
     detrend_volume: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "horizons", tuple(self.horizons))
-        if not self.horizons or min(self.horizons) < 2:
+        given = tuple(self.horizons) if isinstance(self.horizons, Iterable) else ()
+        horizons = tuple(n for n in map(whole_number, given) if n is not None and 2 <= n < 10**6)
+        if not horizons or len(horizons) != len(given):
             raise FeatureError(
-                f"horizons are {self.horizons}; expected at least one, each ≥ 2 bars"
+                f"horizons are {self.horizons!r}; expected at least one, each ≥ 2 bars and below "
+                "1,000,000"
             )
+        detrend_volume = truth(self.detrend_volume)
+        if detrend_volume is None:
+            raise FeatureError(f"detrend_volume is {self.detrend_volume!r}; expected true or false")
+        object.__setattr__(self, "horizons", horizons)
+        object.__setattr__(self, "detrend_volume", detrend_volume)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .candles import FloatArray, IntArray, Time, format_time, to_ms
 from .errors import FundingError
+from .times import FIRST_MS, LAST_MS, describe_time
 
 FUNDING_INTERVAL_MS = 8 * 3_600_000
 """Bybit's usual distance between two funding instants [ms]: 00:00, 08:00 and 16:00 UTC."""
 
 _COLUMNS = ("fundingRateTimestamp", "fundingRate")
-_MIN_MS, _MAX_MS = 946_684_800_000, 4_102_444_800_000  # 2000-01-01, 2100-01-01
 _MINUTE_MS = 60_000
 _CLOCK_NOISE_MS = 1_000  # some sources stamp a rate a little after its instant
 _MAX_RATE = 0.1  # fraction of notional; beyond it the column is in percent, or another one
@@ -87,7 +87,10 @@ class FundingRates:
         first = 0 if start is None else int(np.searchsorted(self.time_ms, to_ms(start)))
         last = len(self) if end is None else int(np.searchsorted(self.time_ms, to_ms(end)))
         if first >= last:
-            raise FundingError(f"no funding rates between {start} and {end}: there are {self!r}")
+            raise FundingError(
+                f"no funding rates between {describe_time(start, 'the first')} and "
+                f"{describe_time(end, 'the last')}: there are {self!r}"
+            )
         return FundingRates(self.time_ms[first:last], self.rate[first:last])
 
     def per_bar(
@@ -179,7 +182,7 @@ def _column(values: object, dtype: type) -> NDArray[Any]:
 def _check(times: IntArray, rates: FloatArray) -> None:
     steps = np.diff(times, prepend=np.int64(-1))
     rules = (
-        ((times < _MIN_MS) | (times > _MAX_MS), "time {time} is outside 2000–2100: expected ms"),
+        ((times < FIRST_MS) | (times > LAST_MS), "time {time} is outside 2000–2100: expected ms"),
         (steps <= 0, "time {time} is not later than the row before"),
         (~np.isfinite(rates), "rate is {rate}"),
         (np.abs(rates) > _MAX_RATE, "rate {rate} is above 10 %: expected a fraction of notional"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .candles import Candles, FloatArray, Time
 from .errors import CandleError, ConfigError
+from .settings import real_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,10 +84,8 @@ def open_funding(source: FundingSource) -> FundingRates | float:
         return source
     if source is None or source == "off":
         return 0.0
-    if isinstance(source, int | float) and not isinstance(source, bool):
-        if not abs(source) <= 0.1:
-            raise ConfigError(f"funding is {source}; expected a fraction of notional, within ±0.1")
-        return float(source)
+    if real_number(source) is not None:
+        return _funding_rate(source, "funding")
     if isinstance(source, str) and source.startswith("bybit:"):
         from .instruments import CATEGORIES
         from .store import Store
@@ -101,6 +100,13 @@ def open_funding(source: FundingSource) -> FundingRates | float:
     )
 
 
+def _funding_rate(rate: object, name: str) -> float:
+    number = real_number(rate)
+    if number is None or not abs(number) <= 0.1:
+        raise ConfigError(f"{name} is {rate!r}; expected a fraction of notional, within ±0.1")
+    return float(number)
+
+
 def funding_per_bar(
     funding: FundingRates | float, candles: Candles, unrecorded_rate: float = 0.0
 ) -> FloatArray:
@@ -113,6 +119,7 @@ def funding_per_bar(
     """
     from .funding import FundingRates, constant_funding
 
+    unrecorded_rate = _funding_rate(unrecorded_rate, "unrecorded_funding_rate")
     if isinstance(funding, FundingRates):
         return funding.per_bar(candles.open_time_ms, candles.interval_ms, unrecorded_rate)
     return constant_funding(candles.open_time_ms, candles.interval_ms, funding)

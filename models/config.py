@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from ..market.errors import ConfigError, FeatureError
 from ..market.features import FeatureSpec
+from ..market.settings import nearest, real_number, truth, whole_number
 
 Preset = Literal["market", "paper"]
 PRESETS: tuple[Preset, ...] = ("market", "paper")
@@ -132,17 +132,19 @@ class WorldModelConfig:
             raise ConfigError(f"preset is {self.preset!r}; expected one of {', '.join(PRESETS)}")
         if not isinstance(self.features, FeatureSpec):
             raise ConfigError(f"features is {self.features!r}; expected a FeatureSpec")
-        if type(self.temper_mean) is not bool:
+        temper_mean = truth(self.temper_mean)
+        if temper_mean is None:
             raise ConfigError(f"temper_mean is {self.temper_mean!r}; expected true or false")
+        object.__setattr__(self, "temper_mean", temper_mean)
 
     def _check_number(self, name: str, least: float) -> None:
         value: Any = getattr(self, name)
         whole = isinstance(_DEFAULTS[name], int)
-        kinds = (int,) if whole else (int, float)
-        # `not <=` also refuses NaN
-        if type(value) not in kinds or not least <= value < 1e9:
+        number = whole_number(value) if whole else real_number(value)
+        if number is None or not least <= number < 1e9:
             kind = "a whole number" if whole else "a number"
             raise ConfigError(f"{name} is {value!r}; expected {kind}, at least {least:g}")
+        object.__setattr__(self, name, number)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values that JSON can hold."""
@@ -165,8 +167,8 @@ class WorldModelConfig:
         known = {f.name for f in dataclasses.fields(cls)}
         for name in values:
             if name not in known:
-                near = difflib.get_close_matches(str(name), known, 1)
-                hint = f"; did you mean {near[0]}?" if near else ""
+                near = nearest(name, known)
+                hint = f"; did you mean {near}?" if near else ""
                 raise ConfigError(f"unknown setting {name!r}{hint}")
         given = dict(values)
         if "features" in given:
@@ -185,15 +187,7 @@ def _feature_spec(value: object) -> FeatureSpec:
     known = {f.name for f in dataclasses.fields(FeatureSpec)}
     if not isinstance(value, Mapping) or not set(value) <= known:
         raise ConfigError(f"features is {value!r}; expected the fields {', '.join(sorted(known))}")
-    given = dict(value)
-    horizons, detrend = given.get("horizons", []), given.get("detrend_volume", True)
-    if not isinstance(horizons, list | tuple) or not all(type(h) is int for h in horizons):
-        raise ConfigError(f"horizons are {horizons!r}; expected a list of whole numbers")
-    if type(detrend) is not bool or max(horizons, default=0) >= 1_000_000:
-        raise ConfigError(
-            f"features is {value!r}; expected true or false, horizons below 1,000,000"
-        )
     try:
-        return FeatureSpec(**given)
+        return FeatureSpec(**value)
     except FeatureError as error:
         raise ConfigError(str(error)) from None

@@ -6,12 +6,16 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from worldmodel_trading.market.costs import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError
+from worldmodel_trading.market.settings import plain
+from worldmodel_trading.market.times import Time, iso_text
+
+_TIMES = ("start", "train_end", "validation_end", "end")
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class RunConfig:
         candles: Path of a CSV or Parquet file, ``bybit:SYMBOL:INTERVAL``, or ``synthetic``.
         symbol: Names the instrument of a file that does not.
         interval: Bybit's code; inferred from a file's spacing when None.
-        start: First bar used, ISO time; None is the first there is.
+        start: First bar used, a time as `market.times.to_ms` reads it; None is the first there is.
         train_end: End of the training range, exclusive; None is 70% of the bars.
         validation_end: End of the validation range, exclusive; None is 85% of the bars.
         end: End of the test range, exclusive; None is the last bar there is.
@@ -54,10 +58,10 @@ class RunConfig:
     candles: str = "synthetic"
     symbol: str | None = None
     interval: str | None = None
-    start: str | None = None
-    train_end: str | None = None
-    validation_end: str | None = None
-    end: str | None = None
+    start: Time | None = None
+    train_end: Time | None = None
+    validation_end: Time | None = None
+    end: Time | None = None
     preset: str = "market"
     seed: int = 0
     vae_epochs: int | None = None
@@ -80,11 +84,21 @@ class RunConfig:
     out: str = "runs/latest"
 
     def __post_init__(self) -> None:
+        self._write_out()
         if self.evaluation_dreams < 1:
             raise ConfigError(f"evaluation_dreams is {self.evaluation_dreams}; expected at least 1")
         if not 0.0 < self.recent <= 1.0:
             raise ConfigError(f"recent is {self.recent}; expected a share in (0, 1]")
         self.broker()  # refuses impossible settings before any work is done
+
+    def _write_out(self) -> None:
+        """Turn times into ISO text and numpy's numbers into Python's, as JSON has them."""
+        for name, value in [(f.name, getattr(self, f.name)) for f in fields(self)]:
+            if name in _TIMES:
+                value = None if value is None else iso_text(value)
+            elif name == "account":
+                value = {setting: plain(number) for setting, number in value.items()}
+            object.__setattr__(self, name, plain(value))
 
     @property
     def out_dir(self) -> Path:

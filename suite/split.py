@@ -8,6 +8,7 @@ from worldmodel_trading.config import RunConfig
 from worldmodel_trading.market.candles import Candles, format_time
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.sources import open_candles
+from worldmodel_trading.market.times import Time
 
 _TRAIN_SHARE, _VALIDATION_SHARE = 0.70, 0.15
 
@@ -47,7 +48,7 @@ def open_split(config: RunConfig) -> Split:
     return Split(candles, *zip(starts, ends, strict=True))
 
 
-def _cut(candles: Candles, time: str | None, share: float) -> int:
+def _cut(candles: Candles, time: Time | None, share: float) -> int:
     if time is None:
         return int(share * len(candles))
     return candles.row_range(None, time)[1]

@@ -48,7 +48,7 @@ def test_impossible_values_are_refused_by_name(name, value):
     "features", [None, [6, 24], {"horizons": "6"}, {"horizons": [1]}, {"detrend_volume": 1}]
 )
 def test_impossible_features_are_refused(features):
-    with pytest.raises(ConfigError, match=r"features|horizons"):
+    with pytest.raises(ConfigError, match=r"features|horizons|detrend_volume"):
         WorldModelConfig.from_dict({"features": features})
 
 
