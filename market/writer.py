@@ -137,7 +137,7 @@ def refuse_unwritable(folder: str | os.PathLike[str]) -> None:
         raise cannot_write(wanted, error) from error
 
 
-def cannot_write(path: Path, error: OSError) -> OutputError:
+def cannot_write(path: str | os.PathLike[str], error: OSError) -> OutputError:
     """What to say of a failed write: the file, the cause and the cure, on one line."""
     if isinstance(error, OutputError):
         return error

@@ -9,6 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from worldmodel_trading import terminal
+
+if terminal.is_command():
+    terminal.end_quietly_on_ctrl_c()
+
 from worldmodel_trading.registration import register_environments
 
 if TYPE_CHECKING:

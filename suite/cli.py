@@ -12,31 +12,51 @@ from typing import Any
 
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.market.errors import ConfigError, WorldModelTradingError
+from worldmodel_trading.market.writer import cannot_write
+from worldmodel_trading.terminal import STOPPED, interruptible, ready_streams, refused_output
 
-_STOPPED = 130  # what a shell reports for Ctrl-C; likewise 141 for a closed pipe
 _REFUSED = 2
-_UNREAD = 141
+_UNREAD = 141  # what a shell reports where nobody reads any more
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do the job that the arguments name; returns the exit status."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    job: Callable[[argparse.Namespace], None] = options.job
+    ready_streams()
+    options = argparse.Namespace()
     try:
-        _use_data_folder(options)
-        job(options)
+        with interruptible():
+            _do(arguments, options)
     except WorldModelTradingError as error:
-        print(f"worldmodel-trading: {error}", file=sys.stderr)
-        return _REFUSED
+        return _refuse(str(error))
     except BrokenPipeError:  # whoever read the output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        refused_output()
         return _UNREAD
+    except OSError as error:
+        where = error.filename or refused_output() or "the output"
+        return _refuse(str(cannot_write(where, error)))
     except KeyboardInterrupt:
-        kept = f"; finished stages are kept in {options.out}" if "out" in options else ""
-        print(f"\nstopped{kept}", file=sys.stderr)
-        return _STOPPED
+        print(f"\nstopped{_kept(options)}", file=sys.stderr)
+        return STOPPED
     return 0
+
+
+def _do(arguments: Sequence[str] | None, options: argparse.Namespace) -> None:
+    try:
+        _parser().parse_args(arguments, options)
+        _use_data_folder(options)
+        job: Callable[[argparse.Namespace], None] = options.job
+        job(options)
+    finally:
+        sys.stdout.flush()  # what cannot be written is found out here, not when Python ends
+
+
+def _refuse(message: str) -> int:
+    print(f"worldmodel-trading: {message}", file=sys.stderr)
+    return _REFUSED
+
+
+def _kept(options: argparse.Namespace) -> str:
+    return f"; finished stages are kept in {options.out}" if "out" in options else ""
 
 
 def _use_data_folder(options: argparse.Namespace) -> None:
