@@ -84,7 +84,7 @@ class DreamEnv(TradingEnv):
         slippage: Fraction of the notional traded.
         render_mode: None, ``"ansi"`` or ``"rgb_array"``.
         reward: ``"log_return"``, ``"simple_return"`` or ``"differential_sharpe"``.
-        funding: A constant rate an instant; recorded rates (a CSV's path, ``"bybit:SYMBOL"``) to
+        funding: A constant rate an instant; recorded rates (a file's path, ``"bybit:SYMBOL"``) to
             draw from, those of the training range; or None for none.
         ood_limit: Truncate where the out-of-distribution meter reads more: the share of the
             training range's states (z, h) that are nearer to its middle, in (0, 1]. 1 only measures;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from ..market.candles import FloatArray, IntArray
 from ..market.funding import FUNDING_INTERVAL_MS, FundingRates
 from ..market.sources import open_funding
 from ..models.world_model import WorldModel
+
+if TYPE_CHECKING:
+    from ..market.sources import FundingSource
 
 
 class DreamFunding:
@@ -21,9 +24,7 @@ class DreamFunding:
         world_model: The dream.
     """
 
-    def __init__(
-        self, source: FundingRates | str | os.PathLike[str] | float | None, world_model: WorldModel
-    ) -> None:
+    def __init__(self, source: FundingSource, world_model: WorldModel) -> None:
         funding = open_funding(source)
         provenance = world_model.provenance
         self._interval_ms = provenance.interval_ms

@@ -71,7 +71,7 @@ class BybitReplayEnv(TradingEnv):
     ``start``: a time: begin at the first possible row at or after it.
 
     Args:
-        candles: `Candles`, a DataFrame, the path of a CSV or Parquet file, a stored
+        candles: `Candles`, a DataFrame, the path of a file of candles, a stored
             ``"bybit:SYMBOL:INTERVAL"``, or None for the embedded synthetic market.
         world_model: A `WorldModel`, the folder of one, ``"default"``, or None for raw features.
         start: Episodes stay in ``[start, end)``; what precedes it serves as history. A time is ISO
@@ -87,7 +87,7 @@ class BybitReplayEnv(TradingEnv):
         fill_delay: Bars between decision and fill.
         render_mode: None, ``"ansi"`` or ``"rgb_array"``.
         reward: ``"log_return"``, ``"simple_return"`` or ``"differential_sharpe"``.
-        funding: Recorded rates (a CSV's path, ``"bybit:SYMBOL"``), a constant rate an instant, or
+        funding: Recorded rates (a file's path, ``"bybit:SYMBOL"``), a constant rate an instant, or
             None for none; see `open_funding`.
         unrecorded_funding_rate: Charged at instants that a record does not cover.
         account: Any other setting of the account (`BrokerConfig.from_settings`): ``leverage``,

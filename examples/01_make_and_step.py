@@ -1,6 +1,6 @@
 """Make both environments and step them: the same spaces, the same info, two sources.
 
-The replay plays the embedded synthetic market, or a CSV or Parquet file of yours; the dream runs
+The replay plays the embedded synthetic market, or a file of yours; the dream runs
 on the small world model that ships with the package.
 """
 
@@ -11,7 +11,7 @@ import gymnasium as gym
 import worldmodel_trading  # noqa: F401 - registers the environments
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("--candles", help="CSV or Parquet file; the embedded market when left out")
+parser.add_argument("--candles", help="file of candles; the embedded market when left out")
 parser.add_argument("--bars", type=int, default=48, help="bars to live in each environment")
 parser.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()

@@ -1,58 +1,225 @@
-"""Columns of a candle file: which one is which, and their cells as numbers and times."""
+"""Columns of a table: which one plays which role, by its name, by its place, or as the index."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .candles import INTERVALS_MS, FloatArray, IntArray, format_time, to_ms
-from .errors import CandleError
-from .times import FIRST_MS, LAST_MS, UNITS_PER_MS, unit_of
+from .candles import INTERVALS_MS, IntArray, format_time
+from .cells import is_number, is_time, is_time_of_day
+from .errors import CandleError, TableError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_NAMES: dict[str, tuple[str, ...]] = {
-    "time": (
-        *("open_time_ms", "open_time", "timestamp", "timestamp_ms", "start_time", "start"),
-        *("datetime", "time", "date", "ts"),
-    ),
-    "open": ("open", "open_price", "o"),
-    "high": ("high", "high_price", "h"),
-    "low": ("low", "low_price", "l"),
-    "close": ("close", "close_price", "c"),
-    "volume": ("volume", "vol", "base_volume", "v"),
-    "turnover": ("turnover", "quote_volume", "quote_asset_volume", "quote_vol", "amount"),
-}
-"""Accepted column names, best first; compared in any case, without spaces, ``_`` and ``-``."""
+NO_ROWS = "there are no rows: expected at least one after the header"
+
+_TIMES = (
+    *("open_time_ms", "open_time", "timestamp", "timestamp_ms", "time_ms", "start_time", "start"),
+    *("datetime", "unix", "unix_timestamp", "unix_time", "gmt_time", "time", "date", "ts", "t"),
+)
+_SYMBOLS = ("symbol", "pair", "ticker", "tic")
+_INDEX_NAMES = ("index", "unnamed0", "indexlevel0")  # as pandas calls one without a name
+_BINANCE = (
+    *("open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume"),
+    *("count", "taker_buy_volume", "taker_buy_quote_volume"),
+)
+_KRAKEN = ("time", "open", "high", "low", "close", "vwap", "volume", "count")
+_QUOTE_COINS = {"USD", "USDT", "USDC", "BUSD", "FDUSD", "TUSD", "DAI", "EUR", "GBP", "JPY", "TRY"}
+_VOLUME_OF = re.compile(r"vol(?:ume)?[\s_(\[-]+([a-z0-9]{2,10})[)\]]?", re.IGNORECASE)
 
 
-def choose_columns(names: list[str]) -> dict[str, str]:
-    """Which column plays which role; the best name wins, turnover may be missing."""
-    by_name: dict[str, list[str]] = {}
-    for name in names:
-        by_name.setdefault(_plain(name), []).append(name)
+@dataclass(frozen=True)
+class Layout:
+    """What one kind of record is made of.
+
+    Attributes:
+        what: The kind, in words.
+        names: Accepted column names of each role, best first; they are compared in any case,
+            letters and digits alone.
+        optional: Roles that may be missing.
+        unnamed: What columns without names are called, by their number.
+    """
+
+    what: str
+    names: Mapping[str, tuple[str, ...]]
+    optional: frozenset[str]
+    unnamed: Mapping[int, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Anything with rows and columns, before its cells are read.
+
+    Attributes:
+        names: Of its columns.
+        read: Gives the columns at chosen positions, under the roles that they play.
+        index: Position of the column that is the rows' labels; None if there is none.
+        by_place: Whether its columns have no names, and were named by their place.
+        recorded: What it says of itself: ``symbol``, ``interval``.
+    """
+
+    names: Sequence[str]
+    read: Callable[[Mapping[str, int]], dict[str, pa.ChunkedArray]]
+    index: int | None = None
+    by_place: bool = False
+    recorded: Mapping[str, str] = field(default_factory=dict)
+
+
+CANDLES = Layout(
+    what="candles",
+    names={
+        "time": _TIMES,
+        "open": ("open", "open_price", "o"),
+        "high": ("high", "high_price", "h"),
+        "low": ("low", "low_price", "l"),
+        "close": ("close", "close_price", "c"),
+        "volume": ("volume", "vol", "base_volume", "base_asset_volume", "volume_from", "v"),
+        "turnover": (
+            *("turnover", "quote_volume", "quote_asset_volume", "quote_vol", "volume_to"),
+            *("volume_currency", "amount"),
+        ),
+        "turnover_or_count": ("turnover_or_count",),
+        "symbol": _SYMBOLS,
+    },
+    optional=frozenset(("turnover", "turnover_or_count", "symbol")),
+    unnamed={
+        6: _BINANCE[:6],  # also ccxt's
+        7: (
+            *_BINANCE[:6],
+            "turnover_or_count",
+        ),  # Bybit's turnover, or the trades of Kraken's dumps
+        8: _KRAKEN,
+        11: _BINANCE,
+        12: (*_BINANCE, "ignore"),
+    },
+)
+FUNDING = Layout(
+    what="funding rates",
+    names={
+        "time": (
+            *("funding_rate_timestamp", "funding_timestamp", "funding_time", "calc_time"),
+            *_TIMES,
+        ),
+        "rate": ("funding_rate", "last_funding_rate", "rate", "funding"),
+        "symbol": _SYMBOLS,
+    },
+    optional=frozenset(("symbol",)),
+    unnamed={2: ("time", "rate")},
+)
+
+
+def choose_columns(
+    names: Sequence[str], layout: Layout, index: int | None = None
+) -> dict[str, int]:
+    """The position of each role's column; the best name wins.
+
+    Besides the layout's roles there may be ``date``, where date and time of day lie in two
+    columns, and ``index``, where an index stands beside a column of times.
+
+    Args:
+        names: The columns' names.
+        layout: What is looked for.
+        index: Position of the index, which holds the times if no other column's name says so.
+
+    Raises:
+        TableError: A role has no column, or two of one name.
+    """
+    by_name: dict[str, list[int]] = {}
+    for position, name in enumerate(names):
+        if position != index:
+            by_name.setdefault(_plain(name), []).append(position)
     chosen = {}
-    for role, accepted in _NAMES.items():
+    for role, accepted in layout.names.items():
         found = next((alias for alias in map(_plain, accepted) if alias in by_name), None)
-        if found is None:
-            if role == "turnover":
-                continue
-            shown = ", ".join(repr(name[:40]) for name in names[:12])
-            raise CandleError(
-                f"there is no column for {role}: expected one of {', '.join(accepted)} in the "
-                f"header, found {shown}"
-            )
-        if len(by_name[found]) > 1:
-            raise CandleError(f"columns {by_name[found]} both name {role}; keep one")
-        chosen[role] = by_name[found][0]
+        if found is not None:
+            chosen[role] = _only(by_name[found], names, role)
+    if "volume" in layout.names:
+        chosen = {**_volumes_by_coin(names), **chosen}
+    if index is not None:
+        chosen["index" if "time" in chosen else "time"] = index
+    if "time" in chosen and _plain(names[chosen["time"]]) == "time" and "date" in by_name:
+        chosen["date"] = _only(by_name["date"], names, "date")
+    for role, accepted in layout.names.items():
+        if role not in chosen and role not in layout.optional:
+            raise TableError(_no_column(role, accepted, names))
     return chosen
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_\-]", "", name).lower()
+    return re.sub(r"[\W_]", "", name).lower()
+
+
+def _only(positions: list[int], names: Sequence[str], role: str) -> int:
+    if len(positions) > 1:
+        raise TableError(f"columns {[names[i] for i in positions]} both name {role}; keep one")
+    return positions[0]
+
+
+def _no_column(role: str, accepted: tuple[str, ...], names: Sequence[str]) -> str:
+    found = ", ".join(repr(name[:40]) for name in names[:12])
+    return (
+        f"there is no column for {role}: expected one of {', '.join(accepted)} in the header, "
+        f"found {found or 'nothing'}"
+    )
+
+
+def _volumes_by_coin(names: Sequence[str]) -> dict[str, int]:
+    """``Volume BTC`` and ``Volume USDT``: traded volume and turnover, told apart by the coin."""
+    matches = (
+        (position, _VOLUME_OF.fullmatch(name.strip())) for position, name in enumerate(names)
+    )
+    coins = {position: match[1] for position, match in matches if match}
+    turnover = [position for position, coin in coins.items() if coin.upper() in _QUOTE_COINS]
+    volume = [position for position in coins if position not in turnover]
+    if not turnover:  # in small letters, and without a quote coin beside it, it may be anything
+        volume = [position for position in volume if coins[position].isupper()]
+        if len(volume) == 2:  # a market quoted in a coin: its base comes first
+            volume, turnover = volume[:1], volume[1:]
+    roles = {"volume": volume, "turnover": turnover}
+    return {role: found[0] for role, found in roles.items() if len(found) == 1}
+
+
+def index_position(names: Sequence[str]) -> int | None:
+    """Where a saved index lies: a first column without a name, or one that pandas named."""
+    for position, name in enumerate(names):
+        if _plain(name) in _INDEX_NAMES or (not position and not name.strip()):
+            return position
+    return None
+
+
+def are_numbered(names: Sequence[object]) -> bool:
+    """Whether columns are only counted, as libraries do that were given none: 0, column_1, …."""
+    counted = [re.sub(r"^(column_|f)(?=\d)", "", str(name)) for name in names]
+    return counted == [str(position) for position in range(len(names))]
+
+
+def names_by_place(cells: Sequence[object], layout: Layout) -> list[str] | None:
+    """What columns without names are, by one of their rows; None if it is no row of numbers.
+
+    Raises:
+        TableError: It is one, but its width is none that is known.
+    """
+    split = len(cells) > 1 and is_time_of_day(cells[1])
+    first = 2 if split else 1
+    if len(cells) < 2 or not (is_time(cells[0]) and all(map(_is_value, cells[first:]))):
+        return None
+    names = layout.unnamed.get(len(cells) - first + 1)
+    if names is None:
+        widths = ", ".join(map(str, layout.unnamed))
+        raise TableError(
+            f"there are {len(cells)} columns without names; expected a header line, or {widths} "
+            f"columns that begin with {', '.join(layout.unnamed[min(layout.unnamed)])}"
+        )
+    return [*(("date", "time") if split else ("time",)), *names[1:]]
+
+
+def _is_value(cell: object) -> bool:
+    return cell is None or is_number(cell) or str(cell).strip() == ""
 
 
 def infer_interval(open_time_ms: IntArray) -> str:
@@ -83,143 +250,3 @@ def infer_interval(open_time_ms: IntArray) -> str:
         f"row {row}: the most common spacing is {spacing / 60_000:g} minutes, which is none of "
         f"{', '.join(INTERVALS_MS)}"
     )
-
-
-def parse_numbers(column: pa.ChunkedArray, role: str) -> FloatArray:
-    """A column as float64 [T]; empty cells are NaN, which `Candles` refuses by row."""
-    import pyarrow as pa
-
-    try:
-        values = column.cast(pa.float64(), safe=False)
-    except pa.ArrowException:
-        values = _parse_each(column, role)
-    array: FloatArray = values.to_numpy()
-    return array
-
-
-def _parse_each(column: pa.ChunkedArray, role: str) -> pa.ChunkedArray:
-    import pyarrow as pa
-
-    numbers = []
-    for row, cell in enumerate(column.to_pylist()):
-        try:
-            text = "nan" if cell is None else str(cell)
-            numbers.append(float(text if "_" not in text else "no number"))
-        except ValueError:
-            raise CandleError(f"row {row}: {role} is {_shown(cell)}; expected a number") from None
-    return pa.chunked_array([pa.array(numbers, pa.float64())])
-
-
-def looks_naive(column: pa.ChunkedArray) -> bool:
-    """Whether a time column may hold local times: text or stamps without a time zone."""
-    import pyarrow as pa
-
-    kind = column.type
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return bool(text or (pa.types.is_timestamp(kind) and kind.tz is None))
-
-
-def parse_times(column: pa.ChunkedArray) -> IntArray:
-    """A time column as ms since 1970 UTC [T], int64."""
-    import pyarrow as pa
-
-    kind = column.type
-    if column.null_count:
-        row = int(np.argmax(column.is_null().to_numpy()))
-        raise CandleError(f"row {row}: the time is empty")
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return _from_timestamps(column)
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return _from_numbers(column.to_numpy())
-    return _from_text(column)
-
-
-def _from_timestamps(column: pa.ChunkedArray) -> IntArray:
-    import pyarrow as pa
-
-    # Microseconds hold every year of a calendar; what is finer is cut off.
-    stamps = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).to_numpy()
-    return _whole_ms(stamps / 1000, _in_range(stamps // 1000))
-
-
-def _from_numbers(stamps: Any) -> IntArray:
-    """Numbers since 1970; the first row's size tells the unit, and the rest must agree."""
-    if not len(stamps):
-        return np.empty(0, dtype=np.int64)
-    values = stamps.astype(np.float64)
-    unit = _unit(float(values[0]))
-    in_ms = values / UNITS_PER_MS[unit]
-    wrong = ~((in_ms >= FIRST_MS) & (in_ms < LAST_MS))
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise CandleError(
-            f"row {row}: the time {stamps[row]} is not in 2000–2100 when read as {unit} since 1970, "
-            "which is how the first row reads"
-        )
-    return _whole_ms(in_ms, np.rint(in_ms).astype(np.int64))
-
-
-def _unit(first: float) -> str:
-    unit = unit_of(first)
-    if unit is None:
-        raise CandleError(
-            f"row 0: the time {first:.15g} is not in 2000–2100 as seconds, milliseconds, "
-            "microseconds or nanoseconds since 1970"
-        )
-    return unit
-
-
-def _whole_ms(exact: FloatArray, rounded: IntArray) -> IntArray:
-    off = np.abs(exact - rounded) > 1e-3
-    if off.any():
-        row = int(np.argmax(off))
-        raise CandleError(f"row {row}: the time {exact[row]:.4f} ms is not a whole millisecond")
-    return rounded
-
-
-def _from_text(column: pa.ChunkedArray) -> IntArray:
-    import pyarrow as pa
-
-    if len(column) and _is_number(column[0].as_py()):
-        return _from_numbers(_parse_each(column, "time").to_numpy())
-    for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
-        try:
-            return _from_timestamps(column.cast(kind))
-        except pa.ArrowException:
-            continue
-    times = np.empty(len(column), dtype=np.int64)
-    for row, cell in enumerate(column.to_pylist()):
-        try:
-            times[row] = to_ms(str(cell).strip())
-        except (CandleError, OverflowError):
-            raise CandleError(
-                f"row {row}: the time is {_shown(cell)}; expected seconds or milliseconds since "
-                "1970, or ISO 8601 such as 2024-01-01T00:00"
-            ) from None
-    return _in_range(times)
-
-
-def _in_range(times: IntArray) -> IntArray:
-    wrong = (times < FIRST_MS) | (times >= LAST_MS)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise CandleError(f"row {row}: the time {times[row]} ms since 1970 is outside 2000–2100")
-    return times
-
-
-def _is_number(cell: object) -> bool:
-    try:
-        float(str(cell))
-    except ValueError:
-        return False
-    return True
-
-
-def _shown(cell: object) -> str:
-    text = repr(cell)
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def first_line(text: object) -> str:
-    """The first line of an error or a text, at most 200 characters."""
-    return (str(text).splitlines() or [type(text).__name__])[0][:200]

@@ -9,6 +9,13 @@ class CandleError(WorldModelTradingError, ValueError):
     """Candles that are no candles: a row, a column or a file that breaks the rules."""
 
 
+class TableError(WorldModelTradingError, ValueError):
+    """A file or frame that is no table of what was asked for.
+
+    `read_candles` raises it as a `CandleError`, `read_funding` as a `FundingError`.
+    """
+
+
 class FeatureError(WorldModelTradingError, ValueError):
     """Features that cannot be computed, or that are not those a world model was trained on."""
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +15,6 @@ from .times import FIRST_MS, LAST_MS, describe_time
 FUNDING_INTERVAL_MS = 8 * 3_600_000
 """Bybit's usual distance between two funding instants [ms]: 00:00, 08:00 and 16:00 UTC."""
 
-_COLUMNS = ("fundingRateTimestamp", "fundingRate")
 _MINUTE_MS = 60_000
 _CLOCK_NOISE_MS = 1_000  # some sources stamp a rate a little after its instant
 _MAX_RATE = 0.1  # fraction of notional; beyond it the column is in percent, or another one
@@ -63,24 +58,6 @@ class FundingRates:
     def __repr__(self) -> str:
         first, last = format_time(int(self.time_ms[0])), format_time(int(self.time_ms[-1]))
         return f"FundingRates({len(self)} rates, {first} – {last})"
-
-    @classmethod
-    def from_csv(cls, path: str | os.PathLike[str]) -> FundingRates:
-        """Read a CSV with the columns fundingRateTimestamp [ms UTC] and fundingRate, in any order.
-
-        Rows may be newest first, as Bybit answers.
-
-        Raises:
-            FundingError: No such file, no such columns, or a row that is wrong.
-        """
-        try:
-            with Path(path).open(encoding="utf-8-sig", newline="") as file:
-                pairs = list(_pairs(csv.reader(file), str(path)))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise FundingError(f"funding file {path} cannot be read: {error}") from None
-        if len(pairs) > 1 and pairs[0][0] > pairs[-1][0]:
-            pairs.reverse()
-        return cls(np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs]))
 
     def between(self, start: Time | None = None, end: Time | None = None) -> FundingRates:
         """The rates at instants in ``[start, end)``; raises `FundingError` where there are none."""
@@ -193,22 +170,3 @@ def _check(times: IntArray, rates: FloatArray) -> None:
             raise FundingError(
                 f"funding row {row}: {text.format(time=times[row], rate=rates[row])}"
             )
-
-
-def _pairs(rows: Iterator[list[str]], path: str) -> Iterator[tuple[int, float]]:
-    header = [name.strip().lower() for name in next(rows, [])]
-    try:
-        time_column, rate_column = (header.index(name.lower()) for name in _COLUMNS)
-    except ValueError:
-        raise FundingError(
-            f"funding file {path} has the columns {header}; expected {' and '.join(_COLUMNS)}"
-        ) from None
-    for number, row in enumerate(rows):
-        if not row:
-            continue
-        try:
-            yield int(row[time_column]), float(row[rate_column])
-        except (ValueError, IndexError):
-            raise FundingError(
-                f"funding file {path} row {number}: {row}; expected a time in ms and a rate"
-            ) from None

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
 from .candles import Candles, FloatArray, Time
 from .errors import CandleError, ConfigError
 from .settings import real_number
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from .funding import FundingRates
+    from .reader import TableSource
 
-    CandleSource: TypeAlias = Candles | pd.DataFrame | str | os.PathLike[str] | None
-    FundingSource: TypeAlias = FundingRates | str | os.PathLike[str] | float | None
+    CandleSource: TypeAlias = Candles | TableSource | None
+    FundingSource: TypeAlias = FundingRates | TableSource | float | None
 
 EMBEDDED = "synthetic"
+_FILE = "CSV, JSON, Parquet or Feather file"
 
 
 def open_candles(
@@ -30,7 +32,7 @@ def open_candles(
     """Candles from wherever they are.
 
     Args:
-        source: Candles as they are; a DataFrame; the path of a CSV or Parquet file;
+        source: Candles as they are; a file, frame or list, as `read_candles` takes them;
             ``"bybit:BTCUSDT:60"``, candles that ``worldmodel-trading fetch`` has stored (the
             network is not touched); ``"synthetic"`` or None, the embedded market.
         symbol: Names the instrument of a file or frame that does not name it itself.
@@ -57,11 +59,11 @@ def _open(
         from .store import open_stored
 
         return open_stored(source)
-    from .files import read_candles
+    from .reader import read_candles
 
     if isinstance(source, str) and not os.path.exists(source):
         raise CandleError(
-            f"there is no file {source!r}; expected the path of a CSV or Parquet file, "
+            f"there is no file {source!r}; expected the path of a {_FILE}, "
             f"'bybit:SYMBOL:INTERVAL', or {EMBEDDED!r}"
         )
     return read_candles(source, symbol=symbol, interval=interval)
@@ -71,9 +73,10 @@ def open_funding(source: FundingSource) -> FundingRates | float:
     """Funding from wherever it is.
 
     Args:
-        source: Recorded rates as they are; the path of a CSV; ``"bybit:BTCUSDT"`` (or
-            ``"bybit:inverse:BTCUSD"``), rates that ``worldmodel-trading fetch`` has stored; a constant rate, fraction of notional an
-            instant; ``"off"`` or None for none.
+        source: Recorded rates as they are; a file, frame or list, as `read_funding` takes them;
+            ``"bybit:BTCUSDT"`` (or ``"bybit:inverse:BTCUSD"``), rates that ``worldmodel-trading
+            fetch`` has stored; a constant rate, fraction of notional an instant; ``"off"`` or None
+            for none.
 
     Returns:
         Recorded rates, or a constant one (0 where funding is off).
@@ -82,7 +85,7 @@ def open_funding(source: FundingSource) -> FundingRates | float:
 
     if isinstance(source, FundingRates):
         return source
-    if source is None or source == "off":
+    if source is None or (isinstance(source, str) and source == "off"):
         return 0.0
     if real_number(source) is not None:
         return _funding_rate(source, "funding")
@@ -93,11 +96,15 @@ def open_funding(source: FundingSource) -> FundingRates | float:
         first, *rest = source.split(":")[1:]
         category, symbol = (first, rest[0]) if first in CATEGORIES and rest else ("linear", first)
         return Store().funding(category, symbol)
-    if isinstance(source, str | os.PathLike):
-        return FundingRates.from_csv(source)
-    raise ConfigError(
-        f"funding is {source!r}; expected recorded rates, a CSV's path, a constant rate, or 'off'"
-    )
+    absent = isinstance(source, str) and not os.path.exists(source)
+    if absent or isinstance(source, int | float | np.generic):  # NaN and truths are no rates
+        raise ConfigError(
+            f"funding is {source!r}; expected recorded rates, the path of a {_FILE}, "
+            "'bybit:SYMBOL', a constant rate, or 'off'"
+        )
+    from .reader import read_funding
+
+    return read_funding(source)
 
 
 def _funding_rate(rate: object, name: str) -> float:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import CandleError
 from .settings import real_number, scalar
@@ -24,18 +25,22 @@ _EXPECTED = (
     "expected ISO 8601 text such as 2024-01-01, a date or datetime, or a number of seconds or "
     "milliseconds since 1970"
 )
+_YEAR_FIRST = re.compile(r"(\d{4})[./-](\d{1,2})[./-](\d{1,2})(?:[T ]+(.*))?")
+_TWELVE_HOURS = re.compile(r"(\d{1,2})-([AP])M")  # CryptoDataDownload's "2020-07-22 01-PM"
+_UTC = re.compile(r" ?(UTC|GMT)$")
 _NUMBER = re.compile(r"\d{9,}(\.\d*)?")  # longer than the digits of any date: 20240101
 
 
-def unit_of(number: float) -> str | None:
-    """The unit in which a number since 1970 lies in 2000–2100, ``"s"`` … ``"ns"``; None for none.
+def numbers_to_ms(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Numbers since 1970 as ms, any shape, each read in the unit that puts it in 2000–2100.
 
-    The units are a thousandfold apart and the years are not, so at most one fits.
+    The units are a thousandfold apart and the years are not, so at most one fits; NaN for none.
     """
-    for unit, per_ms in UNITS_PER_MS.items():
-        if FIRST_MS * per_ms <= number <= LAST_MS * per_ms:
-            return unit
-    return None
+    in_ms = np.full(numbers.shape, np.nan)
+    for per_ms in UNITS_PER_MS.values():
+        fits = (numbers >= FIRST_MS * per_ms) & (numbers <= LAST_MS * per_ms)
+        np.divide(numbers, per_ms, out=in_ms, where=fits)
+    return in_ms
 
 
 def to_ms(time: Time) -> int:
@@ -83,9 +88,22 @@ def describe_time(time: Time | None, absent: str) -> str:
 
 def _from_text(text: str) -> int:
     try:
-        return _from_date(datetime.fromisoformat(text))
+        return _from_date(datetime.fromisoformat(_as_iso(text)))
     except ValueError:
         raise CandleError(f"time is {text!r}; {_EXPECTED}") from None
+
+
+def _as_iso(text: str) -> str:
+    """Text that begins with year, month and day, as ISO 8601 writes it."""
+    found = _YEAR_FIRST.fullmatch(_UTC.sub("+00:00", text))
+    if found is None:
+        return text
+    year, month, day, clock = found.groups()
+    twelve = _TWELVE_HOURS.fullmatch(clock or "")
+    if twelve is not None:
+        clock = f"{int(twelve[1]) % 12 + 12 * (twelve[2] == 'P'):02d}:00"
+    padded = f"0{clock}" if clock and clock[1:2] == ":" else clock
+    return f"{year}-{month:0>2}-{day:0>2}" + (f"T{padded}" if padded else "")
 
 
 def _from_date(time: date) -> int:
@@ -97,10 +115,10 @@ def _from_date(time: date) -> int:
 
 
 def _from_number(number: float, given: object) -> int:
-    unit = unit_of(number)
-    if unit is None:
+    in_ms = float(numbers_to_ms(np.array([number], dtype=np.float64))[0])
+    if np.isnan(in_ms):
         raise CandleError(
             f"time is {given!r}, which is not in 2000–2100 as seconds, milliseconds, microseconds "
             f"or nanoseconds since 1970; {_EXPECTED}"
         )
-    return round(number / UNITS_PER_MS[unit])
+    return round(in_ms)

@@ -93,7 +93,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument(
         "--candles",
-        help="CSV or Parquet file, bybit:SYMBOL:INTERVAL (stored), or synthetic; without it, "
+        help="file of candles, bybit:SYMBOL:INTERVAL (stored), or synthetic; without it, "
         "--symbol is fetched, or the synthetic market taken",
     )
     add("--symbol", "instrument")
@@ -110,7 +110,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--recent", "share of the training range, the last, in which dreams begin", type=float)
     add("--taker-fee", "fraction of the notional traded", type=float)
     add("--slippage", "fraction of the notional traded", type=float)
-    add("--funding", "CSV of rates, bybit:SYMBOL, a constant rate, or off", type=_number_or_text)
+    add("--funding", "file of rates, bybit:SYMBOL, a constant rate, or off", type=_number_or_text)
     add("--unrecorded-funding-rate", "where the record has none", type=float)
     add(
         "--device",
@@ -302,7 +302,7 @@ def _add_world_and_candles(parser: argparse.ArgumentParser) -> None:
         "--world-model", default="default", help="folder (default: the shipped one)"
     )
     parser.add_argument(
-        "--candles", help="CSV or Parquet file, bybit:SYMBOL:INTERVAL, or synthetic (the default)"
+        "--candles", help="file of candles, bybit:SYMBOL:INTERVAL, or synthetic (the default)"
     )
     _add_store(parser)
 

@@ -23,7 +23,7 @@ class RunConfig:
     """Settings of the main job.
 
     Attributes:
-        candles: Path of a CSV or Parquet file, ``bybit:SYMBOL:INTERVAL``, or ``synthetic``.
+        candles: Path of a file of candles, ``bybit:SYMBOL:INTERVAL``, or ``synthetic``.
         symbol: Names the instrument of a file that does not.
         interval: Bybit's code; inferred from a file's spacing when None.
         start: First bar used, a time as `market.times.to_ms` reads it; None is the first there is.
@@ -45,7 +45,7 @@ class RunConfig:
             is none for ``market``, whose shared dreams take seconds, and one a core for ``paper``.
         taker_fee: Fraction of the notional traded.
         slippage: Fraction of the notional traded.
-        funding: CSV of recorded rates, ``bybit:SYMBOL``, a constant rate an instant, or ``off``.
+        funding: File of recorded rates, ``bybit:SYMBOL``, a constant rate an instant, or ``off``.
         unrecorded_funding_rate: Charged in replay at instants that a record does not cover.
         account: Any other setting of the account, by name (`BrokerConfig.from_settings`):
             ``leverage``, ``fill_delay``, ``no_trade_band``, …

@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import polars as pl
 import pytest
 
 from worldmodel_trading.envs.dream import DreamEnv
@@ -23,11 +24,21 @@ def course(env: Any, steps: int = 20) -> np.ndarray:
     return np.stack([env.reset(seed=3)[0], *(env.step(action)[0] for action in actions)])
 
 
-@pytest.mark.parametrize("kind", ["frame", "csv", "csv path", "csv.gz", "parquet"])
+@pytest.mark.parametrize(
+    "kind", ["frame", "csv", "csv path", "csv.gz", "parquet", "feather", "polars", "rows"]
+)
 def test_candles_of_every_kind_are_one_market(kind: str, candles: Candles, tmp_path: Path) -> None:
     source: Any
+    frame = to_frame(candles)
     if kind == "frame":
-        source = to_frame(candles)
+        source = frame
+    elif kind == "polars":
+        source = pl.from_pandas(frame.reset_index())
+    elif kind == "rows":
+        source = np.column_stack([candles.open_time_ms, frame.to_numpy()]).tolist()
+    elif kind == "feather":
+        source = str(tmp_path / "candles.feather")
+        frame.reset_index().to_feather(source)
     else:
         path = tmp_path / f"candles.{kind.removesuffix(' path')}"
         write_candles(candles, path)

@@ -268,11 +268,6 @@ def test_writing_nowhere_or_as_something_else(candles: Candles, tmp_path: Path) 
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_what_is_no_source() -> None:
-    with pytest.raises(CandleError, match="got a list; expected a path or a DataFrame"):
-        read_candles([1, 2, 3])  # type: ignore[arg-type]
-
-
 def test_a_file_zipped_by_others(tmp_path: Path) -> None:
     text = THREE_BARS.format(header="timestamp,open,high,low,close,volume,turnover,x")
     (tmp_path / "solusdt.csv.gz").write_bytes(gzip.compress(text.encode()))

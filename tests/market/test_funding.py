@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -103,55 +101,6 @@ def test_records_are_read_only_copies() -> None:
     with pytest.raises(ValueError, match="read-only"):
         recorded.rate[0] = 0.05
     assert repr(recorded) == "FundingRates(1 rates, 2024-01-01 00:00 UTC – 2024-01-01 00:00 UTC)"
-
-
-def test_csv_in_any_column_order_and_newest_first(tmp_path: Path) -> None:
-    file = tmp_path / "funding.csv"
-    file.write_text(
-        "symbol,fundingRate,FUNDINGRATETIMESTAMP\n"
-        f"BTCUSDT,-0.0001,{START + 8 * HOUR}\n"
-        f"BTCUSDT,0.00034729,{START}\n\n"
-    )
-    read = FundingRates.from_csv(file)
-    assert read.time_ms.tolist() == [START, START + 8 * HOUR]
-    assert read.rate.tolist() == [0.00034729, -0.0001]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "has the columns []; expected fundingRateTimestamp and fundingRate"),
-        ("time,rate\n1,2\n", "has the columns ['time', 'rate']"),
-        ("fundingRateTimestamp,fundingRate\n", "there are 0 funding times"),
-        (f"fundingRateTimestamp,fundingRate\n{START},\n", "row 0: "),
-        (f"fundingRateTimestamp,fundingRate\n{START},0.1%\n", "row 0: "),
-        (f"fundingRateTimestamp,fundingRate\n{START}\n", "row 0: "),
-        (f"fundingRateTimestamp,fundingRate\n{START},nan\n", "funding row 0: rate is nan"),
-        (f"fundingRateTimestamp,fundingRate\n{START},inf\n", "funding row 0: rate is inf"),
-        (f"fundingRateTimestamp,fundingRate\n{START},1.5\n", "rate 1.5 is above 10 %"),
-        (f"fundingRateTimestamp,fundingRate\n{START // 1000},0.0001\n", "expected ms"),
-        ("fundingRateTimestamp,fundingRate\n" + "9" * 30 + ",0.0001\n", "must be numbers"),
-        (
-            f"fundingRateTimestamp,fundingRate\n{START},0.0001\n{START},0.0002\n",
-            "funding row 1: time 1704067200000 is not later than the row before",
-        ),
-    ],
-)
-def test_files_that_are_wrong_name_the_row(tmp_path: Path, text: str, message: str) -> None:
-    file = tmp_path / "funding.csv"
-    file.write_text(text)
-    with pytest.raises(FundingError) as caught:
-        FundingRates.from_csv(file)
-    assert message in str(caught.value)
-
-
-def test_a_missing_or_binary_file_is_a_typed_error(tmp_path: Path) -> None:
-    with pytest.raises(FundingError, match="cannot be read"):
-        FundingRates.from_csv(tmp_path / "absent.csv")
-    binary = tmp_path / "binary.csv"
-    binary.write_bytes(bytes(range(256)))
-    with pytest.raises(FundingError, match="cannot be read"):
-        FundingRates.from_csv(binary)
 
 
 def test_columns_of_different_length_are_refused() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def half_hours(frame: Frame) -> Frame:
 
 
 REFUSED = {
-    "header only": (lambda f: f.iloc[:0], "there are no candles: expected at least one row"),
+    "header only": (lambda f: f.iloc[:0], "there are no rows: expected at least one after"),
     "one row": (lambda f: f.iloc[:1], r"1 row\(s\) at 2024-01-01 00:00 UTC; give it"),
     "no close": (lambda f: f.drop(columns="close"), "no column for close: expected one of close"),
     "no time": (lambda f: f.drop(columns="timestamp"), "no column for time"),
@@ -114,7 +115,11 @@ REFUSED = {
     "unsorted": (swap_rows, r"row 101 \(2024-01-05 04:00 UTC\): is earlier than the row before"),
     "duplicated": (repeat_row, r"row 100 \(2024-01-05 03:00 UTC\): repeats the time of the row"),
     "off the grid": (half_hours, r"row 77 \(2024-01-04 05:30 UTC\): open time \d+ ms is not on"),
-    "one time in s": (put(5, timestamp=1_704_085_200), "row 5: the time 1704085200.* read as ms"),
+    "one time in days": (put(5, timestamp=19_723), "row 5: the time 19723 is not in 2000–2100 as"),
+    "one other time in s": (
+        put(5, timestamp=1_704_081_600),
+        r"row 5 \(2024-01-01 04:00 UTC\): repeats the time of the row before",
+    ),
     "time in days": (lambda f: f.assign(timestamp=19_723), "row 0: the time 19723 is not in 2000"),
     "time empty": (put(6, timestamp=""), "row 6: the time is empty"),
     "time in words": (put(6, timestamp="noon"), "row 6: time is 'noon'; expected a number"),
@@ -163,6 +168,10 @@ def offsets(frame: Frame) -> Frame:
 SAME = {
     "seconds": seconds,
     "microseconds": microseconds,
+    "one time in s": put(5, timestamp=1_704_085_200),
+    "half of the times in µs": lambda f: f.assign(
+        timestamp=np.where(f.index < BARS // 2, f["timestamp"], f["timestamp"] * 1000)
+    ),
     "decimal milliseconds": lambda f: f.assign(timestamp=f["timestamp"].map("{}.0".format)),
     "newest first": lambda f: f.iloc[::-1],
     "spaces around numbers": lambda f: f.assign(close=f["close"].map(" {!r} ".format)),
@@ -246,6 +255,7 @@ def test_idle_and_stale_runs_are_flagged(clean: Frame, tmp_path: Path) -> None:
     [
         (b"", "the file is empty"),
         (b"\n\n", "the file is empty"),
+        ("timestamp,open".encode("utf-16"), "it is no text in UTF-8; save it as such"),
         (b"\x00\x01\x02\xff", "cannot be read"),
         (b"{}", "no column for time"),
         (b"<html><body>no</body></html>", "no column for time"),
@@ -263,11 +273,11 @@ def test_no_table(content: bytes, message: str, tmp_path: Path) -> None:
         read_candles(path)
 
 
-@pytest.mark.parametrize("name", ["x.csv.gz", "x.parquet"])
+@pytest.mark.parametrize("name", ["x.csv.gz", "x.parquet", "x.zip", "x.feather", "x.json"])
 @pytest.mark.parametrize("keep", [0, 10, 2_000])
 def test_truncated_compressed_files(name: str, keep: int, tmp_path: Path) -> None:
     path = tmp_path / name
-    write_candles(synthetic_candles(bars=500), path)
+    save(synthetic_candles(bars=500), path)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(CandleError, match=f"^{name}: "):
         read_candles(path)
@@ -348,9 +358,23 @@ def test_fuzzed_bytes(edits: list[tuple[int, int, bytes]], tmp_path: Path) -> No
     error_or_candles(path)
 
 
-@settings(parent=quiet, max_examples=120)
+def save(candles: Candles, path: Path) -> None:
+    """Candles in a format that `write_candles` has, or in one that is only read."""
+    frame = to_frame(candles).reset_index()
+    if path.suffix == ".feather":
+        frame.to_feather(path)
+    elif path.suffix == ".json":
+        frame.assign(time=candles.open_time_ms).to_json(path, orient="records")
+    elif path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("fuzz.csv", frame.to_csv(index=False))
+    else:
+        write_candles(candles, path)
+
+
+@settings(parent=quiet, max_examples=200)
 @given(
-    name=st.sampled_from(["fuzz.parquet", "fuzz.csv.gz"]),
+    name=st.sampled_from(["fuzz.parquet", "fuzz.csv.gz", "fuzz.zip", "fuzz.feather", "fuzz.json"]),
     position=st.floats(0, 1),
     replacement=st.binary(min_size=1, max_size=4),
 )
@@ -358,7 +382,7 @@ def test_fuzzed_compressed_bytes(
     name: str, position: float, replacement: bytes, tmp_path: Path
 ) -> None:
     path = tmp_path / name
-    write_candles(synthetic_candles(bars=50), path)
+    save(synthetic_candles(bars=50), path)
     content = path.read_bytes()
     at = int(position * len(content))
     path.write_bytes(content[:at] + replacement + content[at + len(replacement) :])

@@ -13,7 +13,7 @@ from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import CandleError
 from worldmodel_trading.market.funding import FundingRates
 from worldmodel_trading.market.synthetic import synthetic_candles
-from worldmodel_trading.market.times import FIRST_MS, LAST_MS, format_time, to_ms, unit_of
+from worldmodel_trading.market.times import FIRST_MS, LAST_MS, format_time, numbers_to_ms, to_ms
 
 HOUR = 3_600_000
 START = 1_704_844_800_000  # 2024-01-10 00:00 UTC
@@ -21,6 +21,10 @@ SAME: list[Any] = [
     "2024-01-10",
     " 2024-01-10T00:00Z ",
     "20240110",
+    "2024/1/10",
+    "2024.01.10 00:00",
+    "2024-01-10 0:00 UTC",
+    "2024-01-10 12-AM",
     "2024-01-10T01:00+01:00",
     date(2024, 1, 10),
     datetime(2024, 1, 10),  # noqa: DTZ001 - naive times are UTC
@@ -102,13 +106,14 @@ def test_a_number_that_is_no_time_in_any_unit_is_refused(given: Any) -> None:
 
 
 def test_one_unit_fits_a_number_at_most() -> None:
-    for exponent in np.linspace(0, 22, 2_000):
+    for number in 10 ** np.linspace(0, 22, 2_000):
         fitting = [
-            per_ms
+            number / per_ms
             for per_ms in (1e-3, 1.0, 1e3, 1e6)
-            if FIRST_MS <= 10**exponent / per_ms <= LAST_MS
+            if FIRST_MS * per_ms <= number <= LAST_MS * per_ms
         ]
-        assert len(fitting) == (unit_of(10**exponent) is not None)
+        (in_ms,) = numbers_to_ms(np.array([number]))
+        assert fitting == ([] if np.isnan(in_ms) else [in_ms])
 
 
 def test_times_are_written_to_the_minute() -> None:
