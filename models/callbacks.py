@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,15 @@ class TrainingCallback:
     def on_stage_start(self, stage: str, epochs: int) -> None:
         """A stage, ``"vae"`` or ``"mdn_rnn"``, begins; it runs at most ``epochs`` epochs."""
 
+    def on_resume(self, stage: str, rows: Sequence[Row]) -> None:
+        """A stage goes on from a checkpoint; ``rows`` are its epochs so far, not told again."""
+
     def on_epoch(self, row: Row) -> None:
-        """An epoch ended.
+        """An epoch ended, and its checkpoint is written.
 
         Args:
             row: Its ``stage``, ``epoch`` (from 1), ``train_loss``, ``validation_loss`` and other
-                metrics, ``seconds``, and ``memory_mb``, the process's peak. The epochs before a
-                resumed one are told again.
+                metrics, ``seconds``, and ``memory_mb``, the process's peak.
         """
 
     def on_stage_end(self, stage: str) -> None:
@@ -70,6 +73,10 @@ class ProgressCallback(TrainingCallback):
             total=epochs, desc=title, unit="epoch", disable=not sys.stderr.isatty(), leave=True
         )
 
+    def on_resume(self, stage: str, rows: Sequence[Row]) -> None:
+        """Begin the bar where the stage goes on."""
+        self._bar.update(len(rows))
+
     def on_epoch(self, row: Row) -> None:
         """Advance the bar."""
         shown = {k: f"{v:.4f}" for k, v in row.items() if k.endswith("loss") and v != ""}
@@ -86,26 +93,48 @@ class ProgressCallback(TrainingCallback):
 
 
 class TensorBoardCallback(TrainingCallback):
-    """Writes every number of every epoch to TensorBoard event files.
+    """Writes every number of every epoch to TensorBoard event files, one folder a stage.
+
+    A stage's folder always tells the training as it is: what an earlier or interrupted one left
+    there goes, and the epochs of a stage that goes on are written again. Each is shown once.
 
     Args:
-        log_dir: Folder for the event files.
+        log_dir: Folder for the stages' folders.
     """
 
     def __init__(self, log_dir: str | Path) -> None:
+        self._folder = Path(log_dir)
+        self._writer: Any = None
+
+    def on_stage_start(self, stage: str, epochs: int) -> None:
+        """Begin the stage's file."""
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(log_dir))
+        folder = self._folder / stage
+        for old in folder.glob("events.out.tfevents.*"):
+            with suppress(OSError):  # Windows keeps what a running TensorBoard has open
+                old.unlink()
+        # A TensorBoard that is running forgets what it has read of the stage.
+        self._writer = SummaryWriter(str(folder), purge_step=0)
+
+    def on_resume(self, stage: str, rows: Sequence[Row]) -> None:
+        """Write the epochs so far."""
+        for row in rows:
+            self._write(row)
 
     def on_epoch(self, row: Row) -> None:
-        """Write one row."""
+        """Write one row to disk."""
+        self._write(row)
+        self._writer.flush()
+
+    def on_stage_end(self, stage: str) -> None:
+        """Close the stage's file."""
+        self._writer.close()
+
+    def _write(self, row: Row) -> None:
         for name, value in row.items():
             if name not in ("stage", "epoch") and isinstance(value, int | float):
                 self._writer.add_scalar(f"{row['stage']}/{name}", value, int(row["epoch"]))
-
-    def on_stage_end(self, stage: str) -> None:
-        """Flush to disk."""
-        self._writer.flush()
 
 
 class Callbacks(TrainingCallback):
@@ -119,6 +148,12 @@ class Callbacks(TrainingCallback):
         """Pass on."""
         for other in self._others:
             other.on_stage_start(stage, epochs)
+
+    def on_resume(self, stage: str, rows: Sequence[Row]) -> None:
+        """Record and pass on."""
+        self._history.rows.extend(rows)
+        for other in self._others:
+            other.on_resume(stage, rows)
 
     def on_epoch(self, row: Row) -> None:
         """Record and pass on."""

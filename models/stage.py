@@ -115,8 +115,8 @@ class Stage:
         settings, progress = self.settings, self._progress
         self._callbacks.on_stage_start(settings.name, settings.epochs)
         try:
-            for row in progress.rows:
-                self._callbacks.on_epoch(row)
+            if progress.rows:
+                self._callbacks.on_resume(settings.name, progress.rows)
             while not self._done():
                 row = self._epoch(epoch_loss, validate)
                 progress.rows.append(row)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, FeatureError, TrainingError
@@ -108,8 +109,73 @@ def test_progress_is_silent_without_a_terminal(split, tiny_config, capfd):
 
 def test_tensorboard_gets_every_epoch(split, tiny_config, tmp_path):
     train_world_model(*split, tiny_config, seed=5, callbacks=[TensorBoardCallback(tmp_path)])
-    (events,) = tmp_path.glob("events*")
-    assert b"mdn_rnn/validation_return_nll" in events.read_bytes()
+    for stage in ("vae", "mdn_rnn"):
+        assert shown(tmp_path, stage) == [1, 2, 3]
+        assert shown(tmp_path, stage, "seconds") == [1, 2, 3]
+    assert shown(tmp_path, "mdn_rnn", "validation_return_nll") == [1, 2, 3]
+
+
+def shown(folder: Path, stage: str, name: str = "validation_loss") -> list[int]:
+    """The epochs that TensorBoard shows of one number."""
+    accumulator = EventAccumulator(str(folder / stage))
+    accumulator.Reload()
+    return [event.step for event in accumulator.Scalars(f"{stage}/{name}")]
+
+
+class Stops(Recorder):
+    """Stops the training once an epoch was told."""
+
+    def __init__(self, stage, epoch):
+        super().__init__()
+        self.at = (stage, epoch)
+
+    def on_resume(self, stage, rows):
+        self.calls.append(("resume", stage, len(rows)))
+
+    def on_epoch(self, row):
+        super().on_epoch(row)
+        if (row["stage"], row["epoch"]) == self.at:
+            raise KeyboardInterrupt
+
+
+def test_a_resumed_training_tells_no_epoch_twice(split, tiny_config, tmp_path):
+    """Stopped in V's third epoch, then in M's second, then done: TensorBoard shows each once."""
+    board, checkpoints = tmp_path / "board", tmp_path / "checkpoints"
+
+    def go_on(stage: str = "", epoch: int = 0):
+        recorder = Stops(stage, epoch)
+        callbacks = [TensorBoardCallback(board), recorder]
+        try:
+            result = train_world_model(
+                *split,
+                tiny_config,
+                seed=5,
+                callbacks=callbacks,
+                checkpoint_dir=checkpoints,
+                resume=True,
+            )
+        except KeyboardInterrupt:
+            result = None
+        return recorder.calls, result
+
+    calls, _ = go_on("vae", 3)
+    assert calls == [
+        ("start", "vae", 3), *(("epoch", "vae", i) for i in (1, 2, 3)), ("end", "vae"),
+    ]  # fmt: skip
+    calls, _ = go_on("mdn_rnn", 2)
+    assert calls == [
+        ("start", "vae", 3), ("resume", "vae", 3), ("end", "vae"),
+        ("start", "mdn_rnn", 3), ("epoch", "mdn_rnn", 1), ("epoch", "mdn_rnn", 2),
+        ("end", "mdn_rnn"),
+    ]  # fmt: skip
+    calls, result = go_on()
+    assert [call for call in calls if call[0] != "end"] == [
+        ("start", "vae", 3), ("resume", "vae", 3),
+        ("start", "mdn_rnn", 3), ("resume", "mdn_rnn", 2), ("epoch", "mdn_rnn", 3),
+    ]  # fmt: skip
+    assert [row["epoch"] for row in result[1].rows] == [1, 2, 3, 1, 2, 3]
+    for stage in ("vae", "mdn_rnn"):
+        assert shown(board, stage) == [1, 2, 3]
 
 
 def flat(candles: Candles, **columns) -> Candles:
