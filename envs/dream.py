@@ -13,6 +13,7 @@ from ..market.errors import ConfigError
 from ..market.rewards import RewardName
 from ..market.sources import open_candles
 from ..models.world_model import WorldModel
+from .arguments import refuse_unknown
 from .dream_funding import DreamFunding
 from .dream_lanes import DreamLanes, ObservationKind
 from .engine import DreamEngine, DreamState
@@ -96,6 +97,7 @@ class DreamEnv(TradingEnv):
     v0: the first.
     """
 
+    public_name = "WorldModelDream-v0"
     title = "WorldModelDream"
 
     def __init__(
@@ -114,6 +116,7 @@ class DreamEnv(TradingEnv):
         ood_limit: float | None = None,
         **account: Any,
     ) -> None:
+        refuse_unknown(DreamEnv, self.public_name, account)
         broker = BrokerConfig.from_settings(taker_fee=taker_fee, slippage=slippage, **account)
         self.engine = DreamEngine(open_world_model(world_model), warmup)
         charged = DreamFunding(funding, self.engine.world_model)

@@ -15,6 +15,7 @@ from ..market.features import FeatureSpec
 from ..market.rewards import RewardName
 from ..market.settings import whole_number
 from ..market.sources import funding_per_bar, open_candles, open_funding, stored_order_rules
+from .arguments import refuse_unknown
 from .scalar_kernels import FLOAT32, Lived, live_recorded
 from .spaces import ActionKind
 from .tape import Tape, check_random_start, feature_tape, latent_tape, restrict
@@ -103,6 +104,7 @@ class BybitReplayEnv(TradingEnv):
     v0: the first.
     """
 
+    public_name = "BybitReplay-v0"
     title = "BybitReplay"
 
     def __init__(
@@ -123,6 +125,7 @@ class BybitReplayEnv(TradingEnv):
         unrecorded_funding_rate: float = 0.0,
         **account: Any,
     ) -> None:
+        refuse_unknown(BybitReplayEnv, self.public_name, account)
         broker = BrokerConfig.from_settings(
             taker_fee=taker_fee,
             slippage=slippage,

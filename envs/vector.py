@@ -17,6 +17,7 @@ from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.rewards import LaneRewards, RewardConfig, RewardName
 from ..market.settings import whole_number
+from .arguments import refuse_unknown
 from .replay import check_length, open_tape, remember, with_order_rules
 from .spaces import WEIGHT_BOUND, ActionKind, action_space, observation_space, target_weights
 from .trading import refuse_options
@@ -229,6 +230,8 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
 class ReplayVectorEnv(TradingVectorEnv):
     """N lanes of ``BybitReplay-v0`` on one record; see `BybitReplayEnv` for the arguments."""
 
+    public_name = "BybitReplay-v0"
+
     def __init__(
         self,
         num_envs: int = 1,
@@ -253,6 +256,7 @@ class ReplayVectorEnv(TradingVectorEnv):
 
         num_envs = check_num_envs(num_envs)
         refuse_rendering(render_mode)
+        refuse_unknown(ReplayVectorEnv, self.public_name, account)
         broker = BrokerConfig.from_settings(
             taker_fee=taker_fee,
             slippage=slippage,
@@ -272,6 +276,8 @@ class ReplayVectorEnv(TradingVectorEnv):
 
 class DreamVectorEnv(TradingVectorEnv):
     """N lanes of ``WorldModelDream-v0``; see `DreamEnv` for the arguments."""
+
+    public_name = "WorldModelDream-v0"
 
     def __init__(
         self,
@@ -298,6 +304,7 @@ class DreamVectorEnv(TradingVectorEnv):
 
         num_envs = check_num_envs(num_envs)
         refuse_rendering(render_mode)
+        refuse_unknown(DreamVectorEnv, self.public_name, account)
         broker = BrokerConfig.from_settings(taker_fee=taker_fee, slippage=slippage, **account)
         engine = DreamEngine(open_world_model(world_model), warmup)
         charged = DreamFunding(funding, engine.world_model)

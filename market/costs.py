@@ -253,7 +253,7 @@ class BrokerConfig(Rule):
         Raises:
             ConfigError: An unknown name (the nearest is suggested), or an impossible value.
         """
-        homes = {f.name: part for part, kind in _PARTS.items() for f in fields(cast(Any, kind))}
+        homes = _setting_homes()
         _refuse_unknown(settings, list(homes), cls.__name__)
         grouped: dict[str, dict[str, Any]] = {}
         for name, value in settings.items():
@@ -263,6 +263,11 @@ class BrokerConfig(Rule):
             if named:
                 raise ConfigError(f"{named} without capital_usdt; give the capital in USDT as well")
         return cls(**cast(Any, {p: _PARTS[p].from_dict(v) for p, v in grouped.items()}))
+
+    @staticmethod
+    def setting_names() -> list[str]:
+        """The names that `from_settings` takes."""
+        return list(_setting_homes())
 
     def compile(self) -> BrokerRules:
         """The flat tuple that the kernel reads."""
@@ -295,6 +300,11 @@ _PARTS: dict[str, type[Rule]] = {
     "execution": Execution,
     "rounding": Rounding,
 }
+
+
+def _setting_homes() -> dict[str, str]:
+    """In which of the parts each setting lies."""
+    return {f.name: part for part, kind in _PARTS.items() for f in fields(cast(Any, kind))}
 
 
 def _refuse_unknown(values: Mapping[str, Any], known: list[str], owner: str) -> None:

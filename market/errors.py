@@ -24,6 +24,10 @@ class ConfigError(WorldModelTradingError, ValueError):
     """A setting with an impossible value, or an unknown one."""
 
 
+class UnknownArgumentError(ConfigError, TypeError):
+    """A keyword argument that is not taken: as such a TypeError, which some tools look for."""
+
+
 class ModelFileError(WorldModelTradingError, ValueError):
     """A world model or controller on disk that is incomplete, altered, or of another format."""
 

@@ -20,6 +20,7 @@ from worldmodel_trading.market.errors import (
     ConfigError,
     FeatureError,
     ModelFileError,
+    UnknownArgumentError,
     WorldModelTradingError,
 )
 from worldmodel_trading.market.synthetic import synthetic_candles
@@ -113,8 +114,44 @@ def test_an_unknown_keyword_is_named_with_the_nearest_known(name: str) -> None:
         gym.make(name, taker_feee=0.001)
     with pytest.raises(ConfigError, match=r"leverge.*did you mean 'leverage'"):
         gym.make_vec(name, num_envs=2, leverge=2.0)
-    with pytest.raises(ConfigError, match=r"no setting 'zzz'; expected one of"):
+    with pytest.raises(ConfigError, match=r"keyword argument 'zzz'; expected one of") as caught:
         gym.make(name, zzz=1)
+    message = str(caught.value)
+    assert message.startswith(f"{name} got an unexpected keyword argument 'zzz'")
+    assert "Env" not in message.partition(" was raised")[0]  # no internal class
+    assert "actions" in message
+    assert "or of the account maker_fee" in message
+
+
+MEANT = {
+    "WorldModelDream-v0": {
+        "temprature": "temperature", "warm_up": "warmup", "action": "actions", "Fee": "taker_fee",
+        "commission": "taker_fee", "episode_length": "horizon", "max_steps": "horizon",
+        "tau": "temperature", "model": "world_model", "latency": "fill_delay",
+        "initial_balance": "capital_usdt",
+    },
+    "BybitReplay-v0": {
+        "horizon": "episode_length", "fee": "taker_fee", "commission": "taker_fee",
+        "action": "actions", "df": "candles", "start_date": "start", "max_leverage": "leverage",
+        "spread": "slippage",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "meant"),
+    [(name, given, meant) for name, words in MEANT.items() for given, meant in words.items()],
+)
+def test_another_house_s_word_is_understood(name: str, given: str, meant: str) -> None:
+    for make in (gym.make, gym.make_vec):
+        with pytest.raises(UnknownArgumentError, match=rf"'{given}'; did you mean '{meant}'\?"):
+            make(name, **{given: 1})
+
+
+@pytest.mark.parametrize("kind", [DreamEnv, BybitReplayEnv, DreamVectorEnv, ReplayVectorEnv])
+def test_an_unknown_keyword_is_a_type_error_as_python_words_it(kind: Any) -> None:
+    with pytest.raises(TypeError, match=r"got an unexpected keyword argument 'frameskip'"):
+        kind(frameskip=1)
 
 
 def test_an_unknown_reset_option_is_named(env: Any) -> None:
@@ -311,7 +348,14 @@ class TestLanes:
 
 
 def test_errors_survive_the_way_from_a_worker() -> None:
-    for kind in (ActionError, ConfigError, CandleError, FeatureError, ModelFileError):
+    for kind in (
+        ActionError,
+        ConfigError,
+        CandleError,
+        FeatureError,
+        ModelFileError,
+        UnknownArgumentError,
+    ):
         assert issubclass(kind, WorldModelTradingError)
         assert issubclass(kind, ValueError)
         assert str(pickle.loads(pickle.dumps(kind("one message")))) == "one message"
