@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +19,6 @@ LATENT_BOUND = 10.0  # |z|, standard deviations of the prior; M's samples are cl
 HIDDEN_BOUND = 1.0  # an LSTM's output is a sigmoid times a tanh
 FEATURE_BOUND = 100.0  # raw features are logarithms: e^100 is out of any market's reach
 WEIGHT_BOUND = 100.0  # a losing short's weight grows without limit on its way to ruin
-_ROUNDING = 1e-6
 
 
 def action_space(kind: ActionKind) -> spaces.Box | spaces.Discrete[np.int64]:
@@ -55,9 +55,11 @@ def observation_space(layout: dict[str, slice]) -> spaces.Space[NDArray[np.float
 def target_weight(action: Any, kind: ActionKind) -> float:
     """The target weight that one action asks for, in [-1, 1].
 
+    A finite number outside the box is clipped to it, as unclipped Gaussian policies need; a number
+    by itself is as good as an array of one.
+
     Raises:
-        ActionError: The action is not finite, has the wrong shape, or lies outside the space by
-            more than rounding.
+        ActionError: The action is not finite, is no number, or has the wrong shape.
     """
     if kind == "discrete":
         return _discrete_weight(action)
@@ -67,13 +69,19 @@ def target_weight(action: Any, kind: ActionKind) -> float:
     if type(weight) is float and -1.0 <= weight <= 1.0:
         return weight
     weight = float(_one_number(action).item())  # of another type than float, or outside
-    if not abs(weight) <= 1.0 + _ROUNDING:  # also refuses NaN
-        raise ActionError(f"action is {weight}; expected a target weight in [-1, 1]")
+    if not math.isfinite(weight):
+        raise ActionError(f"action is {weight}; expected a finite target weight, in [-1, 1]")
     return min(1.0, max(-1.0, weight))
 
 
 def target_weights(actions: Any, kind: ActionKind, num_envs: int) -> NDArray[np.float64]:
-    """The target weights [N] that a batch of actions [N, 1] (discrete: [N]) asks for."""
+    """The target weights [N] that a batch of actions [N, 1] (discrete: [N]) asks for.
+
+    Finite numbers outside the box are clipped to it.
+
+    Raises:
+        ActionError: An action is not finite, or the batch has the wrong shape or type.
+    """
     batch = np.asarray(actions)
     if kind == "discrete":
         if batch.shape != (num_envs,) or not np.issubdtype(batch.dtype, np.integer):
@@ -87,18 +95,21 @@ def target_weights(actions: Any, kind: ActionKind, num_envs: int) -> NDArray[np.
             f"({num_envs}, 1)"
         )
     weights = batch[:, 0].astype(np.float64)
-    wrong = ~(np.abs(weights) <= 1.0 + _ROUNDING)
+    wrong = ~np.isfinite(weights)
     if wrong.any():
         lane = int(np.argmax(wrong))
-        raise ActionError(f"action of lane {lane} is {weights[lane]}; expected a weight in [-1, 1]")
+        raise ActionError(
+            f"action of lane {lane} is {weights[lane]}; expected a finite weight, in [-1, 1]"
+        )
     return np.clip(weights, -1.0, 1.0)
 
 
 def _one_number(action: Any) -> NDArray[Any]:
     array = np.asarray(action)
-    if array.shape != (1,) or array.dtype.kind not in "fiu":
+    if array.shape not in ((1,), ()) or array.dtype.kind not in "fiu":
         raise ActionError(
-            f"action is {action!r}; expected an array of shape (1,), a target weight in [-1, 1]"
+            f"action is {action!r}; expected an array of shape (1,) or a number: a target weight "
+            "in [-1, 1]"
         )
     return array
 

@@ -116,7 +116,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         """Trade to the target weight at this close, then live the next bar.
 
         Raises:
-            ActionError: The action is outside the action space.
+            ActionError: The action is not finite, or has the wrong shape or type.
             gymnasium.error.ResetNeeded: The episode is over, or never began.
         """
         if self._steps_left <= 0:
