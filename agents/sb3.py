@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
+from ..envs.protocol import read_options
 from ..envs.vector import TradingVectorEnv
 from ..market.errors import ActionError, ConfigError
 
@@ -76,6 +77,7 @@ class NativeVecEnv(VecEnv):  # type: ignore[misc, unused-ignore]  # untyped in o
         self.native = native
         self.last_info: dict[str, Any] = {}
         self._seed: int | None = None
+        self._given: dict[str, Any] = {}
         self._actions: NDArray[Any] | None = None
         super().__init__(
             native.num_envs, native.single_observation_space, native.single_action_space
@@ -93,20 +95,27 @@ class NativeVecEnv(VecEnv):  # type: ignore[misc, unused-ignore]  # untyped in o
         return [seed] * self.num_envs
 
     def set_options(self, options: list[dict[str, Any]] | dict[str, Any] | None = None) -> None:
-        """Accept no options, since lanes have none.
+        """Say what the next reset is told: options for all lanes, or a list of each lane's.
 
         Raises:
-            ConfigError: There is one.
+            ConfigError: An option that the lanes do not take, or a list of another length.
         """
-        if any(options or ()):
+        known = [name for name in self.native.reset_options if name != "reset_mask"]
+        if not isinstance(options, list | tuple):
+            self._given = read_options(options, *known)
+            return
+        if len(options) != self.num_envs:
             raise ConfigError(
-                f"reset options are {options!r}; lanes of a vector environment have none"
+                f"there are {len(options)} mappings of reset options; expected one for each of the "
+                f"{self.num_envs} lanes"
             )
+        lanes = [read_options(own, *known) for own in options]
+        self._given = {name: [own.get(name) for own in lanes] for name in known}
 
     def reset(self) -> NDArray[np.float32]:
         """Start all lanes over; observations [N, D]."""
-        observations, self.last_info = self.native.reset(seed=self._seed)
-        self._seed = None
+        observations, self.last_info = self.native.reset(seed=self._seed, options=self._given)
+        self._seed, self._given = None, {}
         self.reset_infos = _rows(self.last_info, range(self.num_envs))
         return observations
 

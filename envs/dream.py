@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
 import numpy as np
 
-from ..market.candles import FloatArray, IntArray, Time, to_ms
+from ..market.candles import FloatArray, IntArray, Time, format_time, to_ms
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.rewards import RewardName
@@ -17,20 +18,21 @@ from .arguments import refuse_unknown
 from .dream_funding import DreamFunding
 from .dream_lanes import DreamLanes, ObservationKind
 from .engine import DreamEngine, DreamState
+from .protocol import read_options
 from .scalar_dream import ScalarDream
 from .scalar_kernels import FLOAT32, Lived, live_bar
 from .spaces import ActionKind
 from .tape import latent_tape
-from .trading import Observation, Start, TradingEnv, refuse_options
+from .trading import Observation, Start, TradingEnv
 from .worlds import open_world_model
 
 if TYPE_CHECKING:
     from ..market.sources import FundingSource
 
-_ONE = np.ones(1, dtype=np.bool_)
+_ONE, _NONE = np.ones(1, dtype=np.bool_), np.zeros(1, dtype=np.bool_)
 
 
-class DreamEnv(TradingEnv):
+class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `TradingEnv`
     """Trade a market that a world model dreams.
 
     ## Description
@@ -125,20 +127,32 @@ class DreamEnv(TradingEnv):
         )
         self._recorded: RecordedPath | None = None
         self._plain: ScalarDream | None = None
-        super().__init__(self._lane.layout, actions, broker, reward, render_mode)
+        super().__init__(
+            self._lane.layout, actions, broker, reward, render_mode, self._lane.max_steps
+        )
         self.title = f"WorldModelDream {self.engine.world_model.provenance.symbol}"
 
-    def _begin(self, options: dict[str, Any]) -> Start:
-        refuse_options(options, "segment", "candles", "start")
+    def _begin(self, options: dict[str, Any] | None) -> Start:
+        given = read_options(options, "segment", "candles", "start")
+        if "candles" in given and "segment" in given:
+            raise ConfigError(
+                "reset options 'candles' and 'segment' exclude each other: an episode that lives "
+                "recorded candles is warmed up by them"
+            )
+        if "start" in given and "candles" not in given:
+            raise ConfigError(
+                "reset option 'start' says where in 'candles' to begin: give them too, or a "
+                "'segment' to dream from"
+            )
         self._recorded = self._plain = None
-        if "candles" in options:
+        if "candles" in given:
             path = RecordedPath(
-                self.engine, options["candles"], options.get("start"), self._lane.horizon
+                self.engine, given["candles"], given.get("start"), self._lane.max_steps
             )
             self._lane.place(_ONE, path.first_state(), np.array([path.close]))
             self._recorded, num_steps = path, path.num_bars
         else:
-            num_steps = self._lane.begin(_ONE, self.np_random, options.get("segment"))
+            num_steps = self._lane.begin(_ONE, self.np_random, given.get("segment"))
             if self._lane.is_plain:
                 self._plain = ScalarDream(self._lane, self.np_random)
         observation: Observation = np.zeros(self._size, FLOAT32)
@@ -149,7 +163,7 @@ class DreamEnv(TradingEnv):
         if self._plain is not None:
             return self._plain.live(self._account.state, due)
         forced = None if self._recorded is None else self._recorded.next()
-        bars = self._lane.advance(np.array([target]), self.np_random, forced)
+        bars = self._lane.advance(np.array([target]), self.np_random, _NONE, forced)
         observation: Observation = np.empty(self._size, FLOAT32)
         lived = live_bar(self._account.state, due, bars, 0, observation)
         self._lane.view(observation[np.newaxis, :-1])
@@ -193,7 +207,7 @@ class RecordedPath:
         if not len(rows):
             raise ConfigError(
                 f"there is no recorded bar to live after {width} bars of warm-up"
-                + ("" if start is None else f" at or after {start}")
+                + ("" if start is None else f" at or after {format_time(to_ms(start))}")
             )
         return int(rows[0])
 

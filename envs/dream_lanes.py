@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..models.ood import OODMeter
 from .dream_account import DreamBars
 from .dream_funding import DreamFunding
 from .engine import DreamEngine, DreamState, Noise
+from .protocol import Chance, draw_integers, for_lanes
 from .spaces import FEATURE_BOUND, observation_layout
 
 ObservationKind = Literal["latent", "features"]
@@ -59,6 +61,36 @@ class NoiseAhead:
         return first
 
 
+class OwnNoise:
+    """The noise of lanes that draw from a generator each, the draws of a lane by itself.
+
+    Args:
+        engine: Draws it.
+        num_lanes: N.
+    """
+
+    def __init__(self, engine: DreamEngine, num_lanes: int) -> None:
+        self._engine = engine
+        size = 3 + engine.config.latent_size
+        self._table: Float32Array = np.empty((num_lanes, _STEPS_AHEAD, size), dtype=np.float32)
+        self._next: IntArray = np.full(num_lanes, _STEPS_AHEAD)
+
+    def forget(self, lanes: BoolArray) -> None:
+        """Draw anew for lanes [N] at their next step."""
+        self._next[lanes] = _STEPS_AHEAD
+
+    def next(self, own: Sequence[np.random.Generator], waiting: BoolArray) -> Noise:
+        """The next step's noise; lanes [N] that wait draw nothing, and get any."""
+        for lane in np.flatnonzero((self._next == _STEPS_AHEAD) & ~waiting).tolist():
+            drawn = self._engine.draw_noise(own[lane], _STEPS_AHEAD)
+            self._table[lane] = np.concatenate(drawn, axis=1)
+            self._next[lane] = 0
+        step = np.minimum(self._next, _STEPS_AHEAD - 1)
+        noise = self._table[np.arange(len(step)), step]  # [N, 3 + Z]
+        self._next += ~waiting
+        return Noise(noise[:, :2], noise[:, 2:])
+
+
 class DreamLanes:
     """Lanes that dream.
 
@@ -78,10 +110,12 @@ class DreamLanes:
         noise: What few lanes draw from.
         is_plain: Whether nothing but M's return and [z, h] matters; see `envs.scalar_dream`.
         layout: Where each part lies in an observation.
-        horizon: As given; so are the next two.
+        max_steps: The horizon.
         temperature: τ.
         ood_limit: A quantile, or None.
     """
+
+    option = "segment"
 
     def __init__(
         self,
@@ -94,7 +128,7 @@ class DreamLanes:
         ood_limit: float | None,
         broker: BrokerConfig,
     ) -> None:
-        self.horizon = _check_horizon(horizon)
+        self.max_steps = _check_horizon(horizon)
         self.temperature = check_temperature(temperature)
         self.ood_limit = _check_quantile(ood_limit)
         self._meter = None if ood_limit is None else OODMeter.fit(engine.world_model)
@@ -111,6 +145,7 @@ class DreamLanes:
             and not self._bars.decodes
         )
         self.noise = NoiseAhead(engine, num_lanes)
+        self._own_noise: OwnNoise | None = None
         self.state = engine.start(np.zeros(num_lanes, dtype=np.int64))
 
     @property
@@ -123,27 +158,32 @@ class DreamLanes:
         """Open times of the bars that just closed [N]."""
         return self.state.open_time_ms
 
-    def begin(self, lanes: BoolArray, rng: np.random.Generator, segment: int | None = None) -> int:
-        """Start lanes [N] over, each at a segment drawn at random, or all at one.
-
-        Returns:
-            The steps that they can take.
-        """
+    def begin(
+        self, lanes: BoolArray, chance: Chance, where: int | Sequence[int | None] | None = None
+    ) -> int:
+        """Start lanes [N] over at the segments given, or drawn; returns the steps they can take."""
+        wanted = [self._segment(index) for index in for_lanes(self.option, where, lanes)]
         if lanes.all():
             self.noise.forget()  # the generator may be a new one
-        count = int(lanes.sum())
-        available = self.engine.num_segments
-        chosen = whole_number(segment)
-        if segment is not None and (chosen is None or not 0 <= chosen < available):
+        if self._own_noise is not None:
+            self._own_noise.forget(lanes)
+        # Drawn even where they are given, so that the noise is the same wherever a dream begins.
+        segments = draw_integers(chance, self.engine.num_segments, lanes)
+        for i, index in enumerate(wanted):
+            if index is not None:
+                segments[i] = index
+        self.place(lanes, self.engine.start(segments), self.engine.world_model.bank.close[segments])
+        return self.max_steps
+
+    def _segment(self, given: object) -> int | None:
+        """The index of a segment, or None for any."""
+        index, available = whole_number(given), self.engine.num_segments
+        if given is not None and (index is None or not 0 <= index < available):
             raise ConfigError(
-                f"segment is {segment!r}; expected the index of one of the {available} segments "
+                f"segment is {given!r}; expected the index of one of the {available} segments "
                 "in the world model's bank"
             )
-        segments = rng.integers(available, size=count)
-        if chosen is not None:
-            segments[:] = chosen
-        self.place(lanes, self.engine.start(segments), self.engine.world_model.bank.close[segments])
-        return self.horizon
+        return index
 
     def place(self, lanes: BoolArray, state: DreamState, price: FloatArray) -> None:
         """Put lanes [N] into given states at given prices [lanes.sum()]."""
@@ -153,26 +193,47 @@ class DreamLanes:
     def advance(
         self,
         targets: FloatArray,
-        rng: np.random.Generator,
+        chance: Chance,
+        waiting: BoolArray,
         forced: tuple[Float32Array, FloatArray] | None = None,
     ) -> FloatArray:
         """Dream one bar of every lane; see `DreamEngine.step`.
 
+        Args:
+            targets: What the agents want [N].
+            chance: What noise and funding are drawn from.
+            waiting: Lanes [N] that wait for a reset: they draw nothing from generators of their own.
+            forced: Do not draw, but live these latents and returns.
+
         Returns:
             The bars lived [N, 7], columns `BAR_FIELDS`.
         """
-        noise = self._draw(rng)
+        noise = self._draw(chance, waiting)
         log_return = self.engine.step(self.state, targets, noise, self.temperature, forced)
         bars = self._bars.live(self.state, log_return)
         if not self._funding.is_off:
-            bars[:, 4] = self._funding.charge(self.state.open_time_ms, rng)
+            bars[:, 4] = self._charge(chance, waiting)
         return bars
 
-    def _draw(self, rng: np.random.Generator) -> Noise:
+    def _charge(self, chance: Chance, waiting: BoolArray) -> FloatArray:
+        """Funding of the bar just dreamed [N]."""
+        times = self.state.open_time_ms
+        if isinstance(chance, np.random.Generator):
+            return self._funding.charge(times, chance)
+        charged = np.zeros(self.num_lanes)
+        for lane in np.flatnonzero(~waiting).tolist():
+            charged[lane] = self._funding.charge(times[lane], chance[lane])
+        return charged
+
+    def _draw(self, chance: Chance, waiting: BoolArray) -> Noise:
         """The next step's noise."""
+        if not isinstance(chance, np.random.Generator):
+            if self._own_noise is None:
+                self._own_noise = OwnNoise(self.engine, self.num_lanes)
+            return self._own_noise.next(chance, waiting)
         if self.num_lanes > _FEW_LANES:
-            return self.engine.draw_noise(rng, self.num_lanes)
-        first = self.noise.next(rng)
+            return self.engine.draw_noise(chance, self.num_lanes)
+        first = self.noise.next(chance)
         columns = self.noise.table[:, first : first + self.num_lanes].T
         return Noise(columns[:, :2], columns[:, 2:])
 

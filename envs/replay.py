@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
 import numpy as np
 
-from ..market.candles import Time, to_ms
+from ..market.candles import Time
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.features import FeatureSpec
@@ -16,10 +17,11 @@ from ..market.rewards import RewardName
 from ..market.settings import whole_number
 from ..market.sources import funding_per_bar, open_candles, open_funding, stored_order_rules
 from .arguments import refuse_unknown
+from .protocol import read_options
 from .scalar_kernels import FLOAT32, Lived, live_recorded
 from .spaces import ActionKind
 from .tape import Tape, check_random_start, feature_tape, latent_tape, restrict
-from .trading import Observation, Start, TradingEnv, refuse_options
+from .trading import Observation, Start, TradingEnv
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource, FundingSource
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from .memory import RecordedMemory
 
 
-class BybitReplayEnv(TradingEnv):
+class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `TradingEnv`
     """Trade recorded candles, paying what an exchange charges.
 
     ## Description
@@ -142,13 +144,14 @@ class BybitReplayEnv(TradingEnv):
         self._close_at: Callable[[int], float] = self.tape.candles.close.item
         self._memory = remember(self.tape, world_model, 1)
         self.training_bars = count_training_bars(self.tape, world_model)
-        super().__init__(self.tape.layout, actions, broker, reward, render_mode)
+        longest = self._episode_length or int(self.tape.steps_left.max())
+        super().__init__(self.tape.layout, actions, broker, reward, render_mode, longest)
         self.title = f"BybitReplay {self.tape.candles.symbol} {self.tape.candles.interval}"
 
-    def _begin(self, options: dict[str, Any]) -> Start:
-        refuse_options(options, "start")
-        if "start" in options:
-            row = self._first_start_from(options["start"])
+    def _begin(self, options: dict[str, Any] | None) -> Start:
+        given = read_options(options, "start")
+        if "start" in given:
+            row = self.tape.first_start(given["start"], self._episode_length)
         elif self._random_start:
             row = int(self._starts[self.np_random.integers(len(self._starts))])
         else:
@@ -160,14 +163,6 @@ class BybitReplayEnv(TradingEnv):
             observation[self.observation_layout["hidden"]] = self._memory.hidden[0]
         num_steps = self._episode_length or int(self.tape.steps_left[row])
         return Start(num_steps, observation, self._close_at(row), self._time_at(row))
-
-    def _first_start_from(self, time: Time) -> int:
-        times = self.tape.candles.open_time_ms
-        rows = self._starts if self._episode_length else np.flatnonzero(self.tape.steps_left >= 1)
-        index = int(np.searchsorted(times[rows], to_ms(time)))
-        if index == len(rows):
-            raise ConfigError(f"no episode fits at or after {time}; the candles end too early")
-        return int(rows[index])
 
     def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
         self._row = row = self._row + 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..market.candles import FloatArray, IntArray
+from ..market.candles import FloatArray, IntArray, Time
 from .memory import RecordedMemory
+from .protocol import Chance, draw_integers, for_lanes
 from .tape import Tape, check_random_start
 
 Float32Array = NDArray[np.float32]
@@ -28,7 +29,10 @@ class ReplayLanes:
     Attributes:
         rows: Where the lanes are on the tape [N].
         layout: Where each part lies in an observation.
+        max_steps: Steps that an episode has at most.
     """
+
+    option = "start"
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class ReplayLanes:
         self._length = episode_length
         self._random_start = check_random_start(random_start)
         self._memory = memory
+        self.max_steps = episode_length or int(tape.steps_left.max())
         self._last = len(tape.candles) - 1
         self.rows: IntArray = np.full(num_lanes, self._starts[0])
 
@@ -59,19 +64,25 @@ class ReplayLanes:
         closes: FloatArray = self._tape.candles.close[self.rows]
         return closes
 
-    def begin(self, lanes: BoolArray, rng: np.random.Generator, **_: Any) -> IntArray | int:
-        """Start lanes [N] over; returns the steps that they can take."""
-        count = int(lanes.sum())
+    def begin(
+        self, lanes: BoolArray, chance: Chance, where: Time | Sequence[Time | None] | None = None
+    ) -> IntArray | int:
+        """Start lanes [N] over, at or after the times given; returns the steps they can take."""
+        times = for_lanes(self.option, where, lanes)
+        rows = np.full(len(times), self._starts[0])
+        anywhere = np.array([time is None for time in times])
         if self._random_start:
-            rows = self._starts[rng.integers(len(self._starts), size=count)]
-        else:
-            rows = np.full(count, self._starts[0])
+            drawing = lanes.copy()
+            drawing[lanes] = anywhere
+            rows[anywhere] = self._starts[draw_integers(chance, len(self._starts), drawing)]
+        for i in np.flatnonzero(~anywhere):
+            rows[i] = self._tape.first_start(times[i], self._length)
         self.rows[lanes] = rows
         if self._memory is not None:
             self._memory.begin(lanes, rows)
         return self._length or self._tape.steps_left[rows]
 
-    def advance(self, targets: FloatArray, rng: np.random.Generator) -> FloatArray:
+    def advance(self, targets: FloatArray, chance: Chance, waiting: BoolArray) -> FloatArray:
         """Live one bar: the bars lived [N, 7], columns `BAR_FIELDS`."""
         # A lane that waits for its reset stands on its last bar; it must not run off the tape.
         self.rows = np.minimum(self.rows + 1, self._last)

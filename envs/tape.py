@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..market.broker import replay_bars
-from ..market.candles import Candles, FloatArray, IntArray, Time
+from ..market.candles import Candles, FloatArray, IntArray, Time, format_time, to_ms
 from ..market.errors import ConfigError
 from ..market.features import FeatureSpec, compute_features, valid_rows
 from ..market.settings import truth
@@ -64,6 +64,19 @@ class Tape:
                 "episode_length"
             )
         return rows
+
+    def first_start(self, time: Time, length: int | None) -> int:
+        """The first row at or after a time from which ``length`` steps (None: one) can be taken.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        rows = self.starts(length) if length else np.flatnonzero(self.steps_left >= 1)
+        index = int(np.searchsorted(self.candles.open_time_ms[rows], to_ms(time)))
+        if index == len(rows):
+            when = format_time(to_ms(time))
+            raise ConfigError(f"no episode fits at or after {when}; the candles end too early")
+        return int(rows[index])
 
 
 def check_random_start(random_start: bool) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
@@ -14,6 +15,7 @@ from ..market.broker import ScalarAccount
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.rewards import RewardConfig, RewardName, ScalarReward
+from .protocol import read_seed, refuse_closed, tell_length
 from .rendering import RENDER_MODES, EpisodeTrace, render_picture, render_text
 from .scalar_kernels import Lived
 from .spaces import ActionKind, action_space, observation_space, target_weight
@@ -41,6 +43,8 @@ class TradingEnv(gym.Env[Observation, Any]):
     """An account that trades a market bar by bar.
 
     A subclass supplies the market: `_begin` places it at an episode's start, `_live` lives a bar.
+    It names Gymnasium's class as a direct base too, where some tools look for it (skrl's
+    `wrap_env`).
 
     Args:
         layout: Where each part lies in an observation; the account comes last.
@@ -48,6 +52,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         broker: The account's rules.
         reward: What a bar pays.
         render_mode: None, ``"ansi"`` or ``"rgb_array"``.
+        max_steps: Steps that an episode has at most.
 
     Attributes:
         observation_layout: Names of the observation's parts, and their slices.
@@ -58,6 +63,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         "render_fps": 30,
     }
     title = "market"
+    _spec: EnvSpec | None = None
 
     def __init__(
         self,
@@ -66,6 +72,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         broker: BrokerConfig,
         reward: RewardName,
         render_mode: str | None,
+        max_steps: int,
     ) -> None:
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ConfigError(
@@ -82,6 +89,17 @@ class TradingEnv(gym.Env[Observation, Any]):
         self._size = layout["account"].stop
         self._steps_left = 0
         self._trace: EpisodeTrace | None = None
+        self._max_steps = max_steps
+        self._closed = False
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What `gymnasium.make` made it from, with the steps that an episode has at most."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = tell_length(spec, self._max_steps)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -90,13 +108,20 @@ class TradingEnv(gym.Env[Observation, Any]):
 
         Args:
             seed: Seeds the environment's own generator.
-            options: What the market knows; see the environment.
+            options: What the market knows; see the environment. What it would ignore is refused.
+
+        Raises:
+            ConfigError: The seed is none, or an option would be ignored.
+            gymnasium.error.ClosedEnvironmentError: The environment is closed.
         """
-        super().reset(seed=seed)
+        refuse_closed(self._closed)
+        super().reset(seed=read_seed(seed))
+        self._steps_left = 0  # where the options are refused, there is no episode
+        start = self._begin(options)
         self._account.reset()
         if self._reward is not None:
             self._reward.reset()
-        self._steps_left, observation, price, time_ms = self._begin(dict(options or {}))
+        self._steps_left, observation, price, time_ms = start
         info: dict[str, Any] = {
             "equity": 1.0,
             "weight": 0.0,
@@ -118,8 +143,10 @@ class TradingEnv(gym.Env[Observation, Any]):
         Raises:
             ActionError: The action is not finite, or has the wrong shape or type.
             gymnasium.error.ResetNeeded: The episode is over, or never began.
+            gymnasium.error.ClosedEnvironmentError: The environment is closed.
         """
         if self._steps_left <= 0:
+            refuse_closed(self._closed)
             raise ResetNeeded("the episode is over: call reset() before step()")
         target = target_weight(action, self._actions)
         observation, price, time_ms, lived = self._live(target, self._account.due(target))
@@ -153,13 +180,18 @@ class TradingEnv(gym.Env[Observation, Any]):
             render_text(self._trace) if self.render_mode == "ansi" else render_picture(self._trace)
         )
 
+    def close(self) -> None:
+        """End the environment: it starts no episode after that, and takes no step."""
+        super().close()
+        self._steps_left, self._closed = 0, True
+
     def _tell(self, info: dict[str, Any]) -> bool:
         """Add what this market tells beyond the others; whether it cuts the episode short."""
         return False
 
     @abstractmethod
-    def _begin(self, options: dict[str, Any]) -> Start:
-        """Place the market at an episode's start."""
+    def _begin(self, options: dict[str, Any] | None) -> Start:
+        """Place the market at an episode's start; refuses options that it would ignore."""
 
     @abstractmethod
     def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
@@ -173,12 +205,3 @@ class TradingEnv(gym.Env[Observation, Any]):
             What the policy sees, a fresh array [D]; the newest close; the open time of the bar
             that just closed [ms UTC]; and what the bar did to the account.
         """
-
-
-def refuse_options(options: dict[str, Any], *known: str) -> None:
-    """Raise `ConfigError` for a reset option that is not known."""
-    for name in options:
-        if name not in known:
-            raise ConfigError(
-                f"reset option {name!r} is unknown; expected one of {', '.join(known)}"
-            )

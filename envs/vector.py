@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
+from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -16,11 +19,18 @@ from ..market.candles import FloatArray, IntArray, Time
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.rewards import LaneRewards, RewardConfig, RewardName
-from ..market.settings import whole_number
+from ..market.settings import scalar, whole_number
 from .arguments import refuse_unknown
+from .protocol import (
+    Chance,
+    for_lanes,
+    read_options,
+    read_seed,
+    refuse_closed,
+    tell_length,
+)
 from .replay import check_length, open_tape, remember, with_order_rules
 from .spaces import WEIGHT_BOUND, ActionKind, action_space, observation_space, target_weights
-from .trading import refuse_options
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource, FundingSource
@@ -35,6 +45,10 @@ class Lanes(Protocol):
     """A market for N lanes: `ReplayLanes` or `DreamLanes`."""
 
     layout: dict[str, slice]
+    option: str
+    """The reset option that says where lanes begin."""
+    max_steps: int
+    """Steps that an episode has at most."""
 
     @property
     def time_ms(self) -> IntArray:
@@ -44,11 +58,11 @@ class Lanes(Protocol):
     def price(self) -> FloatArray:
         """Newest closes [N]."""
 
-    def begin(self, lanes: BoolArray, rng: np.random.Generator) -> IntArray | int:
-        """Start lanes [N] over; returns the steps that they can take."""
+    def begin(self, lanes: BoolArray, chance: Chance, where: Any = None) -> IntArray | int:
+        """Start lanes [N] over, where `option` says or chance; returns the steps they can take."""
 
-    def advance(self, targets: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """Live one bar: the bars lived [N, 7]."""
+    def advance(self, targets: FloatArray, chance: Chance, waiting: BoolArray) -> FloatArray:
+        """Live one bar, which is nothing to the lanes [N] that wait for a reset: bars [N, 7]."""
 
     def view(self, out: Observations) -> None:
         """Write what policies see besides the account into ``out`` [N, D - 1]."""
@@ -64,7 +78,8 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
     """N accounts that trade a market bar by bar, as arrays.
 
     Spaces, reward, info and episode ends are those of the scalar environment; `step` returns
-    fresh arrays.
+    fresh arrays. A subclass names Gymnasium's class as a direct base too, as those of `TradingEnv`
+    do.
 
     Args:
         num_envs: N.
@@ -73,7 +88,15 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         broker: The account's rules.
         reward: What a bar pays.
         autoreset_mode: ``NEXT_STEP``, ``SAME_STEP`` or ``DISABLED``, as enum or text.
+        max_episode_steps: Truncate episodes after so many steps, as `gymnasium.make` would; None
+            and −1 leave them as long as the market does.
+
+    Attributes:
+        observation_layout: Names of the observation's parts, and their slices.
+        reset_options: Names of the options that `reset` takes.
     """
+
+    _spec: EnvSpec | None = None
 
     def __init__(
         self,
@@ -83,8 +106,10 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         broker: BrokerConfig,
         reward: RewardName,
         autoreset_mode: AutoresetMode | str,
+        max_episode_steps: int | None,
     ) -> None:
         self.num_envs = num_envs
+        self._max_steps = min(lanes.max_steps, _check_limit(max_episode_steps) or lanes.max_steps)
         self.autoreset_mode = parse_autoreset_mode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
         self.render_mode = None
@@ -93,6 +118,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         self.single_action_space = action_space(actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        self.reset_options = ("reset_mask", lanes.option)
         self._lanes = lanes
         self._actions = actions
         self._account = Account(num_envs, broker)
@@ -100,21 +126,44 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         self._steps_left: IntArray = np.zeros(num_envs, dtype=np.int64)
         self._done: BoolArray = np.zeros(num_envs, dtype=np.bool_)
         self._begun = False
+        self._own: list[np.random.Generator] = []
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What `gymnasium.make_vec` made it from, with the steps that an episode has at most."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = tell_length(spec, self._max_steps)
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
     ) -> tuple[Observations, dict[str, Any]]:
         """Start all lanes, or those in ``options["reset_mask"]`` [N], over.
 
         Args:
-            seed: Seeds the one generator that all lanes draw from.
-            options: ``reset_mask``: a boolean array [N] with at least one lane.
+            seed: A number seeds the one generator that all lanes draw from. A list [N] gives each
+                lane a generator of its own, and its number the draws of a scalar environment with
+                that seed; None in it leaves a lane's generator as it is.
+            options: ``reset_mask``: a boolean array [N] with at least one lane. ``start`` (replay)
+                or ``segment`` (dream), as in the scalar environment: one for all, or a list of one
+                for each lane [N], where None lets chance decide; the entries of lanes that do not
+                start over are not read.
+
+        Raises:
+            ConfigError: A seed or a mask is none, or an option would be ignored.
+            gymnasium.error.ClosedEnvironmentError: The lanes are closed.
         """
-        super().reset(seed=seed)
-        options = dict(options or {})
-        refuse_options(options, "reset_mask")
-        mask = self._reset_mask(options.get("reset_mask"))
-        self._begin(mask)
+        refuse_closed(self.closed)
+        given = read_options(options, *self.reset_options)
+        mask = self._reset_mask(given.get("reset_mask"))
+        self._reseed(seed, mask)
+        self._begin(mask, given.get(self._lanes.option))
+        self._begun = True
         zeros = np.zeros(self.num_envs)
         return self._observe(), self._info(zeros, zeros, zeros, mask)
 
@@ -131,7 +180,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         restarting = self._done
         targets = target_weights(actions, self._actions, self.num_envs)
         held = self._account.weight.copy()
-        bars = self._lanes.advance(targets, self.np_random)
+        bars = self._lanes.advance(targets, self._chance, restarting)
         settled = self._account.step(targets, bars)
         self._steps_left -= 1
         rewards, terminated = self._reward.step(settled.reward), settled.terminated
@@ -174,11 +223,31 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         info |= {"final_info": kept, "_final_info": ended.copy()}
         return self._observe(), info
 
-    def _begin(self, lanes: BoolArray) -> None:
+    def _begin(self, lanes: BoolArray, where: Any = None) -> None:
+        num_steps = self._lanes.begin(lanes, self._chance, where)
         self._account.reset(lanes)
         self._reward.reset(lanes)
-        self._steps_left[lanes] = self._lanes.begin(lanes, self.np_random)
+        self._steps_left[lanes] = np.minimum(num_steps, self._max_steps)
         self._done = self._done & ~lanes
+
+    @property
+    def _chance(self) -> Chance:
+        return self._own or self.np_random
+
+    def _reseed(self, seed: int | Sequence[int | None] | None, lanes: BoolArray) -> None:
+        if seed is None:
+            return
+        if not isinstance(scalar(seed), list | tuple | np.ndarray):
+            super().reset(seed=read_seed(seed))
+            self._own = []
+            return
+        seeds = [read_seed(number) for number in for_lanes("seed", seed, lanes)]
+        # Lanes that are given none, or are not started over, draw on from a child of the old one.
+        own = self._own or self.np_random.spawn(self.num_envs)
+        for lane, number in zip(np.flatnonzero(lanes).tolist(), seeds, strict=True):
+            if number is not None:
+                own[lane], _ = np_random(number)
+        self._own = list(own)
 
     def _observe(self) -> Observations:
         size = self.observation_layout["account"].stop
@@ -202,7 +271,16 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         }
         return values | {f"_{name}": mask for name in values}
 
+    def render(self) -> None:
+        """Nothing: lanes show nothing, whoever asks; see the scalar environment."""
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """An attribute, or a method's answer, once for each lane, as `SyncVectorEnv.call` has it."""
+        value = getattr(self, name)
+        return (value(*args, **kwargs) if callable(value) else value,) * self.num_envs
+
     def _check_running(self) -> None:
+        refuse_closed(self.closed)
         if not self._begun:
             raise ResetNeeded("call reset() before step()")
         if self.autoreset_mode == AutoresetMode.DISABLED and self._done.any():
@@ -213,8 +291,6 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
 
     def _reset_mask(self, wanted: Any) -> BoolArray:
         if wanted is None:
-            self._begun = True
-            self._done[:] = False
             return np.ones(self.num_envs, dtype=np.bool_)
         mask: BoolArray = np.asarray(wanted)
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
@@ -227,7 +303,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         return mask
 
 
-class ReplayVectorEnv(TradingVectorEnv):
+class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
     """N lanes of ``BybitReplay-v0`` on one record; see `BybitReplayEnv` for the arguments."""
 
     public_name = "BybitReplay-v0"
@@ -250,6 +326,7 @@ class ReplayVectorEnv(TradingVectorEnv):
         reward: RewardName = "log_return",
         funding: FundingSource = None,
         unrecorded_funding_rate: float = 0.0,
+        max_episode_steps: int | None = None,
         **account: Any,
     ) -> None:
         from .replay_lanes import ReplayLanes
@@ -271,10 +348,12 @@ class ReplayVectorEnv(TradingVectorEnv):
             random_start,
             remember(tape, world_model, num_envs),
         )
-        super().__init__(num_envs, lanes, actions, broker, reward, autoreset_mode)
+        super().__init__(
+            num_envs, lanes, actions, broker, reward, autoreset_mode, max_episode_steps
+        )
 
 
-class DreamVectorEnv(TradingVectorEnv):
+class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
     """N lanes of ``WorldModelDream-v0``; see `DreamEnv` for the arguments."""
 
     public_name = "WorldModelDream-v0"
@@ -295,6 +374,7 @@ class DreamVectorEnv(TradingVectorEnv):
         reward: RewardName = "log_return",
         funding: FundingSource = None,
         ood_limit: float | None = None,
+        max_episode_steps: int | None = None,
         **account: Any,
     ) -> None:
         from .dream_funding import DreamFunding
@@ -311,7 +391,22 @@ class DreamVectorEnv(TradingVectorEnv):
         lanes = DreamLanes(
             engine, num_envs, observation, temperature, horizon, charged, ood_limit, broker
         )
-        super().__init__(num_envs, lanes, actions, broker, reward, autoreset_mode)
+        super().__init__(
+            num_envs, lanes, actions, broker, reward, autoreset_mode, max_episode_steps
+        )
+
+
+def _check_limit(max_episode_steps: int | None) -> int | None:
+    """The limit, or None for none."""
+    steps = whole_number(max_episode_steps)
+    if max_episode_steps is None or steps == -1:
+        return None
+    if steps is None or steps < 1:
+        raise ConfigError(
+            f"max_episode_steps is {max_episode_steps!r}; expected a number of steps, or None or −1 "
+            "for no limit"
+        )
+    return steps
 
 
 def parse_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:

@@ -1,7 +1,8 @@
 """The market, wrapped twice: replayed from recorded candles, and dreamed by a learned world model.
 
-Importing this package registers ``WorldModelDream-v0`` and ``BybitReplay-v0`` with Gymnasium. It
-imports neither torch nor pandas: those load when an environment is made.
+Importing this package registers ``WorldModelDream-v0`` and ``BybitReplay-v0`` with Gymnasium, and
+``WorldModelDreamDiscrete-v0`` and ``BybitReplayDiscrete-v0``, whose actions are short, flat and
+long. It imports neither torch nor pandas: those load when an environment is made.
 """
 
 from __future__ import annotations

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import gymnasium
 
+_DREAM = (
+    "worldmodel_trading.envs.dream:DreamEnv",
+    "worldmodel_trading.envs.vector:DreamVectorEnv",
+)
+_REPLAY = (
+    "worldmodel_trading.envs.replay:BybitReplayEnv",
+    "worldmodel_trading.envs.vector:ReplayVectorEnv",
+)
+_DISCRETE = {"actions": "discrete"}
 _ENVIRONMENTS = {
-    "WorldModelDream-v0": (
-        "worldmodel_trading.envs.dream:DreamEnv",
-        "worldmodel_trading.envs.vector:DreamVectorEnv",
-    ),
-    "BybitReplay-v0": (
-        "worldmodel_trading.envs.replay:BybitReplayEnv",
-        "worldmodel_trading.envs.vector:ReplayVectorEnv",
-    ),
+    "WorldModelDream-v0": (*_DREAM, {}),
+    "WorldModelDreamDiscrete-v0": (*_DREAM, _DISCRETE),
+    "BybitReplay-v0": (*_REPLAY, {}),
+    "BybitReplayDiscrete-v0": (*_REPLAY, _DISCRETE),
 }
+"""Entry points of one lane and of many, and what an id says beyond the defaults: many a tool takes
+an id and nothing else, and many an algorithm discrete actions only."""
 
 
 def register_environments() -> None:
@@ -21,6 +28,11 @@ def register_environments() -> None:
 
     Entry points are text, so nothing heavy is imported before an environment is made.
     """
-    for name, (entry_point, vector_entry_point) in _ENVIRONMENTS.items():
+    for name, (entry_point, vector_entry_point, kwargs) in _ENVIRONMENTS.items():
         if name not in gymnasium.registry:
-            gymnasium.register(name, entry_point=entry_point, vector_entry_point=vector_entry_point)
+            gymnasium.register(
+                name,
+                entry_point=entry_point,
+                vector_entry_point=vector_entry_point,
+                kwargs=dict(kwargs),
+            )

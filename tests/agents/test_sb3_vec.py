@@ -227,10 +227,35 @@ def test_attributes_are_shared_and_lanes_have_no_methods(candles: Candles) -> No
     with pytest.raises(AttributeError, match="no method 'action_masks'"):
         env.env_method("action_masks")
     assert env.get_images() == [None] * 3
-    env.set_options({})
-    with pytest.raises(ConfigError, match="lanes of a vector environment have none"):
-        env.set_options({"start": 0})
     env.close()
+
+
+def test_options_reach_the_next_reset_and_no_other(
+    candles: Candles, market_model: WorldModel
+) -> None:
+    env = make_sb3_env("BybitReplay-v0", 3, candles=candles, episode_length=5)
+    time = int(candles.open_time_ms[400])
+    env.seed(1)
+    env.set_options({"start": time})
+    env.reset()
+    assert [info["time_ms"] for info in env.reset_infos] == [time] * 3
+    env.reset()
+    assert len({info["time_ms"] for info in env.reset_infos}) > 1
+    dreams = make_sb3_env("WorldModelDream-v0", 3, world_model=market_model)
+    dreams.set_options([{"segment": 4}, {}, {"segment": 9}])
+    dreams.reset()
+    prices = market_model.bank.close
+    assert dreams.reset_infos[0]["price"] == prices[4]
+    assert dreams.reset_infos[2]["price"] == prices[9]
+    env.set_options({})
+    for wrong, said in (
+        ({"segment": 0}, "'segment' is unknown"),
+        ({"reset_mask": np.ones(3, dtype=bool)}, "'reset_mask' is unknown"),
+        ([{"start": time}], "1 mappings"),
+        (["start", "start", "start"], "expected"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            env.set_options(wrong)  # type: ignore[arg-type]
 
 
 def test_wrong_use_is_refused(candles: Candles) -> None:

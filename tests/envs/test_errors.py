@@ -360,8 +360,10 @@ class TestLanes:
             ReplayVectorEnv(2, candles, autoreset_mode="sometimes")
         with pytest.raises(ConfigError, match=r"does not render"):
             ReplayVectorEnv(2, candles, render_mode="ansi")  # type: ignore[arg-type]
-        with pytest.raises(ConfigError, match=r"'start' is unknown; expected one of reset_mask"):
-            lanes.reset(options={"start": "2020-01-01"})
+        with pytest.raises(
+            ConfigError, match=r"'segment' is unknown; expected.* reset_mask, start"
+        ):
+            lanes.reset(options={"segment": 1})
 
     @pytest.mark.parametrize("num_envs", [0, -1, 1.5])
     def test_no_lanes(self, candles: Candles, market_model: WorldModel, num_envs: Any) -> None:

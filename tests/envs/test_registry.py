@@ -36,6 +36,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"warmup": 24, "temperature": 1.5, "horizon": 30},
         {"reward": "simple_return", "funding": -0.0002, "capital_usdt": 50_000.0},
     ],
+    "BybitReplayDiscrete-v0": [{}, {"world_model": "default", "episode_length": 40}],
+    "WorldModelDreamDiscrete-v0": [{}],
 }
 CASES = [
     pytest.param(name, kwargs, id=f"{name}-{'-'.join(kwargs) or 'plain'}")
@@ -44,8 +46,15 @@ CASES = [
 ]
 
 
-def test_the_registry_holds_exactly_our_two_ids() -> None:
+def test_the_registry_holds_exactly_our_ids() -> None:
     assert sorted(VARIANTS) == IDS
+
+
+def an_action(env: Any, weight: float) -> Any:
+    """The action that asks for a weight: itself, or the discrete one of its sign."""
+    if isinstance(env.action_space, gym.spaces.Discrete):
+        return int(np.sign(weight)) + 1
+    return np.array([weight], dtype=np.float32)
 
 
 def test_registering_twice_changes_nothing() -> None:
@@ -78,7 +87,7 @@ def test_every_render_mode_shows_something(name: str) -> None:
     for mode in modes:
         env = gym.make(name, render_mode=mode)
         env.reset(seed=1)
-        env.step(np.array([0.5], dtype=np.float32))
+        env.step(an_action(env, 0.5))
         shown = env.render()
         if mode == "ansi":
             assert isinstance(shown, str)
@@ -99,7 +108,7 @@ def test_rendering_changes_nothing(name: str) -> None:
     second, _ = shown.reset(seed=4)
     np.testing.assert_array_equal(first, second)
     for weight in (0.3, -0.8, 0.0):
-        action = np.array([weight], dtype=np.float32)
+        action = an_action(plain, weight)
         shown.render()
         assert_same_step(plain.step(action), shown.step(action))
 
@@ -158,7 +167,7 @@ def test_gymnasium_vectorises_scalar_copies(name: str, mode: str) -> None:
         expected, _ = alone.reset(seed=4)
         np.testing.assert_array_equal(observations[1], expected)
         for weight in (0.7, -0.2, 1.0):
-            actions = np.full((2, 1), weight, dtype=np.float32)
+            actions = np.array([an_action(alone, weight)] * 2)
             observations, rewards, _, _, infos = envs.step(actions)
             expected, reward, _, _, info = alone.step(actions[1])
             np.testing.assert_array_equal(observations[1], expected)
@@ -192,14 +201,18 @@ def test_replay_and_dream_of_one_model_share_their_spaces() -> None:
 
 def test_the_action_spaces_are_those_documented() -> None:
     for name in IDS:
-        box = gym.make(name).action_space
+        box = gym.make(name, actions="continuous").action_space
         assert box == gym.spaces.Box(-1, 1, (1,), np.float32)
         assert gym.make(name, actions="discrete").action_space == gym.spaces.Discrete(3)
+        by_name = gym.spaces.Discrete(3) if "Discrete" in name else box
+        assert gym.make(name).action_space == by_name
+        assert gym.make_vec(name, num_envs=2).single_action_space == by_name
 
 
 @pytest.mark.parametrize("name", IDS)
 def test_discrete_actions_are_short_flat_and_long(name: str) -> None:
-    discrete, continuous = gym.make(name, actions="discrete"), gym.make(name)
+    discrete = gym.make(name, actions="discrete")
+    continuous = gym.make(name, actions="continuous")
     discrete.reset(seed=6)
     continuous.reset(seed=6)
     for action, weight in ((0, -1.0), (1, 0.0), (2, 1.0), (0, -1.0)):
@@ -215,7 +228,7 @@ def test_info_is_complete_and_equity_begins_at_one(name: str) -> None:
     keys = {"equity", "weight", "price", "market_return", "cost", "turnover", "time_ms"}
     assert keys <= set(info)
     assert (info["equity"], info["weight"], info["cost"]) == (1.0, 0.0, 0.0)
-    _, reward, _, _, after = env.step(np.array([1.0], dtype=np.float32))
+    _, reward, _, _, after = env.step(an_action(env, 1.0))
     assert keys <= set(after)
     assert after["time_ms"] - info["time_ms"] == 3_600_000
     assert after["price"] == pytest.approx(info["price"] * (1 + after["market_return"]), rel=1e-12)

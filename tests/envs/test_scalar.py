@@ -165,13 +165,16 @@ def test_a_target_of_any_number_type_is_a_float(dtype: type) -> None:
         assert (weight, type(weight)) == (float(value), float)
 
 
-def test_a_target_is_clipped_by_rounding_only() -> None:
-    assert target_weight(np.array([1.0 + 1e-7]), "continuous") == 1.0
-    assert target_weight([np.float32(0.5)], "continuous") == 0.5
-    for wrong in (1.1, -1.1, np.nan, np.inf):
+def test_a_target_is_clipped_where_it_is_a_number() -> None:
+    for over in (1.0 + 1e-7, 1.1, 3e38):
+        assert target_weight(np.array([over], dtype=np.float32), "continuous") == 1.0
+        assert target_weight(-over, "continuous") == -1.0
+    for half in ([np.float32(0.5)], np.array(0.5), 0.5):
+        assert target_weight(half, "continuous") == 0.5
+    for wrong in (np.nan, np.inf, -np.inf):
         with pytest.raises(ActionError):
             target_weight(np.array([wrong], dtype=np.float32), "continuous")
-    for odd in (np.array([True]), np.array(["1"]), np.array(0.5), np.array([[0.5]]), np.zeros(2)):
+    for odd in (np.array([True]), np.array(["1"]), np.array([[0.5]]), np.zeros(2), np.zeros(0)):
         with pytest.raises(ActionError):
             target_weight(odd, "continuous")
 

@@ -228,7 +228,9 @@ def test_shared_dreams_are_the_environments_bars(
     lanes.place(np.ones(6, dtype=np.bool_), engine.start(segments), prices)
     rng = np.random.default_rng(4)
     for t in range(12):
-        np.testing.assert_array_equal(lanes.advance(np.zeros(6), rng), paths.bars[:, t])
+        np.testing.assert_array_equal(
+            lanes.advance(np.zeros(6), rng, np.zeros(6, dtype=bool)), paths.bars[:, t]
+        )
 
 
 def test_small_accounts_trade_in_scored_dreams(market_model: WorldModel) -> None:

@@ -1,0 +1,97 @@
+"""What Gymnasium's protocol asks of every environment: seeds, options, lengths, and an end."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.error import ClosedEnvironmentError
+from numpy.typing import NDArray
+
+from ..market.candles import IntArray
+from ..market.errors import ConfigError
+from ..market.settings import nearest, whole_number
+
+Chance: TypeAlias = np.random.Generator | Sequence[np.random.Generator]
+"""What lanes draw from: one generator for all of them, or one for each."""
+
+
+def read_options(options: Mapping[str, Any] | None, *known: str) -> dict[str, Any]:
+    """The reset options that say something: None says nothing.
+
+    Raises:
+        ConfigError: An option that is not known would be ignored.
+    """
+    if not isinstance(options, Mapping | None):
+        raise ConfigError(f"reset options are {options!r}; expected a mapping of names to values")
+    for name in options or {}:
+        if name not in known:
+            meant = nearest(name, known)
+            hint = "" if meant is None else f"did you mean {meant!r}? "
+            raise ConfigError(
+                f"reset option {name!r} is unknown; {hint}expected one of {', '.join(known)}"
+            )
+    return {name: value for name, value in (options or {}).items() if value is not None}
+
+
+def read_seed(seed: object) -> int | None:
+    """A seed, or None for none.
+
+    Raises:
+        ConfigError: It is no whole number, or negative.
+    """
+    number = whole_number(seed)
+    if seed is not None and (number is None or number < 0):
+        raise ConfigError(f"seed is {seed!r}; expected a whole number, 0 or more, or None")
+    return number
+
+
+def for_lanes(name: str, value: Any, lanes: NDArray[np.bool_]) -> list[Any]:
+    """What an option says to each of the lanes that start over, [lanes.sum()].
+
+    Args:
+        name: Of the option.
+        value: One value for all, or a list or array of one for each lane [N]; None for no wish.
+        lanes: Which of the N lanes start over.
+
+    Raises:
+        ConfigError: A list of another length.
+    """
+    if not (isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim)):
+        return [value] * int(lanes.sum())
+    if len(value) != len(lanes):
+        raise ConfigError(
+            f"{name} has {len(value)} entries; expected one value, or one for each of the "
+            f"{len(lanes)} lanes"
+        )
+    return [value[lane] for lane in np.flatnonzero(lanes).tolist()]
+
+
+def draw_integers(chance: Chance, high: int, lanes: NDArray[np.bool_]) -> IntArray:
+    """A number in [0, high) for each of the lanes that start over, [lanes.sum()]."""
+    if isinstance(chance, np.random.Generator):
+        return chance.integers(high, size=int(lanes.sum()))
+    own = [chance[lane].integers(high) for lane in np.flatnonzero(lanes).tolist()]
+    return np.array(own, dtype=np.int64)
+
+
+def tell_length(spec: EnvSpec | None, num_steps: int | None) -> EnvSpec | None:
+    """A specification that says how many steps an episode has at most.
+
+    The environments end their episodes themselves; ``max_episode_steps`` is where wrappers such as
+    `TimeAwareObservation` look for the number.
+    """
+    if spec is None:
+        return None
+    told = copy.copy(spec)
+    told.max_episode_steps = num_steps
+    return told
+
+
+def refuse_closed(closed: bool) -> None:
+    """Raise what Gymnasium raises of an environment that was closed."""
+    if closed:
+        raise ClosedEnvironmentError("the environment is closed: make another one")
