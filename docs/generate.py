@@ -13,7 +13,22 @@ _HEAD = """# The environments
 
 This page is generated from the docstrings by `python docs/generate.py`.
 
-`gym.make(id)` makes one lane, `gym.make_vec(id, num_envs=N)` N lanes as arrays.
+`gym.make(id)` makes one lane, `gym.make_vec(id, num_envs=N)` N lanes as arrays. For tools that take
+an id and nothing else, `BybitReplayDiscrete-v0` and `WorldModelDreamDiscrete-v0` have discrete
+actions.
+
+**Many lanes.** `reset(seed=7)` seeds the one generator that all lanes draw from. `reset(seed=[3, 4])`
+gives each lane a generator of its own: it then draws what `gym.make`'s environment draws with that
+seed, and agrees with it to the rounding of float32. `options` are those of the scalar environment, `start` or
+`segment`, once for all or in a list of N with None where chance decides, and `reset_mask`; what
+would be ignored is refused. `make_vec(id, num_envs=N, max_episode_steps=T)` truncates after T steps.
+
+**Other libraries.** `spec.max_episode_steps` tells an episode's length (with `episode_length=None`,
+that of the longest stretch) to whatever looks for it, such as `TimeAwareObservation`. TorchRL's
+`GymEnv(id)` and, over lanes with `autoreset_mode="same_step"`, `GymWrapper`, and skrl's `wrap_env`
+take the environments as they are, as does Stable-Baselines3; `make_sb3_env` gives the last native
+lanes. An argument that an environment does not take is an error that is also a `TypeError`. After
+`close()` an environment steps and resets no more.
 """
 
 

@@ -41,7 +41,9 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
 
     ## Action space
     ``actions="continuous"``: ``Box(-1, 1, (1,), float32)``, the target weight: position ÷ equity,
-    times the leverage. ``actions="discrete"``: ``Discrete(3)``: 0 short, 1 flat, 2 long.
+    times the leverage. ``actions="discrete"``: ``Discrete(3)``: 0 short, 1 flat, 2 long. A finite
+    weight outside the box is clipped to it, and a number by itself is as good as an array of one;
+    NaN, infinities and other shapes are refused.
 
     ## Observation space
     A bounded ``Box`` of float32; `observation_layout` names the slices. It is the space of
@@ -72,9 +74,9 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
     on).
 
     ## Reset options
-    ``segment``: index of a warm-up segment. ``candles`` (and ``start``): do not dream but live
-    these recorded candles, from ``start`` on: the dream forced along a recorded path, with M
-    stepping beside it.
+    ``segment``: index of a warm-up segment. Or ``candles`` (and ``start``, a time): do not dream but
+    live these recorded candles, from ``start`` on: the dream forced along a recorded path, with M
+    stepping beside it. What would be ignored is refused.
 
     Args:
         world_model: A `WorldModel`, the folder of one, or ``"default"``, which ships.

@@ -38,7 +38,9 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
 
     ## Action space
     ``actions="continuous"``: ``Box(-1, 1, (1,), float32)``, the target weight: position ÷ equity,
-    times the leverage. ``actions="discrete"``: ``Discrete(3)``: 0 short, 1 flat, 2 long.
+    times the leverage. ``actions="discrete"``: ``Discrete(3)``: 0 short, 1 flat, 2 long. A finite
+    weight outside the box is clipped to it, and a number by itself is as good as an array of one;
+    NaN, infinities and other shapes are refused.
 
     ## Observation space
     A bounded ``Box`` of float32; `observation_layout` names the slices.
@@ -71,7 +73,8 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
     bar just closed).
 
     ## Reset options
-    ``start``: a time: begin at the first possible row at or after it.
+    ``start``: a time: begin at the first possible row at or after it. What would be ignored is
+    refused.
 
     Args:
         candles: `Candles`, a DataFrame, the path of a file of candles, a stored
