@@ -1,8 +1,7 @@
-"""What may follow a training: a history of plain rows, progress bars, TensorBoard."""
+"""What may follow a training: a history of plain rows, TensorBoard, and whatever else."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -56,40 +55,6 @@ class TrainingHistory:
     def stage(self, stage: str) -> list[Row]:
         """The rows of one stage."""
         return [row for row in self.rows if row["stage"] == stage]
-
-
-class ProgressCallback(TrainingCallback):
-    """A progress bar for each stage; silent where standard error is no terminal."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-
-    def on_stage_start(self, stage: str, epochs: int) -> None:
-        """Open the bar."""
-        from tqdm import tqdm
-
-        title = {"vae": "V (VAE)", "mdn_rnn": "M (MDN-RNN)"}.get(stage, stage)
-        self._bar = tqdm(
-            total=epochs, desc=title, unit="epoch", disable=not sys.stderr.isatty(), leave=True
-        )
-
-    def on_resume(self, stage: str, rows: Sequence[Row]) -> None:
-        """Begin the bar where the stage goes on."""
-        self._bar.update(len(rows))
-
-    def on_epoch(self, row: Row) -> None:
-        """Advance the bar."""
-        shown = {k: f"{v:.4f}" for k, v in row.items() if k.endswith("loss") and v != ""}
-        self._bar.set_postfix(shown)
-        self._bar.update(1)
-
-    def on_stage_end(self, stage: str) -> None:
-        """Close the bar."""
-        self._bar.close()
-
-    def on_warning(self, text: str) -> None:
-        """Print it."""
-        print(f"warning: {text}", file=sys.stderr)
 
 
 class TensorBoardCallback(TrainingCallback):

@@ -16,7 +16,7 @@ from worldmodel_trading.market.sources import open_candles
 from worldmodel_trading.market.writer import whole_file
 from worldmodel_trading.models.ood import OODMeter
 from worldmodel_trading.models.world_model import WorldModel
-from worldmodel_trading.progress import say
+from worldmodel_trading.progress import tell
 
 _BANDS = ((5, 95), (25, 75))  # percentiles
 
@@ -59,7 +59,7 @@ def dream(
     _write_table(folder / "dreams.parquet", times, closes, readings)
     picture = _write_fan(folder / "fan.png", model, record, row, times, closes)
     low, high = np.percentile(closes[:, -1], (5, 95))
-    say(
+    tell(
         f"{count} dreams of {bars} bars from {format_time(int(times[0]))}: close "
         f"{closes[0, 0]:g}, then 90% between {low:g} and {high:g}"
     )

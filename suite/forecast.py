@@ -9,7 +9,7 @@ from worldmodel_trading.market.candles import Time, format_time
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.sources import open_candles
 from worldmodel_trading.market.writer import refuse_unwritable, whole_file
-from worldmodel_trading.progress import say
+from worldmodel_trading.progress import tell
 
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 _SHOWN = 24  # newest bars printed
@@ -46,13 +46,13 @@ def forecast(
     if table.empty:
         raise ConfigError("no bar of the range has enough history before it to be forecast from")
     for bar in table.tail(_SHOWN).to_dict("records"):
-        say(
+        tell(
             f"{format_time(int(bar['open_time_ms']))}  next bar: σ {bar['volatility']:.3f}%  "
             f"90% between {bar['p5']:+.3f}% and {bar['p95']:+.3f}%  mean {bar['mean']:+.4f}%"
         )
     if out is not None:
         _save(table, Path(out))
-        say(f"{len(table)} forecasts: {out}")
+        tell(f"{len(table)} forecasts: {out}")
 
 
 def _refuse_unwritable(path: Path) -> None:

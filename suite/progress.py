@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,41 +13,83 @@ from tqdm import tqdm
 from worldmodel_trading.models.callbacks import Row, TrainingCallback
 
 _TITLES = {"vae": "V", "mdn_rnn": "M"}
+_LINES = 8  # of a stage; the bar shows the epochs between them
+_SHOWN = {"train_loss": "train", "validation_loss": "validation", "validation_return_nll": "return"}
+
+_quiet = False
+
+
+def be_quiet(quiet: bool) -> None:
+    """Whether what `say` and the bars tell of work under way is kept from the terminal."""
+    global _quiet
+    _quiet = quiet
 
 
 def say(line: str) -> None:
-    """Print a line, above any bar that is open."""
+    """Print a line on work under way, above any bar that is open."""
+    if not _quiet:
+        tell(line)
+
+
+def tell(line: str) -> None:
+    """Print what was asked for, or must be known, above any bar that is open."""
     tqdm.write(line, file=sys.stdout)
     sys.stdout.flush()
 
 
+def _open_bar(**settings: Any) -> Any:
+    return tqdm(**settings, disable=True if _quiet else None)
+
+
 class TrainingConsole(TrainingCallback):
-    """A bar for each stage of training where there is a terminal, and one line an epoch."""
+    """A bar for each stage of training where there is a terminal, and a line every few epochs."""
 
     def __init__(self) -> None:
         self._bar: Any = None
+        self._every = 1
+        self._unsaid: Row | None = None
 
     def on_stage_start(self, stage: str, epochs: int) -> None:
         """Open the bar."""
-        self._bar = tqdm(total=epochs, desc=_TITLES.get(stage, stage), unit="epoch", disable=None)
+        self._bar = _open_bar(total=epochs, desc=_TITLES.get(stage, stage), unit="epoch")
+        self._every = math.ceil(epochs / _LINES)
+
+    def on_resume(self, stage: str, rows: Sequence[Row]) -> None:
+        """Say where the stage goes on."""
+        say(f"  {_TITLES.get(stage, stage)} goes on after epoch {len(rows)}")
+        self._bar.update(len(rows))
 
     def on_epoch(self, row: Row) -> None:
-        """Print the epoch's numbers."""
-        numbers = "  ".join(
-            f"{name} {value:.4f}"
-            for name, value in row.items()
-            if name not in ("stage", "epoch") and isinstance(value, int | float)
-        )
-        say(f"  {_TITLES.get(str(row['stage']), row['stage'])} epoch {row['epoch']:>3}  {numbers}")
+        """Move the bar, and print every few epochs' numbers."""
+        self._bar.set_postfix_str(f"validation {row['validation_loss']:.4f}", refresh=False)
         self._bar.update(1)
+        self._unsaid = row
+        if row["epoch"] == 1 or int(row["epoch"]) % self._every == 0:
+            self._say_last()
 
     def on_stage_end(self, stage: str) -> None:
-        """Close the bar."""
+        """Print the last epoch's numbers, and close the bar."""
+        self._say_last()
         self._bar.close()
 
     def on_note(self, text: str) -> None:
         """Print it."""
         say(f"  {text}")
+
+    def on_warning(self, text: str) -> None:
+        """Print it."""
+        tell(f"  warning: {text}")
+
+    def _say_last(self) -> None:
+        if self._unsaid is not None:
+            say(_epoch_line(self._unsaid))
+        self._unsaid = None
+
+
+def _epoch_line(row: Row) -> str:
+    numbers = "  ".join(f"{shown} {row[name]:.4f}" for name, shown in _SHOWN.items() if name in row)
+    title = _TITLES.get(str(row["stage"]), row["stage"])
+    return f"  {title} epoch {row['epoch']:>3}  {numbers}  {row['seconds']:.1f} s"
 
 
 class _Bar:
@@ -84,7 +127,7 @@ class Counter(_Bar):
         unit: str,
         describe: Callable[[dict[str, float]], str | None] = lambda row: None,
     ) -> None:
-        self._bar: Any = tqdm(total=total, desc=title, unit=unit, disable=None)
+        self._bar: Any = _open_bar(total=total, desc=title, unit=unit)
         self._describe = describe
 
     def __call__(self, row: dict[str, float]) -> None:
@@ -104,7 +147,7 @@ class Amount(_Bar):
     """
 
     def __init__(self, title: str, unit: str) -> None:
-        self._bar: Any = tqdm(desc=title, unit=unit, disable=None)
+        self._bar: Any = _open_bar(desc=title, unit=unit)
 
     def __call__(self, done: int, total: int) -> None:
         """So much is done, of so much."""

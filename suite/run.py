@@ -29,7 +29,7 @@ from worldmodel_trading.models.config import WorldModelConfig
 from worldmodel_trading.models.provenance import library_versions
 from worldmodel_trading.models.quality import mdn_rnn_quality, vae_quality
 from worldmodel_trading.models.world_model import WorldModel, train_world_model
-from worldmodel_trading.progress import Counter, TrainingConsole, say
+from worldmodel_trading.progress import Counter, TrainingConsole, say, tell
 from worldmodel_trading.split import Split, open_split
 from worldmodel_trading.trial import entrants, judge
 
@@ -93,10 +93,10 @@ def run(config: RunConfig) -> dict[str, Any]:
     histories: dict[str, Any] = {stage: history.stage(stage) for stage in ("vae", "mdn_rnn")}
     histories["controller"] = [{"validation": None, **row} for row in found.history]
     report = write_report(config.out_dir / "report.html", results, curves, histories)
-    say("\n" + comparison_table(performance))
+    tell("\n" + comparison_table(performance))
     for sentence in summarise(results):
-        say(sentence)
-    say(f"\nReport: {report}")
+        tell(sentence)
+    tell(f"\nReport: {report}")
     return results
 
 
@@ -121,8 +121,6 @@ def _train(config: RunConfig, split: Split) -> tuple[WorldModel, TrainingHistory
         resume=config.resume,
         device=config.device,
     )
-    for warning in history.warnings:
-        say(f"  warning: {warning}")
     world_model.save_pretrained(config.out_dir / "world_model")
     return world_model, history
 

@@ -11,7 +11,7 @@ from worldmodel_trading.market.bybit import BybitClient
 from worldmodel_trading.market.candles import Candles, format_time, interval_ms
 from worldmodel_trading.market.errors import CandleError
 from worldmodel_trading.market.feed import KlineFeed
-from worldmodel_trading.progress import say
+from worldmodel_trading.progress import say, tell
 
 
 def watch(
@@ -42,7 +42,7 @@ def watch(
     with BybitClient(base_url) as client:
         history = _history(client, symbol, interval, category, trader.history_bars)
         say(f"{history!r}; following {symbol} {interval}, Ctrl-C stops")
-        say(_line(trader.warm_up(history)))
+        tell(_line(trader.warm_up(history)))
         feed = KlineFeed(client, symbol, interval, category, url=stream_url, tell=say)
         for count, bar in enumerate(feed.closed_candles(int(history.open_time_ms[-1])), start=1):
             decision = trader.update(bar)
@@ -50,7 +50,7 @@ def watch(
                 say("  a gap in the feed: fetching history again")
                 again = _history(client, symbol, interval, category, trader.history_bars)
                 decision = trader.warm_up(again)
-            say(_line(decision))
+            tell(_line(decision))
             if count == max_bars:
                 break
 

@@ -13,11 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, FeatureError, TrainingError
-from worldmodel_trading.models.callbacks import (
-    ProgressCallback,
-    TensorBoardCallback,
-    TrainingCallback,
-)
+from worldmodel_trading.models.callbacks import TensorBoardCallback, TrainingCallback
 from worldmodel_trading.models.world_model import WorldModel, train_world_model
 
 
@@ -98,13 +94,6 @@ def test_early_stopping_keeps_the_best_epoch(split, tiny_config):
     best = int(np.argmin(losses))
     assert len(losses) < 40
     assert len(losses) - 1 - best == 2
-
-
-def test_progress_is_silent_without_a_terminal(split, tiny_config, capfd):
-    train_world_model(*split, tiny_config, seed=5, callbacks=[ProgressCallback()])
-    captured = capfd.readouterr()
-    assert captured.out == ""
-    assert "\r" not in captured.err
 
 
 def test_tensorboard_gets_every_epoch(split, tiny_config, tmp_path):

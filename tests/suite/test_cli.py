@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+import worldmodel_trading
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.cli import main
+from worldmodel_trading.config import RunConfig
 from worldmodel_trading.market.files import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.world_model import WorldModel
@@ -67,7 +71,26 @@ def test_arguments_that_do_not_parse_are_refused(
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
-    assert said in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert error.endswith(" --help)\n")
+
+
+def test_the_version_and_every_setting_of_a_run_can_be_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"worldmodel-trading {worldmodel_trading.__version__}\n"
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    shown = capsys.readouterr().out
+    for setting in fields(RunConfig):
+        assert re.search(rf"\n  --{setting.name.replace('_', '-')}\s", shown)
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_a_bad_row_is_named_on_one_line(
@@ -109,7 +132,7 @@ def interrupted(csv: Path, out: Path, marker: str, *arguments: str) -> tuple[int
 def test_ctrl_c_in_training_stops_with_one_line(csv: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped"
     status, shown, error = interrupted(
-        csv, out, "V epoch   2", "--vae-epochs", "5000", "--mdn-rnn-epochs", "5000"
+        csv, out, "V epoch   1", "--vae-epochs", "5000", "--mdn-rnn-epochs", "5000"
     )
     assert status == 130
     assert error.strip().splitlines() == [f"stopped; finished stages are kept in {out}"]
@@ -138,7 +161,7 @@ def test_pretrained_builds_into_a_folder(
     """The job itself; its minutes of training are replaced by a model at hand."""
     from worldmodel_trading.models import default_model
 
-    monkeypatch.setattr(default_model, "build_default", lambda: market_model)
+    monkeypatch.setattr(default_model, "build_default", lambda callbacks: market_model)
     assert main(["pretrained", "--out", str(tmp_path / "model")]) == 0
     loaded = WorldModel.from_pretrained(tmp_path / "model")
     assert loaded.config == market_model.config

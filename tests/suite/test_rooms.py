@@ -144,7 +144,7 @@ print("torch" in sys.modules)
 
 def jobs() -> list[str]:
     """Every job of the command line."""
-    parser = cli._parser()
+    parser = cli.parser(cli._JOBS)
     actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     return sorted(actions[0].choices)
 

@@ -1,0 +1,292 @@
+"""The arguments of every job, and what each of them does, in words."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from typing import Any, NoReturn
+
+from worldmodel_trading.config import RunConfig
+
+Job = Callable[[argparse.Namespace], None]
+
+_MARKET = "the market"
+_CANDLES = "file of candles (docs/candles.md), bybit:SYMBOL:INTERVAL (stored), or synthetic"
+_TIME = "ISO time, UTC unless it says otherwise, such as 2024-01-01 or '2024-01-01 12:00'"
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose refusals are one line, as all refusals of the command are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+class _Version(argparse.Action):
+    """Prints the version; only then is it looked up."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print it, and leave."""
+        from importlib.metadata import version
+
+        print(f"worldmodel-trading {version('worldmodel-trading')}")
+        parser.exit()
+
+
+def parser(jobs: Mapping[str, Job]) -> argparse.ArgumentParser:
+    """The command's parser; a parsed job is the option ``job``.
+
+    Args:
+        jobs: What to do for each job's name.
+    """
+    whole = _Parser(
+        prog="worldmodel-trading",
+        description="Train agents in a dreamed market, and judge them in the recorded one.",
+    )
+    whole.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    each = whole.add_subparsers(title="jobs", required=True, metavar="JOB")
+    for name, (summary, add) in _JOBS.items():
+        one = each.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        one.set_defaults(job=jobs[name])
+        one.add_argument(
+            "-q", "--quiet", action="store_true", help="print results and warnings only"
+        )
+        add(one)
+    return whole
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    for title, settings in _RUN.items():
+        group = run.add_argument_group(title)
+        for name, help_text in settings.items():
+            _add_setting(group, name, help_text)
+        if title == _MARKET:
+            _add_exchange(group)
+            _add_store(group)
+
+
+def _add_setting(group: Any, name: str, help_text: str) -> None:
+    """An argument for a field of `RunConfig`, taken as the field's type and default say."""
+    setting = _FIELDS[name]
+    settings = _SPECIAL.get(name) or _KINDS[str(setting.type).split(" |")[0]]
+    default = {} if setting.default is MISSING else {"default": setting.default}
+    if name not in _SPECIAL and setting.default is not None and setting.default is not False:
+        help_text += f" (default: {setting.default})"
+    flag = f"--{name.replace('_', '-')}"
+    group.add_argument(flag, **{**default, **settings}, help=help_text)
+
+
+def _add_fetch(fetch: argparse.ArgumentParser) -> None:
+    fetch.add_argument("--symbol", required=True, help="instrument, such as BTCUSDT")
+    fetch.add_argument("--interval", default="60", help="bar length, Bybit's code (default: 60)")
+    fetch.add_argument("--start", required=True, metavar="TIME", help=f"first bar; {_TIME}")
+    fetch.add_argument("--end", metavar="TIME", help="end, exclusive (default: now)")
+    _add_exchange(fetch)
+    _add_store(fetch)
+
+
+def _add_watch(watch: argparse.ArgumentParser) -> None:
+    watch.add_argument("--symbol", required=True, help="instrument, such as BTCUSDT")
+    watch.add_argument("--interval", default="60", help="bar length, Bybit's code (default: 60)")
+    _add_world_model(watch)
+    watch.add_argument(
+        "--controller", metavar="FILE", help="a linear controller to follow (default: stay flat)"
+    )
+    watch.add_argument(
+        "--bars", type=int, metavar="N", help="stop after so many closed candles (default: never)"
+    )
+    watch.add_argument(
+        "--stream-url", metavar="URL", help="of the WebSocket (default: Bybit's public one)"
+    )
+    _add_exchange(watch)
+
+
+def _add_dream(dream: argparse.ArgumentParser) -> None:
+    _add_world_model(dream)
+    _add_candles(dream)
+    dream.add_argument(
+        "--at", metavar="TIME", help="last bar that the dreams know (default: the record's last)"
+    )
+    dream.add_argument("--count", type=int, default=256, metavar="N", help="dreams (default: 256)")
+    dream.add_argument(
+        "--bars", type=int, default=168, metavar="N", help="bars of each (default: 168)"
+    )
+    dream.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="τ: above 1 the dreams are wilder than the market, 0 always takes the likeliest bar "
+        "(default: 1.0)",
+    )
+    _add_seed_and_out(dream, "runs/dream", "the table and the picture")
+
+
+def _add_forecast(forecast: argparse.ArgumentParser) -> None:
+    _add_world_model(forecast)
+    _add_candles(forecast)
+    forecast.add_argument(
+        "--start", metavar="TIME", help=f"forecast from this bar on; {_TIME} (default: the first)"
+    )
+    forecast.add_argument("--end", metavar="TIME", help="end, exclusive (default: the last bar)")
+    forecast.add_argument(
+        "--save", metavar="FILE", help="a .csv or .parquet file for all forecasts, replaced"
+    )
+
+
+def _add_fidelity(fidelity: argparse.ArgumentParser) -> None:
+    _add_world_model(fidelity)
+    _add_candles(fidelity)
+    _add_seed_and_out(fidelity, "runs/fidelity", "the numbers and the page")
+
+
+def _add_pretrained(pretrained: argparse.ArgumentParser) -> None:
+    pretrained.add_argument(
+        "--out", required=True, metavar="FOLDER", help="folder for the world model, replaced"
+    )
+
+
+def _add_exchange(group: Any) -> None:
+    group.add_argument(
+        "--category",
+        default="linear",
+        choices=("linear", "inverse", "spot"),
+        help="of the exchange's products (default: linear)",
+    )
+    group.add_argument("--base-url", metavar="URL", help="of the REST interface (default: Bybit's)")
+
+
+def _add_store(group: Any) -> None:
+    group.add_argument(
+        "--data-dir",
+        metavar="FOLDER",
+        help="the store of fetched data (default: $WORLDMODEL_TRADING_DATA, or the user's data "
+        "folder)",
+    )
+
+
+def _add_world_model(group: Any) -> None:
+    group.add_argument(
+        "--world-model",
+        default="default",
+        metavar="FOLDER",
+        help="a trained world model (default: the one that ships)",
+    )
+
+
+def _add_candles(group: Any) -> None:
+    group.add_argument(
+        "--candles", metavar="SOURCE", help=f"{_CANDLES}; the default is the synthetic market"
+    )
+    _add_store(group)
+
+
+def _add_seed_and_out(group: Any, folder: str, content: str) -> None:
+    group.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the dreams: the same seed, the same dreams (default: 0)",
+    )
+    group.add_argument(
+        "--out",
+        default=folder,
+        metavar="FOLDER",
+        help=f"folder for {content}, which are replaced (default: {folder})",
+    )
+
+
+_JOBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "run": ("candles to world model to controller, judged in dream and replay", _add_run),
+    "fetch": ("download candles, funding rates and rules", _add_fetch),
+    "watch": ("follow the live market, bar by bar; no orders", _add_watch),
+    "dream": ("hallucinate markets from a recorded moment on", _add_dream),
+    "forecast": ("forecast the next return, bar by bar", _add_forecast),
+    "fidelity": ("measure how like the market the dreams are", _add_fidelity),
+    "pretrained": ("rebuild the world model that ships", _add_pretrained),
+}
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+_FIELDS = {f.name: f for f in fields(RunConfig)}
+_KINDS: dict[str, dict[str, Any]] = {
+    "int": {"type": int, "metavar": "N"},
+    "float": {"type": float, "metavar": "X"},
+    "str": {"metavar": "NAME"},
+    "Time": {"metavar": "TIME"},
+    "bool": {"action": "store_true"},
+}
+_SPECIAL: dict[str, dict[str, Any]] = {
+    "candles": {"default": None, "metavar": "SOURCE"},
+    "preset": {"choices": ("market", "paper")},
+    "device": {"choices": ("cpu", "cuda", "auto")},
+    "funding": {"type": _number_or_text, "metavar": "SOURCE"},
+    "account": {"action": "append", "default": [], "type": _setting, "metavar": "NAME=VALUE"},
+    "out": {"metavar": "FOLDER"},
+}
+_RUN: dict[str, dict[str, str]] = {
+    _MARKET: {
+        "candles": f"{_CANDLES}; without it, --symbol is fetched, or the synthetic market taken",
+        "symbol": "instrument, such as BTCUSDT; names that of a file that does not",
+        "interval": "bar length as Bybit's code: 1 … 720 minutes, D, W",
+        "start": f"first bar used; {_TIME}",
+        "train_end": "end of the training range, exclusive: 70%% of the bars if not given",
+        "validation_end": "end of the validation range, exclusive: 85%% of the bars if not given",
+        "end": "end of the test range, exclusive: that of the record if not given",
+    },
+    "the world model": {
+        "preset": "market: what comes next is drawn without the action; paper: Ha & "
+        "Schmidhuber's, in which M hears the action (default: market)",
+        "seed": "of training, search and dreams: the same seed, the same result",
+        "vae_epochs": "epochs of V at most; it stops earlier where validation does not improve",
+        "mdn_rnn_epochs": "epochs of M at most, likewise",
+        "device": "where V and M are trained and the search dreams; auto is CUDA where there is "
+        "one (default: cpu)",
+    },
+    "the search for a controller, in the dream": {
+        "population": "controllers that CMA-ES tries in a generation",
+        "generations": "generations of CMA-ES in a search",
+        "dreams": "dreams in which each controller trades; their mean is its score",
+        "horizon": "bars of a dream",
+        "temperature": "τ of the dreams: above 1 they are wilder than the market, 0 always takes "
+        "the likeliest bar",
+        "recent": "share of the training range, its last, in which dreams begin",
+        "evaluation_dreams": "dreams that measure each policy in the end",
+        "workers": "processes that dream for the search, 0 for this one alone; the result is the "
+        "same (default: 0, and one a core for paper)",
+    },
+    "the account": {
+        "taker_fee": "fraction of the notional traded",
+        "slippage": "fraction of the notional traded",
+        "funding": "what positions pay at funding instants: a file of rates, bybit:SYMBOL "
+        "(stored), a constant rate, or off (the default)",
+        "unrecorded_funding_rate": "rate in replay at instants that the record lacks",
+        "account": "any other setting of the account, such as leverage=3 or fill_delay=1; "
+        "repeatable",
+    },
+    "the output": {
+        "out": "folder for the results, of this run alone (default: runs/latest)",
+        "resume": "go on from the checkpoints in the folder, to the same result as if never "
+        "stopped",
+    },
+}
