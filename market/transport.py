@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import requests
+from urllib3.exceptions import HTTPError
 
 from . import wire
 from .errors import (
@@ -18,6 +19,7 @@ from .errors import (
     BybitRequestError,
     BybitUnavailableError,
 )
+from .timed_http import TimedSession, read_body
 
 BASE_URL = "https://api.bybit.com"
 
@@ -47,6 +49,8 @@ class RetryPolicy:
             of what Bybit allows an address.
         connect_timeout_s: Longest wait for a connection.
         read_timeout_s: Longest silence while an answer is read.
+        answer_timeout_s: Longest time from a request to the last byte of its answer.
+        max_answer_bytes: Of an answer's body, also unpacked. Bybit's largest pages have 0.1 MB.
     """
 
     max_attempts: int = 7
@@ -55,6 +59,8 @@ class RetryPolicy:
     spacing_s: float = 0.05
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 20.0
+    answer_timeout_s: float = 30.0
+    max_answer_bytes: int = 4_194_304
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,8 @@ class Transport:
         self._rng = np.random.default_rng(seed)
         self._clock, self._sleep = clock, sleep
         self._next_request = clock()
-        self._session = requests.Session()
+        self._answer_due = clock()
+        self._session = TimedSession(self._patience_s)
         self._session.headers["User-Agent"] = "worldmodel-trading"
 
     def close(self) -> None:
@@ -135,16 +142,9 @@ class Transport:
         self.requests_sent += 1
 
     def _ask(self, path: str, params: Mapping[str, str | int]) -> Answer:
-        timeout = (self.retry.connect_timeout_s, self.retry.read_timeout_s)
+        response, content = self._read(path, params)
         try:
-            response = self._session.get(
-                self.base_url + path, params=dict(params), timeout=timeout, allow_redirects=False
-            )
-        except requests.RequestException as error:
-            raise _TransientError(f"{type(error).__name__}: {error}") from None
-        _check_status(response)
-        try:
-            body = wire.json_object(response.content)
+            body = wire.json_object(content)
             code = wire.integer(body.get("retCode"), "retCode")
             time_ms = wire.integer(body.get("time"), "time")
         except BybitAnswerError as error:
@@ -153,6 +153,31 @@ class Transport:
         if code:
             _raise_code(code, body, response, time_ms, params)
         return Answer(wire.member(body, "result", dict, path), time_ms)
+
+    def _read(self, path: str, params: Mapping[str, str | int]) -> tuple[requests.Response, bytes]:
+        """An answer of HTTP 200 and its body."""
+        url, timeout_s = self.base_url + path, self.retry.answer_timeout_s
+        self._answer_due = self._clock() + timeout_s
+        try:
+            with self._session.get(
+                url,
+                params=dict(params),
+                timeout=(self.retry.connect_timeout_s, self.retry.read_timeout_s),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                _check_status(response)
+                return response, read_body(response, self.retry.max_answer_bytes)
+        except BybitAnswerError as error:
+            raise BybitAnswerError(f"{url}: {error}; check the base URL") from None
+        except (requests.RequestException, HTTPError) as error:
+            if self._patience_s() <= 0:
+                raise _TransientError(f"no whole answer within {timeout_s:g} s") from None
+            raise _TransientError(f"{type(error).__name__}: {error}") from None
+
+    def _patience_s(self) -> float:
+        """Longest wait for the next bytes of the present answer [s]."""
+        return min(self.retry.read_timeout_s, self._answer_due - self._clock())
 
 
 def _check_status(response: requests.Response) -> None:

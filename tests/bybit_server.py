@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gzip
 import json
 import random
 import socket
@@ -281,9 +282,9 @@ def _handler(exchange: BybitServer) -> type[BaseHTTPRequestHandler]:
 
 
 def send(
-    handler: BaseHTTPRequestHandler, text: str, status: int = 200, **headers: str | int
+    handler: BaseHTTPRequestHandler, text: str | bytes, status: int = 200, **headers: str | int
 ) -> None:
-    content = text.encode()
+    content = text.encode() if isinstance(text, str) else text
     handler.send_response(status)
     handler.send_header("Content-Length", str(len(content)))
     for name, value in headers.items():
@@ -344,6 +345,29 @@ def edit(change: Callable[[Rows], Any]) -> Fault:
     def fault(server: BybitServer, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         body["result"]["list"] = change(body["result"]["list"])
         send(handler, json.dumps(body))
+
+    return fault
+
+
+def endless(head: str, block: bytes) -> Fault:
+    """An answer that never ends: a head, then the same block until the client hangs up."""
+
+    def fault(server: BybitServer, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        handler.close_connection = True
+        with contextlib.suppress(OSError):
+            handler.wfile.write(head.replace("\n", "\r\n").encode())
+            while True:
+                handler.wfile.write(block)
+
+    return fault
+
+
+def packed(text: str, encoding: str = "gzip", keep: int | None = None) -> Fault:
+    """A text packed by gzip, or said to be packed in another way, cut off after some bytes."""
+    content = gzip.compress(text.encode())[:keep]
+
+    def fault(server: BybitServer, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        send(handler, content, Content_Encoding=encoding)
 
     return fault
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import itertools
+import json
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -157,6 +160,111 @@ def test_a_silent_server_is_timed_out(bybit: Any, exchange: Any, waits: Waits) -
     with BybitClient(bybit.url, quick, sleep=waits) as client:
         assert client.server_time_ms() == bybit.now_ms
     assert len(waits) == 1
+
+
+# ---- answers without end
+
+HEAD = "HTTP/1.1 {status}\nContent-Type: application/json\n{more}\n"
+MEGABYTE = 1_000_000
+
+
+def ticking() -> Any:
+    """A clock that goes on by a second whenever it is read: time passes with every read."""
+    return itertools.count().__next__
+
+
+@pytest.mark.parametrize(
+    ("head", "block"),
+    [
+        ("", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        ("HTTP/1.1 200 OK\nX-Slow: ", b" "),
+        (HEAD.format(status="200 OK", more="Content-Length: 1000000000\n"), b" "),
+        (HEAD.format(status="200 OK", more="Transfer-Encoding: chunked\n"), b"1\r\n \r\n"),
+        (HEAD.format(status="200 OK", more=""), b" "),
+    ],
+)
+def test_a_dripping_answer_ends_at_its_deadline(
+    bybit: Any, exchange: Any, waits: Waits, head: str, block: bytes
+) -> None:
+    policy = RetryPolicy(spacing_s=0.0, answer_timeout_s=6.5, max_attempts=2)
+    bybit.fail(exchange.TIME, *[exchange.endless(head, block)] * 2)
+    with BybitClient(bybit.url, policy, clock=ticking(), sleep=waits) as client:
+        with pytest.raises(BybitUnavailableError, match=r"no whole answer within 6.5 s \(tried 2"):
+            client.server_time_ms()
+        assert client.server_time_ms() == bybit.now_ms  # over a new connection
+    assert len(bybit.asked(exchange.TIME)) == 3
+
+
+@pytest.mark.parametrize(
+    "more", ["", "Transfer-Encoding: chunked\n", "Content-Length: 4000000000\n"]
+)
+def test_an_endless_answer_is_not_read_to_its_end(
+    bybit: Any, client: BybitClient, exchange: Any, waits: Waits, more: str
+) -> None:
+    chunk = b"10000\r\n" + b" " * 65_536 + b"\r\n"
+    head = HEAD.format(status="200 OK", more=more)
+    bybit.fail(exchange.TIME, exchange.endless(head, chunk))
+    with pytest.raises(
+        BybitAnswerError, match=r"v5/market/time: the answer is larger than 4,194,304"
+    ):
+        client.server_time_ms()
+    assert client.server_time_ms() == bybit.now_ms
+    assert not waits
+
+
+@pytest.mark.parametrize("status", ["302 Found", "404 Not Found", "503 Busy"])
+def test_the_body_of_a_refusal_is_not_read(
+    bybit: Any, client: BybitClient, exchange: Any, status: str
+) -> None:
+    head = HEAD.format(status=status, more="Location: http://127.0.0.1:9/\n")
+    bybit.fail(exchange.TIME, *[exchange.endless(head, b" " * 65_536)] * 7)
+    with pytest.raises((BybitRequestError, BybitUnavailableError), match=f"HTTP {status[:3]}"):
+        client.server_time_ms()
+
+
+def test_a_gzip_bomb_is_not_unpacked(bybit: Any, client: BybitClient, exchange: Any) -> None:
+    bybit.fail(exchange.TIME, exchange.packed(" " * (64 * MEGABYTE)))
+    bybit.fail(exchange.TIME, exchange.packed(json.dumps(bybit.answer(exchange.TIME, {}))))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BybitAnswerError, match="the answer is larger than 4,194,304 bytes"):
+            client.server_time_ms()
+        assert tracemalloc.get_traced_memory()[1] < 20 * MEGABYTE
+    finally:
+        tracemalloc.stop()
+    assert client.server_time_ms() == bybit.now_ms  # packed, and whole
+
+
+def test_answers_that_are_packed_badly(bybit: Any, client: BybitClient, exchange: Any) -> None:
+    text = json.dumps(bybit.answer(exchange.TIME, {}))
+    bybit.fail(exchange.TIME, exchange.packed(text, encoding="br"))
+    with pytest.raises(BybitAnswerError, match="packed as 'br'; asked for was gzip"):
+        client.server_time_ms()
+    bybit.fail(exchange.TIME, exchange.packed(text, keep=30))  # cut short: asked for again
+    assert client.server_time_ms() == bybit.now_ms
+    bybit.fail(
+        exchange.TIME,
+        lambda server, handler, body: exchange.send(handler, text, Content_Encoding="gzip"),
+    )
+    with pytest.raises(BybitAnswerError, match="the answer cannot be unpacked"):
+        client.server_time_ms()
+
+
+def test_a_page_is_far_below_the_largest_answer(bybit: Any, client: BybitClient) -> None:
+    answer = json.dumps(bybit.answer("/v5/market/kline", kline_params()))
+    assert 20 * len(answer) < RetryPolicy().max_answer_bytes
+
+
+def kline_params() -> dict[str, str]:
+    """The largest page there is."""
+    end = str(LAUNCH + 2_000 * HOUR)
+    return {
+        "category": "linear",
+        "symbol": "BTCUSDT",
+        "start": str(LAUNCH),
+        "end": end,
+        "limit": "1000",
+    }
 
 
 def test_jitter_comes_from_the_seed(bybit: Any, exchange: Any) -> None:
