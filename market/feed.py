@@ -7,6 +7,7 @@ whenever a bar was skipped, what was missed comes by HTTP. No key, no orders.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from .instruments import check_market
 
 STREAM_URL = "wss://stream.bybit.com/v5/public"
 
+_MAX_QUEUE = 256  # messages that wait to be read; beyond them the sender has to
 _FAR_MS = 2**53  # the client stops at the newest closed bar
 _PASSING_ERRORS = (
     OSError,
@@ -47,8 +49,9 @@ class FeedSettings:
 
     Attributes:
         ping_interval_s: Time between two pings, at most 20 s by Bybit's rule.
-        silence_s: A connection that says nothing for so long, not even to a ping, is dead.
-        open_timeout_s: Longest wait for a connection and for the subscription's answer.
+        silence_s: A connection without one whole message for so long, not even to a ping, is dead.
+        open_timeout_s: Longest wait for a connection, and then for the subscription's answer.
+        max_message_bytes: Of one message, also unpacked; a candle has 0.3 kB.
         first_delay_s: Longest wait before the first new connection; it doubles with each failure.
         max_delay_s: Longest wait.
         max_failures: Failures in a row, without a candle between them, that end the feed.
@@ -57,6 +60,7 @@ class FeedSettings:
     ping_interval_s: float = 20.0
     silence_s: float = 45.0
     open_timeout_s: float = 10.0
+    max_message_bytes: int = 65_536
     first_delay_s: float = 1.0
     max_delay_s: float = 60.0
     max_failures: int = 30
@@ -135,7 +139,11 @@ class KlineFeed:
     def _connection(self) -> Iterator[Candles]:
         settings = self._settings
         with connect(
-            self.url, open_timeout=settings.open_timeout_s, close_timeout=1.0, max_queue=1024
+            self.url,
+            open_timeout=settings.open_timeout_s,
+            close_timeout=1.0,
+            max_size=settings.max_message_bytes,
+            max_queue=_MAX_QUEUE,
         ) as socket:
             self.connections += 1
             socket.send(json.dumps({"op": "subscribe", "args": [self.topic]}))
@@ -149,23 +157,31 @@ class KlineFeed:
                         yield from self._live(wire.stream_candle(row, self.interval))
 
     def _messages(self, socket: ClientConnection) -> Iterator[dict[str, Any]]:
-        """Messages as they come; pings in between."""
+        """Messages as they come, the subscription's answer in time; pings in between."""
         settings = self._settings
         heard = pinged = time.monotonic()
+        answer_due = heard + settings.open_timeout_s
         while True:
             now = time.monotonic()
             if now - heard >= settings.silence_s:
                 raise TimeoutError(f"no message for {settings.silence_s:g} s")
+            if now >= answer_due:
+                raise TimeoutError(
+                    f"the subscription has no answer after {settings.open_timeout_s:g} s"
+                )
             if now - pinged >= settings.ping_interval_s:
                 socket.send('{"op":"ping"}')
                 pinged = now
             try:
-                due = min(pinged + settings.ping_interval_s, heard + settings.silence_s)
+                due = min(pinged + settings.ping_interval_s, heard + settings.silence_s, answer_due)
                 text = socket.recv(timeout=max(0.0, due - now))
             except TimeoutError:
                 continue
             heard = time.monotonic()
-            yield wire.json_object(text)
+            message = wire.json_object(text)
+            if message.get("op") == "subscribe":
+                answer_due = math.inf
+            yield message
 
     def _check_refused(self, status: int) -> None:
         if status == 403:

@@ -179,6 +179,7 @@ class Stream:
         self.pings = 0
         self.deaf = False  # True: says nothing, not even to a ping
         self.refuse = False
+        self.evasive = False  # True: answers pings, and no subscription
         self.subscribed: list[ServerConnection] = []
         self.connections = 0
         self.status: int | None = None  # answers handshakes with it
@@ -201,7 +202,8 @@ class Stream:
                 elif message["op"] == "subscribe":
                     answer = {"success": not self.refuse, "ret_msg": "", "op": "subscribe"}
                     self.subscribed.append(connection)
-                    connection.send(json.dumps(answer))
+                    if not self.evasive:
+                        connection.send(json.dumps(answer))
         if connection in self.subscribed:
             self.subscribed.remove(connection)
 
@@ -245,6 +247,12 @@ class Stream:
     def send(self, text: str) -> None:
         for connection in list(self.subscribed):
             connection.send(text)
+
+    def drip(self, content: bytes) -> None:
+        """Send bytes as they are, past the protocol: part of a message."""
+        for connection in list(self.subscribed):
+            with contextlib.suppress(OSError):
+                connection.socket.sendall(content)
 
     def drop(self) -> None:
         """Cut every connection without a goodbye."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -234,6 +235,55 @@ def test_nonsense_starts_a_new_connection(bybit: Any, follow: Any, text: str) ->
     bybit.stream.wait(2)
     close_bar(bybit, 100)
     assert feed.take(1) == [100]
+
+
+def test_a_message_too_long_starts_a_new_connection(bybit: Any, follow: Any) -> None:
+    feed = follow(at(99), replace(QUICK, max_message_bytes=10_000))
+    bybit.stream.wait()
+    bybit.stream.send(f'{{"op": "pong", "more": "{"x" * 9_000}"}}')
+    bybit.stream.send(f'{{"op": "pong", "more": "{"x" * 10_000}"}}')  # packed to a fraction
+    bybit.stream.wait(2)
+    close_bar(bybit, 100)
+    assert feed.take(1) == [100]
+    assert len(feed.told) == 1
+    assert "1009" in feed.told[0]  # the protocol's code for a message too big
+
+
+def test_a_message_that_drips_is_silence(bybit: Any, follow: Any) -> None:
+    feed = follow(at(99), replace(QUICK, silence_s=0.5))
+    bybit.stream.wait()
+    bybit.stream.deaf = True
+    bybit.stream.drip(b"\x81\x7e\xff\xff")  # the head of a text of 65,535 bytes
+    pause = threading.Event()
+    while not feed.told:
+        bybit.stream.drip(b" ")
+        assert not pause.wait(0.01)
+    bybit.stream.deaf = False
+    assert "no message for 0.5 s" in feed.told[0]
+    bybit.stream.wait(2)
+    close_bar(bybit, 100)
+    assert feed.take(1) == [100]
+
+
+def test_a_subscription_without_an_answer_is_tried_again(bybit: Any, follow: Any) -> None:
+    bybit.stream.evasive = True
+    feed = follow(at(98), replace(QUICK, open_timeout_s=0.5, max_failures=50))
+    pause = threading.Event()
+    while not feed.told:
+        assert not pause.wait(0.01)
+    bybit.stream.evasive = False
+    assert "the subscription has no answer after 0.5 s" in feed.told[0]
+    assert bybit.stream.pings  # it was alive all the time
+    assert feed.take(1) == [99]
+
+
+def test_a_server_that_never_shakes_hands(bybit: Any, follow: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        bybit.stream.url = f"ws://127.0.0.1:{mute.getsockname()[1]}"
+        feed = follow(at(99), replace(QUICK, open_timeout_s=0.1, max_failures=2))
+        assert feed.queue.get(timeout=10) is None
+    assert isinstance(feed.error, BybitUnavailableError)
+    assert re.search("2 failures in a row, the last one timed out", str(feed.error))
 
 
 def test_http_trouble_while_resynchronising_loses_nothing(
