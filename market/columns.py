@@ -89,10 +89,8 @@ CANDLES = Layout(
     optional=frozenset(("turnover", "turnover_or_count", "symbol")),
     unnamed={
         6: _BINANCE[:6],  # also ccxt's
-        7: (
-            *_BINANCE[:6],
-            "turnover_or_count",
-        ),  # Bybit's turnover, or the trades of Kraken's dumps
+        # Bybit's turnover, or the number of trades in Kraken's dumps: the cells tell.
+        7: (*_BINANCE[:6], "turnover_or_count"),
         8: _KRAKEN,
         11: _BINANCE,
         12: (*_BINANCE, "ignore"),
