@@ -18,6 +18,7 @@ from ..envs.workers import DreamWorkers
 from ..market.candles import FloatArray
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
+from ..market.settings import seed_number
 from ..models.world_model import WorldModel
 from .cma_es import CMAESConfig, SearchResult, search
 from .linear import LinearController
@@ -88,7 +89,7 @@ def train_controller(
         raise ConfigError("the workers dream of another world model than the one to train in")
     size = world_model.config.latent_size + world_model.config.hidden_size + 1
     bars_per_year = 365 * 86_400_000 / world_model.provenance.interval_ms
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed_number(seed))
 
     def merit(scores: Scores) -> FloatArray:
         if config.objective == "sharpe":

@@ -21,7 +21,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped, u
 from ..market.candles import FloatArray, IntArray
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
-from ..market.settings import whole_number
+from ..market.settings import seed_number, whole_number
 from ..models.world_model import WorldModel
 from .dream_funding import DreamFunding
 from .dream_lanes import check_temperature
@@ -63,16 +63,14 @@ class Dreams:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", np.array(self.segments, dtype=np.int64))
-        bars, seed = whole_number(self.num_bars), whole_number(self.seed)
+        bars = whole_number(self.num_bars)
         if self.segments.ndim != 1 or not len(self.segments) or bars is None or bars < 1:
             raise ConfigError(
                 f"dreams of {self.num_bars} bars from segments {self.segments.shape}; expected "
                 "at least 1 bar and segments [N]"
             )
-        if seed is None or seed < 0:
-            raise ConfigError(f"seed is {self.seed!r}; expected a whole number, 0 or more")
         object.__setattr__(self, "num_bars", bars)
-        object.__setattr__(self, "seed", seed)
+        object.__setattr__(self, "seed", seed_number(self.seed))
         object.__setattr__(self, "temperature", check_temperature(self.temperature))
 
     def blocks(self) -> list[slice]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from datetime import date
+from enum import Enum
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +15,8 @@ from numpy.typing import NDArray
 
 from ..market.candles import IntArray
 from ..market.errors import ConfigError
-from ..market.settings import nearest, whole_number
+from ..market.settings import nearest, plain
+from ..market.times import iso_text
 
 Chance: TypeAlias = np.random.Generator | Sequence[np.random.Generator]
 """What lanes draw from: one generator for all of them, or one for each."""
@@ -35,18 +38,6 @@ def read_options(options: Mapping[str, Any] | None, *known: str) -> dict[str, An
                 f"reset option {name!r} is unknown; {hint}expected one of {', '.join(known)}"
             )
     return {name: value for name, value in (options or {}).items() if value is not None}
-
-
-def read_seed(seed: object) -> int | None:
-    """A seed, or None for none.
-
-    Raises:
-        ConfigError: It is no whole number, or negative.
-    """
-    number = whole_number(seed)
-    if seed is not None and (number is None or number < 0):
-        raise ConfigError(f"seed is {seed!r}; expected a whole number, 0 or more, or None")
-    return number
 
 
 def for_lanes(name: str, value: Any, lanes: NDArray[np.bool_]) -> list[Any]:
@@ -78,17 +69,25 @@ def draw_integers(chance: Chance, high: int, lanes: NDArray[np.bool_]) -> IntArr
     return np.array(own, dtype=np.int64)
 
 
-def tell_length(spec: EnvSpec | None, num_steps: int | None) -> EnvSpec | None:
-    """A specification that says how many steps an episode has at most.
+def complete_spec(spec: EnvSpec | None, num_steps: int) -> EnvSpec | None:
+    """A specification that says how many steps an episode has at most, and that JSON can hold.
 
     The environments end their episodes themselves; ``max_episode_steps`` is where wrappers such as
-    `TimeAwareObservation` look for the number.
+    `TimeAwareObservation` look for the number. numpy's numbers become Python's; dates
+    and modes become text.
     """
     if spec is None:
         return None
     told = copy.copy(spec)
     told.max_episode_steps = num_steps
+    told.kwargs = {name: _written(value) for name, value in spec.kwargs.items()}
     return told
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, date | np.datetime64):
+        return iso_text(value)
+    return value.value if isinstance(value, Enum) else plain(value)
 
 
 def refuse_closed(closed: bool) -> None:

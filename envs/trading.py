@@ -15,7 +15,8 @@ from ..market.broker import ScalarAccount
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.rewards import RewardConfig, RewardName, ScalarReward
-from .protocol import read_seed, refuse_closed, tell_length
+from ..market.settings import seed_number
+from .protocol import complete_spec, refuse_closed
 from .rendering import RENDER_MODES, EpisodeTrace, render_picture, render_text
 from .scalar_kernels import Lived
 from .spaces import ActionKind, action_space, observation_space, target_weight
@@ -99,7 +100,7 @@ class TradingEnv(gym.Env[Observation, Any]):
 
     @spec.setter
     def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = tell_length(spec, self._max_steps)
+        self._spec = complete_spec(spec, self._max_steps)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -115,7 +116,7 @@ class TradingEnv(gym.Env[Observation, Any]):
             gymnasium.error.ClosedEnvironmentError: The environment is closed.
         """
         refuse_closed(self._closed)
-        super().reset(seed=read_seed(seed))
+        super().reset(seed=None if seed is None else seed_number(seed))
         self._steps_left = 0  # where the options are refused, there is no episode
         start = self._begin(options)
         self._account.reset()

@@ -19,15 +19,14 @@ from ..market.candles import FloatArray, IntArray, Time
 from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.rewards import LaneRewards, RewardConfig, RewardName
-from ..market.settings import scalar, whole_number
+from ..market.settings import scalar, seed_number, whole_number
 from .arguments import refuse_unknown
 from .protocol import (
     Chance,
+    complete_spec,
     for_lanes,
     read_options,
-    read_seed,
     refuse_closed,
-    tell_length,
 )
 from .replay import check_length, open_tape, remember, with_order_rules
 from .spaces import WEIGHT_BOUND, ActionKind, action_space, observation_space, target_weights
@@ -135,7 +134,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
 
     @spec.setter
     def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = tell_length(spec, self._max_steps)
+        self._spec = complete_spec(spec, self._max_steps)
 
     def reset(
         self,
@@ -238,10 +237,13 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         if seed is None:
             return
         if not isinstance(scalar(seed), list | tuple | np.ndarray):
-            super().reset(seed=read_seed(seed))
+            super().reset(seed=seed_number(seed))
             self._own = []
             return
-        seeds = [read_seed(number) for number in for_lanes("seed", seed, lanes)]
+        seeds = [
+            None if number is None else seed_number(number)
+            for number in for_lanes("seed", seed, lanes)
+        ]
         # Lanes that are given none, or are not started over, draw on from a child of the old one.
         own = self._own or self.np_random.spawn(self.num_envs)
         for lane, number in zip(np.flatnonzero(lanes).tolist(), seeds, strict=True):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..market.errors import ConfigError, TrainingBarsError
+from ..market.settings import seed_number
 from .performance import Performance, performance
 from .policy import Policy
 
@@ -114,7 +115,7 @@ def run_episode(
     Raises:
         ConfigError: The environment's info lacks a key.
     """
-    observation, info = env.reset(seed=seed, options=options)
+    observation, info = env.reset(seed=None if seed is None else seed_number(seed), options=options)
     infos, actions, rewards = [_checked_info(info)], [], []
     state, episode_start = None, np.ones(1, dtype=bool)
     terminated = truncated = False

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from .errors import ConfigError
 
 
 def whole_number(value: object) -> int | None:
@@ -22,11 +25,23 @@ def real_number(value: object) -> float | None:
     """The value as an int or float, if it is a finite number, numpy's included; else None."""
     number = whole_number(value)
     if number is not None:
-        return number
+        return number if abs(number) <= sys.float_info.max else None
     value = scalar(value)
     if isinstance(value, float | np.floating) and math.isfinite(value):
         return float(value)
     return None
+
+
+def seed_number(seed: object) -> int:
+    """A seed, if it is one.
+
+    Raises:
+        ConfigError: It is no whole number, or negative.
+    """
+    number = whole_number(seed)
+    if number is None or number < 0:
+        raise ConfigError(f"seed is {seed!r}; expected a whole number, 0 or more")
+    return number
 
 
 def truth(value: object) -> bool | None:

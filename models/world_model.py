@@ -18,6 +18,7 @@ from torch import Tensor
 from ..market.candles import Candles, FloatArray, IntArray
 from ..market.errors import ConfigError, FeatureError, TrainingError
 from ..market.features import Scaler, calendar, compute_features
+from ..market.settings import seed_number
 from .calibration import calibrate_dreams, warm_state
 from .callbacks import Callbacks, TrainingCallback, TrainingHistory
 from .collapse import mdn_rnn_warnings, vae_warnings
@@ -286,7 +287,7 @@ def train_world_model(
             to another training.
         FeatureError: A feature never changes (constant prices, no volume).
     """
-    config = config or WorldModelConfig()
+    config, seed = config or WorldModelConfig(), seed_number(seed)
     history = TrainingHistory()
     session = Session(
         config=config,

@@ -7,7 +7,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
+from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import TimeAwareObservation
 
 from worldmodel_trading.envs.dream import DreamEnv
@@ -102,6 +104,29 @@ def test_gymnasium_s_wrappers_find_the_length(name: str) -> None:
     shorter = gym.make(name, max_episode_steps=3, **length)
     assert shorter.spec is not None
     assert shorter.spec.max_episode_steps == 3
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+def test_a_specification_with_numpy_s_numbers_survives_json(vectorized: bool) -> None:
+    given = {
+        "episode_length": np.int64(9),
+        "taker_fee": np.float32(0.0625),
+        "random_start": np.True_,
+    }
+    kwargs: dict[str, Any] = {**given, "start": np.datetime64("2020-03-01")}
+    env: Any = (
+        gym.make_vec("BybitReplay-v0", 2, autoreset_mode=AutoresetMode.SAME_STEP, **kwargs)
+        if vectorized
+        else gym.make("BybitReplay-v0", **kwargs)
+    )
+    restored = EnvSpec.from_json(env.spec.to_json())
+    assert restored.kwargs["episode_length"] == restored.max_episode_steps == 9
+    assert restored.kwargs["taker_fee"] == 0.0625
+    assert restored.kwargs["random_start"] is True
+    if vectorized:
+        again = gym.make_vec(restored)
+        assert again.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    assert restored.kwargs["start"] == "2020-03-01T00:00:00+00:00"
 
 
 def test_a_whole_range_is_as_long_as_its_longest_stretch(candles: Candles) -> None:

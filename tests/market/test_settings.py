@@ -15,7 +15,14 @@ from worldmodel_trading.market.costs import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError, FeatureError
 from worldmodel_trading.market.features import FeatureSpec
 from worldmodel_trading.market.rewards import RewardConfig
-from worldmodel_trading.market.settings import nearest, plain, real_number, truth, whole_number
+from worldmodel_trading.market.settings import (
+    nearest,
+    plain,
+    real_number,
+    seed_number,
+    truth,
+    whole_number,
+)
 from worldmodel_trading.market.sources import funding_per_bar, open_funding
 from worldmodel_trading.models.config import WorldModelConfig
 
@@ -47,6 +54,14 @@ def test_what_is_neither_finite_nor_true() -> None:
     assert truth(np.array(True)) is True
     assert all(truth(given) is None for given in (0, 1.0, "yes", None, np.int64(1)))
     assert plain("text") == "text"
+
+
+def test_seeds() -> None:
+    assert seed_number(np.int64(7)) == 7
+    assert type(seed_number(np.uint8(7))) is int
+    for wrong in (-1, 1.0, None, True, "7"):
+        with pytest.raises(ConfigError, match=r"seed is .*; expected a whole number, 0 or more"):
+            seed_number(wrong)
 
 
 def test_the_nearest_name() -> None:
@@ -100,6 +115,7 @@ def test_a_run_s_settings_are_the_same_whoever_counts() -> None:
         start=np.datetime64("2020-02-01"),
     )
     assert theirs.start == "2020-02-01T00:00:00+00:00"
+    assert RunConfig(start="1580515200").start == theirs.start  # as the command line has it
     assert json.loads(json.dumps(theirs.to_dict())) == {**ours.to_dict(), "start": theirs.start}
     assert theirs.run_id() == RunConfig(**theirs.to_dict()).run_id()
 
