@@ -8,15 +8,15 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ..envs.blocks import Dreams
 from ..envs.dream_funding import DreamFunding
-from ..envs.memory import RecordedMemory
-from ..envs.scorers import Scorer
-from ..envs.scoring import Scores, score_replay
-from ..envs.tape import Tape
-from ..envs.workers import DreamWorkers
+from ..envs.population.executors import DreamWorkers
+from ..envs.population.jobs import Dreams
+from ..envs.population.scorers import Scorer
+from ..envs.population.scoring import Scores, score_replay
+from ..envs.recorded import Tape
+from ..envs.recorded_state import RecordedMemory
+from ..market.account.rules import BrokerConfig
 from ..market.candles import FloatArray
-from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.settings import seed_number
 from ..models.world_model import WorldModel

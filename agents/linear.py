@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..market.errors import ConfigError, ModelFileError
-from ..market.writer import write_whole
+from ..market.files.writer import write_whole
 
 _FORMAT_VERSION = 1
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..envs.engine import DreamEngine, DreamState
+from ..envs.engine.engine import DreamEngine, DreamState
 from ..envs.spaces import LATENT_BOUND
 from ..evaluation.policy import Policy
-from ..market.broker import ScalarAccount, dream_bars
+from ..market.account.broker import ScalarAccount, dream_bars
+from ..market.account.rules import BrokerConfig
 from ..market.candles import Candles
-from ..market.costs import BrokerConfig
 from ..market.errors import FeatureError
 from ..market.features import StreamingFeatures, compute_features, valid_rows
 from ..models.regimes import Regimes

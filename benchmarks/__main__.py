@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from worldmodel_trading.evaluation.results import write_results
-from worldmodel_trading.market.writer import write_whole
+from worldmodel_trading.market.files.writer import write_whole
 
 from . import device, dreams, environments, learning, populations, processes, profile
 from .machine import machine, machine_text

@@ -20,14 +20,14 @@ import numpy as np
 import torch
 
 from worldmodel_trading.evaluation.baselines import filter_garch, fit_garch, mean_nll
-from worldmodel_trading.evaluation.dreams import Dreams, dream, recorded_paths
-from worldmodel_trading.evaluation.rank_agreement import rank_agreement
-from worldmodel_trading.evaluation.stylised import PathFacts, compare_facts
-from worldmodel_trading.evaluation.two_sample import two_sample_score
+from worldmodel_trading.evaluation.comparison.rank_agreement import rank_agreement
+from worldmodel_trading.evaluation.fidelity.paths import Dreams, dream, recorded_paths
+from worldmodel_trading.evaluation.fidelity.stylised import PathFacts, compare_facts
+from worldmodel_trading.evaluation.fidelity.two_sample import two_sample_score
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.features import FeatureSpec
-from worldmodel_trading.market.files import read_candles
-from worldmodel_trading.market.writer import write_whole
+from worldmodel_trading.market.files.export import read_candles
+from worldmodel_trading.market.files.writer import write_whole
 from worldmodel_trading.models.config import WorldModelConfig
 from worldmodel_trading.models.world_model import WorldModel, train_world_model
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from worldmodel_trading.envs.blocks import Dreams
-from worldmodel_trading.envs.device import DeviceDreams
-from worldmodel_trading.envs.scorers import Scorer
-from worldmodel_trading.envs.workers import DreamWorkers
-from worldmodel_trading.market.costs import BrokerConfig
+from worldmodel_trading.envs.device.scorer import DeviceDreams
+from worldmodel_trading.envs.population.executors import DreamWorkers
+from worldmodel_trading.envs.population.jobs import Dreams
+from worldmodel_trading.envs.population.scorers import Scorer
+from worldmodel_trading.market.account.rules import BrokerConfig
 
 from .dreams import population
 from .results import Benchmark, Line, Result, Results, missing, ratio

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from worldmodel_trading.envs.dream import DreamEnv
-from worldmodel_trading.envs.engine import DreamEngine
-from worldmodel_trading.envs.scoring import score_lanes
-from worldmodel_trading.market.costs import BrokerConfig
+from worldmodel_trading.envs.engine.engine import DreamEngine
+from worldmodel_trading.envs.population.scoring import score_lanes
+from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.models.mdn_rnn import CALENDAR_SIZE
 from worldmodel_trading.models.world_model import WorldModel
 

@@ -12,7 +12,7 @@ from gymnasium.vector import SyncVectorEnv
 
 import worldmodel_trading  # noqa: F401 - registers the environments
 from worldmodel_trading.envs.replay import BybitReplayEnv
-from worldmodel_trading.market.files import read_candles
+from worldmodel_trading.market.files.export import read_candles
 
 from .peers import INSTALL_HINT, PEERS, serving
 from .peers.answering import step_work

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from worldmodel_trading.envs.blocks import Dreams
-from worldmodel_trading.envs.scoring import score_lanes
-from worldmodel_trading.envs.workers import DreamWorkers
-from worldmodel_trading.market.costs import BrokerConfig
+from worldmodel_trading.envs.population.executors import DreamWorkers
+from worldmodel_trading.envs.population.jobs import Dreams
+from worldmodel_trading.envs.population.scoring import score_lanes
+from worldmodel_trading.market.account.rules import BrokerConfig
 
 from .dreams import population
 from .worlds import default_world, random_world

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodel_trading.envs.engine import DreamEngine
+from worldmodel_trading.envs.engine.engine import DreamEngine
 from worldmodel_trading.market.candles import INTERVALS_MS
 from worldmodel_trading.market.features import calendar
 from worldmodel_trading.models.world_model import WorldModel

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from worldmodel_trading.agents.cma_es import CMAESConfig, search
-from worldmodel_trading.envs.blocks import Dreams
-from worldmodel_trading.envs.scoring import replay_paths, score_replay
-from worldmodel_trading.envs.tape import latent_tape
-from worldmodel_trading.envs.workers import DreamWorkers
+from worldmodel_trading.envs.population.executors import DreamWorkers
+from worldmodel_trading.envs.population.jobs import Dreams
+from worldmodel_trading.envs.population.scoring import replay_paths, score_replay
+from worldmodel_trading.envs.recorded import latent_tape
+from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import FloatArray
-from worldmodel_trading.market.costs import BrokerConfig
-from worldmodel_trading.market.files import read_candles
+from worldmodel_trading.market.files.export import read_candles
 from worldmodel_trading.models.world_model import WorldModel
 
 from .dreams import engine_task, lanes_task, population

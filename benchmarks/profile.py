@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from worldmodel_trading.envs.engine import DreamEngine
-from worldmodel_trading.envs.workers import DreamWorkers
+from worldmodel_trading.envs.engine.engine import DreamEngine
+from worldmodel_trading.envs.population.executors import DreamWorkers
 
 from .dreams import engine_task, lanes_task
 from .populations import score_task

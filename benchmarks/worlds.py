@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from worldmodel_trading.envs.worlds import open_world_model
 from worldmodel_trading.market.features import Scaler
-from worldmodel_trading.market.files import write_candles
+from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.config import Preset, WorldModelConfig
+from worldmodel_trading.models.load import open_world_model
 from worldmodel_trading.models.mdn_rnn import CALENDAR_SIZE, MDNRNN
 from worldmodel_trading.models.provenance import Provenance, WarmupBank
 from worldmodel_trading.models.vae import VAE

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..market.costs import BrokerConfig
+from ..market.account.rules import BrokerConfig
 from ..market.errors import UnknownArgumentError
 from ..market.settings import nearest
 

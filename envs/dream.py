@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
+from ..market.account.rewards import RewardName
+from ..market.account.rules import BrokerConfig
 from ..market.candles import FloatArray, IntArray, Time, format_time, to_ms
-from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
-from ..market.rewards import RewardName
 from ..market.sources import open_candles
+from ..models.load import open_world_model
 from ..models.world_model import WorldModel
 from .arguments import refuse_unknown
+from .base import Observation, Start, TradingEnv
 from .dream_funding import DreamFunding
 from .dream_lanes import DreamLanes, ObservationKind
-from .engine import DreamEngine, DreamState
+from .engine.engine import DreamEngine, DreamState
+from .one_account import FLOAT32, Lived, live_bar
 from .protocol import read_options
+from .recorded import latent_tape
 from .scalar_dream import ScalarDream
-from .scalar_kernels import FLOAT32, Lived, live_bar
 from .spaces import ActionKind
-from .tape import latent_tape
-from .trading import Observation, Start, TradingEnv
-from .worlds import open_world_model
 
 if TYPE_CHECKING:
     from ..market.sources import FundingSource
@@ -58,7 +58,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
 
     ## Reward
     log(equity ÷ equity before); the rewards of an episode sum to log(equity). ``reward`` chooses
-    another: see `worldmodel_trading.market.rewards`.
+    another: see `worldmodel_trading.market.account.rewards`.
 
     ## Starting state
     Equity 1, no position, after a warm-up segment drawn at random from the model's bank.

@@ -8,14 +8,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..market.account.rules import BrokerConfig
 from ..market.candles import FloatArray, IntArray
-from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.settings import real_number, whole_number
 from ..models.ood import OODMeter
-from .dream_account import DreamBars
+from .dream_bars import DreamBars
 from .dream_funding import DreamFunding
-from .engine import DreamEngine, DreamState, Noise
+from .engine.engine import DreamEngine, DreamState, Noise
 from .protocol import Chance, draw_integers, for_lanes
 from .spaces import FEATURE_BOUND, observation_layout
 

@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
+from ..market.account.rewards import RewardName
+from ..market.account.rules import BrokerConfig
 from ..market.candles import Time
-from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.features import FeatureSpec
-from ..market.rewards import RewardName
 from ..market.settings import whole_number
 from ..market.sources import funding_per_bar, open_candles, open_funding, stored_order_rules
 from .arguments import refuse_unknown
+from .base import Observation, Start, TradingEnv
+from .one_account import FLOAT32, Lived, live_recorded
 from .protocol import read_options
-from .scalar_kernels import FLOAT32, Lived, live_recorded
+from .recorded import Tape, check_random_start, feature_tape, latent_tape, restrict
 from .spaces import ActionKind
-from .tape import Tape, check_random_start, feature_tape, latent_tape, restrict
-from .trading import Observation, Start, TradingEnv
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource, FundingSource
     from ..models.world_model import WorldModel
-    from .memory import RecordedMemory
+    from .recorded_state import RecordedMemory
 
 
 class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `TradingEnv`
@@ -56,7 +56,7 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
 
     ## Reward
     log(equity ÷ equity before); the rewards of an episode sum to log(equity). ``reward`` chooses
-    another: see `worldmodel_trading.market.rewards`.
+    another: see `worldmodel_trading.market.account.rewards`.
 
     ## Starting state
     Equity 1, no position, at a row drawn at random (``random_start``) or the first. Features and
@@ -200,7 +200,7 @@ def open_tape(
     if world_model is None:
         tape = feature_tape(record, FeatureSpec(), charged)
     else:
-        from .worlds import open_world_model
+        from ..models.load import open_world_model
 
         tape = latent_tape(record, open_world_model(world_model), charged)
     return tape if start is None and end is None else restrict(tape, start, end)
@@ -212,12 +212,12 @@ def remember(
     """What M remembers beside the tape, where it depends on the actions: the ``paper`` preset."""
     if world_model is None:
         return None
-    from .worlds import open_world_model
+    from ..models.load import open_world_model
 
     model = open_world_model(world_model)
     if model.config.preset != "paper":
         return None
-    from .memory import RecordedMemory
+    from .recorded_state import RecordedMemory
 
     return RecordedMemory(model, tape, num_lanes)
 
@@ -226,7 +226,7 @@ def count_training_bars(tape: Tape, world_model: WorldModel | str | os.PathLike[
     """How many of the tape's observable bars lie in the world model's training range."""
     if world_model is None:
         return 0
-    from .worlds import open_world_model
+    from ..models.load import open_world_model
 
     made, candles = open_world_model(world_model).provenance, tape.candles
     if (made.symbol, made.interval) != (candles.symbol, candles.interval):

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..market.candles import FloatArray, IntArray, Time
-from .memory import RecordedMemory
 from .protocol import Chance, draw_integers, for_lanes
-from .tape import Tape, check_random_start
+from .recorded import Tape, check_random_start
+from .recorded_state import RecordedMemory
 
 Float32Array = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]

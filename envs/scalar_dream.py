@@ -12,12 +12,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from ..market.account.settlement import settle_state
 from ..market.candles import FloatArray
-from ..market.compiled import compiled
-from ..market.settlement import settle_state
+from ..market.numerics.compiled import compiled
 from .dream_lanes import DreamLanes
-from .lane_kernels import step_lane
-from .scalar_kernels import FLOAT32, Lived, account_of
+from .engine.one_lane import step_lane
+from .one_account import FLOAT32, Lived, account_of
 
 Float32Array = NDArray[np.float32]
 
@@ -69,7 +69,7 @@ def live_dreamed(
         open_time_ms,
         memory,
     )
-    simple = math.expm1(log_return)  # as `market.settlement.plain_bars` does
+    simple = math.expm1(log_return)  # as `market.account.settlement.plain_bars` does
     held = account[1]
     settled = settle_state(
         account, action, simple, 0.0, max(simple, 0.0), min(simple, 0.0), 0.0, 0.0, price

@@ -14,11 +14,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from ..market.broker import Account
+from ..market.account.broker import Account
+from ..market.account.rewards import LaneRewards, RewardConfig, RewardName
+from ..market.account.rules import BrokerConfig
 from ..market.candles import FloatArray, IntArray, Time
-from ..market.costs import BrokerConfig
 from ..market.errors import ConfigError
-from ..market.rewards import LaneRewards, RewardConfig, RewardName
 from ..market.settings import scalar, seed_number, whole_number
 from .arguments import refuse_unknown
 from .protocol import (
@@ -379,10 +379,10 @@ class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         max_episode_steps: int | None = None,
         **account: Any,
     ) -> None:
+        from ..models.load import open_world_model
         from .dream_funding import DreamFunding
         from .dream_lanes import DreamLanes
-        from .engine import DreamEngine
-        from .worlds import open_world_model
+        from .engine.engine import DreamEngine
 
         num_envs = check_num_envs(num_envs)
         refuse_rendering(render_mode)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..market.errors import ConfigError
-from ..market.writer import write_whole
+from ..market.files.writer import write_whole
 
 Path_ = str | Path
 

@@ -13,7 +13,7 @@ from stable_baselines3 import PPO
 
 import worldmodel_trading  # noqa: F401 - registers the environments
 from worldmodel_trading.agents.rules import buy_and_hold, flat
-from worldmodel_trading.evaluation.comparison import comparison_table
+from worldmodel_trading.evaluation.report.text_table import comparison_table
 from worldmodel_trading.evaluation.rollout import evaluate_policy
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

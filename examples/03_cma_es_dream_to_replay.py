@@ -15,7 +15,7 @@ from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_cont
 from worldmodel_trading.agents.rules import buy_and_hold, flat
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.replay import BybitReplayEnv, open_tape
-from worldmodel_trading.evaluation.comparison import comparison_table
+from worldmodel_trading.evaluation.report.text_table import comparison_table
 from worldmodel_trading.evaluation.rollout import evaluate_policy
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

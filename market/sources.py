@@ -12,8 +12,8 @@ from .errors import CandleError, ConfigError
 from .settings import real_number
 
 if TYPE_CHECKING:
+    from .files.reader import TableSource
     from .funding import FundingRates
-    from .reader import TableSource
 
     CandleSource: TypeAlias = Candles | TableSource | None
     FundingSource: TypeAlias = FundingRates | TableSource | float | None
@@ -56,10 +56,10 @@ def _open(
 
         return synthetic_candles()
     if isinstance(source, str) and source.startswith("bybit:"):
-        from .store import open_stored
+        from .bybit.store import open_stored
 
         return open_stored(source)
-    from .reader import read_candles
+    from .files.reader import read_candles
 
     if isinstance(source, str) and not os.path.exists(source):
         raise CandleError(
@@ -90,8 +90,8 @@ def open_funding(source: FundingSource) -> FundingRates | float:
     if real_number(source) is not None:
         return _funding_rate(source, "funding")
     if isinstance(source, str) and source.startswith("bybit:"):
-        from .instruments import CATEGORIES
-        from .store import Store
+        from .bybit.instruments import CATEGORIES
+        from .bybit.store import Store
 
         first, *rest = source.split(":")[1:]
         category, symbol = (first, rest[0]) if first in CATEGORIES and rest else ("linear", first)
@@ -102,7 +102,7 @@ def open_funding(source: FundingSource) -> FundingRates | float:
             f"funding is {source!r}; expected recorded rates, the path of a {_FILE}, "
             "'bybit:SYMBOL', a constant rate, or 'off'"
         )
-    from .reader import read_funding
+    from .files.reader import read_funding
 
     return read_funding(source)
 
@@ -140,7 +140,7 @@ def stored_order_rules(source: object) -> dict[str, float]:
     """
     if not (isinstance(source, str) and source.startswith("bybit:")):
         return {}
-    from .store import Store, parse_source
+    from .bybit.store import Store, parse_source
 
     category, symbol, _ = parse_source(source)
     rules = Store().instrument(category, symbol)

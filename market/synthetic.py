@@ -18,7 +18,7 @@ from .candles import INTERVALS_MS, Candles, FloatArray, IntArray, Time, interval
 from .errors import CandleError
 
 if TYPE_CHECKING:
-    from .synthetic_policy import OptimalPolicy
+    from .optimal_policy import OptimalPolicy
 
 DEFAULT_BARS = 26_280  # three years of hours
 START_PRICE = 10_000.0  # quote currency
@@ -223,7 +223,7 @@ class SyntheticMarket:
         Args:
             cost: Fee plus slippage, fraction of the traded notional.
         """
-        from .synthetic_policy import OptimalPolicy
+        from .optimal_policy import OptimalPolicy
 
         return OptimalPolicy(self, cost)
 

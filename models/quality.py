@@ -9,9 +9,9 @@ import torch
 
 from ..market.candles import Candles, Time
 from ..market.errors import TrainingError
-from .collapse import active_units
-from .dataset import FeatureRange, feature_range
-from .training import encode_range, scaled_tensor, validation_nll
+from .training.collapse import active_units
+from .training.sequences import FeatureRange, feature_range
+from .training.train import encode_range, scaled_tensor, validation_nll
 from .world_model import WorldModel
 
 

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from ..market.errors import ConfigError, ModelFileError
 from ..market.features import Scaler
-from ..market.writer import write_whole
+from ..market.files.writer import write_whole
 from .config import WorldModelConfig
 from .hub import fetch_from_hub, is_hub_id
 from .mdn_rnn import MDNRNN
 from .provenance import Provenance, WarmupBank
-from .training import build_mdn_rnn, build_vae
+from .training.train import build_mdn_rnn, build_vae
 from .vae import VAE
 
 if TYPE_CHECKING:

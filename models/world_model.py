@@ -19,18 +19,18 @@ from ..market.candles import Candles, FloatArray, IntArray
 from ..market.errors import ConfigError, FeatureError, TrainingError
 from ..market.features import Scaler, calendar, compute_features
 from ..market.settings import seed_number
-from .calibration import calibrate_dreams, warm_state
-from .callbacks import Callbacks, TrainingCallback, TrainingHistory
-from .collapse import mdn_rnn_warnings, vae_warnings
 from .config import WorldModelConfig
-from .dataset import FeatureRange, complete_runs, feature_range
+from .decoded_return import decoded_return_mixture
 from .devices import choose_device
 from .forecast import ReturnForecast
 from .mdn_rnn import MDNRNN, State
-from .predictability import mean_slope, scale_mean
 from .provenance import Provenance, WarmupBank, library_versions
-from .pushforward import decoded_return_mixture
-from .training import (
+from .training.calibration import calibrate_dreams, warm_state
+from .training.callbacks import Callbacks, TrainingCallback, TrainingHistory
+from .training.collapse import mdn_rnn_warnings, vae_warnings
+from .training.mean_tempering import mean_slope, scale_mean
+from .training.sequences import FeatureRange, complete_runs, feature_range
+from .training.train import (
     Encoded,
     Session,
     encode_range,

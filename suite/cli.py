@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from worldmodel_trading.arguments import parser
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.market.errors import ConfigError, WorldModelTradingError
-from worldmodel_trading.market.writer import cannot_write
+from worldmodel_trading.market.files.writer import cannot_write
 from worldmodel_trading.progress import Amount, TrainingConsole, be_quiet, say, tell
 from worldmodel_trading.terminal import STOPPED, interruptible, ready_streams, refused_output
 
@@ -63,7 +63,7 @@ def _kept(options: argparse.Namespace) -> str:
 def _use_data_folder(options: argparse.Namespace) -> None:
     """Have everything that opens the store, worker processes too, look where the user says."""
     if getattr(options, "data_dir", None):
-        from worldmodel_trading.market.dataset import DATA_VARIABLE
+        from worldmodel_trading.market.bybit.table import DATA_VARIABLE
 
         os.environ[DATA_VARIABLE] = options.data_dir
 
@@ -75,7 +75,7 @@ def _run(options: argparse.Namespace) -> None:
     config = RunConfig(**settings)
     if options.symbol and not options.candles:
         config = replace(config, candles=_fetched(options))
-    from worldmodel_trading.run import run
+    from worldmodel_trading.jobs.run import run
 
     _one_thread()
     run(config)
@@ -98,9 +98,9 @@ def _fetched(options: argparse.Namespace) -> str:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from worldmodel_trading.market.fetch import fetch
-    from worldmodel_trading.market.store import Store
-    from worldmodel_trading.market.transport import BASE_URL
+    from worldmodel_trading.market.bybit.fetch import fetch
+    from worldmodel_trading.market.bybit.store import Store
+    from worldmodel_trading.market.bybit.transport import BASE_URL
 
     with Amount(f"{options.symbol} {options.interval or '60'}", "bar") as amount:
         report = fetch(
@@ -117,9 +117,9 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _watch(options: argparse.Namespace) -> None:
-    from worldmodel_trading.market.feed import STREAM_URL
-    from worldmodel_trading.market.transport import BASE_URL
-    from worldmodel_trading.watch import watch
+    from worldmodel_trading.jobs.watch import watch
+    from worldmodel_trading.market.bybit.feed import STREAM_URL
+    from worldmodel_trading.market.bybit.transport import BASE_URL
 
     _one_thread()
     watch(
@@ -135,7 +135,7 @@ def _watch(options: argparse.Namespace) -> None:
 
 
 def _dream(options: argparse.Namespace) -> None:
-    from worldmodel_trading.dream import dream
+    from worldmodel_trading.jobs.dream import dream
 
     _one_thread()
     picture = dream(
@@ -152,17 +152,17 @@ def _dream(options: argparse.Namespace) -> None:
 
 
 def _forecast(options: argparse.Namespace) -> None:
-    from worldmodel_trading.forecast import forecast
+    from worldmodel_trading.jobs.forecast import forecast
 
     _one_thread()
     forecast(options.world_model, options.candles, options.start, options.end, options.save)
 
 
 def _fidelity(options: argparse.Namespace) -> None:
-    from worldmodel_trading.envs.worlds import open_world_model
-    from worldmodel_trading.evaluation.fidelity import FidelityConfig, fidelity
-    from worldmodel_trading.evaluation.fidelity_report import fidelity_summary, write_fidelity
+    from worldmodel_trading.evaluation.fidelity.measure import FidelityConfig, fidelity
+    from worldmodel_trading.evaluation.fidelity.report import fidelity_summary, write_fidelity
     from worldmodel_trading.market.sources import open_candles
+    from worldmodel_trading.models.load import open_world_model
 
     _one_thread()
     measured = fidelity(
@@ -176,7 +176,7 @@ def _fidelity(options: argparse.Namespace) -> None:
 
 
 def _pretrained(options: argparse.Namespace) -> None:
-    from worldmodel_trading.models.default_model import build_default
+    from worldmodel_trading.models.training.default_model import build_default
 
     world_model = build_default(callbacks=[TrainingConsole()])
     world_model.save_pretrained(options.out)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from worldmodel_trading.market.costs import BrokerConfig
+from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.settings import plain
 from worldmodel_trading.market.times import Time, iso_text

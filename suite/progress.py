@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
-from worldmodel_trading.models.callbacks import Row, TrainingCallback
+from worldmodel_trading.models.training.callbacks import Row, TrainingCallback
 
 _TITLES = {"vae": "V", "mdn_rnn": "M"}
 _LINES = 8  # of a stage; the bar shows the epochs between them

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel_trading.envs.engine import DreamEngine, Noise
-from worldmodel_trading.envs.scoring import score_paths
+from worldmodel_trading.envs.engine.engine import DreamEngine, Noise
+from worldmodel_trading.envs.population.scoring import score_paths
 from worldmodel_trading.models.world_model import WorldModel
 
 ROOT = Path(__file__).parent.parent
@@ -120,9 +120,9 @@ def test_the_numpy_loop_dreams_as_the_engine_does(module, market_model: WorldMod
 
 
 def test_the_numpy_loop_keeps_the_same_account(module, market_model: WorldModel) -> None:
-    from worldmodel_trading.envs.scoring import MarketPaths
-    from worldmodel_trading.market.broker import dream_bars
-    from worldmodel_trading.market.costs import BrokerConfig
+    from worldmodel_trading.envs.population.scoring import MarketPaths
+    from worldmodel_trading.market.account.broker import dream_bars
+    from worldmodel_trading.market.account.rules import BrokerConfig
 
     bars, rng, engine = 30, np.random.default_rng(4), DreamEngine(market_model)
     config = market_model.config

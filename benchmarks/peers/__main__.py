@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-from worldmodel_trading.market.writer import write_whole
+from worldmodel_trading.market.files.writer import write_whole
 
 from . import PEERS, Peer, peers_folder
 

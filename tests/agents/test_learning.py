@@ -17,12 +17,17 @@ import torch
 from worldmodel_trading.agents.cma_es import CMAESConfig, search
 from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
 from worldmodel_trading.agents.linear import LinearController
+from worldmodel_trading.envs.population.scoring import (
+    MarketPaths,
+    replay_paths,
+    score_paths,
+    score_replay,
+)
+from worldmodel_trading.envs.recorded import latent_tape
 from worldmodel_trading.envs.replay import BybitReplayEnv
-from worldmodel_trading.envs.scoring import MarketPaths, replay_paths, score_paths, score_replay
-from worldmodel_trading.envs.tape import latent_tape
 from worldmodel_trading.evaluation.rollout import run_episode
+from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.costs import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.config import WorldModelConfig

@@ -9,8 +9,8 @@ import pytest
 
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.agents.rules import flat
+from worldmodel_trading.envs.recorded import latent_tape
 from worldmodel_trading.envs.replay import BybitReplayEnv
-from worldmodel_trading.envs.tape import latent_tape
 from worldmodel_trading.evaluation.rollout import evaluate_policy
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import TrainingBarsError

@@ -10,7 +10,7 @@ import pytest
 
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.dream_lanes import NoiseAhead
-from worldmodel_trading.envs.engine import DreamEngine, Noise
+from worldmodel_trading.envs.engine.engine import DreamEngine, Noise
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.spaces import target_weight
 from worldmodel_trading.market.candles import Candles

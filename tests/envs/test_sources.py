@@ -15,7 +15,7 @@ import pytest
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.files import to_frame, write_candles
+from worldmodel_trading.market.files.export import to_frame, write_candles
 from worldmodel_trading.models.world_model import WorldModel
 
 

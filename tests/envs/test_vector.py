@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers.vector import NormalizeObservation, RecordEpisodeStatistics
 
 from worldmodel_trading.envs.dream import DreamEnv
-from worldmodel_trading.envs.engine import DreamEngine, DreamState, Noise
+from worldmodel_trading.envs.engine.engine import DreamEngine, DreamState, Noise
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.vector import DreamVectorEnv, ReplayVectorEnv
 from worldmodel_trading.market.candles import Candles

@@ -14,7 +14,7 @@ from worldmodel_trading.evaluation.baselines import (
     mean_nll,
 )
 from worldmodel_trading.evaluation.density import calibration
-from worldmodel_trading.evaluation.generators import garch_dreams
+from worldmodel_trading.evaluation.fidelity.generators import garch_dreams
 from worldmodel_trading.evaluation.likelihood import (
     fit_garch_process,
     fit_student,

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from worldmodel_trading.config import RunConfig
+from worldmodel_trading.market.account.rewards import RewardConfig
+from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.costs import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError, FeatureError
 from worldmodel_trading.market.features import FeatureSpec
-from worldmodel_trading.market.rewards import RewardConfig
 from worldmodel_trading.market.settings import (
     nearest,
     plain,

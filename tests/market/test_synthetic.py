@@ -9,13 +9,13 @@ import pytest
 
 from worldmodel_trading.market.candles import Candles, FloatArray
 from worldmodel_trading.market.errors import CandleError
+from worldmodel_trading.market.optimal_policy import kelly_weights
 from worldmodel_trading.market.synthetic import (
     REGIMES,
     MixtureDensity,
     SyntheticMarket,
     synthetic_candles,
 )
-from worldmodel_trading.market.synthetic_policy import kelly_weights
 
 COST = 0.00075  # taker fee 0.055% + slippage 0.02%
 YEAR = 8_760  # hours

@@ -5,11 +5,11 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from worldmodel_trading.models.callbacks import Callbacks, TrainingHistory
 from worldmodel_trading.models.config import WorldModelConfig
-from worldmodel_trading.models.dataset import FeatureRange
 from worldmodel_trading.models.mdn_rnn import CALENDAR_SIZE
-from worldmodel_trading.models.training import Encoded, Session, train_mdn_rnn, validation_nll
+from worldmodel_trading.models.training.callbacks import Callbacks, TrainingHistory
+from worldmodel_trading.models.training.sequences import FeatureRange
+from worldmodel_trading.models.training.train import Encoded, Session, train_mdn_rnn, validation_nll
 from worldmodel_trading.models.vae import Posterior
 
 STAY = 0.98

@@ -17,7 +17,7 @@ import worldmodel_trading
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.cli import main
 from worldmodel_trading.config import RunConfig
-from worldmodel_trading.market.files import write_candles
+from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -159,7 +159,7 @@ def test_pretrained_builds_into_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, market_model: WorldModel
 ) -> None:
     """The job itself; its minutes of training are replaced by a model at hand."""
-    from worldmodel_trading.models import default_model
+    from worldmodel_trading.models.training import default_model
 
     monkeypatch.setattr(default_model, "build_default", lambda callbacks: market_model)
     assert main(["pretrained", "--out", str(tmp_path / "model")]) == 0

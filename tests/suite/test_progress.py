@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from worldmodel_trading.models.callbacks import Row
+from worldmodel_trading.models.training.callbacks import Row
 from worldmodel_trading.progress import Amount, Counter, TrainingConsole, be_quiet, say, tell
 
 

@@ -29,18 +29,27 @@ def modules(room: str) -> list[Path]:
     return sorted(folder(room).rglob("*.py"))
 
 
+def package_of(path: Path) -> list[str]:
+    """The dotted package in which a file of a room lies."""
+    room = next(name for name in path.parts[::-1] if name in ROOMS)
+    inside = path.parent.relative_to(folder(room)).parts
+    return [PACKAGE, room, *inside]
+
+
 def imported(path: Path) -> Iterator[str]:
     """Every module that a file imports, absolute, those inside functions too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module or ""
         elif isinstance(node, ast.ImportFrom):
-            if node.level == 0:
-                yield node.module or ""
-            elif node.level == 1:
-                yield f"{PACKAGE}.{path.parent.name}.{node.module or ''}"
+            package = package_of(path)
+            above = package[: len(package) + 1 - node.level]
+            if node.module is None:  # from . import module
+                yield from (".".join([*above, alias.name]) for alias in node.names)
             else:
-                yield f"{PACKAGE}.{node.module or ''}"
+                yield ".".join([*above, node.module])
 
 
 @pytest.mark.parametrize("room", ROOMS)

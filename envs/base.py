@@ -1,0 +1,208 @@
+"""One lane of trading, whatever market it trades: the part that replay and dream share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.error import ResetNeeded
+from numpy.typing import NDArray
+
+from ..market.account.broker import ScalarAccount
+from ..market.account.rewards import RewardConfig, RewardName, ScalarReward
+from ..market.account.rules import BrokerConfig
+from ..market.errors import ConfigError
+from ..market.settings import seed_number
+from .one_account import Lived
+from .protocol import complete_spec, refuse_closed
+from .rendering import RENDER_MODES, EpisodeTrace, render_picture, render_text
+from .spaces import ActionKind, action_space, observation_space, target_weight
+
+Observation = NDArray[np.float32]
+
+
+class Start(NamedTuple):
+    """Where an episode begins.
+
+    Attributes:
+        num_steps: That it can take.
+        observation: What the policy sees, a fresh array [D]; the account's number is 0.
+        price: Newest close.
+        time_ms: Open time of the bar that just closed [ms UTC].
+    """
+
+    num_steps: int
+    observation: Observation
+    price: float
+    time_ms: int
+
+
+class TradingEnv(gym.Env[Observation, Any]):
+    """An account that trades a market bar by bar.
+
+    A subclass supplies the market: `_begin` places it at an episode's start, `_live` lives a bar.
+    It names Gymnasium's class as a direct base too, where some tools look for it (skrl's
+    `wrap_env`).
+
+    Args:
+        layout: Where each part lies in an observation; the account comes last.
+        actions: ``"continuous"`` or ``"discrete"``.
+        broker: The account's rules.
+        reward: What a bar pays.
+        render_mode: None, ``"ansi"`` or ``"rgb_array"``.
+        max_steps: Steps that an episode has at most.
+
+    Attributes:
+        observation_layout: Names of the observation's parts, and their slices.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium's own declaration
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 30,
+    }
+    title = "market"
+    _spec: EnvSpec | None = None
+
+    def __init__(
+        self,
+        layout: dict[str, slice],
+        actions: ActionKind,
+        broker: BrokerConfig,
+        reward: RewardName,
+        render_mode: str | None,
+        max_steps: int,
+    ) -> None:
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise ConfigError(
+                f"render_mode is {render_mode!r}; expected None or one of {RENDER_MODES}"
+            )
+        self.observation_layout = layout
+        self.observation_space = observation_space(layout)
+        self.action_space = action_space(actions)
+        self.render_mode = render_mode
+        self._actions = actions
+        self._account = ScalarAccount(broker)
+        # Most often the log growth itself is the reward: then nothing is called for it.
+        self._reward = None if reward == "log_return" else ScalarReward(RewardConfig(name=reward))
+        self._size = layout["account"].stop
+        self._steps_left = 0
+        self._trace: EpisodeTrace | None = None
+        self._max_steps = max_steps
+        self._closed = False
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What `gymnasium.make` made it from, with the steps that an episode has at most."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = complete_spec(spec, self._max_steps)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode: equity 1, no position.
+
+        Args:
+            seed: Seeds the environment's own generator.
+            options: What the market knows; see the environment. What it would ignore is refused.
+
+        Raises:
+            ConfigError: The seed is none, or an option would be ignored.
+            gymnasium.error.ClosedEnvironmentError: The environment is closed.
+        """
+        refuse_closed(self._closed)
+        super().reset(seed=None if seed is None else seed_number(seed))
+        self._steps_left = 0  # where the options are refused, there is no episode
+        start = self._begin(options)
+        self._account.reset()
+        if self._reward is not None:
+            self._reward.reset()
+        self._steps_left, observation, price, time_ms = start
+        info: dict[str, Any] = {
+            "equity": 1.0,
+            "weight": 0.0,
+            "price": price,
+            "market_return": 0.0,
+            "cost": 0.0,
+            "turnover": 0.0,
+            "time_ms": time_ms,
+        }
+        self._tell(info)
+        if self.render_mode is not None:
+            self._trace = EpisodeTrace(self.title)
+            self._trace.append(time_ms, price, 1.0, 0.0)
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Trade to the target weight at this close, then live the next bar.
+
+        Raises:
+            ActionError: The action is not finite, or has the wrong shape or type.
+            gymnasium.error.ResetNeeded: The episode is over, or never began.
+            gymnasium.error.ClosedEnvironmentError: The environment is closed.
+        """
+        if self._steps_left <= 0:
+            refuse_closed(self._closed)
+            raise ResetNeeded("the episode is over: call reset() before step()")
+        target = target_weight(action, self._actions)
+        observation, price, time_ms, lived = self._live(target, self._account.due(target))
+        equity, weight, reward, cost, turnover, market_return, terminated = lived
+        info = {
+            "equity": equity,
+            "weight": weight,
+            "price": price,
+            "market_return": market_return,
+            "cost": cost,
+            "turnover": turnover,
+            "time_ms": time_ms,
+        }
+        ended = self._tell(info) or terminated
+        self._steps_left = 0 if ended else self._steps_left - 1
+        truncated = self._steps_left == 0 and not terminated
+        if self._trace is not None:
+            self._trace.append(time_ms, price, equity, weight)
+        if self._reward is not None:
+            reward = self._reward.step(reward)
+        return observation, reward, terminated, truncated, info
+
+    def render(self) -> Any:
+        """The episode so far: a line of text, or pixels [400, 640, 3]."""
+        if self.render_mode is None:
+            gym.logger.warn("render() needs a render_mode: gym.make(…, render_mode='rgb_array')")
+            return None
+        if self._trace is None:
+            raise ResetNeeded("there is nothing to render: call reset() first")
+        return (
+            render_text(self._trace) if self.render_mode == "ansi" else render_picture(self._trace)
+        )
+
+    def close(self) -> None:
+        """End the environment: it starts no episode after that, and takes no step."""
+        super().close()
+        self._steps_left, self._closed = 0, True
+
+    def _tell(self, info: dict[str, Any]) -> bool:
+        """Add what this market tells beyond the others; whether it cuts the episode short."""
+        return False
+
+    @abstractmethod
+    def _begin(self, options: dict[str, Any] | None) -> Start:
+        """Place the market at an episode's start; refuses options that it would ignore."""
+
+    @abstractmethod
+    def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
+        """Live one bar: the market moves on, and the account with it.
+
+        Args:
+            target: What the agent wants: a market that hears actions hears this one.
+            due: What the account fills now; with a fill delay, an older target.
+
+        Returns:
+            What the policy sees, a fresh array [D]; the newest close; the open time of the bar
+            that just closed [ms UTC]; and what the bar did to the account.
+        """

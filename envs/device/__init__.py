@@ -1,0 +1,1 @@
+"""Experimental: dreams and accounts on a GPU, in PyTorch. Never measured on one yet."""

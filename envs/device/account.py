@@ -1,0 +1,211 @@
+"""The account on a device: `market.account.settlement` and `market.account.population` over tensors of lanes.
+
+The same formulae in the same order of operations, in float64; where the compiled kernels branch,
+both branches are computed and one is taken, so that a CUDA graph can hold it. Scalars enter as
+Python numbers in arithmetic or by ``masked_fill``: ``torch.where`` would carry them to the device
+one by one, which a graph cannot record.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...market.account.rules import BrokerConfig, BrokerRules
+
+_STEP_SLACK = 1e-6  # of one step or tick, as in `market.account.settlement.round_order`
+
+
+class Bar(NamedTuple):
+    """What a bar does to an account: the columns of `BAR_FIELDS`, float64, broadcast to the lanes."""
+
+    simple_return: Tensor
+    simple_open: Tensor
+    simple_high: Tensor
+    simple_low: Tensor
+    funding_rate: Tensor
+    fill_range: Tensor
+    fill_price: Tensor
+
+
+class Settled(NamedTuple):
+    """What a bar did to each lane, in the shape of the lanes.
+
+    Attributes:
+        growth: Equity ÷ equity before.
+        weight: Drifted weight after the bar; 0 where the account ended.
+        executed: Weight after the fill.
+        cost: Fees and slippage as a fraction of the equity before.
+        ended: Whether the bar liquidated or ruined the account.
+    """
+
+    growth: Tensor
+    weight: Tensor
+    executed: Tensor
+    cost: Tensor
+    ended: Tensor
+
+
+def settle(equity: Tensor, weight: Tensor, target: Tensor, bar: Bar, rules: BrokerRules) -> Settled:
+    """Trade at a close, then live the next bar; see `market.account.settlement.settle`.
+
+    Args:
+        equity: Equity before the fill, in initial equities.
+        weight: Drifted weight held.
+        target: Weight wanted, scaled by the leverage.
+        bar: The bar to come.
+        rules: The compiled rules.
+    """
+    slippage = bar.fill_range * rules.slippage_per_range + rules.slippage
+    executed = target
+    if rules.has_limits > 0.0:
+        executed = _limit_target(weight, target, rules)
+    traded = (executed - weight).abs()
+    if rules.has_rounding > 0.0:
+        executed, traded, slippage = _round_order(
+            equity, weight, executed, slippage, bar.fill_price, rules
+        )
+    cost = rules.fee * traded + slippage * traded
+    kept = 1.0 - cost
+    growth = 1.0 + executed * bar.simple_return - executed * bar.funding_rate
+    total = kept * growth
+    alive = kept > 0.0
+    ended = ~((total > rules.ruin_floor) & alive)
+    total = total.masked_fill(ended, rules.ruin_floor)
+    if rules.has_margin > 0.0:
+        price, liquidated = _liquidation(executed, bar, rules)
+        liquidated = liquidated & alive
+        left = (1.0 + executed * (price - 1.0)).clamp(min=0.0)
+        closing = torch.minimum(rules.liquidation_fee * executed.abs() * price, left)
+        closed = (kept * (left - closing)).clamp(min=rules.ruin_floor)
+        total = torch.where(liquidated, closed, total)
+        cost = torch.where(liquidated, cost + kept * closing, cost)
+        ended = ended | liquidated
+    drifted = executed * (1.0 + bar.simple_return) / growth
+    return Settled(total, drifted.masked_fill(ended, 0.0), executed, cost, ended)
+
+
+def _limit_target(weight: Tensor, target: Tensor, rules: BrokerRules) -> Tensor:
+    """As `market.account.settlement.limit_target`."""
+    change, limit = target - weight, rules.max_turnover
+    executed = torch.where(change > limit, weight + limit, target)
+    executed = torch.where(change < -limit, weight - limit, executed)
+    return torch.where(change.abs() <= rules.no_trade_band, weight, executed)
+
+
+def _round_order(
+    equity: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    slippage: Tensor,
+    price: Tensor,
+    rules: BrokerRules,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `market.account.settlement.round_order`: executed weight, weight traded, slippage at the fill."""
+    usdt = equity * rules.capital_usdt
+    kept = 1.0 - (rules.fee + slippage) * (target - weight).abs()
+    steps = (target * kept - weight) * usdt / (price * rules.qty_step)
+    lots = (steps.abs() + _STEP_SLACK).floor()
+    quantity = torch.copysign(lots * rules.qty_step, steps)
+    order = quantity * price / usdt
+    reduces = (order * weight < 0.0) & (order.abs() <= weight.abs() * (1.0 + _STEP_SLACK))
+    small = quantity.abs() * price < rules.min_notional_usdt
+    dropped = (lots == 0.0) | (small & ~reduces)
+    filled = slippage
+    if rules.tick_size > 0.0:
+        buys = steps > 0.0
+        ticks = price * (1.0 + torch.copysign(slippage.expand_as(steps), steps)) / rules.tick_size
+        rounded = torch.where(buys, (ticks - _STEP_SLACK).ceil(), (ticks + _STEP_SLACK).floor())
+        filled = (rounded * rules.tick_size - price).abs() / price
+    kept = 1.0 - (rules.fee + filled) * order.abs()
+    executed = torch.where(dropped, weight, (weight + order) / kept)
+    return executed, order.abs().masked_fill(dropped, 0.0), torch.where(dropped, slippage, filled)
+
+
+def _liquidation(held: Tensor, bar: Bar, rules: BrokerRules) -> tuple[Tensor, Tensor]:
+    """As `market.account.settlement.liquidation_price`: the price, and whether the bar reaches it.
+
+    With s = ±1 the side held, the trigger is (|a| − s) / (|a| (1 − s m)), long and short alike; a
+    price x is beyond it where s x ≤ s trigger.
+    """
+    size, side = held.abs(), held.sign()
+    opened = 1.0 + bar.simple_open
+    lowest = 1.0 + torch.minimum(bar.simple_low, bar.simple_return)
+    highest = 1.0 + torch.maximum(bar.simple_high, bar.simple_return)
+    worst = torch.where(held > 0.0, lowest, highest)
+    trigger = side * ((size - side) / (size * (1.0 - side * rules.maintenance_margin)))
+    bankrupt = (size - side) / (size * (1.0 - side * rules.liquidation_fee))
+    gapped = side * opened <= trigger
+    at_risk = (held < 0.0) | (held > 1.0)  # a long of at most 1x cannot be liquidated
+    reached = (gapped | (side * worst <= trigger)) & at_risk
+    return torch.where(gapped, opened, bankrupt), reached
+
+
+class DeviceAccounts:
+    """Accounts of many lanes, whose tensors stay where they are for as long as it lives.
+
+    Args:
+        shape: Of the lanes.
+        broker: The rules.
+        fill_delay: Bars between decision and fill.
+        device: Where.
+
+    Attributes:
+        weight: Drifted weights before the next trade, in the shape of the lanes.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], broker: BrokerConfig, fill_delay: int, device: torch.device
+    ) -> None:
+        self._rules = broker.compile()
+        self._equity = torch.ones(shape, dtype=torch.float64, device=device)
+        self.weight = torch.zeros_like(self._equity)
+        self._terminated = torch.zeros_like(self._equity, dtype=torch.bool)
+        self._pending = self._equity.new_zeros((fill_delay, *shape))
+        self._sums = self._equity.new_zeros((5, *shape))
+        self._waiting: deque[Tensor] = deque()
+
+    def begin(self) -> None:
+        """Start all lanes afresh: equity 1, flat, nothing pending."""
+        self._equity.fill_(1.0)
+        for tensor in (self.weight, self._terminated, self._pending, self._sums):
+            tensor.zero_()
+
+    def open(self) -> None:
+        """Before the first bar of a chunk: take up the targets that wait to be filled."""
+        self._waiting = deque(self._pending.unbind())
+
+    def close(self) -> None:
+        """After the last: put them where the next chunk finds them."""
+        if self._waiting:
+            self._pending.copy_(torch.stack(tuple(self._waiting)))
+        self._waiting.clear()
+
+    def live(self, action: Tensor, bar: Bar) -> None:
+        """Trade at a close, then live a bar; a terminated lane stands still.
+
+        Args:
+            action: Targets in [−1, 1], float64; ±1 is ± the leverage.
+            bar: The bar to come.
+        """
+        self._waiting.append(action.clamp(-1.0, 1.0) * self._rules.leverage)
+        target = self._waiting.popleft()
+        settled = settle(self._equity, self.weight, target, bar, self._rules)
+        idle = self._terminated
+        growth = settled.growth.masked_fill(idle, 1.0)
+        gain = growth - 1.0
+        self._sums[0].add_(gain)
+        self._sums[1].addcmul_(gain, gain)
+        self._sums[2].add_((settled.executed - self.weight).abs().masked_fill(idle, 0.0))
+        self._sums[3].add_(settled.cost.masked_fill(idle, 0.0))
+        self._sums[4].add_(~idle)
+        self._equity.mul_(growth)
+        self._terminated.logical_or_(settled.ended)
+        self.weight.copy_(settled.weight.masked_fill(self._terminated, 0.0))
+
+    def scores(self) -> Tensor:
+        """Log of the equity, then the sums over bars: `SCORE_FIELDS` by the shape of the lanes."""
+        return torch.cat([self._equity.log().unsqueeze(0), self._sums])

@@ -1,0 +1,185 @@
+"""The dream on a device: M's own PyTorch module stepped over lanes, and the bars it dreams.
+
+`DreamEngine` computes the same in compiled kernels on a CPU; the two agree to rounding. Nothing
+here looks at a tensor's values, so that a CUDA graph can hold any number of steps.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...market.account.rules import BrokerConfig
+from ...market.candles import INTERVALS_MS, FloatArray, IntArray
+from ...market.features import calendar
+from ...models.mdn_rnn import State
+from ..engine.engine import DreamEngine
+from .account import Bar
+
+_RETURN = 0  # column of the log return among the features
+
+
+class Market(NamedTuple):
+    """Where each of L lanes of a dream is.
+
+    Attributes:
+        latent: z [L, Z], float32.
+        hidden: h [L, H], float32; with the ``market`` preset z has entered it.
+        cell: c [L, H], float32.
+        number: Of the bar that just closed, counted from 1970 on [L], int64.
+        price: Its close [L], float64, quote currency.
+        fill_range: Its decoded log(high / low) [L], float64; 0 where no rule looks at it.
+    """
+
+    latent: Tensor
+    hidden: Tensor
+    cell: Tensor
+    number: Tensor
+    price: Tensor
+    fill_range: Tensor
+
+    def put(self, other: Market) -> None:
+        """Overwrite every lane; the tensors stay where they are."""
+        for mine, theirs in zip(self, other, strict=True):
+            mine.copy_(theirs)
+
+
+class DeviceDream:
+    """Steps lanes through a world model whose weights lie on a device.
+
+    Args:
+        engine: The same dream on the CPU, which knows the states that dreams begin from.
+        device: Where.
+
+    Attributes:
+        device: Where.
+        config: The world model's.
+    """
+
+    def __init__(self, engine: DreamEngine, device: torch.device) -> None:
+        world_model = engine.world_model
+        self.device = device
+        self.config = world_model.config
+        self._paper = self.config.preset == "paper"
+        self._engine = engine
+        self._rnn = copy.deepcopy(world_model.mdn_rnn).to(device)
+        self._vae = copy.deepcopy(world_model.vae).to(device)
+        self._scale, self._mean = _scaling(engine, _RETURN)
+        self._range_column = engine.config.features.names.index("range")
+        self._range_scale, self._range_mean = _scaling(engine, self._range_column)
+        week = np.arange(0, max(INTERVALS_MS["W"], engine.interval_ms), engine.interval_ms)
+        self._calendar = torch.from_numpy(calendar(week)).to(device)  # [B, 4]
+
+    def empty(self, lanes: int) -> Market:
+        """Room for that many lanes."""
+        config, device = self.config, self.device
+
+        def zeros(*shape: int, dtype: torch.dtype) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=device)
+
+        return Market(
+            zeros(lanes, config.latent_size, dtype=torch.float32),
+            zeros(lanes, config.hidden_size, dtype=torch.float32),
+            zeros(lanes, config.hidden_size, dtype=torch.float32),
+            zeros(lanes, dtype=torch.int64),
+            zeros(lanes, dtype=torch.float64),
+            zeros(lanes, dtype=torch.float64),
+        )
+
+    def start(self, segments: IntArray, broker: BrokerConfig) -> Market:
+        """The states after recorded warm-ups, one for each segment [L]; computed on the CPU."""
+        state = self._engine.start(segments)
+        numbers = state.open_time_ms // self._engine.interval_ms
+        price: FloatArray = self._engine.world_model.bank.close[segments]
+        parts = (state.z, state.h, state.c, numbers, price, np.zeros(len(price)))
+        market = Market(*(torch.from_numpy(part).to(self.device) for part in parts))
+        if decodes(broker):
+            return market._replace(fill_range=self._ranges(market.latent))
+        return market
+
+    def step(
+        self,
+        market: Market,
+        uniforms: Tensor,
+        normals: Tensor,
+        actions: Tensor | None,
+        temperature: float,
+    ) -> tuple[Market, Tensor]:
+        """Dream one bar of every lane; see `DreamEngine.step`.
+
+        Args:
+            market: Where the lanes are; left as it is.
+            uniforms: [L, 2], float32.
+            normals: [L, 1 + Z], float32.
+            actions: Targets [L, 1], float32, which the ``paper`` preset hears.
+            temperature: τ.
+
+        Returns:
+            Where they are then, price and range not yet moved, and the log returns [L], float64.
+        """
+        if self._paper:
+            market = self._advance(market, actions)
+        state = State(market.hidden, market.cell, market.latent)
+        draw = self._rnn.sample_next(state, uniforms, normals, temperature)
+        scaled = draw.scaled_return
+        if scaled is None:
+            scaled = self._vae.decode(draw.latent)[:, _RETURN]
+        market = market._replace(latent=draw.latent, number=market.number + 1)
+        if not self._paper:
+            market = self._advance(market, None)
+        return market, scaled.double() * self._scale + self._mean
+
+    def bar(
+        self, market: Market, log_return: Tensor, funding_rate: Tensor, broker: BrokerConfig
+    ) -> tuple[Market, Bar]:
+        """What the bar that `step` dreamed does to an account; see `DreamBars`.
+
+        Args:
+            market: After the step.
+            log_return: Of the bar [L].
+            funding_rate: Charged on a position held through it [L].
+            broker: The account's rules.
+
+        Returns:
+            The lanes with price and range moved, and the bar, its columns [L].
+        """
+        simple = log_return.expm1()
+        nothing = torch.zeros_like(simple)
+        high, low, ranges = simple.clamp(min=0.0), simple.clamp(max=0.0), nothing
+        if decodes(broker):
+            body = log_return.abs()
+            ranges = torch.maximum(self._ranges(market.latent), body)
+            beyond = 0.5 * (ranges - body)  # what the range exceeds the body by, split evenly
+            high = (log_return.clamp(min=0.0) + beyond).expm1()
+            low = (log_return.clamp(max=0.0) - beyond).expm1()
+        bar = Bar(simple, nothing, high, low, funding_rate, market.fill_range, market.price)
+        price = market.price * (1.0 + simple)
+        return market._replace(price=price, fill_range=ranges), bar
+
+    def _advance(self, market: Market, actions: Tensor | None) -> Market:
+        """The LSTM's step; on CUDA its non-linearities are one kernel."""
+        row = (market.number + 1) % len(self._calendar)
+        inputs = self._rnn.inputs(market.latent, self._calendar.index_select(0, row), actions)
+        memory = [market.hidden, market.cell]
+        hidden, cell = torch.lstm_cell(inputs, memory, *self._rnn.lstm.all_weights[0])
+        return market._replace(hidden=hidden, cell=cell)
+
+    def _ranges(self, latent: Tensor) -> Tensor:
+        """Decoded log(high / low) [L] of latents [L, Z]."""
+        scaled = self._vae.decode(latent)[:, self._range_column].double()
+        return (scaled * self._range_scale + self._range_mean).clamp(min=0.0)
+
+
+def decodes(broker: BrokerConfig) -> bool:
+    """Whether the account's rules look at highs, lows or ranges; see `DreamBars`."""
+    return broker.margin.leverage > 1.0 or broker.costs.slippage_per_range > 0.0
+
+
+def _scaling(engine: DreamEngine, column: int) -> tuple[float, float]:
+    """Scale and mean that turn a standardised feature into the feature."""
+    scaler = engine.world_model.scaler
+    return float(scaler.scale[column]), float(scaler.mean[column])

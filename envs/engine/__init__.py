@@ -1,0 +1,1 @@
+"""The dream's dynamics: M stepped from injected noise, many lanes or one."""

@@ -1,0 +1,427 @@
+"""The dream's arithmetic between matrix products, compiled: gates, mixtures, sampling.
+
+All of it is float32, and every lane's numbers depend on that lane alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...market.candles import FloatArray, IntArray
+from ...market.numerics.compiled import compiled_fused, compiled_sums
+from ...market.numerics.float32 import fast_asinh, fast_exp
+from ...market.numerics.float32_tanh import tanh, tanh_parts
+
+Float32Array = NDArray[np.float32]
+
+_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+_LOG_SIGMA_MIN, _LOG_SIGMA_MAX = np.float32(-6.0), np.float32(3.0)
+_LATENT_LIMIT = np.float32(10.0)
+_LANES_AT_ONCE = 16
+
+
+@compiled_fused
+def lstm_cell(
+    gates: Float32Array, bias: Float32Array, cell: Float32Array, hidden: Float32Array
+) -> None:
+    """The LSTM's update (Hochreiter & Schmidhuber 1997; gate order i, f, g, o as in PyTorch).
+
+    Args:
+        gates: Matrix products of the inputs [N, 4 H], halved for the sigmoids i, f and o.
+        bias: [4 H], likewise.
+        cell: c [N, H], updated.
+        hidden: h [N, H], written.
+    """
+    count, size = cell.shape
+    for n in range(count):
+        # sigmoid(x) = (d + n)/2d with tanh(x/2) = n/d; c and h are each divided once
+        for j in range(size):
+            i_n, i_d = tanh_parts(gates[n, j] + bias[j])
+            f_n, f_d = tanh_parts(gates[n, size + j] + bias[size + j])
+            g_n, g_d = tanh_parts(gates[n, 2 * size + j] + bias[2 * size + j])
+            new = (i_d + i_n) * g_n
+            d = i_d * g_d
+            cell[n, j] = _HALF * ((f_d + f_n) * cell[n, j] * d + new * f_d) / (f_d * d)
+        for j in range(size):
+            o_n, o_d = tanh_parts(gates[n, 3 * size + j] + bias[3 * size + j])
+            c_n, c_d = tanh_parts(cell[n, j])
+            h = _HALF * (o_d + o_n) * c_n / (o_d * c_d)
+            h = _ONE if h > _ONE else h
+            hidden[n, j] = -_ONE if h < -_ONE else h
+
+
+@compiled_fused
+def lstm_step(
+    gates: Float32Array,
+    bias: Float32Array,
+    cell: Float32Array,
+    hidden: Float32Array,
+    inputs: Float32Array,
+) -> None:
+    """`lstm_cell` of many lanes, which also writes h to the last columns of the inputs [N, I + H]."""
+    count, size = cell.shape
+    first = inputs.shape[1] - size
+    for start in range(0, count, _LANES_AT_ONCE):
+        some = slice(start, min(start + _LANES_AT_ONCE, count))
+        lstm_cell(gates[some], bias, cell[some], hidden[some])
+        for n in range(some.start, some.stop):  # while they are in the first-level cache
+            heard = inputs[n, first:]
+            for j in range(size):
+                heard[j] = hidden[n, j]
+
+
+# The kernels below hold one number of all lanes in a row, [numbers, N]: their loops run over lanes,
+# and choosing a component is arithmetic instead of a branch.
+
+
+@compiled_fused
+def likeliest(
+    head: Float32Array, bias: Float32Array, count: int, top: Float32Array, chosen: Float32Array
+) -> None:
+    """Add the bias to the logits [K, N]; write their largest [N] and its component [N]."""
+    lanes = top.shape[0]
+    for n in range(lanes):
+        head[0, n] += bias[0]
+        top[n] = head[0, n]
+        chosen[n] = _ZERO
+    for k in range(1, count):
+        added = bias[k]
+        for n in range(lanes):
+            logit = head[k, n] + added
+            head[k, n] = logit
+            chosen[n] = np.float32(k) if logit > top[n] else chosen[n]
+            top[n] = logit if logit > top[n] else top[n]
+
+
+@compiled_fused
+def choose(
+    head: Float32Array,
+    bias: Float32Array,
+    count: int,
+    uniforms: Float32Array,
+    temperature: np.float32,
+    chosen: Float32Array,
+) -> None:
+    """The components that uniforms draw by the inverse distribution; the likeliest at τ = 0.
+
+    Args:
+        head: Its first rows are the logits without bias [K, N]; overwritten.
+        bias: Its first K numbers.
+        count: K.
+        uniforms: [N].
+        temperature: τ.
+        chosen: The components [N], as float32, written.
+    """
+    lanes = uniforms.shape[0]
+    total = np.empty(lanes, np.float32)
+    likeliest(head, bias, count, total, chosen)
+    if temperature == _ZERO:
+        return
+    sharpness = _ONE / temperature
+    for n in range(lanes):
+        chosen[n] = total[n]  # the largest logit, until there are sums
+        total[n] = _ZERO
+    for k in range(count):  # row k becomes the sum of the first k + 1 weights
+        for n in range(lanes):
+            total[n] += fast_exp((head[k, n] - chosen[n]) * sharpness)
+            head[k, n] = total[n]
+    chosen[:] = _ZERO
+    for k in range(count - 1):
+        for n in range(lanes):
+            chosen[n] += _ONE if uniforms[n] * total[n] >= head[k, n] else _ZERO
+
+
+@compiled_fused
+def draw_component(
+    head: Float32Array,
+    bias: Float32Array,
+    first: int,
+    stride: int,
+    count: int,
+    chosen: Float32Array,
+    normals: Float32Array,
+    noise: np.float32,
+    drawn: Float32Array,
+    log_sigma: Float32Array,
+) -> None:
+    """Draw one dimension from the chosen components: μ_k + √τ σ_k ε.
+
+    Args:
+        head: Rows ``first + k stride`` are the means, ``count stride`` further the log σ [.., N].
+        bias: Of the head.
+        first: Row of the first component's mean.
+        stride: Rows from one component's mean to the next's.
+        count: K.
+        chosen: Components [N].
+        normals: ε [N].
+        noise: √τ.
+        drawn: [N], written.
+        log_sigma: Of the chosen components [N], written.
+    """
+    lanes = chosen.shape[0]
+    for k in range(count):
+        mean, width, here = first + k * stride, first + (count + k) * stride, np.float32(k)
+        # one number for all lanes, read before the loop, or each lane gathers it again
+        mean_bias, width_bias = bias[mean], bias[width]
+        for n in range(lanes):
+            # all loaded in any case: a choice between numbers, not a branch
+            m, s = head[mean, n] + mean_bias, head[width, n] + width_bias
+            m_before, s_before, picked = drawn[n], log_sigma[n], chosen[n] == here
+            drawn[n] = m if picked else m_before
+            log_sigma[n] = s if picked else s_before
+    for n in range(lanes):
+        s = log_sigma[n]
+        s = _LOG_SIGMA_MIN if s < _LOG_SIGMA_MIN else s
+        s = _LOG_SIGMA_MAX if s > _LOG_SIGMA_MAX else s
+        drawn[n] += fast_exp(s) * noise * normals[n]
+
+
+@compiled_fused
+def draw_returns(
+    head: Float32Array,
+    bias: Float32Array,
+    carried_weight: Float32Array,
+    components: int,
+    uniforms: Float32Array,
+    normals: Float32Array,
+    temperature: np.float32,
+    scaled: Float32Array,
+    z: Float32Array,
+    inner: Float32Array,
+) -> None:
+    """Draw the standardised return, then the hidden layer of the head that draws z given it.
+
+    Args:
+        head: Products [3 K + G, N] of [z, calendar, h]: the return's mixture, then the layer.
+        bias: Of both [3 K + G].
+        carried_weight: What asinh of the drawn return adds to the layer [G].
+        components: K.
+        uniforms: [2, N]; row 0.
+        normals: [1 + Z, N]; row 0.
+        temperature: τ.
+        scaled: The drawn returns [N], written.
+        z: [Z, N], whose first dimension becomes asinh of the return.
+        inner: The layer's output [G, N], written.
+    """
+    lanes = scaled.shape[0]
+    chosen, width = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
+    choose(head, bias, components, uniforms[0], temperature, chosen)
+    noise = np.sqrt(temperature)
+    draw_component(head, bias, components, 1, components, chosen, normals[0], noise, scaled, width)
+    for n in range(lanes):
+        chosen[n] = fast_asinh(scaled[n])
+    for n in range(lanes):
+        z[0, n] = min(_LATENT_LIMIT, max(-_LATENT_LIMIT, chosen[n]))
+    for j in range(inner.shape[0]):
+        row, added, weight = 3 * components + j, bias[3 * components + j], carried_weight[j]
+        for n in range(lanes):
+            total = head[row, n] + added + weight * chosen[n]
+            inner[j, n] = total if total > _ZERO else _ZERO
+
+
+@compiled_fused
+def draw_latents(
+    raw: Float32Array,
+    bias: Float32Array,
+    persistence: Float32Array,
+    spread: Float32Array,
+    components: int,
+    uniforms: Float32Array,
+    normals: Float32Array,
+    temperature: np.float32,
+    carried: int,
+    z: Float32Array,
+) -> None:
+    """Draw the next latent in place of the last, but for a dimension that is drawn already.
+
+    Args:
+        raw: Products [K (1 + 2 D), N]: logits, means, log σ.
+        bias: [K (1 + 2 D)].
+        persistence: How much of the last latent each drawn dimension keeps [D].
+        spread: What its noise is multiplied by [D].
+        components: K.
+        uniforms: [2, N]; row 1.
+        normals: [1 + Z, N].
+        temperature: τ.
+        carried: 1 where the first dimension is drawn already (``market``), else 0.
+        z: [Z, N], updated.
+    """
+    lanes, drawn = z.shape[1], z.shape[0] - carried
+    chosen, value = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
+    width = np.empty(lanes, np.float32)
+    choose(raw, bias, components, uniforms[1], temperature, chosen)
+    noise = np.sqrt(temperature)
+    for d in range(drawn):
+        draw_component(
+            raw,
+            bias,
+            components + d,
+            drawn,
+            components,
+            chosen,
+            normals[1 + carried + d],
+            noise * spread[d],
+            value,
+            width,
+        )
+        kept = persistence[d]
+        for n in range(lanes):
+            x = value[n] + kept * z[carried + d, n]
+            x = _LATENT_LIMIT if x > _LATENT_LIMIT else x
+            z[carried + d, n] = -_LATENT_LIMIT if x < -_LATENT_LIMIT else x
+
+
+@compiled_sums
+def choose_targets(
+    z: Float32Array,
+    h: Float32Array,
+    parameters: Float32Array,
+    weight: FloatArray,
+    targets: FloatArray,
+) -> None:
+    """Target weights of lanes, each with a linear policy: tanh(W·[z, h, w] + b).
+
+    Args:
+        z: Latents [N, Z].
+        h: Hidden states [N, H].
+        parameters: W and b of the policies [P, Z + H + 2]; each serves N ÷ P lanes in a row.
+        weight: Drifted weights [N].
+        targets: [N], written.
+    """
+    latents, size = z.shape[1], z.shape[1] + h.shape[1]
+    lanes = z.shape[0] // parameters.shape[0]
+    for p in range(parameters.shape[0]):
+        of_z, of_h = parameters[p, :latents], parameters[p, latents:size]
+        for n in range(p * lanes, (p + 1) * lanes):
+            score = parameters[p, size] * np.float32(weight[n]) + parameters[p, size + 1]
+            for d in range(latents):
+                score += z[n, d] * of_z[d]
+            for j in range(h.shape[1]):
+                score += h[n, j] * of_h[j]
+            targets[n] = score
+    for n in range(z.shape[0]):
+        targets[n] = tanh(np.float32(targets[n]))
+
+
+@compiled_fused
+def tile_lanes(rows: Float32Array, out: Float32Array) -> None:
+    """Repeat rows [R, N] side by side in ``out`` [R, P N]."""
+    lanes = rows.shape[1]
+    for r in range(rows.shape[0]):
+        for first in range(0, out.shape[1], lanes):
+            to = out[r, first : first + lanes]
+            for n in range(lanes):
+                to[n] = rows[r, n]
+
+
+@compiled_fused
+def close_bars(
+    columns: Float32Array,
+    z: Float32Array,
+    inputs: Float32Array,
+    open_time_ms: IntArray,
+    interval_ms: int,
+    bar_of_week: IntArray,
+    table: Float32Array,
+    first: int,
+) -> None:
+    """Write drawn latents, and the next bars' calendar, to where M hears them.
+
+    Args:
+        columns: Latents, drawn column by column [Z, N].
+        z: The same by lanes [N, Z], written.
+        inputs: [N, I + H]; the columns of z and of the calendar are written.
+        open_time_ms: Of the bars that just closed [N], updated.
+        interval_ms: Length of a bar.
+        bar_of_week: Which row of the table the bar after is [N], updated.
+        table: The calendar of the bars of a week from 1970-01-01 on [B, 4].
+        first: Column of the calendar.
+    """
+    for n in range(z.shape[0]):
+        for d in range(z.shape[1]):
+            value = columns[d, n]
+            z[n, d] = value
+            inputs[n, d] = value
+        bar = bar_of_week[n] + 1
+        bar = 0 if bar == table.shape[0] else bar
+        bar_of_week[n] = bar
+        open_time_ms[n] += interval_ms
+        for j in range(table.shape[1]):
+            inputs[n, first + j] = table[bar, j]
+
+
+@compiled_fused
+def silu(values: Float32Array, bias: Float32Array) -> None:
+    """X · sigmoid(x) of x/2 = values + bias [N, G], in place."""
+    for n in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            x = values[n, j] + bias[j]
+            t_n, t_d = tanh_parts(x)
+            values[n, j] = x * (t_d + t_n) / t_d
+
+
+@compiled_sums
+def silu_product(
+    values: Float32Array,
+    bias: Float32Array,
+    kernel: Float32Array,
+    shift: np.float32,
+    out: Float32Array,
+) -> None:
+    """The same, not in place but times a kernel [G] and summed, plus a shift [N]."""
+    for n in range(values.shape[0]):
+        total = shift
+        for j in range(values.shape[1]):
+            x = values[n, j] + bias[j]
+            t_n, t_d = tanh_parts(x)
+            total += kernel[j] * x * (t_d + t_n) / t_d
+        out[n] = total
+
+
+@compiled_fused
+def add_product(inputs: Float32Array, weights: Float32Array, out: Float32Array) -> None:
+    """Add ``inputs [I] @ weights [I, :J]`` to ``out`` [J].
+
+    Four rows at a time: ``out`` is then read and written a quarter as often.
+    """
+    size, whole = out.shape[0], inputs.shape[0] // 4 * 4
+    for i in range(0, whole, 4):
+        a, b, c, d = inputs[i], inputs[i + 1], inputs[i + 2], inputs[i + 3]
+        for j in range(size):
+            out[j] = (
+                out[j]
+                + a * weights[i, j]
+                + b * weights[i + 1, j]
+                + c * weights[i + 2, j]
+                + d * weights[i + 3, j]
+            )
+    for i in range(whole, inputs.shape[0]):
+        for j in range(size):
+            out[j] += inputs[i] * weights[i, j]
+
+
+@compiled_fused
+def transposed_products(inputs: Float32Array, weights: Float32Array, out: Float32Array) -> None:
+    """``(inputs [I, N].T @ weights [I, J]).T`` for few lanes; see `products`."""
+    row = np.empty(weights.shape[1], np.float32)
+    for n in range(inputs.shape[1]):
+        row[:] = _ZERO
+        add_product(inputs[:, n], weights, row)
+        for j in range(row.shape[0]):
+            out[j, n] = row[j]
+
+
+@compiled_fused
+def products(inputs: Float32Array, weights: Float32Array, out: Float32Array) -> None:
+    """``inputs [N, I] @ weights [I, J]`` for few lanes, where calling a BLAS costs more."""
+    out[:] = _ZERO
+    for n in range(inputs.shape[0]):
+        add_product(inputs[n], weights, out[n])
+
+
+@compiled_fused
+def unscale(scaled: Float32Array, scale: float, mean: float, out: FloatArray) -> None:
+    """Log returns [N], float64, from standardised ones."""
+    for n in range(scaled.shape[0]):
+        out[n] = scaled[n] * scale + mean

@@ -1,0 +1,75 @@
+"""One bar of one lane in a single compiled call: the account, and what the policy sees next.
+
+Calling compiled code costs about 0.2 µs and 0.05 µs more for each array; the arithmetic of a bar
+costs less than that.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..market.account.settlement import SettledState, settle_row
+from ..market.candles import FloatArray
+from ..market.numerics.compiled import compiled
+from .spaces import WEIGHT_BOUND
+
+Float32Array = NDArray[np.float32]
+
+FLOAT32 = np.dtype(np.float32)
+"""A type that numpy need not look up each time an observation is made."""
+
+Lived = tuple[float, float, float, float, float, float, bool]
+"""Equity, weight, log growth, cost, turnover |Δw|, the bar's simple return, and whether the account
+is terminated."""
+
+
+@compiled
+def account_of(
+    held: float, simple_return: float, settled: SettledState, observation: Float32Array
+) -> Lived:
+    """What an environment tells of a settled bar; writes the weight, bounded, as the last number.
+
+    Args:
+        held: Weight before the bar's trade.
+        simple_return: Of the bar.
+        settled: By `settle_state`.
+        observation: [D].
+    """
+    equity, weight, growth, executed, cost, _, _, _, _, ended = settled
+    shown = WEIGHT_BOUND if weight > WEIGHT_BOUND else weight
+    observation[-1] = -WEIGHT_BOUND if shown < -WEIGHT_BOUND else shown
+    return equity, weight, growth, cost, abs(executed - held), simple_return, ended
+
+
+@compiled
+def live_bar(
+    account: FloatArray, action: float, bars: FloatArray, row: int, observation: Float32Array
+) -> Lived:
+    """Settle a bar; the observation's market is written by somebody else.
+
+    Args:
+        account: State of a `ScalarAccount`, updated.
+        action: Target weight that is filled now.
+        bars: [T, 7], columns `BAR_FIELDS`.
+        row: Which of them is lived; not checked.
+        observation: [D]; its last number is written.
+    """
+    held = account[1]
+    settled = settle_row(account, action, bars, row)
+    return account_of(held, bars[row, 0], settled, observation)
+
+
+@compiled
+def live_recorded(
+    account: FloatArray,
+    action: float,
+    bars: FloatArray,
+    row: int,
+    views: Float32Array,
+    observation: Float32Array,
+) -> Lived:
+    """`live_bar`, with the market's part of the observation copied from ``views`` [T, D]."""
+    for j in range(observation.shape[0] - 1):
+        observation[j] = views[row, j]
+    return live_bar(account, action, bars, row, observation)

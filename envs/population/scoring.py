@@ -1,0 +1,276 @@
+"""Scores of many linear controllers at once, in shared dreams, in lanes of their own, or in replay."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...market.account.lane_sums import LaneSums
+from ...market.account.population import SCORE_FIELDS, PopulationBook
+from ...market.account.rules import BrokerConfig
+from ...market.account.settlement import BAR_FIELDS
+from ...market.candles import FloatArray, IntArray
+from ..dream_bars import DreamBars
+from ..dream_funding import DreamFunding
+from ..engine.engine import DreamEngine, Noise
+from ..engine.many_lanes import choose_targets, tile_lanes
+from ..recorded import Tape
+from ..recorded_state import RecordedMemory
+
+Float32Array = NDArray[np.float32]
+_BARS_AT_ONCE, _CANDIDATES_AT_ONCE = 512, 256
+"""A product's size: half a megabyte, still in the second-level cache when it is read; the accounts
+of so many candidates stay in the first-level cache."""
+_LANES_AHEAD = 2_048  # noise of so many lanes' steps is drawn at once
+
+
+@dataclass(frozen=True, eq=False)
+class MarketPaths:
+    """N paths of T bars that no action moves.
+
+    Attributes:
+        view: What a policy sees of the market before each bar [N, T, D - 1], float32.
+        bars: What each bar does to an account [N, T, 7], columns `BAR_FIELDS`.
+    """
+
+    view: Float32Array
+    bars: FloatArray
+
+
+class Scores(NamedTuple):
+    """How P candidates fared on N paths; arrays [P, N].
+
+    Attributes:
+        log_return: Log of the final equity.
+        return_sum: Sum over bars of the simple return.
+        square_sum: Sum over bars of its square.
+        turnover: Sum over bars of |Δw|.
+        cost: Sum over bars of the cost as a fraction of equity.
+        bars_lived: Bars until the end, or until ruin.
+    """
+
+    log_return: FloatArray
+    return_sum: FloatArray
+    square_sum: FloatArray
+    turnover: FloatArray
+    cost: FloatArray
+    bars_lived: FloatArray
+
+    def sharpe(self, bars_per_year: float) -> FloatArray:
+        """Annual Sharpe ratio of each candidate's bars, all paths pooled [P]; 0 where idle."""
+        count = self.bars_lived.sum(axis=1)
+        mean = self.return_sum.sum(axis=1) / count
+        variance = np.maximum(self.square_sum.sum(axis=1) / count - mean**2, 0.0)
+        deviation = np.sqrt(variance)
+        idle = deviation < 1e-12
+        ratio: FloatArray = np.where(idle, 0.0, mean / np.where(idle, 1.0, deviation))
+        return np.asarray(ratio * np.sqrt(bars_per_year))
+
+
+@torch.inference_mode()
+def dream_paths(
+    engine: DreamEngine,
+    segments: IntArray,
+    num_bars: int,
+    rng: np.random.Generator,
+    temperature: float = 1.0,
+    funding: DreamFunding | None = None,
+    broker: BrokerConfig | None = None,
+) -> MarketPaths:
+    """Dream N paths that every candidate of a population shares (``market`` preset).
+
+    Args:
+        engine: Dreams.
+        segments: Warm-up segment of each path [N].
+        num_bars: T.
+        rng: Draws the noise.
+        temperature: τ.
+        funding: What a position held through a bar is charged; None is nothing.
+        broker: The rules of the account that will trade them; None are the defaults.
+    """
+    state = engine.start(segments)
+    count, size = len(segments), state.z.shape[1] + state.h.shape[1]
+    lived = DreamBars(engine, count, broker or BrokerConfig())
+    lived.begin(state, engine.world_model.bank.close[segments])
+    view = np.empty((count, num_bars, size), dtype=np.float32)
+    bars = np.empty((count, num_bars, len(BAR_FIELDS)))
+    idle = np.zeros(count)
+    open_time_ms = state.open_time_ms[:, None] + engine.interval_ms * np.arange(1, num_bars + 1)
+    for t, noise in enumerate(_noise(engine, rng, count, num_bars, ahead=True)):
+        engine.view(state, view[:, t])
+        bars[:, t] = lived.live(state, engine.step(state, idle, noise, temperature))
+    if funding is not None and not funding.is_off:
+        bars[..., 4] = funding.charge(open_time_ms, rng)
+    return MarketPaths(view, bars)
+
+
+def replay_paths(tape: Tape) -> list[MarketPaths]:
+    """The tape's stretches without a gap, each as one path [1, T]."""
+    paths = []
+    for start in tape.starts(None):
+        stop = start + tape.steps_left[start]
+        view = tape.view[np.newaxis, start:stop]
+        paths.append(MarketPaths(view, tape.bars[np.newaxis, start + 1 : stop + 1]))
+    return paths
+
+
+def score_replay(
+    tape: Tape,
+    parameters: FloatArray,
+    broker: BrokerConfig,
+    memory: RecordedMemory | None = None,
+) -> Scores:
+    """Trade P linear controllers through a whole tape; stretches between gaps are paths [P, N].
+
+    Args:
+        tape: The record, seen through a world model.
+        parameters: W and b of each candidate [P, D + 1].
+        broker: The account's rules.
+        memory: M's state of P lanes, where it depends on the actions (``paper`` preset).
+    """
+    if memory is None:
+        parts = [score_paths(paths, parameters, broker) for paths in replay_paths(tape)]
+    else:
+        parts = [
+            _score_recorded(tape, int(start), parameters, broker, memory)
+            for start in tape.starts(None)
+        ]
+    return Scores(*(np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True)))
+
+
+@torch.inference_mode()
+def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig) -> Scores:
+    """Trade P linear controllers along shared paths.
+
+    Args:
+        paths: N paths of T bars.
+        parameters: W and b of each candidate [P, D + 1].
+        broker: The account's rules.
+    """
+    weights = np.ascontiguousarray(parameters.T, dtype=np.float32)  # [D + 1, P]
+    num_paths, num_bars, _ = paths.view.shape
+    stretches = _shares(num_bars, _BARS_AT_ONCE)
+    out = np.empty((len(SCORE_FIELDS), num_paths, len(parameters)))
+    for some in _shares(len(parameters), _CANDIDATES_AT_ONCE):
+        seen = torch.from_numpy(np.ascontiguousarray(weights[:-2, some]))
+        book = PopulationBook(weights[-2, some], weights[-1, some], broker)
+        scores = torch.empty(_BARS_AT_ONCE, seen.shape[1])
+        for path in range(num_paths):
+            book.begin()
+            for bars in stretches:
+                view = np.ascontiguousarray(paths.view[path, bars])
+                product = torch.mm(torch.from_numpy(view), seen, out=scores[: len(view)])
+                book.live(product.numpy(), np.ascontiguousarray(paths.bars[path, bars]))
+            out[:, path, some] = book.totals()
+    return Scores(*out.transpose(0, 2, 1))
+
+
+def _shares(count: int, most: int) -> list[slice]:
+    """Equal shares of at most so many."""
+    parts = math.ceil(count / most)
+    edges = [count * i // parts for i in range(parts + 1)]
+    return [slice(*pair) for pair in itertools.pairwise(edges)]
+
+
+@torch.inference_mode()
+def score_lanes(
+    engine: DreamEngine,
+    parameters: FloatArray,
+    segments: IntArray,
+    num_bars: int,
+    rng: np.random.Generator,
+    broker: BrokerConfig,
+    temperature: float = 1.0,
+    funding: DreamFunding | None = None,
+) -> Scores:
+    """Trade P linear controllers in dreams that hear their actions: each in lanes of its own.
+
+    Candidates share segments and noise, so that they differ by what they do alone.
+
+    Args:
+        engine: Dreams.
+        parameters: W and b of each candidate [P, D + 1].
+        segments: Warm-up segment of each of a candidate's N dreams [N].
+        num_bars: T.
+        rng: Draws the noise.
+        broker: The account's rules.
+        temperature: τ.
+        funding: What a position held through a bar is charged; None is nothing.
+    """
+    candidates, dreams = len(parameters), len(segments)
+    lanes = candidates * dreams
+    state = engine.start(np.tile(segments, candidates))
+    book = _LaneBook(parameters, lanes, broker)
+    lived = DreamBars(engine, lanes, broker)
+    lived.begin(state, np.tile(engine.world_model.bank.close[segments], candidates))
+    charged = funding is not None and not funding.is_off
+    uniforms = np.empty((2, lanes), dtype=np.float32)
+    normals = np.empty((1 + engine.config.latent_size, lanes), dtype=np.float32)
+    shared = Noise(uniforms.T, normals.T)
+    # what positions are charged comes from the same generator, between one step's noise and the next
+    for noise in _noise(engine, rng, dreams, num_bars, ahead=not charged):
+        targets = book.choose(state.z, state.h)
+        tile_lanes(noise.uniforms.T, uniforms)
+        tile_lanes(noise.normals.T, normals)
+        log_return = engine.step(state, targets, shared, temperature)
+        bars = lived.live(state, log_return)
+        if funding is not None and charged:
+            bars[:, 4] = np.tile(funding.charge(state.open_time_ms[:dreams], rng), candidates)
+        book.settle(targets, bars)
+    return book.scores(candidates)
+
+
+def _noise(
+    engine: DreamEngine, rng: np.random.Generator, lanes: int, num_bars: int, ahead: bool
+) -> Iterator[Noise]:
+    """Each bar's noise of N lanes, drawn for many bars at a time where ``ahead`` allows it."""
+    steps = max(1, _LANES_AHEAD // lanes) if ahead else 1
+    for first in range(0, num_bars, steps):
+        yield from engine.draw_steps(rng, lanes, min(steps, num_bars - first))
+
+
+def _score_recorded(
+    tape: Tape,
+    start: int,
+    parameters: FloatArray,
+    broker: BrokerConfig,
+    memory: RecordedMemory,
+) -> Scores:
+    count, size = len(parameters), tape.layout["latent"].stop
+    book = _LaneBook(parameters, count, broker)
+    memory.begin(np.ones(count, dtype=np.bool_), np.full(count, start))
+    for row in range(start, start + int(tape.steps_left[start])):
+        seen = np.repeat(tape.view[row : row + 1, :size], count, axis=0)
+        targets = book.choose(seen, memory.hidden)
+        book.settle(targets, np.repeat(tape.bars[row + 1 : row + 2], count, axis=0))
+        memory.advance(targets, np.full(count, row + 1))
+    return book.scores(count)
+
+
+class _LaneBook:
+    """Scores L lanes of P linear policies [P, D + 1], each policy in L ÷ P lanes in a row."""
+
+    def __init__(self, parameters: FloatArray, lanes: int, broker: BrokerConfig) -> None:
+        self._parameters = np.ascontiguousarray(parameters, dtype=np.float32)
+        self._sums = LaneSums(lanes, broker)
+        self._targets = np.empty(lanes)
+
+    def choose(self, z: Float32Array, h: Float32Array) -> FloatArray:
+        """Target weights [L] from latents [L, Z] and hidden states [L, H]."""
+        choose_targets(z, h, self._parameters, self._sums.weight, self._targets)
+        return self._targets
+
+    def settle(self, targets: FloatArray, bars: FloatArray) -> None:
+        """Live one bar."""
+        self._sums.live(targets, bars)
+
+    def scores(self, candidates: int) -> Scores:
+        """The lanes' results as [P, L ÷ P]."""
+        return Scores(*self._sums.totals().reshape(len(SCORE_FIELDS), candidates, -1))

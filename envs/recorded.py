@@ -1,0 +1,140 @@
+"""The recorded market as arrays: what replay shows, and what each bar does to an account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..market.account.broker import replay_bars
+from ..market.candles import Candles, FloatArray, IntArray, Time, format_time, to_ms
+from ..market.errors import ConfigError
+from ..market.features import FeatureSpec, compute_features, valid_rows
+from ..market.settings import truth
+from .spaces import FEATURE_BOUND, LATENT_BOUND, observation_layout
+
+if TYPE_CHECKING:
+    from ..models.world_model import WorldModel
+
+
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """Candles made ready to be replayed; every array runs over the candles' rows [T].
+
+    Attributes:
+        candles: Where it comes from.
+        observations: What the policy sees at each row, the account's column empty [T, D],
+            float32, inside the observation space; NaN where ``steps_left`` is -1.
+        layout: Where each part lies in an observation, the account included.
+        bars: What each row does to an account held through it [T, 7], columns `BAR_FIELDS`.
+        steps_left: Steps that an episode starting at the row can take, at most; -1 where the row
+            cannot be observed.
+    """
+
+    candles: Candles
+    observations: NDArray[np.float32]
+    layout: dict[str, slice]
+    bars: FloatArray
+    steps_left: IntArray
+
+    @property
+    def view(self) -> NDArray[np.float32]:
+        """What the policy sees of the market [T, D - 1]."""
+        return self.observations[:, :-1]
+
+    def starts(self, length: int | None) -> IntArray:
+        """Rows from which ``length`` steps can be taken; for None, the first of each run.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        if length is None:
+            observed = self.steps_left >= 1
+            before = np.concatenate([[-1], self.steps_left[:-1]])
+            rows = np.flatnonzero(observed & (before != self.steps_left + 1))
+        else:
+            rows = np.flatnonzero(self.steps_left >= length)
+        if not len(rows):
+            longest = int(self.steps_left.max())
+            raise ConfigError(
+                f"no episode of {length or 1} steps fits: the longest stretch without a gap has "
+                f"{max(longest, 0)} steps after its warm-up; give more candles or a shorter "
+                "episode_length"
+            )
+        return rows
+
+    def first_start(self, time: Time, length: int | None) -> int:
+        """The first row at or after a time from which ``length`` steps (None: one) can be taken.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        rows = self.starts(length) if length else np.flatnonzero(self.steps_left >= 1)
+        index = int(np.searchsorted(self.candles.open_time_ms[rows], to_ms(time)))
+        if index == len(rows):
+            when = format_time(to_ms(time))
+            raise ConfigError(f"no episode fits at or after {when}; the candles end too early")
+        return int(rows[index])
+
+
+def check_random_start(random_start: bool) -> bool:
+    """Whether starts are drawn, if that is said; raises `ConfigError`."""
+    drawn = truth(random_start)
+    if drawn is None:
+        raise ConfigError(f"random_start is {random_start!r}; expected true or false")
+    return drawn
+
+
+def feature_tape(candles: Candles, spec: FeatureSpec, funding: FloatArray | None = None) -> Tape:
+    """A tape that shows raw features; ``funding`` [T] is charged on positions held through bars."""
+    features = compute_features(candles, spec)
+    view = np.clip(features, -FEATURE_BOUND, FEATURE_BOUND).astype(np.float32)
+    layout = observation_layout({"features": view.shape[1], "account": 1})
+    return _tape(candles, view, layout, valid_rows(features), funding)
+
+
+def latent_tape(
+    candles: Candles, world_model: WorldModel, funding: FloatArray | None = None
+) -> Tape:
+    """A tape that shows [z, h]; with the ``paper`` preset h is that of an agent that stays flat."""
+    latents = world_model.latents(candles)
+    z = np.clip(latents.z, -LATENT_BOUND, LATENT_BOUND)
+    view = np.concatenate([z, latents.h], axis=1).astype(np.float32)
+    layout = observation_layout({"latent": z.shape[1], "hidden": latents.h.shape[1], "account": 1})
+    return _tape(candles, view, layout, latents.valid, funding)
+
+
+def restrict(tape: Tape, start: Time | None, end: Time | None) -> Tape:
+    """The same tape with episodes inside ``[start, end)`` only; what precedes it is warm-up."""
+    first, last = tape.candles.row_range(start, end)
+    rows = np.arange(len(tape.candles))
+    inside = (rows >= first) & (rows < last)
+    steps = np.where(inside, np.minimum(tape.steps_left, last - 1 - rows), -1)
+    return replace(tape, steps_left=steps)
+
+
+def _tape(
+    candles: Candles,
+    view: NDArray[np.float32],
+    layout: dict[str, slice],
+    valid: NDArray[np.bool_],
+    funding: FloatArray | None,
+) -> Tape:
+    return Tape(
+        candles=candles,
+        observations=np.concatenate([view, np.zeros((len(view), 1), np.float32)], axis=1),
+        layout=layout,
+        bars=replay_bars(candles, 0.0 if funding is None else funding),
+        steps_left=_steps_left(candles, valid),
+    )
+
+
+def _steps_left(candles: Candles, valid: NDArray[np.bool_]) -> IntArray:
+    """Rows after t up to the next gap or the end, where t and all of those are observable."""
+    steps = np.full(len(candles), -1, dtype=np.int64)
+    for start, stop in candles.segments():
+        rows = np.arange(start, stop)
+        steps[rows] = np.where(valid[rows], stop - 1 - rows, -1)
+    return steps

@@ -1,0 +1,49 @@
+"""What M remembers along a record when it also hears the actions (the ``paper`` preset)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..market.candles import FloatArray, IntArray
+from ..market.features import compute_features
+from ..models.world_model import WorldModel
+from .engine.engine import DreamEngine
+from .recorded import Tape
+from .spaces import LATENT_BOUND
+
+
+class RecordedMemory:
+    """M's state of N lanes that replay a tape, each with actions of its own.
+
+    Args:
+        world_model: Of the ``paper`` preset.
+        tape: What is replayed.
+        num_lanes: N.
+    """
+
+    def __init__(self, world_model: WorldModel, tape: Tape, num_lanes: int) -> None:
+        self._engine = DreamEngine(world_model)
+        features = compute_features(tape.candles, world_model.config.features)
+        latents = world_model.encode(features)
+        self._latents = np.clip(latents, -LATENT_BOUND, LATENT_BOUND)
+        self._log_return = np.diff(np.log(tape.candles.close), prepend=np.nan)
+        self._open_time_ms = tape.candles.open_time_ms
+        self._state = self._engine.start(np.zeros(num_lanes, dtype=np.int64))
+        self._silence = self._engine.draw_noise(np.random.default_rng(0), num_lanes)
+
+    @property
+    def hidden(self) -> NDArray[np.float32]:
+        """The hidden state [N, H], before the newest latent and the next action enter."""
+        return self._state.h
+
+    def begin(self, lanes: NDArray[np.bool_], rows: IntArray) -> None:
+        """Let the lanes [N] hear the recorded bars up to their rows [lanes.sum()], flat."""
+        window = np.arange(-self._engine.warmup + 1, 1)
+        latents = np.ascontiguousarray(self._latents[rows[:, None] + window])
+        self._state.put(lanes, self._engine.warm_up(latents, self._open_time_ms[rows]))
+
+    def advance(self, targets: FloatArray, rows: IntArray) -> None:
+        """The lanes chose ``targets`` [N] and have moved on to ``rows`` [N]."""
+        forced = (self._latents[rows], self._log_return[rows])
+        self._engine.step(self._state, targets, self._silence, forced=forced)

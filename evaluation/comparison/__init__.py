@@ -1,0 +1,1 @@
+"""Does the dream rank policies as the market does?"""

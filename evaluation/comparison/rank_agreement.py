@@ -1,0 +1,207 @@
+"""Does the dream rank policies as the market does?
+
+Many random linear controllers are scored in the dream and in replay, after costs, and the two
+rankings are correlated. It is the number that decides whether training in the dream means
+anything: a search inside the dream climbs the dream's ranking, whatever the market's is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from scipy.stats import rankdata
+
+from ...envs.engine.engine import DreamEngine
+from ...envs.population.scoring import Scores, dream_paths, score_lanes, score_paths, score_replay
+from ...envs.recorded import Tape, latent_tape, restrict
+from ...envs.recorded_state import RecordedMemory
+from ...market.account.rules import BrokerConfig
+from ...market.candles import Candles, FloatArray
+from ...market.errors import ConfigError
+from ...models.world_model import WorldModel
+from ..fidelity.paths import spread
+from ..significance import Interval
+
+Reads = Literal["both", "z", "h"]
+PARAMETER_SCALE = 0.1
+"""Standard deviation of random controllers' parameters: where a CMA-ES search begins."""
+DREAMS = 512
+"""Dreams that score a controller: with 64, chance alone lowers the correlation by about 0.05."""
+RECENT = 0.25
+"""Share of the training range, the last, in which those dreams begin: as a search for the months
+after it would have them begin."""
+_PAPER_SHARE = 16  # with ``paper`` every controller steps M itself: so many times fewer dreams
+
+
+@dataclass(frozen=True, eq=False)
+class RankAgreement:
+    """Scores of P random controllers, and how alike their rankings are.
+
+    Attributes:
+        dream: Mean log return per bar in the dream [P].
+        replay: The same in replay [P], by range.
+        spearman: Rank correlation of dream and replay, by range, with a bootstrap interval over
+            controllers.
+        between_ranges: The same of two ranges with each other, by ``"first, second"``: what can be
+            expected of a perfect dream of the first.
+        before_costs: Of both kinds, by the same names, where costs are given back: the rankings by
+            what controllers earn, whatever they trade.
+    """
+
+    dream: FloatArray
+    replay: dict[str, FloatArray]
+    spearman: dict[str, Interval]
+    between_ranges: dict[str, Interval]
+    before_costs: dict[str, Interval]
+
+    def to_dict(self) -> dict[str, object]:
+        """The correlations, by name."""
+        return {
+            "controllers": len(self.dream),
+            "spearman": {name: span.to_dict() for name, span in self.spearman.items()},
+            "between_ranges": {name: span.to_dict() for name, span in self.between_ranges.items()},
+            "before_costs": {name: span.to_dict() for name, span in self.before_costs.items()},
+        }
+
+
+def rank_agreement(
+    world_model: WorldModel,
+    candles: Candles,
+    ranges: Mapping[str, tuple[int, int]],
+    *,
+    seed: int,
+    controllers: int = 200,
+    dreams: int = DREAMS,
+    bars: int = 720,
+    reads: Reads = "both",
+    recent: float = RECENT,
+    broker: BrokerConfig | None = None,
+) -> RankAgreement:
+    """Score the same random linear controllers in the dream and in replay.
+
+    Args:
+        world_model: The dream.
+        candles: All bars, those before the ranges included.
+        ranges: Rows of each replay, by name.
+        seed: Of controllers and dreams.
+        controllers: P.
+        dreams: Dreams of each; a sixteenth of it with the ``paper`` preset, where every controller
+            steps M in lanes of its own.
+        bars: Bars of a dream.
+        reads: Which part of the observation the controllers see beside the account.
+        recent: Share of the training range, the last, in which dreams begin.
+        broker: The account's rules, in both; Bybit's costs by default.
+    """
+    if controllers < 3:
+        raise ConfigError(f"controllers is {controllers}; a ranking needs at least 3")
+    broker = broker or BrokerConfig()
+    rng = np.random.default_rng(seed)
+    parameters = random_controllers(world_model, controllers, rng, reads)
+    dreamed = _dream_scores(world_model.recent(recent), parameters, dreams, bars, broker, rng)
+    tape = latent_tape(candles, world_model)
+    replayed = {
+        name: _replay_scores(world_model, _rows_of(tape, rows), parameters, broker)
+        for name, rows in ranges.items()
+    }
+    with_dream, between = _correlations(
+        _per_bar(dreamed), {name: _per_bar(scores) for name, scores in replayed.items()}, rng
+    )
+    gross = {name: _before_costs(scores) for name, scores in replayed.items()}
+    first, second = _correlations(_before_costs(dreamed), gross, rng)
+    return RankAgreement(
+        _per_bar(dreamed),
+        {name: _per_bar(scores) for name, scores in replayed.items()},
+        with_dream,
+        between,
+        first | second,
+    )
+
+
+def _correlations(
+    dreamed: FloatArray, replayed: Mapping[str, FloatArray], rng: np.random.Generator
+) -> tuple[dict[str, Interval], dict[str, Interval]]:
+    """Of the dream with each range, and of each two ranges."""
+    return (
+        {name: spearman(dreamed, scores, rng) for name, scores in replayed.items()},
+        {
+            f"{a}, {b}": spearman(replayed[a], replayed[b], rng)
+            for a, b in combinations(replayed, 2)
+        },
+    )
+
+
+def random_controllers(
+    world_model: WorldModel, count: int, rng: np.random.Generator, reads: Reads = "both"
+) -> FloatArray:
+    """Parameters [P, D + 1] of linear controllers on [z, h, account], bias last."""
+    z, h = world_model.config.latent_size, world_model.config.hidden_size
+    parameters = PARAMETER_SCALE * rng.standard_normal((count, z + h + 2))
+    if reads == "z":
+        parameters[:, z : z + h] = 0.0
+    if reads == "h":
+        parameters[:, :z] = 0.0
+    return parameters
+
+
+def spearman(
+    first: FloatArray, second: FloatArray, rng: np.random.Generator, replications: int = 500
+) -> Interval:
+    """Rank correlation of two scores [P] and its bootstrap interval over the P."""
+    draws = [
+        _rank_correlation(first[rows], second[rows])
+        for rows in rng.integers(len(first), size=(replications, len(first)))
+    ]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Interval(_rank_correlation(first, second), float(low), float(high))
+
+
+def _rank_correlation(first: FloatArray, second: FloatArray) -> float:
+    a, b = (ranks - ranks.mean() for ranks in (rankdata(first), rankdata(second)))
+    scale = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b / scale) if scale > 0 else 0.0
+
+
+def _dream_scores(
+    world_model: WorldModel,
+    parameters: FloatArray,
+    dreams: int,
+    bars: int,
+    broker: BrokerConfig,
+    rng: np.random.Generator,
+) -> Scores:
+    engine = DreamEngine(world_model)
+    if world_model.config.preset == "paper":
+        segments = spread(max(1, dreams // _PAPER_SHARE), engine.num_segments)
+        return score_lanes(engine, parameters, segments, bars, rng, broker)
+    segments = spread(dreams, engine.num_segments)
+    return score_paths(dream_paths(engine, segments, bars, rng), parameters, broker)
+
+
+def _replay_scores(
+    world_model: WorldModel, tape: Tape, parameters: FloatArray, broker: BrokerConfig
+) -> Scores:
+    paper = world_model.config.preset == "paper"
+    memory = RecordedMemory(world_model, tape, len(parameters)) if paper else None
+    return score_replay(tape, parameters, broker, memory)
+
+
+def _per_bar(scores: Scores) -> FloatArray:
+    """Mean log return per bar lived [P], all paths pooled."""
+    mean: FloatArray = scores.log_return.sum(axis=1) / scores.bars_lived.sum(axis=1)
+    return mean
+
+
+def _before_costs(scores: Scores) -> FloatArray:
+    """Mean simple return per bar lived with the costs given back [P]."""
+    gained = scores.return_sum.sum(axis=1) + scores.cost.sum(axis=1)
+    return np.asarray(gained / scores.bars_lived.sum(axis=1))
+
+
+def _rows_of(tape: Tape, rows: tuple[int, int]) -> Tape:
+    times = tape.candles.open_time_ms
+    end = None if rows[1] >= len(times) else int(times[rows[1]])
+    return restrict(tape, int(times[rows[0]]), end)

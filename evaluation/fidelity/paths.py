@@ -1,0 +1,154 @@
+"""Many paths of one kind, recorded or generated, in one structure that every metric reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...envs.engine.engine import DreamEngine
+from ...market.candles import Candles, FloatArray
+from ...market.errors import ConfigError
+from ...market.features import FeatureSpec, compute_features, valid_rows
+from ...models.world_model import WorldModel
+
+Float32Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Dreams:
+    """N paths of T bars; row t of each array belongs to the bar that log return t was earned in.
+
+    Attributes:
+        log_return: Log returns [N, T], float64, fractions.
+        features: Raw features [N, T, F], or None for generators of returns alone.
+        z: Latents [N, T, Z], or None.
+        h: M's hidden state after the bar [N, T, H], or None.
+        name: What made them.
+        note: What there is to say about how they were made; mostly nothing.
+    """
+
+    log_return: FloatArray
+    features: FloatArray | None = None
+    z: Float32Array | None = None
+    h: Float32Array | None = None
+    name: str = "dreams"
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        shape = self.log_return.shape
+        if len(shape) != 2 or 0 in shape:
+            raise ConfigError(f"log returns of dreams have shape {shape}; expected [N, T]")
+        if not np.isfinite(self.log_return).all():
+            raise ConfigError(f"{self.name} hold a log return that is not finite")
+
+    def __len__(self) -> int:
+        return len(self.log_return)
+
+    @property
+    def bars(self) -> int:
+        """T."""
+        return int(self.log_return.shape[1])
+
+    def lanes(self, rows: NDArray[np.int64] | slice) -> Dreams:
+        """Some of the paths."""
+        return self._cut(rows, slice(None))
+
+    def ages(self, start: int, stop: int) -> Dreams:
+        """Bars ``start`` up to, not including, ``stop`` of every path."""
+        return self._cut(slice(None), slice(start, stop))
+
+    def _cut(self, rows: NDArray[np.int64] | slice, bars: slice) -> Dreams:
+        return Dreams(
+            self.log_return[rows][:, bars],
+            None if self.features is None else self.features[rows][:, bars],
+            None if self.z is None else self.z[rows][:, bars],
+            None if self.h is None else self.h[rows][:, bars],
+            name=self.name,
+            note=self.note,
+        )
+
+
+def dream(
+    world_model: WorldModel,
+    num_dreams: int,
+    bars: int,
+    *,
+    seed: int,
+    temperature: float = 1.0,
+    keep_states: bool = True,
+) -> Dreams:
+    """Dream on from warm-up segments of the training range, spread evenly over the bank.
+
+    With the ``paper`` preset the account stays flat (action 0).
+
+    Args:
+        world_model: What dreams.
+        num_dreams: N.
+        bars: T.
+        seed: Makes the dreams repeat.
+        temperature: τ.
+        keep_states: Whether to keep z, h and the decoded features; they take 4 (Z + H) + 8 F
+            bytes a bar.
+    """
+    engine = DreamEngine(world_model)
+    rng = np.random.default_rng(seed)
+    state = engine.start(spread(num_dreams, engine.num_segments))
+    flat = np.zeros(num_dreams)
+    log_return = np.empty((num_dreams, bars))
+    z = np.empty((num_dreams, bars, state.z.shape[1]) if keep_states else 0, dtype=np.float32)
+    h = np.empty((num_dreams, bars, state.h.shape[1]) if keep_states else 0, dtype=np.float32)
+    for t in range(bars):
+        noise = engine.draw_noise(rng, num_dreams)
+        log_return[:, t] = engine.step(state, flat, noise, temperature)
+        if keep_states:
+            z[:, t], h[:, t] = state.z, state.h
+    if not keep_states:
+        return Dreams(log_return, name="world model")
+    return Dreams(log_return, world_model.decode(z), z, h, name="world model")
+
+
+def recorded_paths(
+    candles: Candles, bars: int, spec: FeatureSpec | None = None, name: str = "real"
+) -> Dreams:
+    """Successive recorded windows of ``bars`` bars that do not overlap, with their features.
+
+    Bars without complete features and windows across gaps are left out.
+
+    Raises:
+        ConfigError: Not one window fits.
+    """
+    features = compute_features(candles, spec)
+    usable = valid_rows(features)
+    starts: list[int] = []
+    for first, last in candles.segments():
+        known = np.flatnonzero(usable[first:last]) + first
+        if len(known):
+            starts.extend(range(int(known[0]), last - bars + 1, bars))
+    if not starts:
+        raise ConfigError(
+            f"no window of {bars} bars with complete features fits into {len(candles)} candles; "
+            "give a longer range"
+        )
+    rows = np.array(starts)[:, None] + np.arange(bars)
+    return Dreams(candles.log_returns()[rows], features[rows], name=name)
+
+
+def recorded_latents(
+    world_model: WorldModel, candles: Candles, max_rows: int = 20_000
+) -> tuple[Float32Array, Float32Array]:
+    """Latents [n, Z] and hidden states [n, H] met on recorded bars, evenly thinned."""
+    latents = world_model.latents(candles)
+    rows = np.flatnonzero(latents.valid)
+    if not len(rows):
+        raise ConfigError("no recorded bar has enough bars before it to be encoded")
+    rows = rows[spread(min(max_rows, len(rows)), len(rows))]
+    return latents.z[rows], latents.h[rows]
+
+
+def spread(count: int, length: int) -> NDArray[np.int64]:
+    """``count`` indices spread evenly over ``length``; more than there are go round again."""
+    if count >= length:
+        return np.arange(count) % length
+    return np.linspace(0, length - 1, count).round().astype(np.int64)

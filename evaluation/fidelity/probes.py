@@ -1,0 +1,229 @@
+"""What M remembers and hears: warm-up, sensitivity to the action, and what z and h know.
+
+The controls that a claim about the model must beat: an M that was never trained, an encoder with
+random weights, z without memory, memory without z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...market.candles import Candles, FloatArray
+from ...market.errors import ConfigError
+from ...market.features import calendar, compute_features
+from ...models.forecast import ReturnForecast
+from ...models.mdn_rnn import State
+from ...models.training.train import build_mdn_rnn, build_vae
+from ...models.world_model import WorldModel
+from .paths import spread
+
+IntArray = NDArray[np.int64]
+WARMUP_BARS = (1, 4, 12, 24, 48, 96, 192)
+_LONG_WARMUP = 384
+_RIDGE = 1e-2
+_QUIET = 1e-4  # added to |r| before its logarithm: an unchanged price is no minus infinity
+
+
+@dataclass(frozen=True)
+class WarmupEffect:
+    """M after a warm-up of so many bars.
+
+    Attributes:
+        bars: Warm-up bars.
+        distance: ‖h − h_long‖ ÷ the mean ‖h_long − mean h_long‖, mean over segments; h_long had
+            384 bars.
+        return_nll: Mean negative log-likelihood of the next return in percent, nats. With one bar
+            M has no memory: the control "z only".
+    """
+
+    bars: int
+    distance: float
+    return_nll: float
+
+
+def warmup_effects(
+    world_model: WorldModel,
+    candles: Candles,
+    rows: tuple[int, int],
+    *,
+    lengths: Sequence[int] = WARMUP_BARS,
+    samples: int = 1024,
+) -> list[WarmupEffect]:
+    """How M's state and forecast depend on the warm-up's length.
+
+    Args:
+        world_model: Whose M.
+        candles: All bars.
+        rows: Bars at which forecasts are made.
+        lengths: Warm-ups to try.
+        samples: Bars to sample evenly.
+    """
+    z, ends = _windows(world_model, candles, rows, samples)
+    outcomes = 100 * candles.log_returns()[ends + 1]
+    times = candles.open_time_ms[ends]
+    long = state_after(world_model, z, times).hidden.numpy()
+    spread_of_h = float(np.linalg.norm(long - long.mean(axis=0), axis=1).mean())
+    effects = []
+    for bars in lengths:
+        state = state_after(world_model, np.ascontiguousarray(z[:, -bars:]), times)
+        distance = np.linalg.norm(state.hidden.numpy() - long, axis=1).mean()
+        nll = -forecast_from(world_model, state, times).log_prob(outcomes).mean()
+        effects.append(WarmupEffect(bars, float(distance / max(spread_of_h, 1e-12)), float(nll)))
+    return effects
+
+
+def action_sensitivity(
+    world_model: WorldModel, candles: Candles, rows: tuple[int, int], *, samples: int = 1024
+) -> float:
+    """|E[r given a = 1] − E[r given a = −1]| ÷ σ of the forecast, mean over bars.
+
+    Every bit of it is profit that a controller finds and the market does not pay. The ``market``
+    preset's M hears no action: 0 exactly.
+    """
+    if world_model.config.preset == "market":
+        return 0.0
+    z, ends = _windows(world_model, candles, rows, samples, bars=world_model.config.warmup_bars)
+    times = candles.open_time_ms[ends]
+    long, short = (
+        forecast_from(world_model, state_after(world_model, z, times, action), times)
+        for action in (1.0, -1.0)
+    )
+    return float(
+        np.mean(np.abs(long.mean - short.mean) / (0.5 * (long.volatility + short.volatility)))
+    )
+
+
+def state_after(
+    world_model: WorldModel,
+    z: NDArray[np.float32],
+    last_open_time_ms: IntArray,
+    last_action: float = 0.0,
+) -> State:
+    """M's state once all latents [N, W, Z] have entered, the last with this action."""
+    state = world_model.warm_up(z, last_open_time_ms)
+    if world_model.config.preset == "market":
+        return state
+    waves = torch.from_numpy(calendar(last_open_time_ms + world_model.provenance.interval_ms))
+    action = torch.full((len(z), 1), last_action)
+    with torch.no_grad():
+        return world_model.mdn_rnn.advance(
+            torch.from_numpy(np.ascontiguousarray(z[:, -1])), waves, action, state
+        )
+
+
+def forecast_from(
+    world_model: WorldModel, state: State, last_open_time_ms: IntArray
+) -> ReturnForecast:
+    """The mixture of the next return in percent that M gives in a state."""
+    weights, means, sigmas = world_model.return_mixture(state.hidden, state.latent)
+    return ReturnForecast(weights, means, sigmas, last_open_time_ms)
+
+
+def with_untrained_memory(world_model: WorldModel, seed: int) -> WorldModel:
+    """The same V with an M of random weights."""
+    return WorldModel(
+        world_model.config,
+        world_model.provenance,
+        world_model.scaler,
+        world_model.vae,
+        build_mdn_rnn(world_model.config, seed),
+        world_model.bank,
+    )
+
+
+def volatility_probes(
+    world_model: WorldModel,
+    candles: Candles,
+    train_rows: tuple[int, int],
+    rows: tuple[int, int],
+    *,
+    seed: int,
+    horizon: int = 24,
+) -> dict[str, float]:
+    """What a linear probe reads from each part of the observation about the volatility to come.
+
+    Ridge regression, fitted on the training rows, of the log of the next ``horizon`` bars' realised
+    volatility. ``z_random_encoder`` and ``h_untrained`` are what random weights would know.
+
+    Returns:
+        R² on ``rows`` of the probes ``z``, ``h``, ``z_and_h``, ``z_random_encoder``,
+        ``h_untrained``.
+    """
+    latents = world_model.latents(candles)
+    untrained = with_untrained_memory(world_model, seed).latents(candles)
+    encoder = build_vae(world_model.config, seed).eval()
+    features = world_model.scaler.transform(compute_features(candles, world_model.config.features))
+    with torch.no_grad():
+        random_z = encoder.encode(torch.from_numpy(np.nan_to_num(features))).mean.numpy()
+    inputs = {
+        "z": latents.z,
+        "h": latents.h,
+        "z_and_h": np.concatenate([latents.z, latents.h], axis=1),
+        "z_random_encoder": random_z,
+        "h_untrained": untrained.h,
+    }
+    target = _future_volatility(candles.log_returns(), horizon)
+    known: NDArray[np.bool_] = np.asarray(latents.valid & np.isfinite(target))
+    return {
+        name: _probe_r2(values, target, known, train_rows, rows) for name, values in inputs.items()
+    }
+
+
+def _future_volatility(returns: FloatArray, horizon: int) -> FloatArray:
+    """Log of √mean r² over the next ``horizon`` bars [T]; NaN where they reach a gap or the end."""
+    squares = returns**2
+    target = np.full(len(returns), np.nan)
+    if len(returns) > horizon:
+        windows = np.lib.stride_tricks.sliding_window_view(squares[1:], horizon)
+        target[: len(windows)] = np.log(np.sqrt(windows.mean(axis=1)) + _QUIET)
+    return target
+
+
+def _probe_r2(
+    values: NDArray[np.float32],
+    target: FloatArray,
+    known: NDArray[np.bool_],
+    train_rows: tuple[int, int],
+    rows: tuple[int, int],
+) -> float:
+    inside: NDArray[np.bool_] = np.zeros((2, len(target)), dtype=np.bool_)
+    for k, (start, stop) in enumerate((train_rows, rows)):
+        inside[k, start:stop] = known[start:stop]
+    (x, y), (x_new, y_new) = ((values[mask].astype(np.float64), target[mask]) for mask in inside)
+    if len(y) <= values.shape[1] or len(y_new) < 2:
+        raise ConfigError("too few bars to fit or to score a probe; give a longer range")
+    centre, scale = x.mean(axis=0), x.std(axis=0) + 1e-9
+    x, x_new = (x - centre) / scale, (x_new - centre) / scale
+    gram = x.T @ x + _RIDGE * len(x) * np.eye(x.shape[1])
+    weights = np.linalg.solve(gram, x.T @ (y - y.mean()))
+    error = y_new - y.mean() - x_new @ weights
+    return float(1 - (error**2).mean() / y_new.var())
+
+
+def _windows(
+    world_model: WorldModel,
+    candles: Candles,
+    rows: tuple[int, int],
+    samples: int,
+    bars: int = _LONG_WARMUP,
+) -> tuple[NDArray[np.float32], IntArray]:
+    """Latents of ``bars`` bars [N, bars, Z] that end at rows with a bar after them, and those rows."""
+    latents = world_model.encode(compute_features(candles, world_model.config.features))
+    complete: NDArray[np.bool_] = np.asarray(np.isfinite(latents).all(axis=1))
+    run = np.zeros(len(candles), dtype=np.int64)
+    for start, stop in candles.segments():
+        age = np.arange(stop - start)
+        last_missing = np.maximum.accumulate(np.where(complete[start:stop], -1, age))
+        run[start:stop] = age - last_missing
+        run[stop - 1] = 0  # nothing follows it
+    ends = np.flatnonzero(run >= bars)
+    ends = ends[(ends >= rows[0]) & (ends < rows[1] - 1)]
+    if not len(ends):
+        raise ConfigError(f"no bar of the range has {bars} bars with complete features before it")
+    ends = ends[spread(min(samples, len(ends)), len(ends))]
+    return latents[ends[:, None] + np.arange(-bars + 1, 1)], ends

@@ -1,0 +1,199 @@
+"""Many policies on many paths at once: the account's arithmetic for a whole population.
+
+A linear policy's target is tanh(score + c·w): the score, of what the market shows, comes in from
+one matrix product over many bars and candidates; bias and share of the drifted weight w are added
+here, bar by bar, before the bar is settled. Every loop over candidates is plain arithmetic, which
+the compiler vectorises.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..candles import FloatArray
+from ..numerics.compiled import compiled
+from ..numerics.float32_tanh import tanh
+from .rules import BrokerConfig
+from .settlement import BoolArray
+from .shared import execute, longest_after, settle_calm, settle_shared, unpack_rules
+
+Float32Array = NDArray[np.float32]
+
+SCORE_FIELDS: Final = ("log_return", "return_sum", "square_sum", "turnover", "cost", "bars_lived")
+"""Rows of the result: log of the final equity; sums over bars of the simple return, of its square,
+of |Δw| and of the cost as a fraction of equity; and how many bars the account lived."""
+
+
+@compiled
+def _choose(
+    scores: Float32Array,
+    account_share: Float32Array,
+    bias: Float32Array,
+    weight: FloatArray,
+    leverage: float,
+    chosen: FloatArray,
+) -> None:
+    for p in range(weight.shape[0]):
+        chosen[p] = (
+            float(tanh(scores[p] + bias[p] + account_share[p] * np.float32(weight[p]))) * leverage
+        )
+
+
+@compiled
+def _tally(
+    held: FloatArray,
+    executed: FloatArray,
+    growth: FloatArray,
+    cost: FloatArray,
+    ended: BoolArray,
+    totals: FloatArray,
+) -> None:
+    for p in range(held.shape[0]):
+        gain = growth[p] - 1.0
+        totals[1, p] += gain
+        totals[2, p] += gain * gain
+        traded = abs(executed[p] - held[p])  # loaded in any case, or the loop stays scalar
+        totals[3, p] += 0.0 if ended[p] else traded
+        totals[4, p] += cost[p]
+        totals[5, p] += 0.0 if ended[p] else 1.0
+
+
+@compiled
+def _longest(weight: FloatArray, terminated: BoolArray) -> float:
+    """The largest |weight|, or infinity where an account has ended and must stand still."""
+    longest = 0.0
+    for p in range(weight.shape[0]):
+        longest = max(longest, np.inf if terminated[p] else abs(weight[p]))
+    return longest
+
+
+@compiled
+def settle_population(
+    scores: Float32Array,
+    bias: Float32Array,
+    account_share: Float32Array,
+    bars: FloatArray,
+    rule_values: FloatArray,
+    first: int,
+    pending: FloatArray,
+    equity: FloatArray,
+    weight: FloatArray,
+    terminated: BoolArray,
+    totals: FloatArray,
+) -> None:
+    """Trade C candidates through B bars; see `PopulationBook` for the state that is moved."""
+    rules = unpack_rules(rule_values)
+    candidates, delay = weight.shape[0], pending.shape[0]
+    held, executed = np.empty(candidates), np.empty(candidates)
+    growth, cost = np.empty(candidates), np.empty(candidates)
+    ended = np.empty(candidates, dtype=np.bool_)
+    limited, rounded = rules.has_limits > 0.0, rules.has_rounding > 0.0
+    longest, calm_bars = _longest(weight, terminated), 0.0
+    for t in range(bars.shape[0]):
+        _choose(
+            scores[t], account_share, bias, weight, rules.leverage, pending[(first + t) % delay]
+        )
+        target = pending[(first + t + 1) % delay]
+        after = -1.0
+        if not rounded and longest < np.inf:
+            after = longest_after(
+                longest,
+                bars[t, 0],
+                bars[t, 1],
+                bars[t, 2],
+                bars[t, 3],
+                bars[t, 4],
+                bars[t, 5],
+                rules,
+            )
+        if after >= 0.0:
+            slippage = rules.slippage + rules.slippage_per_range * bars[t, 5]
+            if limited:
+                execute(weight, target, rules, executed)
+                target = executed
+            settle_calm(equity, weight, target, bars[t, 0], bars[t, 4], slippage, rules, totals)
+            longest = after
+            calm_bars += 1.0
+            continue
+        held[:] = weight
+        ended[:] = terminated
+        settle_shared(
+            equity,
+            weight,
+            terminated,
+            target,
+            bars[t, 0],
+            bars[t, 1],
+            bars[t, 2],
+            bars[t, 3],
+            bars[t, 4],
+            bars[t, 5],
+            bars[t, 6],
+            rules,
+            executed,
+            growth,
+            cost,
+        )
+        _tally(held, executed, growth, cost, ended, totals)
+        longest = _longest(weight, terminated)
+    totals[5] += calm_bars  # nobody's account had ended before any of them
+
+
+class PopulationBook:
+    """Accounts of C candidates on one path after another.
+
+    Args:
+        account_share: Each candidate's coefficient of the drifted weight [C].
+        bias: Each candidate's b [C].
+        broker: The account's rules.
+    """
+
+    def __init__(
+        self, account_share: Float32Array, bias: Float32Array, broker: BrokerConfig
+    ) -> None:
+        count = len(bias)
+        self._policy = np.ascontiguousarray(bias), np.ascontiguousarray(account_share)
+        self._rules: FloatArray = np.array(broker.compile())
+        self._equity, self._weight = np.empty(count), np.empty(count)
+        self._terminated = np.empty(count, dtype=np.bool_)
+        self._pending = np.empty((broker.execution.fill_delay + 1, count))
+        self._totals = np.empty((len(SCORE_FIELDS), count))
+        self.begin()
+
+    def begin(self) -> None:
+        """Start a path: equity 1, flat, no pending targets."""
+        self._equity[:] = 1.0
+        self._weight[:] = 0.0
+        self._terminated[:] = False
+        self._pending[:] = 0.0
+        self._totals[:] = 0.0
+        self._bars = 0
+
+    def live(self, scores: Float32Array, bars: FloatArray) -> None:
+        """Trade the next B bars of the path.
+
+        Args:
+            scores: Scores of each bar's observation without account and bias [B, C].
+            bars: What each bar does [B, 7], columns `BAR_FIELDS`.
+        """
+        settle_population(
+            scores,
+            *self._policy,
+            bars,
+            self._rules,
+            self._bars,
+            self._pending,
+            self._equity,
+            self._weight,
+            self._terminated,
+            self._totals,
+        )
+        self._bars += len(bars)
+
+    def totals(self) -> FloatArray:
+        """The path's results so far [6, C], rows `SCORE_FIELDS`."""
+        self._totals[0] = np.log(self._equity)
+        return self._totals

@@ -1,0 +1,1 @@
+"""Bybit's public data: client, store, fetching and the live feed."""

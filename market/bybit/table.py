@@ -1,0 +1,240 @@
+"""A table on disk, whole or refused, never half-written.
+
+A dataset is a Parquet file named after its content and a manifest of JSON that names it, with
+its checksum and the stretches of time that were fetched. The manifest is replaced last and in
+one step, so whoever reads sees the old data or the new, also after ``kill -9``; equal data give
+equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ..errors import StoreError, StoreFormatError
+from ..files.writer import sole_writer, write_whole
+from .ranges import Ranges, join_ranges
+
+DATA_VARIABLE = "WORLDMODEL_TRADING_DATA"
+"""The environment variable that names the folder of market data."""
+
+FORMAT = 1
+
+_LOCK_TIMEOUT_S = 120.0
+_ROW_GROUP = 1 << 20
+
+Columns = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a dataset's JSON says.
+
+    Attributes:
+        file: Name of the Parquet file.
+        sha256: Its checksum, hexadecimal.
+        rows: Rows in it.
+        ranges: Stretches of time that were fetched [ms UTC], end exclusive. A bar absent inside
+            one is a gap in the exchange's own record.
+    """
+
+    file: str
+    sha256: str
+    rows: int
+    ranges: Ranges
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One table ordered by its first column, a time in ms.
+
+    Attributes:
+        folder: Where it lies.
+        name: What its files are called after, ``candles`` or ``funding``.
+        columns: Its columns; the first is int64 ms UTC, the others float64.
+        market: Category, symbol and interval in words, for messages.
+    """
+
+    folder: Path
+    name: str
+    columns: tuple[str, ...]
+    market: str
+
+    @property
+    def manifest_path(self) -> Path:
+        """The file that says which Parquet file is the current one."""
+        return self.folder / f"{self.name}.json"
+
+    @property
+    def _what(self) -> str:
+        return f"{self.name} of {self.market}"
+
+    @property
+    def _cure(self) -> str:
+        category, symbol, *interval = self.market.split()
+        option = f" --interval {interval[0]}" if interval else ""
+        return (
+            f"fetch them (again) with: worldmodel-trading fetch --category {category} "
+            f"--symbol {symbol}{option} --start ..."
+        )
+
+    def read_manifest(self) -> Manifest:
+        """The manifest, checked against its seal.
+
+        Raises:
+            StoreError: It is absent, truncated or altered.
+        """
+        body = read_sealed(self.manifest_path, self._what, self._cure)
+        try:
+            ranges = tuple((int(start), int(end)) for start, end in body["fetched_ms"])
+            manifest = Manifest(body["file"], body["sha256"], int(body["rows"]), ranges)
+        except (KeyError, TypeError, ValueError):
+            manifest = None
+        pattern = rf"{self.name}-[0-9a-f]{{16}}\.parquet"
+        if manifest is None or not re.fullmatch(pattern, str(manifest.file)):
+            raise StoreError(f"{self.manifest_path} is no manifest of this version; {self._cure}")
+        return manifest
+
+    def read(self) -> tuple[Columns, Ranges]:
+        """The table and the stretches it covers, checked against its checksum.
+
+        Raises:
+            StoreError: It is absent, truncated or altered.
+        """
+        manifest = self.read_manifest()
+        while True:
+            path = self.folder / manifest.file
+            try:
+                content = path.read_bytes()
+                break
+            except FileNotFoundError:
+                # A writer may have replaced it since the manifest was read.
+                newer = self.read_manifest()
+                if newer == manifest:
+                    raise StoreError(f"{path} is gone; {self._cure}") from None
+                manifest = newer
+            except OSError as error:
+                raise StoreError(f"{path} cannot be read: {error}") from None
+        if hashlib.sha256(content).hexdigest() != manifest.sha256:
+            raise StoreError(
+                f"{path} is truncated or altered: its checksum is not the recorded one; {self._cure}"
+            )
+        table = pq.read_table(pa.BufferReader(content), columns=list(self.columns))
+        return {name: table[name].to_numpy() for name in self.columns}, manifest.ranges
+
+    def add(self, parts: list[Columns], ranges: Ranges) -> None:
+        """Put the rows of newly fetched stretches in the place of what was stored of them."""
+        with writing(self.folder):
+            try:
+                stored, covered = self.read()
+            except StoreFormatError:
+                raise
+            except StoreError:  # absent or damaged: the new data take its place
+                stored, covered = _empty(self.columns), ()
+            stale = np.zeros(len(stored[self.columns[0]]), dtype=bool)
+            for start, end in ranges:
+                stale |= (stored[self.columns[0]] >= start) & (stored[self.columns[0]] < end)
+            kept = {name: column[~stale] for name, column in stored.items()}
+            self._write(_sorted_union(self.columns, [kept, *parts]), join_ranges(covered, ranges))
+
+    def _write(self, columns: Columns, ranges: Ranges) -> None:
+        content = _parquet(columns)
+        digest = hashlib.sha256(content).hexdigest()
+        file = f"{self.name}-{digest[:16]}.parquet"
+        write_whole(self.folder / file, content)
+        body = {
+            "format": FORMAT,
+            "file": file,
+            "sha256": digest,
+            "rows": len(columns[self.columns[0]]),
+            "fetched_ms": [list(pair) for pair in ranges],
+        }
+        write_whole(self.manifest_path, sealed(body))
+        for other in self.folder.glob(f"{self.name}-*.parquet"):
+            if other.name != file:
+                other.unlink(missing_ok=True)
+
+
+def _empty(columns: tuple[str, ...]) -> Columns:
+    return {
+        name: np.empty(0, dtype=np.float64 if i else np.int64) for i, name in enumerate(columns)
+    }
+
+
+def _sorted_union(names: tuple[str, ...], parts: list[Columns]) -> Columns:
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
+    # Of two rows of one time the later part's is kept.
+    backward = joined[names[0]][::-1]
+    _, last = np.unique(backward, return_index=True)
+    rows = len(backward) - 1 - last
+    return {name: column[rows] for name, column in joined.items()}
+
+
+def _parquet(columns: Columns) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        pa.table(columns), sink, compression="zstd", use_dictionary=False, row_group_size=_ROW_GROUP
+    )
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def sealed(body: dict[str, Any]) -> bytes:
+    """JSON text that carries the checksum of its own content."""
+    return _json({**body, "seal": hashlib.sha256(_json(body)).hexdigest()})
+
+
+def _json(body: dict[str, Any]) -> bytes:
+    return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()
+
+
+def read_sealed(path: Path, what: str, cure: str) -> dict[str, Any]:
+    """The content of a file that `sealed` made.
+
+    Args:
+        path: The file.
+        what: Its content in words, for messages.
+        cure: How to get it again.
+
+    Raises:
+        StoreError: It is absent, truncated, altered, or of another format.
+    """
+    try:
+        body = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise StoreError(f"the store has no {what} ({path.parent}); {cure}") from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error}") from None
+    except (ValueError, RecursionError):
+        body = None
+    seal = body.pop("seal", None) if isinstance(body, dict) else None
+    if seal is None or seal != hashlib.sha256(_json(body)).hexdigest():
+        raise StoreError(f"{path} is truncated or altered; {cure}")
+    if body.get("format") != FORMAT:
+        raise StoreFormatError(
+            f"{path} is of format {body.get('format')}, this version reads {FORMAT}; "
+            "update the package, or choose another folder with --data-dir"
+        )
+    checked: dict[str, Any] = body
+    return checked
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock while the block writes, and name the store in what goes wrong."""
+    try:
+        with sole_writer(folder, _LOCK_TIMEOUT_S):
+            yield
+    except OSError as error:
+        raise StoreError(f"{error} (--data-dir or {DATA_VARIABLE} names the store)") from None

@@ -1,0 +1,1 @@
+"""Candles and funding rates in files and frames, as people have them."""

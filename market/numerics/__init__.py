@@ -1,0 +1,1 @@
+"""Compiled arithmetic: the same bits every time."""

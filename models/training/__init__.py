@@ -1,0 +1,1 @@
+"""How V and M are trained, and what is done to M afterwards."""

@@ -1,0 +1,221 @@
+"""Dreams that stay where the market was: M's drift, run free, is measured and taken out.
+
+One step ahead M is nearly unbiased, but a dream feeds on its own draws, and a bias too small to
+see in one step adds up. And M learns from draws of the posterior, where replay shows its mean: left
+alone, dreamed latents flicker by that noise, and a policy that reads them trades more than it would
+in the market. So M dreams from the warm-up bank, and its heads are nudged until dreamed moments are
+those of the training range:
+
+| moment | what moves |
+|---|---|
+| mean of each drawn dimension of z | its means' biases |
+| deviation of its change from bar to bar | its log σ's biases |
+| its deviation | how much of it persists |
+| deviation of returns | the target means of z, along the direction of volatility |
+| mean return | the biases of the return's means |
+
+Of the forecast one step ahead only the mean moves, by a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...market.features import calendar
+from ..mdn_rnn import MDNRNN, State
+from ..provenance import WarmupBank
+from .mean_tempering import return_moments
+
+DREAM_BARS = 720
+_LANES = 256
+_GAIN = 0.5  # the dimensions answer together, through volatility: a whole step is unstable
+_COOLING = 10.0
+_LEAN = 0.5  # of the miss in log volatility, a round
+_LONGEST_STEP = 0.5  # of log σ, and of a squared ratio of deviations
+_VOLATILITY_BARS = 24
+_IDLE = 1e-3  # a dimension that changes less is silenced, and stays so
+
+FloatArray = NDArray[np.float64]
+
+
+class Moments(NamedTuple):
+    """Of latent dimensions 1 … Z-1, each [Z-1], and of the standardised return.
+
+    Attributes:
+        mean: Means.
+        deviation: Standard deviations.
+        change: Root mean squares of the change from bar to bar.
+        return_mean: Mean of the return.
+        return_deviation: Standard deviation of the return.
+    """
+
+    mean: FloatArray
+    deviation: FloatArray
+    change: FloatArray
+    return_mean: float
+    return_deviation: float
+
+
+def calibrate_dreams(
+    mdn_rnn: MDNRNN,
+    bank: WarmupBank,
+    latents: NDArray[np.float32],
+    interval_ms: int,
+    rounds: int,
+    seed: int,
+    bars: int = DREAM_BARS,
+) -> None:
+    """Hold dreams to the training range's moments: the ``market`` heads are moved in place.
+
+    With ρ_d the lag-one autocorrelation of dimension d, a persistent dimension multiplies a
+    constant push by about 1/(1 - ρ_d), and its variance is that of its change ÷ 2(1 - ρ_d): pushes
+    and changes of the persistence are scaled by 1 - ρ_d.
+
+    Args:
+        mdn_rnn: M, trained.
+        bank: Where dreams begin.
+        latents: Latents of the training range [T, Z], complete bars.
+        interval_ms: Length of a bar.
+        rounds: How often to dream and move.
+        seed: Of the dreams.
+        bars: Length of a dream.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    real, along = recorded_moments(latents), _volatility_direction(latents)
+    push = 1.0 - _autocorrelation(latents[:, 1:])
+    moves = real.change > _IDLE
+    target = real.mean.copy()
+    k, d = mdn_rnn.num_components, mdn_rnn.latent_size - 1
+    latent_bias, return_bias = mdn_rnn.latent_head.bias, mdn_rnn.return_head.bias
+    average = _Average([latent_bias, mdn_rnn.persistence, return_bias])
+    with torch.no_grad():
+        for number in range(rounds):
+            gain = 1.0 / (1.0 + number / _COOLING)
+            dreamed = dreamed_moments(mdn_rnn, bank, interval_ms, bars, generator)
+            target += (
+                _LEAN * gain * along * np.log(real.return_deviation / dreamed.return_deviation)
+            )
+            wider = np.log(_ratio(dreamed.change, real.change))
+            looser = _ratio(dreamed.deviation, real.deviation) ** 2 - 1.0
+            latent_bias[k : k + k * d] -= _tiled(_GAIN * gain * push * (dreamed.mean - target), k)
+            latent_bias[k + k * d :] -= _tiled(gain * moves * _short(wider), k)
+            mdn_rnn.persistence.sub_(_tiled(_GAIN * gain * push * moves * _short(looser), 1))
+            return_bias[k : 2 * k] -= dreamed.return_mean - real.return_mean
+            if number >= rounds // 2:
+                average.add()
+        average.put()
+
+
+class _Average:
+    """Of what the last rounds made of some parameters: chance moves each round (Polyak 1990)."""
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self._parameters = parameters
+        self._sums = [torch.zeros_like(each, dtype=torch.float64) for each in parameters]
+        self._count = 0
+
+    def add(self) -> None:
+        """Take the parameters as they are now into the average."""
+        self._count += 1
+        for total, each in zip(self._sums, self._parameters, strict=True):
+            total += each
+
+    def put(self) -> None:
+        """Set the parameters to the average, if there is one."""
+        if self._count:
+            for total, each in zip(self._sums, self._parameters, strict=True):
+                each.copy_(total / self._count)
+
+
+def _tiled(values: FloatArray, count: int) -> Tensor:
+    return torch.from_numpy(np.tile(values, count).astype(np.float32))
+
+
+def _short(steps: FloatArray) -> FloatArray:
+    return np.clip(steps, -_LONGEST_STEP, _LONGEST_STEP)
+
+
+def _ratio(dreamed: FloatArray, real: FloatArray) -> FloatArray:
+    return np.maximum(dreamed, _IDLE) / np.maximum(real, _IDLE)
+
+
+def recorded_moments(latents: NDArray[np.float32]) -> Moments:
+    """Of recorded latents [T, Z]; the few changes across gaps count as others do."""
+    rest = latents[:, 1:].astype(np.float64)
+    returns = np.sinh(latents[:, 0].astype(np.float64))
+    change = np.sqrt((np.diff(rest, axis=0) ** 2).mean(axis=0))
+    return Moments(
+        rest.mean(axis=0), rest.std(axis=0), change, float(returns.mean()), float(returns.std())
+    )
+
+
+def _volatility_direction(latents: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How latent dimensions 1 … Z-1 follow the log volatility of the last bars (regression)."""
+    squares = np.sinh(latents[:, 0].astype(np.float64)) ** 2
+    total = np.cumsum(np.concatenate([[0.0], squares]))
+    window = min(_VOLATILITY_BARS, len(squares) - 1)
+    log_volatility = 0.5 * np.log((total[window:] - total[:-window]) / window + 1e-6)
+    rest = latents[window - 1 :, 1:].astype(np.float64)
+    centred = log_volatility - log_volatility.mean()
+    slope = ((rest - rest.mean(axis=0)) * centred[:, None]).mean(axis=0)
+    return np.asarray(slope / max(float((centred**2).mean()), 1e-12))
+
+
+def _autocorrelation(latents: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Of each column at lag one; 0 for a column that never moves."""
+    centred = latents.astype(np.float64) - latents.mean(axis=0)
+    variance = np.maximum((centred**2).mean(axis=0), 1e-12)
+    return np.asarray(np.clip((centred[1:] * centred[:-1]).mean(axis=0) / variance, 0.0, 1.0))
+
+
+def dreamed_moments(
+    mdn_rnn: MDNRNN, bank: WarmupBank, interval_ms: int, bars: int, generator: torch.Generator
+) -> Moments:
+    """Of free dreams; returns by their mixtures' moments, which are steadier than draws of them."""
+    lanes = np.resize(np.arange(len(bank)), max(_LANES, len(bank)))
+    times = bank.open_time_ms[lanes]
+    state = warm_state(mdn_rnn, bank.z[lanes], times, interval_ms)
+    sums = torch.zeros(3, mdn_rnn.latent_size - 1, dtype=torch.float64)
+    mean = square = 0.0
+    for _ in range(bars):
+        expected, variance = return_moments(mdn_rnn, state.hidden)
+        mean += expected.mean().item()
+        square += (variance + expected**2).mean().item()
+        uniforms = torch.rand(len(lanes), 2, generator=generator)
+        normals = torch.randn(len(lanes), 1 + mdn_rnn.latent_size, generator=generator)
+        latent = mdn_rnn.sample_next(state, uniforms, normals).latent
+        drawn, change = latent[:, 1:].double(), (latent - state.latent)[:, 1:].double()
+        sums += torch.stack([drawn.mean(0), (drawn**2).mean(0), (change**2).mean(0)])
+        times = times + interval_ms
+        waves = torch.from_numpy(calendar(times + interval_ms))
+        state = mdn_rnn.advance(latent, waves, None, state)
+    first, second, changed = (sums / bars).numpy()
+    mean, square = mean / bars, square / bars
+    deviation = np.sqrt(np.maximum(second - first**2, 0.0))
+    return Moments(first, deviation, np.sqrt(changed), mean, float(np.sqrt(square - mean**2)))
+
+
+def warm_state(
+    mdn_rnn: MDNRNN,
+    latents: NDArray[np.float32],
+    last_open_time_ms: NDArray[np.int64],
+    interval_ms: int,
+) -> State:
+    """The state after recorded latents [N, W, Z], from zeros; see `WorldModel.warm_up`."""
+    bars = np.arange(latents.shape[1]) - (latents.shape[1] - 1)
+    times = np.asarray(last_open_time_ms)[:, None] + bars * interval_ms
+    inputs: Tensor = torch.from_numpy(latents)
+    waves: Tensor = torch.from_numpy(calendar(times + interval_ms))
+    if mdn_rnn.preset == "paper":
+        inputs, waves = inputs[:, :-1], waves[:, :-1]
+    if not inputs.shape[1]:
+        return mdn_rnn.initial_state(len(latents))
+    with torch.no_grad():
+        state: State = mdn_rnn(inputs, waves)[1]
+    return state

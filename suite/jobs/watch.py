@@ -1,0 +1,73 @@
+"""Follow the live market: one line for each closed candle. No orders, no keys."""
+
+from __future__ import annotations
+
+from worldmodel_trading.agents.linear import LinearController
+from worldmodel_trading.agents.live import Decision, LiveTrader
+from worldmodel_trading.agents.rules import flat
+from worldmodel_trading.evaluation.policy import Policy
+from worldmodel_trading.market.bybit.client import BybitClient
+from worldmodel_trading.market.bybit.feed import KlineFeed
+from worldmodel_trading.market.candles import Candles, format_time, interval_ms
+from worldmodel_trading.market.errors import CandleError
+from worldmodel_trading.models.load import open_world_model
+from worldmodel_trading.progress import say, tell
+
+
+def watch(
+    symbol: str,
+    interval: str,
+    category: str,
+    world_model: str,
+    controller: str | None,
+    base_url: str,
+    stream_url: str,
+    max_bars: int | None = None,
+) -> None:
+    """Print the regime and the policy's action at every close, until stopped.
+
+    Args:
+        symbol: Instrument.
+        interval: Bybit's code; the world model's.
+        category: ``linear``, ``inverse`` or ``spot``.
+        world_model: Folder, or ``default``.
+        controller: File of a linear controller; None stays flat and only names the regime.
+        base_url: Of the REST interface.
+        stream_url: Of the WebSocket.
+        max_bars: Stop after so many; None never does.
+    """
+    model = open_world_model(world_model)
+    policy: Policy = flat() if controller is None else LinearController.load(controller)
+    trader = LiveTrader(model, policy)
+    with BybitClient(base_url) as client:
+        history = _history(client, symbol, interval, category, trader.history_bars)
+        say(f"{history!r}; following {symbol} {interval}, Ctrl-C stops")
+        tell(_line(trader.warm_up(history)))
+        feed = KlineFeed(client, symbol, interval, category, url=stream_url, tell=say)
+        for count, bar in enumerate(feed.closed_candles(int(history.open_time_ms[-1])), start=1):
+            decision = trader.update(bar)
+            if decision is None:
+                say("  a gap in the feed: fetching history again")
+                again = _history(client, symbol, interval, category, trader.history_bars)
+                decision = trader.warm_up(again)
+            tell(_line(decision))
+            if count == max_bars:
+                break
+
+
+def _history(client: BybitClient, symbol: str, interval: str, category: str, bars: int) -> Candles:
+    now = client.server_time_ms()
+    start = now - (bars + 2) * interval_ms(interval)
+    history = client.candles(symbol, interval, start, now, category)
+    if history is None:
+        raise CandleError(f"the exchange has no candles of {symbol} {interval}: is it listed yet?")
+    return history
+
+
+def _line(decision: Decision) -> str:
+    return (
+        f"{format_time(decision.open_time_ms)}  close {decision.close:g}  "
+        f"regime {decision.regime} (σ {decision.volatility:.2f}% a bar)  "
+        f"target {decision.target:+.3f}  weight {decision.weight:+.3f}  "
+        f"paper equity {decision.equity:.4f}"
+    )

@@ -1,0 +1,158 @@
+import json
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from worldmodel_trading.evaluation.fidelity.goals import goals_table
+from worldmodel_trading.evaluation.fidelity.measure import (
+    Fidelity,
+    FidelityConfig,
+    _ratios,
+    fidelity,
+)
+from worldmodel_trading.evaluation.fidelity.report import fidelity_summary, write_fidelity
+from worldmodel_trading.market.candles import Candles
+from worldmodel_trading.market.errors import TrainingBarsError
+from worldmodel_trading.market.synthetic import synthetic_candles
+from worldmodel_trading.models.world_model import WorldModel
+
+SMALL = FidelityConfig(
+    num_dreams=24, bars=336, decay_dreams=8, controllers=12, rank_dreams=4, control_epochs=1, seed=1
+)
+TRAIN_BARS = 2_600
+
+
+@pytest.fixture(scope="module")
+def world_model():
+    return WorldModel.from_pretrained("default")
+
+
+@pytest.fixture(scope="module")
+def market(world_model) -> Candles:
+    """The last training bars of the default model's market, and a while after them."""
+    candles = synthetic_candles(seed=0)
+    end = int(np.searchsorted(candles.open_time_ms, world_model.provenance.train_end_ms))
+    return candles.rows(end - TRAIN_BARS, len(candles))
+
+
+@pytest.fixture(scope="module")
+def stages() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def measured(world_model, market, stages) -> Fidelity:
+    return fidelity(world_model, market, SMALL, stages.append)
+
+
+def test_every_part_is_there_and_finite(measured, stages):
+    results = json.loads(json.dumps(measured.results, allow_nan=False))
+    assert stages[0] == "density forecasts"
+    assert stages[-1] == "rank agreement"
+    assert set(results["density"]) == {"validation", "test"}
+    generators = {
+        "world_model",
+        "iid_bootstrap",
+        "stationary_bootstrap",
+        "garch_t",
+        "gjr_garch_skew_t",
+        "untrained_m",
+    }
+    assert set(results["facts"]) == generators
+    assert set(results["two_sample"]["returns"]) == generators
+    for scores in results["facts"].values():
+        for span in scores.values():
+            assert span["low"] <= span["high"]
+    assert [row["to_bar"] for row in results["horizon_decay"]] == [24, 168, 720, 2160]
+    assert results["action_sensitivity"] == 0.0
+    assert set(results["ood"]) == {"train", "validation", "test"}
+    assert results["ood"]["train"]["ood_above_95"] < 0.2
+    assert results["horizon_decay"][-1]["ood_above_99"] < 0.5
+    assert set(results["rank_agreement"]["controls"]) == {
+        "z_only",
+        "h_only",
+        "untrained_m",
+        "random_encoder",
+    }
+
+
+def test_the_default_model_dreams_of_its_market(measured, world_model):
+    # Dreams start all over the training range, of which `market` is the end.
+    trained = synthetic_candles(seed=0).between(None, world_model.provenance.train_end_ms)
+    sigma = np.nanstd(trained.log_returns())
+    assert measured.results["dream_facts"]["sigma"] == pytest.approx(sigma, rel=0.25)
+    assert measured.results["drawn_decoded_correlation"] > 0.99
+    spread = measured.results["latent_spread"]
+    assert len(spread["level"]) == len(spread["change"]) == world_model.config.latent_size
+    # of dreams all over the training range, against its end alone
+    assert all(0.5 < ratio < 2.0 for ratio in spread["level"] + spread["change"])
+    assert measured.results["nll_above_truth"] < 0.06
+    nll = measured.results["controls"]["return_nll"]
+    assert nll["untrained_m"] > 0.06 + nll["world_model"]
+    assert all(row["frozen"] == 0.0 for row in measured.results["horizon_decay"])
+
+
+def test_a_silenced_dimension_has_no_spread_to_compare():
+    assert _ratios(np.array([2.0, 0.01]), np.array([1.0, 0.0])) == [2.0, None]
+
+
+def test_goals_are_judged_by_their_bounds(measured):
+    goals = {goal["name"]: goal for goal in measured.results["goals"]}
+    assert goals["sensitivity to the action [σ]"]["met"]
+    for goal in goals.values():
+        low, high = goal["goal"]
+        number = goal["low"] if goal["name"].startswith("CRPS") else goal["value"]
+        inside = (low is None or number >= low) and (high is None or number <= high)
+        assert goal["met"] == inside, goal["name"]
+
+
+def test_a_worse_dream_misses(measured):
+    results = json.loads(json.dumps(measured.results))
+    results["facts"]["world_model"]["sigma_ratio"] = {"value": 1.4, "low": 1.3, "high": 1.5}
+    goals = {goal["name"]: goal for goal in goals_table(results)}
+    assert not goals["σ of returns ÷ real"]["met"]
+
+
+def test_files_are_written_whole(measured, tmp_path):
+    json_path, html_path = write_fidelity(tmp_path / "out", measured)
+    assert json.loads(json_path.read_text("utf-8")) == measured.results
+    text = html_path.read_text("utf-8")
+    assert "script" not in text
+    assert not re.search(r"https?:|url\(|@import", text)
+    assert text.count('role="img"') == 14
+    for picture in re.findall(r"<svg viewBox.*?</svg></svg>", text):
+        ElementTree.fromstring(picture)
+    assert "color-mix" in text
+    assert "record, random halves" in text
+
+
+def test_summary_lines_up(measured):
+    header, *lines = fidelity_summary(measured.results).splitlines()
+    assert len(lines) == len(measured.results["goals"])
+    start = header.index("measured") + len("measured")
+    assert all(line[start - 1].isdigit() for line in lines)
+
+
+def test_candles_without_held_out_bars_are_refused(world_model, market):
+    with pytest.raises(TrainingBarsError, match="inside the training range"):
+        fidelity(world_model, market.rows(0, TRAIN_BARS), SMALL)
+
+
+def test_candles_of_another_time_are_refused(world_model):
+    late = synthetic_candles(seed=0, bars=2_000, start="2030-01-01")
+    with pytest.raises(TrainingBarsError, match="no bars of the training range"):
+        fidelity(world_model, late, SMALL)
+
+
+def test_candles_of_another_market_are_refused(world_model, market):
+    other = synthetic_candles(seed=1, bars=len(market), start=int(market.open_time_ms[0]))
+    with pytest.raises(TrainingBarsError, match="candles of the same market"):
+        fidelity(world_model, other, SMALL)
+
+
+@pytest.mark.parametrize("symbol", ["ETHUSDT", "SOLUSDT", "TUSDT"])
+def test_goals_know_no_symbols(measured, symbol):
+    elsewhere = {**measured.results, "symbol": symbol}
+    assert goals_table(elsewhere) == goals_table(measured.results)

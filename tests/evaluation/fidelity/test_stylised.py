@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+import scipy.stats
+
+from worldmodel_trading.evaluation.fidelity.paths import Dreams
+from worldmodel_trading.evaluation.fidelity.stylised import (
+    PathFacts,
+    autocorrelation,
+    bootstrap_scores,
+    compare_facts,
+    hill_index,
+    leverage_effect,
+    noise_floor,
+    volatility_cone,
+)
+
+NAMES = ("log_return", "range", "log_volume")
+
+
+def _paths(num=40, bars=720, seed=0, degrees=5.0):
+    rng = np.random.default_rng(seed)
+    volatility = np.exp(0.5 * np.cumsum(0.1 * rng.standard_normal((num, bars)), axis=1))
+    returns = 0.01 * np.clip(volatility, 0.3, 3) * rng.standard_t(degrees, (num, bars))
+    volume = np.log(np.abs(returns) + 0.001) + rng.standard_normal((num, bars))
+    ranges = np.abs(returns) + 0.005 * rng.random((num, bars))
+    return Dreams(returns, np.stack([returns, ranges, volume], axis=-1))
+
+
+@pytest.mark.parametrize("alpha", [2.0, 3.0, 4.0])
+def test_hill_of_pareto_samples(alpha):
+    rng = np.random.default_rng(1)
+    sample = (1 + rng.pareto(alpha, 400_000)) * rng.choice([-1, 1], 400_000)
+    assert hill_index(sample) == pytest.approx(alpha, rel=0.05)
+    assert PathFacts(Dreams(sample.reshape(400, 1000))).facts().hill_index == pytest.approx(
+        hill_index(sample), rel=1e-3
+    )
+
+
+def test_kurtosis_of_known_distributions():
+    rng = np.random.default_rng(2)
+    normal = PathFacts(Dreams(rng.standard_normal((100, 1680)))).facts()
+    assert normal.excess_kurtosis[1] == pytest.approx(0.0, abs=0.05)
+    assert normal.sigma == pytest.approx(1.0, abs=0.01)
+    laplace = PathFacts(Dreams(rng.laplace(size=(400, 1680)))).facts()
+    # A Laplace variable has excess kurtosis 3, the sum of n independent ones 3/n.
+    assert laplace.excess_kurtosis[1] == pytest.approx(3.0, abs=0.15)
+    assert laplace.excess_kurtosis[4] == pytest.approx(0.75, abs=0.15)
+    assert laplace.excess_kurtosis[168] == pytest.approx(0.0, abs=0.15)
+
+
+def test_moments_equal_scipy():
+    dreams = _paths()
+    facts = PathFacts(dreams).facts()
+    returns = dreams.log_return
+    assert facts.sigma == pytest.approx(returns.std())
+    assert facts.excess_kurtosis[1] == pytest.approx(scipy.stats.kurtosis(returns, axis=None))
+    sums = returns.reshape(40, 30, 24).sum(axis=2)
+    assert facts.excess_kurtosis[24] == pytest.approx(scipy.stats.kurtosis(sums, axis=None))
+
+
+def test_autocorrelation_of_an_ar_process():
+    rng = np.random.default_rng(3)
+    noise = rng.standard_normal((20, 5000))
+    path = np.zeros((20, 5000))
+    for t in range(1, 5000):
+        path[:, t] = 0.8 * path[:, t - 1] + noise[:, t]
+    measured = autocorrelation(path, 5).mean(axis=0)
+    assert measured == pytest.approx(0.8 ** np.arange(1, 6), abs=0.02)
+    assert autocorrelation(np.ones((2, 50)), 3).tolist() == [[0.0] * 3] * 2
+
+
+def test_ranks_equal_spearman():
+    dreams = _paths()
+    expected = scipy.stats.spearmanr(
+        np.abs(dreams.log_return).ravel(), dreams.features[..., 2].ravel()
+    ).statistic
+    assert PathFacts(dreams, NAMES).facts().volume_rank == pytest.approx(expected, abs=1e-9)
+
+
+def test_falls_that_excite_are_negative():
+    rng = np.random.default_rng(4)
+    noise = rng.standard_normal((50, 2000))
+    volatility, returns = np.ones(50), np.empty((50, 2000))
+    for t in range(2000):
+        returns[:, t] = volatility * noise[:, t]
+        volatility = np.clip(0.9 * volatility + 0.1 - 0.15 * returns[:, t], 0.3, 5)
+    assert leverage_effect(returns).mean() < -0.05
+    assert abs(leverage_effect(noise).mean()) < 0.005
+
+
+def test_weights_are_repeated_paths():
+    dreams = _paths(num=12)
+    counts = np.array([0, 2, 1, 0, 3, 1, 1, 0, 1, 1, 1, 1])
+    whole = PathFacts(dreams, NAMES)
+    repeated = PathFacts(dreams.lanes(np.repeat(np.arange(12), counts)), NAMES, whole.decile_edges)
+    ours, theirs = whole.facts(counts.astype(float)), repeated.facts()
+    assert ours.sigma == pytest.approx(theirs.sigma)
+    assert ours.excess_kurtosis == pytest.approx(theirs.excess_kurtosis)
+    assert ours.abs_acf == pytest.approx(theirs.abs_acf)
+    assert ours.hill_index == pytest.approx(theirs.hill_index, rel=0.02)
+    assert ours.range_by_return == pytest.approx(theirs.range_by_return)
+    assert ours.leverage == pytest.approx(theirs.leverage)
+
+
+def test_facts_equal_to_themselves():
+    facts = PathFacts(_paths(), NAMES).facts()
+    scores = compare_facts(facts, facts)
+    assert scores["sigma_ratio"] == 1.0
+    assert all(scores[f"kurtosis_ratio_{h}"] == 1.0 for h in (1, 4, 24, 168))
+    assert scores["abs_acf_rmse"] == 0.0
+    assert scores["volume_rank_difference"] == 0.0
+    assert scores["range_given_return_error"] == 0.0
+
+
+def test_intervals_hold_the_truth_and_see_a_difference():
+    real, same, wider = (PathFacts(_paths(seed=s, degrees=d)) for s, d in ((0, 5), (1, 5), (2, 3)))
+    floor = noise_floor(real, np.random.default_rng(0))
+    assert floor["sigma_ratio"][0] < 1 < floor["sigma_ratio"][1]
+    assert floor["abs_acf_rmse"][0] > 0
+    low, high = bootstrap_scores(same, real.facts(), np.random.default_rng(0))["sigma_ratio"]
+    assert low < 1 < high
+    low, _ = bootstrap_scores(wider, real.facts(), np.random.default_rng(0))["sigma_ratio"]
+    assert low > 1
+
+
+def test_short_paths_leave_out_what_they_cannot_have():
+    facts = PathFacts(_paths(bars=24), NAMES).facts()
+    assert facts.abs_acf is None
+    assert facts.leverage is None
+    assert set(facts.excess_kurtosis) == {1, 4, 24}
+    scores = compare_facts(facts, PathFacts(_paths(), NAMES).facts())
+    assert "abs_acf_rmse" not in scores
+    assert "kurtosis_ratio_168" not in scores
+
+
+def test_constant_paths_are_finite():
+    facts = PathFacts(Dreams(np.zeros((3, 200)))).facts()
+    assert (facts.sigma, facts.hill_index, facts.excess_kurtosis[1]) == (0.0, 0.0, 0.0)
+    assert noise_floor(PathFacts(Dreams(np.zeros((1, 200)))), np.random.default_rng(0)) == {}
+
+
+def test_cone_of_constant_volatility_closes():
+    returns = 0.02 * np.random.default_rng(5).standard_normal((50, 1000))
+    cone = volatility_cone(returns, (10, 100, 500))
+    assert cone[:, 1] == pytest.approx(0.02, rel=0.05)
+    widths = cone[:, 2] - cone[:, 0]
+    assert widths[0] > 2 * widths[1] > 2 * widths[2]

@@ -1,0 +1,239 @@
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from worldmodel_trading.evaluation.performance import performance
+from worldmodel_trading.evaluation.report.chart import Chart, thin, ticks, time_ticks
+from worldmodel_trading.evaluation.report.run_page import (
+    performance_table,
+    report_html,
+    write_report,
+)
+from worldmodel_trading.evaluation.report.sentences import main_policy, summarise
+from worldmodel_trading.evaluation.significance import (
+    deflated_sharpe_ratio,
+    probabilistic_sharpe_ratio,
+    sharpe_evidence,
+)
+from worldmodel_trading.market.errors import ConfigError
+
+DAY = 86_400_000
+START = 1_704_067_200_000  # 2024-01-01
+
+
+def _measured(final, sharpe=0.5, turnover=0.1):
+    measured = performance([1.0, final], bars_per_year=1).to_dict()
+    return {**measured, "sharpe": sharpe, "turnover": turnover}
+
+
+def _results(final=0.9, dream=1.5, turnover=0.1):
+    return {
+        "run_id": "r<1>",
+        "seed": 4,
+        "versions": {"numpy": "2"},
+        "config": {"note": "</pre><script>alert(1)</script>"},
+        "candles": {
+            "symbol": "BTC<USDT>",
+            "bars": 100,
+            "test": ["2024-01-01T00:00:00+00:00", "2026-01-01 00:00 UTC"],
+        },
+        "world_model": {
+            "vae": {"active_units": 8},
+            "mdn_rnn": {"return_nll": {"validation": 0.2, "test": 0.51}},
+            "baselines": {
+                "garch_t": {"return_nll": {"validation": 0.3, "test": 0.557}},
+                "gjr_garch_t": {"return_nll": {"validation": 0.3, "test": 0.556}},
+            },
+        },
+        "performance": {
+            "controller": {"dream": _measured(dream), "test": _measured(final, turnover=turnover)},
+            "buy_and_hold": {"test": _measured(2.0, sharpe=1.0)},
+        },
+    }
+
+
+def _curves():
+    rng = np.random.default_rng(0)
+
+    def path(*shape):
+        return np.exp(np.cumsum(0.01 * rng.standard_normal(shape), axis=-1))
+
+    replay = {"time_ms": START + DAY * np.arange(400), "weight": np.zeros(400)}
+    return {
+        name: {
+            "dream": {"equity": path(16, 60)},
+            "validation": {**replay, "equity": path(400)},
+            "test": {**replay, "equity": path(400)},
+        }
+        for name in ("controller", "buy_and_hold")
+    }
+
+
+HISTORY = {
+    "vae": [{"epoch": i, "train_loss": 2.0 - i, "validation_loss": 2.1 - i} for i in range(3)],
+    "mdn_rnn": [{"epoch": 0, "train_loss": 1.0}],
+    "controller": [
+        {"generation": i, "best": i, "mean": 0.0, "validation": i if i % 2 else None}
+        for i in range(6)
+    ],
+}
+
+
+class _Balance(HTMLParser):
+    """Checks that every element is closed, and keeps the addresses it would load."""
+
+    void = frozenset({"meta", "br", "line", "circle", "path"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.addresses, self.tags = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.addresses += [v for k, v in attributes if k in ("src", "href", "xlink:href", "data")]
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_report_is_whole_safe_and_self_contained(tmp_path):
+    path = write_report(tmp_path / "out" / "report.html", _results(), _curves(), HISTORY)
+    text = path.read_text("utf-8")
+    parser = _Balance()
+    parser.feed(text)
+    assert not parser.open
+    assert not parser.addresses
+    assert "script" not in parser.tags
+    assert not re.search(r"https?:|url\(|@import", text)
+    assert "&lt;script&gt;" in text
+    assert "BTC&lt;USDT&gt;" in text
+    assert text.index("<table") < text.index("<svg")
+    assert text.count('role="img"') == 3 + 2 + 3
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_svgs_are_well_formed():
+    text = report_html(_results(), _curves(), HISTORY)
+    pictures = re.findall(
+        r"<svg viewBox.*?</svg></svg>|<svg viewBox.*?</svg>(?=<ul|</figure)", text
+    )
+    assert len(pictures) == 8
+    for picture in pictures:
+        ElementTree.fromstring(picture)
+
+
+def test_report_of_numbers_alone():
+    text = report_html({"performance": {"flat": {"dream": _measured(1.0)}}}, {}, {})
+    assert "<svg" not in text
+    assert "a dream alone proves nothing" in text
+
+
+def test_losses_are_said_in_words():
+    first, holding, error, promise, density = summarise(_results(final=0.9, dream=1.5))
+    assert "lost money: -10.0%" in first
+    assert "2024-01-01 to 2026-01-01" in first
+    assert "did worse than buy-and-hold, which returned +100.0%" in holding
+    assert "standard error of about 0.71" in error
+    assert "not distinguishable from zero" in error
+    assert "promised +50.0% a year; the market paid -10.0%" in promise
+    assert "alarm" in promise
+    assert "0.046 nats better than gjr-garch-t" in density
+
+
+def test_gains_are_not_dressed_up():
+    first, *rest = summarise(_results(final=1.2, dream=1.1))
+    assert "made +20.0% after" in first
+    assert not any("alarm" in sentence for sentence in rest)
+    assert "never traded" in summarise(_results(final=1.0, turnover=0.0))[0]
+
+
+def test_buy_and_hold_by_another_name_is_called_so():
+    results = _results(final=1.2)
+    results["performance"]["buy_and_hold"]["test"] = _measured(1.2)
+    assert "what buy-and-hold did" in summarise(results)[1]
+
+
+def test_evidence_is_shown_where_there_is_some():
+    returns = 0.0002 + 0.005 * np.random.default_rng(2).standard_normal(2 * 8760)
+    curves = {"controller": {"test": {"equity": np.cumprod(np.append(1.0, 1 + returns))}}}
+    evidence = sharpe_evidence(curves, 8760, {"controller": {"test": 20}})
+    only = evidence["controller"]["test"]
+    assert only["trials"] == 20
+    assert only["probabilistic_sharpe"] == pytest.approx(probabilistic_sharpe_ratio(returns))
+    assert only["deflated_sharpe"] == pytest.approx(deflated_sharpe_ratio(returns, 20))
+    assert only["standard_error"] == pytest.approx(1 / np.sqrt(2), rel=0.05)
+    text = report_html({**_results(), "significance": evidence}, {}, {})
+    assert "More than luck?" in text
+    assert "one minus the p-value" in text
+    assert "probability that the true" not in text
+    assert "More than luck?" not in report_html(_results(), {}, {})
+
+
+def test_main_policy():
+    assert main_policy({"flat": {}, "controller": {}}) == "controller"
+    assert main_policy({"ppo": {}, "flat": {}}) == "ppo"
+    with pytest.raises(ConfigError, match="nothing to report"):
+        main_policy({})
+
+
+def test_table_has_every_measure_and_world():
+    text = performance_table({"p": {"test": _measured(0.9), "dream": _measured(1.5)}})
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", text)
+    assert cells[:2] == ["p", "dream"]
+    assert cells[10:12] == ["", "test"]
+    assert cells[12] == "-0.105"  # log 0.9
+    assert len(cells) == 20
+
+
+def test_results_with_nan_are_refused(tmp_path):
+    results = _results()
+    results["performance"]["controller"]["test"]["sharpe"] = float("nan")
+    with pytest.raises(ConfigError, match="sharpe is nan"):
+        write_report(tmp_path / "report.html", results, {}, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_ticks_are_round():
+    assert ticks(0.0, 1.0, 5) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    assert ticks(-0.03, 0.07, 5) == pytest.approx([-0.02, 0, 0.02, 0.04, 0.06])
+    assert ticks(3.0, 3.0, 5) == [3.0]
+    months = [text for _, text in time_ticks(START, START + 366 * DAY)]
+    assert months == [f"2024-{m:02d}" for m in (1, 3, 5, 7, 9, 11)] + ["2025-01"]
+    years = [text for _, text in time_ticks(START, START + 6 * 365 * DAY)]
+    assert years == [f"{year}-01" for year in range(2024, 2030)]
+    assert time_ticks(START, START + 5 * DAY)[0][1] == "01 Jan"
+
+
+def test_thinning_keeps_the_extremes():
+    y = np.random.default_rng(1).standard_normal(20_000)
+    x, thinned = thin(np.arange(20_000.0), y, 500)
+    assert len(thinned) <= 502
+    assert thinned.min() == y.min()
+    assert thinned.max() == y.max()
+    assert (np.diff(x) > 0).all()
+
+
+@pytest.mark.parametrize("log_y", [False, True])
+@pytest.mark.parametrize("y", [[], [1.0], [2.0, 2.0], [0.0, 0.0], [1.0, np.nan, 3.0], [-1.0, 1e9]])
+def test_any_line_can_be_drawn(y, log_y):
+    picture = Chart("a line", log_y=log_y).line(np.arange(len(y)), y, name="y").svg()
+    assert "nan" not in picture
+    assert "inf" not in picture
+
+
+def test_every_layer_draws():
+    chart = Chart("all", "x", "y", percent_y=True)
+    chart.band([0, 1], [0, 0], [1, 2], name="band").bars([0, 1, 2], [1, 3], "c1", "bars")
+    chart.points([0, 1], [1, np.nan], shades=[0.0, 1.0]).rule(x=0.5).rule(y=1.0)
+    picture = chart.svg()
+    assert picture.count("<circle") == 1
+    assert picture.count('class="rule"') == 2
+    assert picture.count("<li>") == 2

@@ -1,0 +1,124 @@
+"""``dream``, ``forecast`` and ``fidelity``, and a run that goes on from its checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from worldmodel_trading.cli import main
+from worldmodel_trading.market.candles import Candles
+from worldmodel_trading.market.files.export import write_candles
+from worldmodel_trading.models.world_model import WorldModel
+
+
+@pytest.fixture(scope="module")
+def model_folder(market_model: WorldModel, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    market_model.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def candles_file(candles: Candles, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("candles") / "SYNTHUSDT-60.csv"
+    write_candles(candles, path)
+    return str(path)
+
+
+def test_dreams_begin_where_the_record_stands(
+    model_folder: str, candles_file: str, candles: Candles, tmp_path: Path
+) -> None:
+    at = 1_000
+    moment = str(np.datetime64(int(candles.open_time_ms[at]), "ms"))
+    arguments = ["--world-model", model_folder, "--candles", candles_file, "--at", moment]
+    shape = ["--count", "7", "--bars", "30"]
+    for folder in ("one", "two"):
+        assert main(["dream", *arguments, *shape, "--out", str(tmp_path / folder)]) == 0
+    table = pd.read_parquet(tmp_path / "one" / "dreams.parquet")
+    assert len(table) == 7 * 31
+    assert table.ood.between(0.0, 1.0).all()
+    first = table[table.open_time_ms == candles.open_time_ms[at]]
+    np.testing.assert_allclose(first.close, candles.close[at], rtol=1e-12)
+    last = table[table.open_time_ms == candles.open_time_ms[at + 30]]
+    assert last.close.nunique() == 7
+    pd.testing.assert_frame_equal(table, pd.read_parquet(tmp_path / "two" / "dreams.parquet"))
+    assert (tmp_path / "one" / "fan.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_dreams_know_nothing_of_what_comes_after(
+    model_folder: str, candles: Candles, tmp_path: Path
+) -> None:
+    tables = []
+    for name, bars in (("short", 1_001), ("long", 1_400)):
+        path = tmp_path / f"{name}.parquet"
+        write_candles(candles.rows(0, bars), path)
+        moment = str(np.datetime64(int(candles.open_time_ms[1_000]), "ms"))
+        where = ["--world-model", model_folder, "--candles", str(path), "--at", moment]
+        out = tmp_path / name
+        assert main(["dream", *where, "--count", "3", "--bars", "5", "--out", str(out)]) == 0
+        tables.append(pd.read_parquet(out / "dreams.parquet"))
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_too_little_history_to_dream_from(
+    model_folder: str, candles_file: str, candles: Candles, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moment = str(np.datetime64(int(candles.open_time_ms[50]), "ms"))
+    arguments = ["--world-model", model_folder, "--candles", candles_file, "--at", moment]
+    assert main(["dream", *arguments]) == 2
+    assert "bars in a row" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_forecasts_are_printed_and_saved(
+    model_folder: str,
+    candles_file: str,
+    candles: Candles,
+    market_model: WorldModel,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    suffix: str,
+) -> None:
+    out = tmp_path / f"forecasts.{suffix}"
+    start = str(np.datetime64(int(candles.open_time_ms[2_000]), "ms"))
+    where = ["--world-model", model_folder, "--candles", candles_file, "--start", start]
+    assert main(["forecast", *where, "--save", str(out)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert len([line for line in printed if "next bar" in line]) == 24
+    table = pd.read_csv(out) if suffix == "csv" else pd.read_parquet(out)
+    assert len(table) == 600
+    truth = market_model.return_forecast(candles).rows(2_000, 2_600)
+    np.testing.assert_allclose(table.volatility, truth.volatility, rtol=1e-4)
+    assert (table.p5 < table.p50).all()
+    assert (table.p50 < table.p95).all()
+
+
+def test_an_unknown_kind_of_forecast_file_is_refused(
+    model_folder: str, candles_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--world-model", model_folder, "--candles", candles_file]
+    assert main(["forecast", *where, "--save", str(tmp_path / "forecasts.xlsx")]) == 2
+    assert ".parquet" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    """As `test_training` does with a killed process, here through the command line."""
+    settings = {"vae-epochs": 2, "mdn-rnn-epochs": 2, "generations": 2, "population": 4}
+    settings |= {"dreams": 2, "horizon": 24, "evaluation-dreams": 2}
+    small = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
+    small += ["--end", "2020-06-01"]
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    assert main(["run", *small, "--out", str(whole)]) == 0
+    assert main(["run", *small, "--out", str(parted)]) == 0
+    (parted / "checkpoints" / "mdn_rnn.safetensors").unlink()  # as if stopped before M
+    (parted / "world_model" / "model.safetensors").unlink()
+    assert main(["run", *small, "--resume", "--out", str(parted)]) == 0
+    weights = [(out / "world_model" / "model.safetensors").read_bytes() for out in (whole, parted)]
+    assert weights[0] == weights[1]
+    runs = [json.loads((out / "results.json").read_text())["run_id"] for out in (whole, parted)]
+    assert runs[0] == runs[1]
