@@ -109,7 +109,13 @@ print(sorted(set(gymnasium.registry) - before))
 """
     done = run(code, cwd=tmp_path)
     assert done.stderr == ""
-    assert done.stdout.splitlines() == ["[]", "['BybitReplay-v0', 'WorldModelDream-v0']"]
+    ids = [
+        "BybitReplay-v0",
+        "BybitReplayDiscrete-v0",
+        "WorldModelDream-v0",
+        "WorldModelDreamDiscrete-v0",
+    ]
+    assert done.stdout.splitlines() == ["[]", str(ids)]
 
 
 def test_importing_it_again_and_anew_is_idempotent(tmp_path: Path) -> None:
@@ -125,7 +131,7 @@ import worldmodel_trading
 print(len([s for s in gymnasium.registry.values() if "worldmodel_trading" in str(s.entry_point)]))
 """
     done = run(code, cwd=tmp_path)
-    assert (done.stdout.strip(), done.stderr) == ("2", "")
+    assert (done.stdout.strip(), done.stderr) == ("4", "")
 
 
 def test_the_front_door_names_are_lazy_but_there() -> None:
