@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from ..market.errors import ConfigError, ModelFileError
 from ..market.files.writer import write_whole
+from ..market.numerics.compiled import compiled_sums
+from ..market.numerics.float32_tanh import tanh
 
 _FORMAT_VERSION = 1
 
@@ -47,15 +49,20 @@ class LinearController:
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[np.float32], None]:
-        """Target weights [.., 1] for observations [.., D]; the controller has no state."""
+        """Target weights [.., 1] for observations [.., D]; the controller has no state.
+
+        An observation leads to the same bits alone and in any batch.
+        """
         observation = np.asarray(observation, dtype=np.float32)
         if observation.shape[-1] != self.observation_size:
             raise ConfigError(
                 f"the controller reads observations of {self.observation_size} numbers; "
                 f"got {observation.shape[-1]}: was it trained with another world model?"
             )
-        score = observation @ self.parameters[:-1] + self.parameters[-1]
-        return np.tanh(score)[..., np.newaxis].astype(np.float32), None
+        rows = np.ascontiguousarray(observation).reshape(-1, self.observation_size)
+        targets = np.empty((len(rows), 1), dtype=np.float32)
+        linear_targets(rows, self.parameters, targets)
+        return targets.reshape(*observation.shape[:-1], 1), None
 
     def save(self, path: str | Path, **provenance: Any) -> Path:
         """Write ``path`` (safetensors) and a JSON beside it.
@@ -91,3 +98,16 @@ class LinearController:
             return cls(from_bytes(Path(path).read_bytes())["parameters"])
         except (OSError, SafetensorError, KeyError, ConfigError) as error:
             raise ModelFileError(f"{path} is no linear controller: {error}") from error
+
+
+@compiled_sums
+def linear_targets(
+    observations: NDArray[np.float32], parameters: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    """Target weights [N, 1] for observations [N, D], from W and b [D + 1]."""
+    size = observations.shape[1]
+    for n in range(observations.shape[0]):
+        score = np.float32(parameters[size])
+        for d in range(size):
+            score += observations[n, d] * parameters[d]
+        out[n, 0] = tanh(score)

@@ -14,8 +14,6 @@ from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
-import torch
-
 from worldmodel_trading.envs.engine.engine import DreamEngine
 from worldmodel_trading.envs.population.executors import DreamWorkers
 
@@ -64,11 +62,10 @@ class Stages:
     def watching(self) -> Iterator[None]:
         """Time the engine's stages."""
         with ExitStack() as stack:
-            for name in ("mm", "addmm", "matmul"):
-                stack.enter_context(self._replaced(torch, name, "matrix products"))
             for module in _modules():
                 for name in _compiled_names(module):
-                    stack.enter_context(self._replaced(module, name, name))
+                    stage = "matrix products" if name == "product" else name
+                    stack.enter_context(self._replaced(module, name, stage))
             for kind, names in _METHODS.items():
                 for name in names:
                     stage = f"{kind.__name__}.{name}: the rest"

@@ -18,10 +18,10 @@ an id and nothing else, `BybitReplayDiscrete-v0` and `WorldModelDreamDiscrete-v0
 actions.
 
 **Many lanes.** `reset(seed=7)` seeds the one generator that all lanes draw from. `reset(seed=[3, 4])`
-gives each lane a generator of its own: it then draws what `gym.make`'s environment draws with that
-seed, and agrees with it to the rounding of float32. `options` are those of the scalar environment, `start` or
-`segment`, once for all or in a list of N with None where chance decides, and `reset_mask`; what
-would be ignored is refused. `make_vec(id, num_envs=N, max_episode_steps=T)` truncates after T steps.
+gives each lane a generator of its own: it then is `gym.make`'s environment with that seed, bit for
+bit. `options` are those of the scalar environment, `start` or `segment`, once for all or in a list
+of N with None where chance decides, and `reset_mask`; what would be ignored is refused.
+`make_vec(id, num_envs=N, max_episode_steps=T)` truncates after T steps.
 
 **Other libraries.** `spec.max_episode_steps` tells an episode's length (with `episode_length=None`,
 that of the longest stretch) to whatever looks for it, such as `TimeAwareObservation`. TorchRL's

@@ -75,8 +75,8 @@ def live_dreamed(
         account, action, simple, 0.0, max(simple, 0.0), min(simple, 0.0), 0.0, 0.0, price
     )
     latents, hidden = int(numbers[1]), int(numbers[2])
-    z = memory[wide.shape[1] + latent.shape[1] + hidden :]
-    h = z[latents + calendar.shape[1] :]
+    h = memory[wide.shape[1] + latent.shape[1] + hidden :]
+    z = h[hidden:]
     for d in range(latents):
         observation[d] = z[d]
     for j in range(hidden):

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
 
+from ..market.numerics.compiled import compiled_sums
+from ..market.numerics.products import product
 from .regimes import training_states
 
 if TYPE_CHECKING:
@@ -41,11 +44,13 @@ class OODMeter:
         z, h, segment = training_states(world_model)
         states = np.concatenate([z, h], axis=1).astype(np.float64)
         calibrating = segment % _HOLD_OUT == 0
-        fitted = LedoitWolf().fit(states[~calibrating])
-        values, vectors = np.linalg.eigh(fitted.covariance_)
+        with threadpool_limits(limits=1):  # more would round in another order
+            fitted = LedoitWolf().fit(states[~calibrating])
+            values, vectors = np.linalg.eigh(fitted.covariance_)
+        whitening = vectors / np.sqrt(np.maximum(values, 1e-12))
         meter = cls(
             mean=fitted.location_.astype(np.float32),
-            whitening=(vectors / np.sqrt(np.maximum(values, 1e-12))).astype(np.float32),
+            whitening=np.ascontiguousarray(whitening, dtype=np.float32),
             quantiles=np.zeros(1, dtype=np.float32),
         )
         distances = np.sort(meter.distance(states[calibrating].astype(np.float32)))
@@ -53,11 +58,24 @@ class OODMeter:
 
     def distance(self, states: NDArray[np.float32]) -> NDArray[np.float32]:
         """Distances [...] of states [..., D]."""
-        white = (states - self.mean) @ self.whitening
-        norm: NDArray[np.float32] = np.sqrt(np.einsum("...d,...d->...", white, white))
-        return norm
+        rows = np.ascontiguousarray(states - self.mean).reshape(-1, len(self.mean))
+        white = np.empty_like(rows)
+        product(rows, self.whitening, white)
+        norms = np.empty(len(rows), dtype=np.float32)
+        row_norms(white, norms)
+        return norms.reshape(np.shape(states)[:-1])
 
     def read(self, states: NDArray[np.float32]) -> NDArray[np.float64]:
         """Readings in [0, 1] of states [..., D]."""
         ranks = np.searchsorted(self.quantiles, self.distance(states), side="right")
         return np.asarray(ranks / len(self.quantiles))
+
+
+@compiled_sums
+def row_norms(rows: NDArray[np.float32], norms: NDArray[np.float32]) -> None:
+    """Euclidean norms [N] of rows [N, D]."""
+    for n in range(rows.shape[0]):
+        total = np.float32(0.0)
+        for d in range(rows.shape[1]):
+            total += rows[n, d] * rows[n, d]
+        norms[n] = np.sqrt(total)

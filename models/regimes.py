@@ -91,12 +91,10 @@ def training_states(
     width = bank.z.shape[1]
     bars = np.arange(width) - (width - 1)
     waves = calendar(bank.open_time_ms[:, None] + (bars + 1) * step)
-    latents = torch.from_numpy(bank.z)
-    with torch.no_grad():
-        hidden, _ = world_model.mdn_rnn(latents, torch.from_numpy(waves))
+    hidden = world_model.compiled_memory.run(bank.z, waves)
     late = slice(width // 2, None)
     segments = np.repeat(np.arange(len(bank.z)), width - width // 2)
-    z, h = (part[:, late].reshape(len(segments), -1).numpy() for part in (latents, hidden))
+    z, h = (part[:, late].reshape(len(segments), -1) for part in (bank.z, hidden))
     return z, h, segments
 
 

@@ -7,8 +7,9 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -23,9 +24,10 @@ from .config import WorldModelConfig
 from .decoded_return import decoded_return_mixture
 from .devices import choose_device
 from .forecast import ReturnForecast
+from .forward import CompiledLSTM, CompiledVAE
 from .mdn_rnn import MDNRNN, State
 from .provenance import Provenance, WarmupBank, library_versions
-from .training.calibration import calibrate_dreams, warm_state
+from .training.calibration import calibrate_dreams, warmup_inputs
 from .training.callbacks import Callbacks, TrainingCallback, TrainingHistory
 from .training.collapse import mdn_rnn_warnings, vae_warnings
 from .training.mean_tempering import mean_slope, scale_mean
@@ -90,6 +92,11 @@ class WorldModel:
         self.mdn_rnn.hold(self.vae.held_dimensions())
         self.bank = bank
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What is compiled from the modules is compiled again, where a copy's memory lies.
+        derived = ("compiled_vae", "compiled_memory")
+        return {name: value for name, value in self.__dict__.items() if name not in derived}
+
     def __repr__(self) -> str:
         p, c = self.provenance, self.config
         return (
@@ -111,6 +118,16 @@ class WorldModel:
         bank = self.bank.last(math.ceil(share * len(self.bank)))
         return WorldModel(self.config, self.provenance, self.scaler, self.vae, self.mdn_rnn, bank)
 
+    @cached_property
+    def compiled_vae(self) -> CompiledVAE:
+        """V for use: the same bits for a bar wherever and in whatever company it is computed."""
+        return CompiledVAE.of(self.vae)
+
+    @cached_property
+    def compiled_memory(self) -> CompiledLSTM:
+        """M's LSTM likewise."""
+        return CompiledLSTM.of(self.mdn_rnn)
+
     def encode(self, features: FloatArray) -> Float32Array:
         """Posterior means [..., Z] of raw features [..., F]; NaN where features are NaN."""
         features = np.asarray(features, dtype=np.float64)
@@ -120,15 +137,15 @@ class WorldModel:
                 f"features have shape {features.shape}; expected {len(names)} columns: "
                 f"{', '.join(names)}"
             )
-        with torch.no_grad():
-            mean = self.vae.encode(scaled_tensor(self.scaler.transform(features))).mean
-        return np.asarray(mean.numpy())
+        scaled = self.scaler.transform(features).reshape(-1, len(names))
+        means = self.compiled_vae.encode(np.ascontiguousarray(scaled))
+        return means.reshape(*features.shape[:-1], self.config.latent_size)
 
     def decode(self, latent: NDArray[np.floating]) -> FloatArray:
         """Raw features [..., F], float64, of latents [..., Z]."""
-        with torch.no_grad():
-            scaled = self.vae.decode(scaled_tensor(latent)).numpy()
-        return self.scaler.inverse(scaled)
+        rows = np.ascontiguousarray(latent, dtype=np.float32).reshape(-1, self.config.latent_size)
+        scaled = self.compiled_vae.decode(rows)
+        return self.scaler.inverse(scaled.reshape(*np.shape(latent)[:-1], scaled.shape[1]))
 
     def latents(self, candles: Candles) -> Latents:
         """Latents and hidden states of every bar; h runs on from gap to gap, from a state of zeros."""
@@ -172,7 +189,17 @@ class WorldModel:
             ``market``: the last latent has entered. ``paper``: all but the last have, under
             actions of zero; the last enters with the first action.
         """
-        return warm_state(self.mdn_rnn, z, last_open_time_ms, self.provenance.interval_ms)
+        hidden, cell = self.warmed(z, last_open_time_ms)
+        entered = z if self.config.preset == "market" else z[:, :-1]
+        latent = entered[:, -1] if entered.shape[1] else np.zeros_like(z[:, 0])
+        return State(*(torch.from_numpy(part.copy()) for part in (hidden, cell, latent)))
+
+    def warmed(
+        self, z: Float32Array, last_open_time_ms: IntArray
+    ) -> tuple[Float32Array, Float32Array]:
+        """The states h and c [N, H] of `warm_up`, as arrays."""
+        step, market = self.provenance.interval_ms, self.config.preset == "market"
+        return self.compiled_memory.final(*warmup_inputs(z, last_open_time_ms, step, market))
 
     def sample_next(
         self, state: State, uniforms: Tensor, normals: Tensor, temperature: float = 1.0
@@ -218,16 +245,13 @@ class WorldModel:
         self._check_candles(candles)
         features = compute_features(candles, self.config.features)
         runs = complete_runs(features, candles)
-        waves = torch.from_numpy(calendar(candles.open_time_ms + candles.interval_ms))
+        waves = calendar(candles.open_time_ms + candles.interval_ms)
         z = np.zeros((len(candles), self.config.latent_size), dtype=np.float32)
         hidden = np.zeros((len(candles), self.config.hidden_size), dtype=np.float32)
         for start, stop in runs:
             z[start:stop] = self.encode(features[start:stop])
-            with torch.no_grad():
-                after, _ = self.mdn_rnn(
-                    torch.from_numpy(z[None, start:stop]), waves[None, start:stop]
-                )
-            hidden[start:stop] = after[0].numpy()
+            rows = np.s_[np.newaxis, start:stop]
+            hidden[start:stop] = self.compiled_memory.run(z[rows], waves[rows])[0]
         return z, hidden, runs
 
     def return_mixture(self, after: Tensor, z: Tensor) -> tuple[FloatArray, FloatArray, FloatArray]:

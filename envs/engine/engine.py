@@ -1,7 +1,8 @@
 """The dream's dynamics: lanes of (z, h, c) stepped through M from injected noise.
 
-M's arithmetic is that of `models.mdn_rnn`, written for many small steps: the matrix products go to
-a BLAS, everything between them is compiled. The tests hold it to the PyTorch module.
+M's arithmetic is that of `models.mdn_rnn`, compiled and written for many small steps. The tests hold
+it to the PyTorch module. A lane has the same bits alone, at any place among others, and among any
+number of them.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ...market.candles import INTERVALS_MS, FloatArray, IntArray
 from ...market.errors import ConfigError
 from ...market.features import calendar
 from ...market.numerics.float32 import noise_from_bits
+from ...market.numerics.products import CACHE_LINE, aligned, product
 from ...market.settings import whole_number
+from ...models.forward import silu
 from ...models.world_model import WorldModel
 from . import many_lanes as kernels
 from .lane_layout import LaneModel
@@ -28,8 +30,7 @@ from .layout import DreamWeights
 from .one_lane import step_lanes
 
 Float32Array = NDArray[np.float32]
-_CACHE_LINE = 16  # numbers of float32
-_FEW_LANES = 4  # up to here compiled loops beat the cost of calling a BLAS
+_FEW_LANES = 4  # up to here they step faster one by one
 
 
 @dataclass
@@ -93,91 +94,69 @@ class _Week(NamedTuple):
 class _Buffers:
     """A step's workspace for N lanes: the network's inputs and layers.
 
+    Arrays that hold a lane in a column have whole cache lines of them; columns beyond the lanes hold
+    numbers that nobody reads.
+
     Attributes:
-        inputs: What M hears next, [z, (paper: action), calendar, h] in one row [N, I + H].
-        heard: The same as a tensor [N, I + H], of which the next three are views.
-        heard_z: z [N, Z].
-        by_column: All of it, the other way round [I + H, N].
-        h_by_column: h [H, N].
-        z: The latents, by columns [Z, N].
+        inputs: What M hears next, [h, z, (paper: action), calendar] in one row [N, H + I].
+        columns: h and z the other way round [H + Z, N or more].
+        h: The first of those [H, N or more].
+        z: The last of those [Z, N or more].
         calendar_column: Where the calendar begins in the inputs.
         bar_of_week: Which row of the week's calendar that is [N].
         scaled: Standardised returns [N].
     """
 
     def __init__(self, weights: DreamWeights, week: _Week, num_lanes: int) -> None:
-        size = weights.latent_size
-        self.inputs, self.heard = _layer(num_lanes, weights.gates.shape[0])
-        self.inputs[:] = 0.0
-        self.heard_z, self.by_column = self.heard[:, :size], self.heard.T
-        self.h_by_column = self.by_column[-weights.hidden_size :]
-        self.z, _ = _layer(size, num_lanes)
-        self.calendar_column = size + int(weights.paper)
+        hidden, latents = weights.hidden_size, weights.latent_size
+        # An odd number of cache lines: were rows a power of two apart, a column would fall on few
+        # places of the cache, and push itself out.
+        wide = CACHE_LINE * (-(-num_lanes // CACHE_LINE) | 1)
+        self.inputs = aligned(num_lanes, len(weights.memory.gates))
+        self.columns = aligned(hidden + latents, wide)
+        self.h, self.z = self.columns[:hidden], self.columns[hidden:]
+        self.calendar_column = hidden + latents + int(weights.paper)
         self.bar_of_week = np.zeros(num_lanes, dtype=np.int64)
         self.scaled = np.empty(num_lanes, dtype=np.float32)
         self._week = week
         rows = {name: (num_lanes, n) for name, n in weights.row_layers().items()}
-        columns = {name: (n, num_lanes) for name, n in weights.column_layers().items()}
+        columns = {name: (n, wide) for name, n in weights.column_layers().items()}
         # The gates lie where the other layers do, which are written when the gates have been read:
         # all of a step's memory is to stay in the second-level cache.
         self._layers = _layers([{"gates": rows.pop("gates")}, rows | columns])
-        self._few = num_lanes <= _FEW_LANES
 
     def load(self, state: DreamState) -> None:
         """Take over a state that was written from outside."""
         table, interval_ms = self._week
+        count, hidden = state.h.shape
         first = self.calendar_column
-        self.inputs[:, : state.z.shape[1]] = state.z
-        self.inputs[:, -state.h.shape[1] :] = state.h
-        self.z[:] = state.z.T
+        self.inputs[:, :hidden] = state.h
+        self.inputs[:, hidden : hidden + state.z.shape[1]] = state.z
+        self.h[:, :count] = state.h.T
+        self.z[:, :count] = state.z.T
         self.bar_of_week[:] = (state.open_time_ms // interval_ms + 1) % len(table)
         self.inputs[:, first : first + table.shape[1]] = table[self.bar_of_week]
 
-    def multiply(self, left: torch.Tensor, weights: torch.Tensor, name: str) -> _Layer:
-        """``left [N, I] @ weights [I, J]`` into a layer [N, J]."""
-        layer = self._layers[name]
-        if self._few:
-            kernels.products(left.numpy(), weights.numpy(), layer.array)
-        else:
-            torch.mm(left, weights, out=layer.tensor)
-        return layer
+    def layer(self, name: str) -> Float32Array:
+        """Where a layer is written, [N, J] or [J, N or more]."""
+        return self._layers[name]
 
-    def transposed(self, weights: torch.Tensor, right: torch.Tensor, name: str) -> Float32Array:
-        """``weights [J, I] @ right [I, N]`` into a layer [J, N]."""
-        layer = self._layers[name]
-        if self._few:
-            kernels.transposed_products(right.numpy(), weights.numpy().T, layer.array)
-        else:
-            torch.mm(weights, right, out=layer.tensor)
-        return layer.array
-
-    def inner(self) -> _Layer:
-        """The hidden layer of z's head [G, N]."""
-        return self._layers["inner"]
+    def product(self, left: Float32Array, right: Float32Array, name: str) -> Float32Array:
+        """``left @ right``, written into a layer."""
+        out = self._layers[name]
+        product(left, right, out)
+        return out
 
 
-class _Layer(NamedTuple):
-    """One piece of memory, as numpy and as PyTorch see it."""
-
-    array: Float32Array
-    tensor: torch.Tensor
-
-
-def _layer(rows: int, columns: int) -> _Layer:
-    tensor = torch.empty(rows, columns)  # PyTorch's begin at a cache line, numpy's need not
-    return _Layer(tensor.numpy(), tensor)
-
-
-def _layers(groups: list[dict[str, tuple[int, int]]]) -> dict[str, _Layer]:
+def _layers(groups: list[dict[str, tuple[int, int]]]) -> dict[str, Float32Array]:
     """Layers of those shapes, of which each group begins at the same memory."""
-    sizes = [[_CACHE_LINE * -(-a * b // _CACHE_LINE) for a, b in g.values()] for g in groups]
-    memory = torch.empty(max(map(sum, sizes)))
+    sizes = [[CACHE_LINE * -(-a * b // CACHE_LINE) for a, b in g.values()] for g in groups]
+    memory = aligned(max(map(sum, sizes)))
     layers = {}
     for group, lengths in zip(groups, sizes, strict=True):
         starts = itertools.accumulate(lengths, initial=0)
         for (name, shape), start in zip(group.items(), starts, strict=False):
-            tensor = memory[start : start + math.prod(shape)].view(shape)
-            layers[name] = _Layer(tensor.numpy(), tensor)
+            layers[name] = memory[start : start + math.prod(shape)].reshape(shape)
     return layers
 
 
@@ -202,10 +181,18 @@ class DreamEngine:
                 f"warmup is {warmup!r}; this world model's bank holds segments of {width} bars"
             )
         self.warmup = bars
-        self._weights = DreamWeights.of(world_model)
         week = np.arange(0, max(INTERVALS_MS["W"], self.interval_ms), self.interval_ms)
         self._week = _Week(calendar(week), self.interval_ms)
         self._starts: DreamState | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is laid out from the world model is laid out again, where a copy's memory lies.
+        derived = ("_weights", "lane_model", "_lane_memory")
+        return {name: value for name, value in self.__dict__.items() if name not in derived}
+
+    @cached_property
+    def _weights(self) -> DreamWeights:
+        return DreamWeights.of(self.world_model)
 
     @cached_property
     def lane_model(self) -> LaneModel:
@@ -240,13 +227,9 @@ class DreamEngine:
 
     def warm_up(self, latents: Float32Array, last_open_time_ms: IntArray) -> DreamState:
         """The state after recorded latents [N, W, Z] whose last bars open then [N]."""
-        state = self.world_model.warm_up(latents, last_open_time_ms)
-        return DreamState(
-            latents[:, -1].copy(),
-            state.hidden.numpy().copy(),
-            state.cell.numpy().copy(),
-            np.array(last_open_time_ms, dtype=np.int64),
-        )
+        hidden, cell = self.world_model.warmed(latents, last_open_time_ms)
+        last_ms = np.array(last_open_time_ms, dtype=np.int64)
+        return DreamState(latents[:, -1].copy(), hidden, cell, last_ms)
 
     def draw_noise(self, rng: np.random.Generator, num_lanes: int) -> Noise:
         """One step's noise of N lanes."""
@@ -291,7 +274,7 @@ class DreamEngine:
             return self._step_few(state, noise, temperature)
         buffers = state.buffers(self._weights, self._week)
         if self._weights.paper:
-            buffers.inputs[:, state.z.shape[1]] = weights
+            buffers.inputs[:, buffers.calendar_column - 1] = weights
             self._advance(state, buffers)
         if forced is None:
             log_return = self._draw(state, buffers, noise, np.float32(temperature))
@@ -328,19 +311,21 @@ class DreamEngine:
     def _advance(self, state: DreamState, buffers: _Buffers) -> None:
         """The LSTM's step: z, the next bar's calendar and, in ``paper``, the action enter."""
         weights = self._weights
-        gates = buffers.multiply(buffers.heard, weights.gates, "gates").array
-        kernels.lstm_step(gates, weights.gates_bias, state.c, state.h, buffers.inputs)
+        gates = buffers.product(buffers.inputs, weights.memory.gates, "gates")
+        kernels.lstm_step(
+            gates, weights.memory.bias, state.c, state.h, buffers.inputs, buffers.columns
+        )
 
     def _draw(
         self, state: DreamState, buffers: _Buffers, noise: Noise, temperature: np.float32
     ) -> FloatArray:
         weights, components = self._weights, self.config.num_components
         uniforms, normals = (np.ascontiguousarray(part.T) for part in noise)
-        hidden = buffers.h_by_column  # the layer that z's head hears [H or G, N]
+        hidden = buffers.h  # the layer that z's head hears [H or G, N]
         if not weights.paper:
-            hidden = buffers.inner().tensor
+            hidden = buffers.layer("inner")
             kernels.draw_returns(
-                buffers.transposed(weights.head_rows, buffers.by_column, "head"),
+                buffers.product(weights.head_rows, buffers.columns, "head"),
                 weights.head_bias,
                 weights.carried,
                 components,
@@ -349,10 +334,10 @@ class DreamEngine:
                 temperature,
                 buffers.scaled,
                 buffers.z,
-                buffers.inner().array,
+                hidden,
             )
         kernels.draw_latents(
-            buffers.transposed(weights.latent_rows, hidden, "latent"),
+            buffers.product(weights.latent_rows, hidden, "latent"),
             weights.latent_bias,
             weights.persistence,
             weights.spread,
@@ -371,20 +356,21 @@ class DreamEngine:
             self.interval_ms,
             buffers.bar_of_week,
             self._week.table,
+            weights.hidden_size,
             buffers.calendar_column,
         )
         if weights.paper:
-            self._decode_return(buffers)
+            self._decode_return(state, buffers)
         log_return = np.empty(len(state.z))
         kernels.unscale(buffers.scaled, weights.return_scale, weights.return_mean, log_return)
         return log_return
 
-    def _decode_return(self, buffers: _Buffers) -> None:
+    def _decode_return(self, state: DreamState, buffers: _Buffers) -> None:
         """V's decoder, as far as the return needs it (``paper``)."""
         first, second, last = self._weights.decoder
-        inner = buffers.multiply(buffers.heard_z, first.kernel, "decoder_0")
-        kernels.silu(inner.array, first.bias)
-        inner = buffers.multiply(inner.tensor, second.kernel, "decoder_1")
+        inner = buffers.product(state.z, first.kernel, "decoder_0")
+        silu(inner, first.bias)
+        inner = buffers.product(inner, second.kernel, "decoder_1")
         kernels.silu_product(
-            inner.array, second.bias, self._weights.to_return, last.bias[0], buffers.scaled
+            inner, second.bias, self._weights.to_return, last.bias[0], buffers.scaled
         )

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ...market.candles import FloatArray
+from ...market.numerics.products import CACHE_LINE, aligned
 from ...models.config import WorldModelConfig
+from ...models.forward import at_a_line
 from .layout import DreamWeights
 
 Float32Array = NDArray[np.float32]
-
-_CACHE_LINE = 16  # numbers of float32 in 64 bytes
 
 
 class LaneNumbers(NamedTuple):
@@ -44,11 +43,11 @@ class LaneModel(NamedTuple):
     takes 0.6 of the time of one that lies anyhow.
 
     What a lane remembers is one array, its `memory`: room for a row of ``wide`` and one of
-    ``latent``, then c [H], z, calendar and h [I + H] as M hears them, and room for the layer before
+    ``latent``, then c [H], h, z and calendar [H + I] as M hears them, and room for the layer before
     z's mixture [G].
 
     Attributes:
-        wide: What z, calendar and h feed [I + H + 2, 3 K + G + 4 H or more]: the head in the first
+        wide: What h, z and calendar feed [H + I + 2, 3 K + G + 4 H or more]: the head in the first
             columns, the gates in the last. After the weights the bias, and what asinh of the
             return adds to the head.
         latent: z's mixture [G + 3, K (1 + 2 D) or more]; after the weights the bias, the
@@ -72,8 +71,10 @@ class LaneModel(NamedTuple):
     ) -> Self:
         """Lay out weights."""
         carried = np.concatenate([np.zeros(3 * config.num_components), weights.carried])
-        head = _rows(weights.head.numpy(), weights.head_bias, carried)
-        gates = _rows(weights.gates.numpy(), weights.gates_bias, np.zeros(0))
+        unheard = np.zeros((calendar.shape[1], weights.head.shape[1]), dtype=np.float32)
+        heard = np.concatenate([weights.head, unheard])  # the calendar feeds the gates alone
+        head = _rows(heard, weights.head_bias, carried)
+        gates = _rows(weights.memory.gates, weights.memory.bias, np.zeros(0))
         numbers = LaneNumbers(
             config.num_components,
             config.latent_size,
@@ -82,9 +83,7 @@ class LaneModel(NamedTuple):
             weights.return_scale,
             weights.return_mean,
         )
-        latent = _rows(
-            weights.latent.numpy(), weights.latent_bias, weights.persistence, weights.spread
-        )
+        latent = _rows(weights.latent, weights.latent_bias, weights.persistence, weights.spread)
         return cls(
             _whole_lines(head, gates),
             _whole_lines(latent, latent[:, :0]),
@@ -95,7 +94,7 @@ class LaneModel(NamedTuple):
     def memory(self) -> Float32Array:
         """A lane's memory, zeros."""
         inputs, inner = len(self.wide) - 2, len(self.latent) - 3
-        return _aligned_copy(np.zeros(self.cell.stop + inputs + inner, dtype=np.float32))
+        return aligned(self.cell.stop + inputs + inner)
 
     @property
     def cell(self) -> slice:
@@ -104,21 +103,14 @@ class LaneModel(NamedTuple):
         return slice(first, first + int(self.numbers[2]))
 
     @property
-    def z(self) -> slice:
-        """Where z is in the memory."""
-        return slice(self.cell.stop, self.cell.stop + int(self.numbers[1]))
-
-    @property
     def h(self) -> slice:
         """Where h is in the memory."""
-        first = self.z.stop + self.calendar.shape[1]
-        return slice(first, first + int(self.numbers[2]))
+        return slice(self.cell.stop, self.cell.stop + int(self.numbers[2]))
 
-
-def _aligned_copy(values: Float32Array) -> Float32Array:
-    """The same numbers from a cache line on: PyTorch's memory begins at one, numpy's need not."""
-    copy: Float32Array = torch.from_numpy(values).clone().numpy()
-    return copy
+    @property
+    def z(self) -> slice:
+        """Where z is in the memory."""
+        return slice(self.h.stop, self.h.stop + int(self.numbers[1]))
 
 
 def _rows(kernel: Float32Array, *further: Float32Array | FloatArray) -> Float32Array:
@@ -132,6 +124,6 @@ def _rows(kernel: Float32Array, *further: Float32Array | FloatArray) -> Float32A
 
 def _whole_lines(left: Float32Array, right: Float32Array) -> Float32Array:
     """Both side by side, with zeros between them so that rows are whole cache lines."""
-    between = -(left.shape[1] + right.shape[1]) % _CACHE_LINE
+    between = -(left.shape[1] + right.shape[1]) % CACHE_LINE
     zeros = np.zeros((len(left), between), dtype=np.float32)
-    return _aligned_copy(np.concatenate([left, zeros, right], axis=1))
+    return at_a_line(np.concatenate([left, zeros, right], axis=1))

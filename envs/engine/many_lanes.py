@@ -12,6 +12,7 @@ from ...market.candles import FloatArray, IntArray
 from ...market.numerics.compiled import compiled_fused, compiled_sums
 from ...market.numerics.float32 import fast_asinh, fast_exp
 from ...market.numerics.float32_tanh import tanh, tanh_parts
+from ...models.forward import lstm_cell
 
 Float32Array = NDArray[np.float32]
 
@@ -22,57 +23,40 @@ _LANES_AT_ONCE = 16
 
 
 @compiled_fused
-def lstm_cell(
-    gates: Float32Array, bias: Float32Array, cell: Float32Array, hidden: Float32Array
-) -> None:
-    """The LSTM's update (Hochreiter & Schmidhuber 1997; gate order i, f, g, o as in PyTorch).
-
-    Args:
-        gates: Matrix products of the inputs [N, 4 H], halved for the sigmoids i, f and o.
-        bias: [4 H], likewise.
-        cell: c [N, H], updated.
-        hidden: h [N, H], written.
-    """
-    count, size = cell.shape
-    for n in range(count):
-        # sigmoid(x) = (d + n)/2d with tanh(x/2) = n/d; c and h are each divided once
-        for j in range(size):
-            i_n, i_d = tanh_parts(gates[n, j] + bias[j])
-            f_n, f_d = tanh_parts(gates[n, size + j] + bias[size + j])
-            g_n, g_d = tanh_parts(gates[n, 2 * size + j] + bias[2 * size + j])
-            new = (i_d + i_n) * g_n
-            d = i_d * g_d
-            cell[n, j] = _HALF * ((f_d + f_n) * cell[n, j] * d + new * f_d) / (f_d * d)
-        for j in range(size):
-            o_n, o_d = tanh_parts(gates[n, 3 * size + j] + bias[3 * size + j])
-            c_n, c_d = tanh_parts(cell[n, j])
-            h = _HALF * (o_d + o_n) * c_n / (o_d * c_d)
-            h = _ONE if h > _ONE else h
-            hidden[n, j] = -_ONE if h < -_ONE else h
-
-
-@compiled_fused
 def lstm_step(
     gates: Float32Array,
     bias: Float32Array,
     cell: Float32Array,
     hidden: Float32Array,
     inputs: Float32Array,
+    columns: Float32Array,
 ) -> None:
-    """`lstm_cell` of many lanes, which also writes h to the last columns of the inputs [N, I + H]."""
+    """`lstm_cell` of many lanes, which also writes h to where the products read it.
+
+    Args:
+        gates: And the three that follow: see `lstm_cell`.
+        bias: [4 H].
+        cell: c [N, H], updated.
+        hidden: h [N, H], written.
+        inputs: [N, H + I], of which the first columns are written.
+        columns: [H + Z, N or more], of which the first rows are written.
+    """
     count, size = cell.shape
-    first = inputs.shape[1] - size
     for start in range(0, count, _LANES_AT_ONCE):
         some = slice(start, min(start + _LANES_AT_ONCE, count))
         lstm_cell(gates[some], bias, cell[some], hidden[some])
         for n in range(some.start, some.stop):  # while they are in the first-level cache
-            heard = inputs[n, first:]
+            heard = inputs[n]
             for j in range(size):
                 heard[j] = hidden[n, j]
+        for j in range(size):  # a cache line of lanes at a time
+            column = columns[j]
+            for n in range(some.start, some.stop):
+                column[n] = hidden[n, j]
 
 
-# The kernels below hold one number of all lanes in a row, [numbers, N]: their loops run over lanes,
-# and choosing a component is arithmetic instead of a branch.
+# The kernels below hold one number of all lanes in a row, [numbers, N or more]: their loops run over
+# lanes, and choosing a component is arithmetic instead of a branch.
 
 
 @compiled_fused
@@ -193,7 +177,7 @@ def draw_returns(
     """Draw the standardised return, then the hidden layer of the head that draws z given it.
 
     Args:
-        head: Products [3 K + G, N] of [z, calendar, h]: the return's mixture, then the layer.
+        head: Products [3 K + G, N or more] of [h, z]: the return's mixture, then the layer.
         bias: Of both [3 K + G].
         carried_weight: What asinh of the drawn return adds to the layer [G].
         components: K.
@@ -201,8 +185,8 @@ def draw_returns(
         normals: [1 + Z, N]; row 0.
         temperature: τ.
         scaled: The drawn returns [N], written.
-        z: [Z, N], whose first dimension becomes asinh of the return.
-        inner: The layer's output [G, N], written.
+        z: [Z, N or more], whose first dimension becomes asinh of the return.
+        inner: The layer's output [G, N or more], written.
     """
     lanes = scaled.shape[0]
     chosen, width = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
@@ -236,7 +220,7 @@ def draw_latents(
     """Draw the next latent in place of the last, but for a dimension that is drawn already.
 
     Args:
-        raw: Products [K (1 + 2 D), N]: logits, means, log σ.
+        raw: Products [K (1 + 2 D), N or more]: logits, means, log σ.
         bias: [K (1 + 2 D)].
         persistence: How much of the last latent each drawn dimension keeps [D].
         spread: What its noise is multiplied by [D].
@@ -245,9 +229,9 @@ def draw_latents(
         normals: [1 + Z, N].
         temperature: τ.
         carried: 1 where the first dimension is drawn already (``market``), else 0.
-        z: [Z, N], updated.
+        z: [Z, N or more], updated.
     """
-    lanes, drawn = z.shape[1], z.shape[0] - carried
+    lanes, drawn = uniforms.shape[1], z.shape[0] - carried
     chosen, value = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
     width = np.empty(lanes, np.float32)
     choose(raw, bias, components, uniforms[1], temperature, chosen)
@@ -324,41 +308,33 @@ def close_bars(
     interval_ms: int,
     bar_of_week: IntArray,
     table: Float32Array,
+    hidden: int,
     first: int,
 ) -> None:
     """Write drawn latents, and the next bars' calendar, to where M hears them.
 
     Args:
-        columns: Latents, drawn column by column [Z, N].
+        columns: Latents, drawn column by column [Z, N or more].
         z: The same by lanes [N, Z], written.
-        inputs: [N, I + H]; the columns of z and of the calendar are written.
+        inputs: [N, H + I]; the columns of z and of the calendar are written.
         open_time_ms: Of the bars that just closed [N], updated.
         interval_ms: Length of a bar.
         bar_of_week: Which row of the table the bar after is [N], updated.
         table: The calendar of the bars of a week from 1970-01-01 on [B, 4].
+        hidden: H, and the first column of z.
         first: Column of the calendar.
     """
     for n in range(z.shape[0]):
         for d in range(z.shape[1]):
             value = columns[d, n]
             z[n, d] = value
-            inputs[n, d] = value
+            inputs[n, hidden + d] = value
         bar = bar_of_week[n] + 1
         bar = 0 if bar == table.shape[0] else bar
         bar_of_week[n] = bar
         open_time_ms[n] += interval_ms
         for j in range(table.shape[1]):
             inputs[n, first + j] = table[bar, j]
-
-
-@compiled_fused
-def silu(values: Float32Array, bias: Float32Array) -> None:
-    """X · sigmoid(x) of x/2 = values + bias [N, G], in place."""
-    for n in range(values.shape[0]):
-        for j in range(values.shape[1]):
-            x = values[n, j] + bias[j]
-            t_n, t_d = tanh_parts(x)
-            values[n, j] = x * (t_d + t_n) / t_d
 
 
 @compiled_sums
@@ -369,7 +345,7 @@ def silu_product(
     shift: np.float32,
     out: Float32Array,
 ) -> None:
-    """The same, not in place but times a kernel [G] and summed, plus a shift [N]."""
+    """X · sigmoid(x) of x/2 = values + bias [N, G], times a kernel [G] and summed, plus a shift [N]."""
     for n in range(values.shape[0]):
         total = shift
         for j in range(values.shape[1]):
@@ -377,47 +353,6 @@ def silu_product(
             t_n, t_d = tanh_parts(x)
             total += kernel[j] * x * (t_d + t_n) / t_d
         out[n] = total
-
-
-@compiled_fused
-def add_product(inputs: Float32Array, weights: Float32Array, out: Float32Array) -> None:
-    """Add ``inputs [I] @ weights [I, :J]`` to ``out`` [J].
-
-    Four rows at a time: ``out`` is then read and written a quarter as often.
-    """
-    size, whole = out.shape[0], inputs.shape[0] // 4 * 4
-    for i in range(0, whole, 4):
-        a, b, c, d = inputs[i], inputs[i + 1], inputs[i + 2], inputs[i + 3]
-        for j in range(size):
-            out[j] = (
-                out[j]
-                + a * weights[i, j]
-                + b * weights[i + 1, j]
-                + c * weights[i + 2, j]
-                + d * weights[i + 3, j]
-            )
-    for i in range(whole, inputs.shape[0]):
-        for j in range(size):
-            out[j] += inputs[i] * weights[i, j]
-
-
-@compiled_fused
-def transposed_products(inputs: Float32Array, weights: Float32Array, out: Float32Array) -> None:
-    """``(inputs [I, N].T @ weights [I, J]).T`` for few lanes; see `products`."""
-    row = np.empty(weights.shape[1], np.float32)
-    for n in range(inputs.shape[1]):
-        row[:] = _ZERO
-        add_product(inputs[:, n], weights, row)
-        for j in range(row.shape[0]):
-            out[j, n] = row[j]
-
-
-@compiled_fused
-def products(inputs: Float32Array, weights: Float32Array, out: Float32Array) -> None:
-    """``inputs [N, I] @ weights [I, J]`` for few lanes, where calling a BLAS costs more."""
-    out[:] = _ZERO
-    for n in range(inputs.shape[0]):
-        add_product(inputs[n], weights, out[n])
 
 
 @compiled_fused

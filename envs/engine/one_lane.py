@@ -1,9 +1,8 @@
 """One lane of M, compiled: the step of the ``market`` preset with no other lanes beside it.
 
-For many lanes the products go to a BLAS and everything else runs over lanes (`envs.engine.many_lanes`). A
-lane alone is bound by reading the weights, 0.1 MB: here each is read once, in whole cache lines
-(`envs.engine.lane_layout`), and loops run over units. The formulae are the same, and so is what the noise
-decides.
+For many lanes everything runs over lanes (`envs.engine.many_lanes`). A lane alone is bound by reading the
+weights, 0.1 MB: here each is read once, in whole cache lines (`envs.engine.lane_layout`), and loops run over
+units. The formulae are the same, in the same order: the tests hold both ways to the same bits.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 from ...market.candles import FloatArray, IntArray
 from ...market.numerics.compiled import compiled_fused
 from ...market.numerics.float32 import fast_asinh, fast_exp
-from .many_lanes import add_product, lstm_cell
+from ...market.numerics.products import add_product
+from ...models.forward import lstm_cell
 
 Float32Array = NDArray[np.float32]
 
@@ -174,15 +174,15 @@ def step_lane(
     """
     components, latents, hidden = int(numbers[0]), int(numbers[1]), int(numbers[2])
     bar = (open_time_ms // int(numbers[3]) + 1) % calendar.shape[0]
-    heard = latents + calendar.shape[1]
-    size, units, head = heard + hidden, latent.shape[0] - 3, wide.shape[1] - 4 * hidden
+    seen, size = hidden + latents, hidden + latents + calendar.shape[1]
+    units, head = latent.shape[0] - 3, wide.shape[1] - 4 * hidden
     outputs, memory = memory[: wide.shape[1]], memory[wide.shape[1] :]
     raw, memory = memory[: latent.shape[1]], memory[latent.shape[1] :]
     cell, inputs, inner = memory[:hidden], memory[hidden:], memory[hidden + size :][:units]
-    z, h = inputs[:latents], inputs[heard:size]
+    h, z = inputs[:hidden], inputs[hidden:seen]
     outputs[:] = _ZERO
-    add_product(h, wide[heard:size], outputs)
-    add_product(z, wide[:latents], outputs[:head])
+    add_product(h, wide[:hidden], outputs)
+    add_product(z, wide[hidden:seen], outputs[:head])
     scaled = draw_return(
         outputs,
         wide[size],
@@ -199,8 +199,8 @@ def step_lane(
     bias, persistence, spread = latent[units], latent[units + 1], latent[units + 2]
     draw_latent(raw, bias, persistence, spread, components, noise, lane, temperature, z)
     for j in range(calendar.shape[1]):
-        inputs[latents + j] = calendar[bar, j]
-    add_product(inputs[:heard], wide[:heard], outputs)  # the head's columns are spent by now
+        inputs[seen + j] = calendar[bar, j]
+    add_product(inputs[hidden:size], wide[hidden:size], outputs)  # the head's are spent by now
     lstm_cell(outputs[np.newaxis, head:], wide[size, head:], cell[np.newaxis, :], h[np.newaxis, :])
     log_return: float = scaled * numbers[4] + numbers[5]
     return log_return
@@ -239,12 +239,12 @@ def step_lanes(
     """
     hidden, latents = h.shape[1], z.shape[1]
     cell = memory[wide.shape[1] + latent.shape[1] :][:hidden]
-    inputs = memory[wide.shape[1] + latent.shape[1] + hidden :]
-    own_h = inputs[latents + calendar.shape[1] :][:hidden]
+    own_h = memory[wide.shape[1] + latent.shape[1] + hidden :][:hidden]
+    own_z = memory[wide.shape[1] + latent.shape[1] + 2 * hidden :][:latents]
     for n in range(z.shape[0]):
-        inputs[:latents], own_h[:], cell[:] = z[n], h[n], c[n]
+        own_z[:], own_h[:], cell[:] = z[n], h[n], c[n]
         open_time_ms[n] += int(numbers[3])
         log_return[n] = step_lane(
             wide, latent, calendar, numbers, noise, n, temperature, open_time_ms[n], memory
         )
-        z[n], h[n], c[n] = inputs[:latents], own_h, cell
+        z[n], h[n], c[n] = own_z, own_h, cell

@@ -1,22 +1,18 @@
 """Dream work cut into blocks of fixed size, so that it does not matter who computes which.
 
-A block of dreams has a seed of its own and is always computed at one batch shape, on one thread:
-its numbers are the same bits in this process and in any worker.
+A block of dreams has a seed of its own: its numbers are the same bits in this process and in any
+worker.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
-import torch
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped, unused-ignore]
 
 from ...market.account.rules import BrokerConfig
 from ...market.candles import FloatArray, IntArray
@@ -237,30 +233,11 @@ class PathsJob:
 
 
 def run_here(engine: DreamEngine, job: Job[Result]) -> Result:
-    """Do all of a job in this process, on one thread.
+    """Do all of a job in this process.
 
     Raises:
         ConfigError: The job does not fit the world model.
     """
     world_model = engine.world_model
     job.check(world_model)
-    with one_thread():
-        parts = [job.compute(engine, i) for i in range(len(job.blocks(world_model)))]
-    return job.assemble(parts)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep PyTorch and the BLAS to one thread: two would round sums in another order."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with _threads().limit(limits=1):
-            yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@cache
-def _threads() -> ThreadpoolController:
-    return ThreadpoolController()
+    return job.assemble([job.compute(engine, i) for i in range(len(job.blocks(world_model)))])

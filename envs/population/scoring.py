@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ...market.account.lane_sums import LaneSums
@@ -17,6 +16,7 @@ from ...market.account.population import SCORE_FIELDS, PopulationBook
 from ...market.account.rules import BrokerConfig
 from ...market.account.settlement import BAR_FIELDS
 from ...market.candles import FloatArray, IntArray
+from ...market.numerics.products import aligned, product
 from ..dream_bars import DreamBars
 from ..dream_funding import DreamFunding
 from ..engine.engine import DreamEngine, Noise
@@ -74,7 +74,6 @@ class Scores(NamedTuple):
         return np.asarray(ratio * np.sqrt(bars_per_year))
 
 
-@torch.inference_mode()
 def dream_paths(
     engine: DreamEngine,
     segments: IntArray,
@@ -145,7 +144,6 @@ def score_replay(
     return Scores(*(np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True)))
 
 
-@torch.inference_mode()
 def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig) -> Scores:
     """Trade P linear controllers along shared paths.
 
@@ -159,15 +157,15 @@ def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig
     stretches = _shares(num_bars, _BARS_AT_ONCE)
     out = np.empty((len(SCORE_FIELDS), num_paths, len(parameters)))
     for some in _shares(len(parameters), _CANDIDATES_AT_ONCE):
-        seen = torch.from_numpy(np.ascontiguousarray(weights[:-2, some]))
+        seen = np.ascontiguousarray(weights[:-2, some])
         book = PopulationBook(weights[-2, some], weights[-1, some], broker)
-        scores = torch.empty(_BARS_AT_ONCE, seen.shape[1])
+        scores = aligned(_BARS_AT_ONCE, seen.shape[1])
         for path in range(num_paths):
             book.begin()
             for bars in stretches:
                 view = np.ascontiguousarray(paths.view[path, bars])
-                product = torch.mm(torch.from_numpy(view), seen, out=scores[: len(view)])
-                book.live(product.numpy(), np.ascontiguousarray(paths.bars[path, bars]))
+                product(view, seen, scores[: len(view)])
+                book.live(scores[: len(view)], np.ascontiguousarray(paths.bars[path, bars]))
             out[:, path, some] = book.totals()
     return Scores(*out.transpose(0, 2, 1))
 
@@ -179,7 +177,6 @@ def _shares(count: int, most: int) -> list[slice]:
     return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
-@torch.inference_mode()
 def score_lanes(
     engine: DreamEngine,
     parameters: FloatArray,

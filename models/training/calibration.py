@@ -208,14 +208,26 @@ def warm_state(
     interval_ms: int,
 ) -> State:
     """The state after recorded latents [N, W, Z], from zeros; see `WorldModel.warm_up`."""
-    bars = np.arange(latents.shape[1]) - (latents.shape[1] - 1)
-    times = np.asarray(last_open_time_ms)[:, None] + bars * interval_ms
-    inputs: Tensor = torch.from_numpy(latents)
-    waves: Tensor = torch.from_numpy(calendar(times + interval_ms))
-    if mdn_rnn.preset == "paper":
-        inputs, waves = inputs[:, :-1], waves[:, :-1]
+    market = mdn_rnn.preset == "market"
+    inputs, waves = warmup_inputs(latents, last_open_time_ms, interval_ms, market)
     if not inputs.shape[1]:
         return mdn_rnn.initial_state(len(latents))
     with torch.no_grad():
-        state: State = mdn_rnn(inputs, waves)[1]
+        state: State = mdn_rnn(torch.from_numpy(inputs), torch.from_numpy(waves))[1]
     return state
+
+
+def warmup_inputs(
+    latents: NDArray[np.float32],
+    last_open_time_ms: NDArray[np.int64],
+    interval_ms: int,
+    market: bool,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What M hears in a warm-up: latents [N, W, Z] and the calendars of the bars after [N, W, 4].
+
+    In ``paper`` (not ``market``) the last bar is left out: it enters with the first action.
+    """
+    bars = np.arange(latents.shape[1]) - (latents.shape[1] - 1)
+    times = np.asarray(last_open_time_ms)[:, None] + bars * interval_ms
+    heard = slice(None) if market else slice(-1)
+    return latents[:, heard], calendar(times + interval_ms)[:, heard]

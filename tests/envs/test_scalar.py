@@ -10,7 +10,7 @@ import pytest
 
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.dream_lanes import NoiseAhead
-from worldmodel_trading.envs.engine.engine import DreamEngine, Noise
+from worldmodel_trading.envs.engine.engine import DreamEngine
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.spaces import target_weight
 from worldmodel_trading.market.candles import Candles
@@ -121,21 +121,6 @@ def test_a_copy_in_the_middle_of_an_episode_goes_its_own_way(market_model: World
     twin = copy.deepcopy(env)
     steps = [env.step(np.ones(1))[4]["price"] for _ in range(100)]
     assert [twin.step(np.ones(1))[4]["price"] for _ in range(100)] == steps
-
-
-def test_few_lanes_step_as_each_alone_to_the_last_bit(market_model: WorldModel) -> None:
-    engine, rng = DreamEngine(market_model), np.random.default_rng(5)
-    segments, idle = np.array([3, 0, 1]), np.zeros(3)
-    together = engine.start(segments)
-    alone = [engine.start(segments[i : i + 1]) for i in range(3)]
-    for _ in range(10):
-        noise = engine.draw_noise(rng, 3)
-        returns = engine.step(together, idle, noise)
-        for i, state in enumerate(alone):
-            own = Noise(*(part[i : i + 1] for part in noise))
-            assert engine.step(state, idle[:1], own)[0] == returns[i]
-            for name in ("z", "h", "c", "open_time_ms"):
-                np.testing.assert_array_equal(getattr(state, name)[0], getattr(together, name)[i])
 
 
 def test_a_lane_s_weights_lie_in_whole_cache_lines(market_model: WorldModel) -> None:

@@ -44,7 +44,7 @@ def test_candles_of_every_kind_are_one_market(kind: str, candles: Candles, tmp_p
         write_candles(candles, path)
         source = path if kind.endswith("path") else str(path)
     given = course(gym.make("BybitReplay-v0", candles=source))
-    np.testing.assert_allclose(given, course(BybitReplayEnv(candles)), rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(given, course(BybitReplayEnv(candles)))
 
 
 def test_world_models_of_every_kind_are_one_dream(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from worldmodel_trading.envs.engine import many_lanes as kernels
-from worldmodel_trading.envs.engine.engine import DreamEngine, Noise
+from worldmodel_trading.envs.engine.engine import DreamEngine, DreamState, Noise
 from worldmodel_trading.market.features import calendar
 from worldmodel_trading.models.mdn_rnn import State
 from worldmodel_trading.models.world_model import WorldModel
@@ -40,20 +43,65 @@ def test_steps_equal_the_pytorch_module(
         np.testing.assert_allclose(log_return, returns.numpy(), atol=1e-6)
 
 
-def test_lanes_do_not_know_each_other(tiny_model: WorldModel) -> None:
-    """Lanes one by one, each with its share of the noise, are the lanes together."""
+LANES = 70
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.0, 1.7])
+def test_a_lane_has_the_same_bits_alone_and_at_any_place_among_others(
+    tiny_model: WorldModel, temperature: float
+) -> None:
+    """Lanes shuffled, the first of them, and single ones, each with its share of the noise."""
     engine, rng = DreamEngine(tiny_model), np.random.default_rng(3)
-    segments = np.array([0, 5, 9, 2, 7, 1])
+    segments, shuffled = rng.integers(engine.num_segments, size=LANES), rng.permutation(LANES)
+    choices = [shuffled, *(np.arange(n) for n in (2, 4, 5, 6, 7, 15, 16, 17, 69))]
+    choices += [np.array([lane]) for lane in (0, 5, 63, 69)]
     together = engine.start(segments)
-    alone = [engine.start(segments[i : i + 1]) for i in range(len(segments))]
+    others = [engine.start(segments[lanes]) for lanes in choices]
     for _ in range(15):
-        noise = engine.draw_noise(rng, len(segments))
-        returns = engine.step(together, np.full(len(segments), 0.3), noise)
-        for i, state in enumerate(alone):
-            mine = Noise(noise.uniforms[i : i + 1], noise.normals[i : i + 1])
-            log_return = engine.step(state, np.full(1, 0.3), mine)
-            np.testing.assert_allclose(log_return[0], returns[i], atol=1e-6)
-            np.testing.assert_allclose(state.h[0], together.h[i], atol=1e-5)
+        noise, targets = engine.draw_noise(rng, LANES), rng.uniform(-1.0, 1.0, LANES)
+        returns = engine.step(together, targets, noise, temperature)
+        for lanes, state in zip(choices, others, strict=True):
+            own = Noise(noise.uniforms[lanes], noise.normals[lanes])
+            found = engine.step(state, targets[lanes], own, temperature)
+            np.testing.assert_array_equal(found, returns[lanes])
+            assert_same_state(state, together, lanes)
+
+
+@pytest.mark.parametrize("num_lanes", [1, 5, 40])
+def test_where_its_arrays_lie_changes_nothing(tiny_model: WorldModel, num_lanes: int) -> None:
+    engines = [DreamEngine(tiny_model), pickle.loads(pickle.dumps(DreamEngine(tiny_model)))]
+    rng, segments = np.random.default_rng(6), np.arange(num_lanes) % engines[0].num_segments
+    plain, elsewhere = (engine.start(segments) for engine in engines)
+    for number, name in enumerate(("z", "h", "c"), start=1):
+        values = getattr(elsewhere, name)
+        memory = np.empty(values.size + number, dtype=np.float32)
+        memory[number:] = values.ravel()
+        setattr(elsewhere, name, memory[number:].reshape(values.shape))
+    for _ in range(10):
+        noise, targets = engines[0].draw_noise(rng, num_lanes), rng.uniform(-1, 1, num_lanes)
+        copied = Noise(*(part.copy() for part in noise))
+        np.testing.assert_array_equal(
+            engines[0].step(plain, targets, noise), engines[1].step(elsewhere, targets, copied)
+        )
+        assert_same_state(elsewhere, plain, slice(None))
+
+
+def test_being_forced_along_a_record_is_what_a_warm_up_hears(tiny_model: WorldModel) -> None:
+    """M's memory steps by one arithmetic, in the engine and in a warm-up."""
+    engine, bank = DreamEngine(tiny_model), tiny_model.bank
+    latents, times = np.ascontiguousarray(bank.z[:7]), bank.open_time_ms[:7]
+    step, width = engine.interval_ms, latents.shape[1]
+    state = engine.warm_up(np.ascontiguousarray(latents[:, :5]), times - (width - 5) * step)
+    silence = engine.draw_noise(np.random.default_rng(0), 7)
+    for bar in range(5, width):
+        engine.step(state, np.zeros(7), silence, forced=(latents[:, bar], np.zeros(7)))
+    assert_same_state(state, engine.warm_up(latents, times), slice(None))
+
+
+def assert_same_state(one: DreamState, two: DreamState, lanes: Any) -> None:
+    """The first is the second's lanes, to the last bit."""
+    for name in ("z", "h", "c", "open_time_ms"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name)[lanes], err_msg=name)
 
 
 def test_hidden_states_and_latents_stay_in_their_bounds(tiny_model: WorldModel) -> None:
