@@ -18,7 +18,7 @@ from worldmodel_trading.market.numerics import vector_width
 from worldmodel_trading.market.numerics.compiled import compiled
 
 CALLEE = """
-from worldmodel_trading.market.compiled import compiled
+from worldmodel_trading.market.numerics.compiled import compiled
 
 @compiled
 def inner(x):
@@ -27,7 +27,7 @@ def inner(x):
 
 MIDDLE = """
 from callee import inner
-from worldmodel_trading.market.compiled import compiled
+from worldmodel_trading.market.numerics.compiled import compiled
 
 @compiled
 def middle(x):
@@ -36,7 +36,7 @@ def middle(x):
 
 CALLER = """
 from middle import middle
-from worldmodel_trading.market.compiled import compiled
+from worldmodel_trading.market.numerics.compiled import compiled
 
 @compiled
 def outer(x):
