@@ -21,6 +21,18 @@ def whole_number(value: object) -> int | None:
     return None
 
 
+def check_count(name: str, value: object, least: int = 1) -> int:
+    """The value as an int, if it is a whole number of at least so many.
+
+    Raises:
+        ConfigError: It is not; the message calls it by its name.
+    """
+    number = whole_number(value)
+    if number is None or number < least:
+        raise ConfigError(f"{name} is {value!r}; expected a whole number, {least} or more")
+    return number
+
+
 def real_number(value: object) -> float | None:
     """The value as an int or float, if it is a finite number, numpy's included; else None."""
     number = whole_number(value)
@@ -38,10 +50,7 @@ def seed_number(seed: object) -> int:
     Raises:
         ConfigError: It is no whole number, or negative.
     """
-    number = whole_number(seed)
-    if number is None or number < 0:
-        raise ConfigError(f"seed is {seed!r}; expected a whole number, 0 or more")
-    return number
+    return check_count("seed", seed, least=0)
 
 
 def truth(value: object) -> bool | None:

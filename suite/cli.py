@@ -10,8 +10,9 @@ from dataclasses import fields, replace
 
 from worldmodel_trading.arguments import parser
 from worldmodel_trading.config import RunConfig
+from worldmodel_trading.dates import read_times
 from worldmodel_trading.market.errors import ConfigError, WorldModelTradingError
-from worldmodel_trading.market.files.writer import cannot_write
+from worldmodel_trading.market.files.writer import cannot_write, refuse_unwritable, sole_writer
 from worldmodel_trading.progress import Amount, TrainingConsole, be_quiet, say, tell
 from worldmodel_trading.terminal import STOPPED, interruptible, ready_streams, refused_output
 
@@ -102,6 +103,7 @@ def _fetch(options: argparse.Namespace) -> None:
     from worldmodel_trading.market.bybit.store import Store
     from worldmodel_trading.market.bybit.transport import BASE_URL
 
+    read_times({"start": options.start, "end": options.end})
     with Amount(f"{options.symbol} {options.interval or '60'}", "bar") as amount:
         report = fetch(
             options.symbol,
@@ -164,22 +166,21 @@ def _fidelity(options: argparse.Namespace) -> None:
     from worldmodel_trading.market.sources import open_candles
     from worldmodel_trading.models.load import open_world_model
 
+    config = FidelityConfig(seed=options.seed)
+    refuse_unwritable(options.out)
+    candles, world_model = open_candles(options.candles), open_world_model(options.world_model)
     _one_thread()
-    measured = fidelity(
-        open_world_model(options.world_model),
-        open_candles(options.candles),
-        FidelityConfig(seed=options.seed),
-        lambda stage: say(f"Measuring {stage}"),
-    )
-    _, page = write_fidelity(options.out, measured)
+    with sole_writer(options.out) as folder:
+        measured = fidelity(world_model, candles, config, lambda stage: say(f"Measuring {stage}"))
+        _, page = write_fidelity(folder, measured)
     tell(f"{fidelity_summary(measured.results)}\n\nReport: {page}")
 
 
 def _pretrained(options: argparse.Namespace) -> None:
     from worldmodel_trading.models.training.default_model import build_default
 
-    world_model = build_default(callbacks=[TrainingConsole()])
-    world_model.save_pretrained(options.out)
+    refuse_unwritable(options.out)
+    build_default(callbacks=[TrainingConsole()]).save_pretrained(options.out)
     tell(f"World model: {options.out}")
 
 

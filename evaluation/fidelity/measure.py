@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...market.candles import Candles, FloatArray, format_time
 from ...market.errors import TrainingBarsError
+from ...market.settings import check_count
 from ...models.ood import OODMeter
 from ...models.quality import vae_quality
 from ...models.world_model import WorldModel
@@ -68,6 +69,10 @@ class FidelityConfig:
     rank_dreams: int = DREAMS
     control_epochs: int = 20
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, check_count(name, value, 0 if name == "seed" else 1))
 
 
 @dataclass(frozen=True, eq=False)

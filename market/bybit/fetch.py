@@ -15,6 +15,7 @@ from ..funding import FundingRates
 from .client import BybitClient, FundingPage, KlinePage
 from .ranges import Ranges, bar_start, join_ranges, missing_ranges, next_bar_start
 from .store import Store, open_stored, parse_source
+from .table import refuse_unwritable_store
 from .transport import BASE_URL
 
 Progress = Callable[[int, int], None]
@@ -116,6 +117,7 @@ def fetch(
     """
     store = store or Store()
     store.folder(category, symbol, interval)  # refuses impossible names before the network is used
+    refuse_unwritable_store(store.root)
     if client is None:
         with BybitClient(base_url) as own:
             return fetch(

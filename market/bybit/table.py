@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..errors import StoreError, StoreFormatError
-from ..files.writer import sole_writer, write_whole
+from ..files.writer import refuse_unwritable, sole_writer, write_whole
 from .ranges import Ranges, join_ranges
 
 DATA_VARIABLE = "WORLDMODEL_TRADING_DATA"
@@ -232,9 +232,21 @@ def read_sealed(path: Path, what: str, cure: str) -> dict[str, Any]:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock while the block writes, and name the store in what goes wrong."""
+    """Hold the folder's lock while the block writes."""
+    with _naming_the_store(), sole_writer(folder, _LOCK_TIMEOUT_S):
+        yield
+
+
+def refuse_unwritable_store(root: Path) -> None:
+    """Refuse a store that cannot be written to, before anything is fetched for it."""
+    with _naming_the_store():
+        refuse_unwritable(root)
+
+
+@contextmanager
+def _naming_the_store() -> Iterator[None]:
+    """Say of what cannot be written how to have it elsewhere."""
     try:
-        with sole_writer(folder, _LOCK_TIMEOUT_S):
-            yield
+        yield
     except OSError as error:
         raise StoreError(f"{error} (--data-dir or {DATA_VARIABLE} names the store)") from None

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from worldmodel_trading.dates import refuse_outside
+from worldmodel_trading.envs.dream_lanes import check_temperature
 from worldmodel_trading.envs.engine.engine import DreamEngine, DreamState
 from worldmodel_trading.envs.spaces import LATENT_BOUND
 from worldmodel_trading.market.candles import Candles, FloatArray, Time, format_time, to_ms
-from worldmodel_trading.market.errors import ConfigError, FeatureError
+from worldmodel_trading.market.errors import FeatureError
 from worldmodel_trading.market.features import compute_features, valid_rows
-from worldmodel_trading.market.files.writer import whole_file
+from worldmodel_trading.market.files.writer import refuse_unwritable, sole_writer, whole_file
+from worldmodel_trading.market.settings import check_count, seed_number
 from worldmodel_trading.market.sources import open_candles
 from worldmodel_trading.models.load import open_world_model
 from worldmodel_trading.models.ood import OODMeter
@@ -49,15 +52,19 @@ def dream(
     Returns:
         The picture.
     """
-    if count < 1 or bars < 1:
-        raise ConfigError(f"count is {count} and bars {bars}; expected at least 1 of each")
-    model, record = open_world_model(world_model), open_candles(candles)
-    row = len(record) - 1 if at is None else record.row_range(None, to_ms(at) + 1)[1] - 1
-    closes, readings = _dreamed(model, record.rows(0, row + 1), count, bars, temperature, seed)
-    folder = Path(out)
-    times = record.open_time_ms[row] + model.provenance.interval_ms * np.arange(bars + 1)
-    _write_table(folder / "dreams.parquet", times, closes, readings)
-    picture = _write_fan(folder / "fan.png", model, record, row, times, closes)
+    count, bars = check_count("count", count), check_count("bars", bars)
+    seed, temperature = seed_number(seed), check_temperature(temperature)
+    refuse_unwritable(out)
+    record = open_candles(candles)
+    refuse_outside(record, {"at": at})
+    model = open_world_model(world_model)
+    with sole_writer(out) as folder:
+        row = len(record) - 1 if at is None else record.row_range(None, to_ms(at) + 1)[1] - 1
+        known = record.rows(0, row + 1)
+        closes, readings = _dreamed(model, known, count, bars, temperature, seed)
+        times = record.open_time_ms[row] + model.provenance.interval_ms * np.arange(bars + 1)
+        _write_table(folder / "dreams.parquet", times, closes, readings)
+        picture = _write_fan(folder / "fan.png", model, record, row, times, closes)
     low, high = np.percentile(closes[:, -1], (5, 95))
     tell(
         f"{count} dreams of {bars} bars from {format_time(int(times[0]))}: close "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from worldmodel_trading.dates import refuse_outside
 from worldmodel_trading.market.candles import Time, format_time
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.files.writer import refuse_unwritable, whole_file
@@ -32,6 +33,7 @@ def forecast(
     if out is not None:
         _refuse_unwritable(Path(out))
     record = open_candles(candles)
+    refuse_outside(record, {"start": start, "end": end})
     first, last = record.row_range(start, end)
     predicted = (
         open_world_model(world_model).return_forecast(record.rows(0, last)).rows(first, last)

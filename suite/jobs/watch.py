@@ -8,8 +8,10 @@ from worldmodel_trading.agents.rules import flat
 from worldmodel_trading.evaluation.policy import Policy
 from worldmodel_trading.market.bybit.client import BybitClient
 from worldmodel_trading.market.bybit.feed import KlineFeed
+from worldmodel_trading.market.bybit.instruments import check_market
 from worldmodel_trading.market.candles import Candles, format_time, interval_ms
-from worldmodel_trading.market.errors import CandleError
+from worldmodel_trading.market.errors import CandleError, ConfigError
+from worldmodel_trading.market.settings import check_count
 from worldmodel_trading.models.load import open_world_model
 from worldmodel_trading.progress import say, tell
 
@@ -36,7 +38,13 @@ def watch(
         stream_url: Of the WebSocket.
         max_bars: Stop after so many; None never does.
     """
+    check_market(category, symbol, interval)
+    bars = None if max_bars is None else check_count("bars", max_bars)
     model = open_world_model(world_model)
+    if model.provenance.interval != interval:
+        raise ConfigError(
+            f"--interval is {interval}; this world model was trained on {model.provenance.interval}"
+        )
     policy: Policy = flat() if controller is None else LinearController.load(controller)
     trader = LiveTrader(model, policy)
     with BybitClient(base_url) as client:
@@ -51,7 +59,7 @@ def watch(
                 again = _history(client, symbol, interval, category, trader.history_bars)
                 decision = trader.warm_up(again)
             tell(_line(decision))
-            if count == max_bars:
+            if count == bars:
                 break
 
 
