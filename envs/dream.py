@@ -12,6 +12,7 @@ from ..market.account.rewards import RewardName
 from ..market.account.rules import BrokerConfig
 from ..market.candles import FloatArray, IntArray, Time, format_time, to_ms
 from ..market.errors import ConfigError
+from ..market.features import volume_level
 from ..market.sources import open_candles
 from ..models.load import open_world_model
 from ..models.world_model import WorldModel
@@ -151,7 +152,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
             path = RecordedPath(
                 self.engine, given["candles"], given.get("start"), self._lane.max_steps
             )
-            self._lane.place(_ONE, path.first_state(), np.array([path.close]))
+            self._lane.place(_ONE, path.first_state(), *path.levels())
             self._recorded, num_steps = path, path.num_bars
         else:
             num_steps = self._lane.begin(_ONE, self.np_random, given.get("segment"))
@@ -213,10 +214,11 @@ class RecordedPath:
             )
         return int(rows[0])
 
-    @property
-    def close(self) -> float:
-        """The newest close."""
-        return float(self._record.close[self._row])
+    def levels(self) -> tuple[FloatArray, FloatArray]:
+        """The newest close [1], and what volume is measured against there [1]."""
+        row = np.array([self._row])
+        spec = self._engine.config.features
+        return self._record.close[row], volume_level(self._record, spec, row)
 
     def first_state(self) -> DreamState:
         """Where the dream stands before its first step."""

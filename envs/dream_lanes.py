@@ -172,7 +172,9 @@ class DreamLanes:
         for i, index in enumerate(wanted):
             if index is not None:
                 segments[i] = index
-        self.place(lanes, self.engine.start(segments), self.engine.world_model.bank.close[segments])
+        bank = self.engine.world_model.bank
+        start = self.engine.start(segments)
+        self.place(lanes, start, bank.close[segments], bank.volume_level[segments])
         return self.max_steps
 
     def _segment(self, given: object) -> int | None:
@@ -185,10 +187,12 @@ class DreamLanes:
             )
         return index
 
-    def place(self, lanes: BoolArray, state: DreamState, price: FloatArray) -> None:
-        """Put lanes [N] into given states at given prices [lanes.sum()]."""
+    def place(
+        self, lanes: BoolArray, state: DreamState, price: FloatArray, volume_level: FloatArray
+    ) -> None:
+        """Put lanes [N] into given states, at given prices and levels of volume [lanes.sum()]."""
         self.state.put(lanes, state)
-        self._bars.begin(self.state, price, lanes)
+        self._bars.begin(self.state, price, volume_level, lanes)
 
     def advance(
         self,
@@ -206,7 +210,7 @@ class DreamLanes:
             forced: Do not draw, but live these latents and returns.
 
         Returns:
-            The bars lived [N, 7], columns `BAR_FIELDS`.
+            The bars lived [N, 8], columns `BAR_FIELDS`.
         """
         noise = self._draw(chance, waiting)
         log_return = self.engine.step(self.state, targets, noise, self.temperature, forced)

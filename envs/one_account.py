@@ -51,7 +51,7 @@ def live_bar(
     Args:
         account: State of a `ScalarAccount`, updated.
         action: Target weight that is filled now.
-        bars: [T, 7], columns `BAR_FIELDS`.
+        bars: [T, 8], columns `BAR_FIELDS`.
         row: Which of them is lived; not checked.
         observation: [D]; its last number is written.
     """

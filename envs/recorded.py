@@ -28,7 +28,7 @@ class Tape:
         observations: What the policy sees at each row, the account's column empty [T, D],
             float32, inside the observation space; NaN where ``steps_left`` is -1.
         layout: Where each part lies in an observation, the account included.
-        bars: What each row does to an account held through it [T, 7], columns `BAR_FIELDS`.
+        bars: What each row does to an account held through it [T, 8], columns `BAR_FIELDS`.
         steps_left: Steps that an episode starting at the row can take, at most; -1 where the row
             cannot be observed.
     """

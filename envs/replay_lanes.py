@@ -83,7 +83,7 @@ class ReplayLanes:
         return self._length or self._tape.steps_left[rows]
 
     def advance(self, targets: FloatArray, chance: Chance, waiting: BoolArray) -> FloatArray:
-        """Live one bar: the bars lived [N, 7], columns `BAR_FIELDS`."""
+        """Live one bar: the bars lived [N, 8], columns `BAR_FIELDS`."""
         # A lane that waits for its reset stands on its last bar; it must not run off the tape.
         self.rows = np.minimum(self.rows + 1, self._last)
         if self._memory is not None:

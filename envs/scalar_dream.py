@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..market.account.settlement import settle_state
+from ..market.account.settlement import plain_bar, settle_state
 from ..market.candles import FloatArray
 from ..market.numerics.compiled import compiled
 from .dream_lanes import DreamLanes
@@ -69,11 +69,9 @@ def live_dreamed(
         open_time_ms,
         memory,
     )
-    simple = math.expm1(log_return)  # as `market.account.settlement.plain_bars` does
+    simple = math.expm1(log_return)
     held = account[1]
-    settled = settle_state(
-        account, action, simple, 0.0, max(simple, 0.0), min(simple, 0.0), 0.0, 0.0, price
-    )
+    settled = settle_state(account, action, plain_bar(simple, price))
     latents, hidden = int(numbers[1]), int(numbers[2])
     h = memory[wide.shape[1] + latent.shape[1] + hidden :]
     z = h[hidden:]

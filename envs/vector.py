@@ -61,7 +61,7 @@ class Lanes(Protocol):
         """Start lanes [N] over, where `option` says or chance; returns the steps they can take."""
 
     def advance(self, targets: FloatArray, chance: Chance, waiting: BoolArray) -> FloatArray:
-        """Live one bar, which is nothing to the lanes [N] that wait for a reset: bars [N, 7]."""
+        """Live one bar, which is nothing to the lanes [N] that wait for a reset: bars [N, 8]."""
 
     def view(self, out: Observations) -> None:
         """Write what policies see besides the account into ``out`` [N, D - 1]."""

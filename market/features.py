@@ -85,6 +85,20 @@ def valid_rows(features: FloatArray) -> NDArray[np.bool_]:
     return np.asarray(~np.isnan(features).any(axis=1))
 
 
+def volume_level(candles: Candles, spec: FeatureSpec, rows: IntArray) -> FloatArray:
+    """What the volume of those rows [N] is measured against: 1 + volume is this · e^log_volume.
+
+    Args:
+        candles: T bars.
+        spec: Says whether ``log_volume`` is detrended; if not, the level is 1.
+        rows: Rows with complete features.
+    """
+    if not spec.detrend_volume:
+        return np.ones(len(rows))
+    log_volume = compute_features(candles, spec)[rows, spec.names.index("log_volume")]
+    return np.asarray((1.0 + candles.volume[rows]) / np.exp(log_volume))
+
+
 def calendar(open_time_ms: IntArray) -> NDArray[np.float32]:
     """Hour of day and day of week of bars that open then, as sines and cosines [..., 4].
 

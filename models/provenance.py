@@ -93,15 +93,18 @@ class WarmupBank:
         z: Latents of W successive bars [S, W, Z], float32.
         open_time_ms: Open time of each segment's last bar [S].
         close: Close of each segment's last bar [S].
+        volume_level: What volume is measured against then [S]; see `market.features.volume_level`.
     """
 
     z: Float32Array
     open_time_ms: IntArray
     close: FloatArray
+    volume_level: FloatArray
 
     def __len__(self) -> int:
         return len(self.z)
 
     def last(self, count: int) -> WarmupBank:
         """The latest segments alone."""
-        return WarmupBank(self.z[-count:], self.open_time_ms[-count:], self.close[-count:])
+        parts = (getattr(self, part.name) for part in dataclasses.fields(self))
+        return WarmupBank(*(part[-count:] for part in parts))

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from .world_model import WorldModel
 
 FORMAT = "worldmodel-trading world model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_POSITIVE = ("scaler.scale", "bank.close", "bank.volume_level")
 CONFIG_FILE, WEIGHTS_FILE, MANIFEST_FILE = "config.json", "model.safetensors", "manifest.json"
 
 _JSON_LIMIT_BYTES = 1 << 20
@@ -95,6 +96,7 @@ def load_world_model(folder: str | Path) -> Parts:
         z=tensors["bank.z"].numpy(),
         open_time_ms=tensors["bank.open_time_ms"].numpy(),
         close=tensors["bank.close"].numpy(),
+        volume_level=tensors["bank.volume_level"].numpy(),
     )
     return config, provenance, scaler, vae, mdn_rnn, bank
 
@@ -126,6 +128,7 @@ def _tensors(world_model: WorldModel) -> dict[str, Tensor]:
         "bank.z": torch.tensor(bank.z),
         "bank.open_time_ms": torch.tensor(bank.open_time_ms),
         "bank.close": torch.tensor(bank.close),
+        "bank.volume_level": torch.tensor(bank.volume_level),
     }
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
@@ -197,7 +200,7 @@ def _expected_shapes(
     shapes["scaler.mean"] = shapes["scaler.scale"] = (torch.float64, features)
     shapes["bank.z"] = (torch.float32, (None, config.warmup_bars, config.latent_size))
     shapes["bank.open_time_ms"] = (torch.int64, (None,))
-    shapes["bank.close"] = (torch.float64, (None,))
+    shapes["bank.close"] = shapes["bank.volume_level"] = (torch.float64, (None,))
     return shapes
 
 
@@ -218,11 +221,13 @@ def _read_tensors(file: Path, expected: dict[str, tuple[torch.dtype, Shape]]) ->
             raise ModelFileError(f"{file}: {name} is {tensors[name].dtype}; expected {dtype}")
         if not np.isfinite(tensors[name].numpy()).all():  # no thread pool of PyTorch's
             raise ModelFileError(f"{file}: {name} holds numbers that are not finite")
-    lengths = {len(tensors[f"bank.{part}"]) for part in ("z", "open_time_ms", "close")}
+    lengths = {
+        len(tensors[f"bank.{part}"]) for part in ("z", "open_time_ms", "close", "volume_level")
+    }
     if len(lengths) != 1:
         raise ModelFileError(f"{file}: the bank's parts have different numbers of segments")
-    if (tensors["scaler.scale"] <= 0).any() or (tensors["bank.close"] <= 0).any():
-        raise ModelFileError(f"{file}: scales and prices must be positive")
+    if any((tensors[name] <= 0).any() for name in _POSITIVE):
+        raise ModelFileError(f"{file}: scales, prices and volumes must be positive")
     return tensors
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..market.candles import Candles, FloatArray, IntArray
 from ..market.errors import ConfigError, FeatureError, TrainingError
-from ..market.features import Scaler, calendar, compute_features
+from ..market.features import Scaler, calendar, compute_features, volume_level
 from ..market.settings import seed_number
 from .config import WorldModelConfig
 from .decoded_return import decoded_return_mixture
@@ -433,4 +433,5 @@ def _warmup_bank(
         z=np.clip(z[rows], -LATENT_LIMIT, LATENT_LIMIT),
         open_time_ms=candles.open_time_ms[last],
         close=candles.close[last],
+        volume_level=volume_level(candles, config.features, last),
     )

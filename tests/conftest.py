@@ -6,11 +6,8 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; subprocesses inherit it
 
-import importlib.util
 import signal
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,15 +27,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(scope="session")
 def exchange() -> ModuleType:
-    """The module beside this file: the loopback server and its faults."""
-    path = Path(__file__).with_name("bybit_server.py")
-    spec = importlib.util.spec_from_file_location("bybit_server", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bybit_server"] = module
-    spec.loader.exec_module(module)
-    return module
+    """The loopback server and its faults."""
+    import bybit_server
+
+    return bybit_server
 
 
 @pytest.fixture

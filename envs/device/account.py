@@ -1,6 +1,6 @@
 """The account on a device: `market.account.settlement` and `market.account.population` over tensors of lanes.
 
-The same formulae in the same order of operations, in float64; where the compiled kernels branch,
+The same formulae, called on tensors in float64; where the compiled kernels branch,
 both branches are computed and one is taken, so that a CUDA graph can hold it. Scalars enter as
 Python numbers in arithmetic or by ``masked_fill``: ``torch.where`` would carry them to the device
 one by one, which a graph cannot record.
@@ -14,21 +14,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...market.account import formulas
+from ...market.account.costs import Fill, plain_fee_rate, plain_slippage_rate
 from ...market.account.rules import BrokerConfig, BrokerRules
+from ...market.account.settlement import STEP_SLACK, Bar
 
-_STEP_SLACK = 1e-6  # of one step or tick, as in `market.account.settlement.round_order`
-
-
-class Bar(NamedTuple):
-    """What a bar does to an account: the columns of `BAR_FIELDS`, float64, broadcast to the lanes."""
-
-    simple_return: Tensor
-    simple_open: Tensor
-    simple_high: Tensor
-    simple_low: Tensor
-    funding_rate: Tensor
-    fill_range: Tensor
-    fill_price: Tensor
+cost_of = formulas.cost_of.py_func
+held_growth = formulas.held_growth.py_func
+drifted_weight = formulas.drifted_weight.py_func
+equity_at = formulas.equity_at.py_func
+boundary_price = formulas.boundary_price.py_func
+wanted_quantity = formulas.wanted_quantity.py_func
 
 
 class Settled(NamedTuple):
@@ -59,18 +55,19 @@ def settle(equity: Tensor, weight: Tensor, target: Tensor, bar: Bar, rules: Brok
         bar: The bar to come.
         rules: The compiled rules.
     """
-    slippage = bar.fill_range * rules.slippage_per_range + rules.slippage
     executed = target
     if rules.has_limits > 0.0:
         executed = _limit_target(weight, target, rules)
     traded = (executed - weight).abs()
+    order = Fill(bar.fill_range, bar.fill_turnover, equity * traded)
+    fee, slippage = plain_fee_rate(rules.costs, order), plain_slippage_rate(rules.costs, order)
     if rules.has_rounding > 0.0:
         executed, traded, slippage = _round_order(
-            equity, weight, executed, slippage, bar.fill_price, rules
+            equity, weight, executed, fee, slippage, bar.fill_price, rules
         )
-    cost = rules.fee * traded + slippage * traded
+    cost = cost_of(traded, fee, slippage)
     kept = 1.0 - cost
-    growth = 1.0 + executed * bar.simple_return - executed * bar.funding_rate
+    growth = held_growth(executed, bar.simple_return, bar.funding_rate)
     total = kept * growth
     alive = kept > 0.0
     ended = ~((total > rules.ruin_floor) & alive)
@@ -78,13 +75,13 @@ def settle(equity: Tensor, weight: Tensor, target: Tensor, bar: Bar, rules: Brok
     if rules.has_margin > 0.0:
         price, liquidated = _liquidation(executed, bar, rules)
         liquidated = liquidated & alive
-        left = (1.0 + executed * (price - 1.0)).clamp(min=0.0)
+        left = equity_at(executed, price).clamp(min=0.0)
         closing = torch.minimum(rules.liquidation_fee * executed.abs() * price, left)
         closed = (kept * (left - closing)).clamp(min=rules.ruin_floor)
         total = torch.where(liquidated, closed, total)
         cost = torch.where(liquidated, cost + kept * closing, cost)
         ended = ended | liquidated
-    drifted = executed * (1.0 + bar.simple_return) / growth
+    drifted = drifted_weight(executed, bar.simple_return, growth)
     return Settled(total, drifted.masked_fill(ended, 0.0), executed, cost, ended)
 
 
@@ -100,27 +97,30 @@ def _round_order(
     equity: Tensor,
     weight: Tensor,
     target: Tensor,
+    fee: float,
     slippage: Tensor,
     price: Tensor,
     rules: BrokerRules,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `market.account.settlement.round_order`: executed weight, weight traded, slippage at the fill."""
     usdt = equity * rules.capital_usdt
-    kept = 1.0 - (rules.fee + slippage) * (target - weight).abs()
-    steps = (target * kept - weight) * usdt / (price * rules.qty_step)
-    lots = (steps.abs() + _STEP_SLACK).floor()
+    kept = 1.0 - cost_of((target - weight).abs(), fee, slippage)
+    steps = wanted_quantity(usdt, weight, target, kept, price) / rules.qty_step
+    lots = (steps.abs() + STEP_SLACK).floor()
     quantity = torch.copysign(lots * rules.qty_step, steps)
     order = quantity * price / usdt
-    reduces = (order * weight < 0.0) & (order.abs() <= weight.abs() * (1.0 + _STEP_SLACK))
+    reduces = (order * weight < 0.0) & (order.abs() <= weight.abs() * (1.0 + STEP_SLACK))
     small = quantity.abs() * price < rules.min_notional_usdt
     dropped = (lots == 0.0) | (small & ~reduces)
+    slippage = torch.zeros_like(steps) + slippage
     filled = slippage
     if rules.tick_size > 0.0:
-        buys = steps > 0.0
-        ticks = price * (1.0 + torch.copysign(slippage.expand_as(steps), steps)) / rules.tick_size
-        rounded = torch.where(buys, (ticks - _STEP_SLACK).ceil(), (ticks + _STEP_SLACK).floor())
+        ticks = price * (1.0 + torch.copysign(slippage, steps)) / rules.tick_size
+        rounded = torch.where(
+            steps > 0.0, (ticks - STEP_SLACK).ceil(), (ticks + STEP_SLACK).floor()
+        )
         filled = (rounded * rules.tick_size - price).abs() / price
-    kept = 1.0 - (rules.fee + filled) * order.abs()
+    kept = 1.0 - cost_of(order.abs(), fee, filled)
     executed = torch.where(dropped, weight, (weight + order) / kept)
     return executed, order.abs().masked_fill(dropped, 0.0), torch.where(dropped, slippage, filled)
 
@@ -128,16 +128,15 @@ def _round_order(
 def _liquidation(held: Tensor, bar: Bar, rules: BrokerRules) -> tuple[Tensor, Tensor]:
     """As `market.account.settlement.liquidation_price`: the price, and whether the bar reaches it.
 
-    With s = ±1 the side held, the trigger is (|a| − s) / (|a| (1 − s m)), long and short alike; a
-    price x is beyond it where s x ≤ s trigger.
+    A price x is beyond the trigger where s x ≤ s trigger, with s = ±1 the side held.
     """
     size, side = held.abs(), held.sign()
     opened = 1.0 + bar.simple_open
     lowest = 1.0 + torch.minimum(bar.simple_low, bar.simple_return)
     highest = 1.0 + torch.maximum(bar.simple_high, bar.simple_return)
     worst = torch.where(held > 0.0, lowest, highest)
-    trigger = side * ((size - side) / (size * (1.0 - side * rules.maintenance_margin)))
-    bankrupt = (size - side) / (size * (1.0 - side * rules.liquidation_fee))
+    trigger = side * boundary_price(size, side, rules.maintenance_margin)
+    bankrupt = boundary_price(size, side, rules.liquidation_fee)
     gapped = side * opened <= trigger
     at_risk = (held < 0.0) | (held > 1.0)  # a long of at most 1x cannot be liquidated
     reached = (gapped | (side * worst <= trigger)) & at_risk

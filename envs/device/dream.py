@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...market.account.rules import BrokerConfig
-from ...market.candles import INTERVALS_MS, FloatArray, IntArray
+from ...market.candles import INTERVALS_MS, IntArray
 from ...market.features import calendar
 from ...models.mdn_rnn import State
 from ..engine.engine import DreamEngine
@@ -32,7 +32,9 @@ class Market(NamedTuple):
         cell: c [L, H], float32.
         number: Of the bar that just closed, counted from 1970 on [L], int64.
         price: Its close [L], float64, quote currency.
-        fill_range: Its decoded log(high / low) [L], float64; 0 where no rule looks at it.
+        fill_range: Its decoded log(high / low) [L], float64; 0 where no rule looks inside bars.
+        fill_volume: Its decoded volume [L], float64, likewise.
+        volume_level: What volume is measured against [L], float64.
     """
 
     latent: Tensor
@@ -41,6 +43,8 @@ class Market(NamedTuple):
     number: Tensor
     price: Tensor
     fill_range: Tensor
+    fill_volume: Tensor
+    volume_level: Tensor
 
     def put(self, other: Market) -> None:
         """Overwrite every lane; the tensors stay where they are."""
@@ -69,8 +73,10 @@ class DeviceDream:
         self._rnn = copy.deepcopy(world_model.mdn_rnn).to(device)
         self._vae = copy.deepcopy(world_model.vae).to(device)
         self._scale, self._mean = _scaling(engine, _RETURN)
-        self._range_column = engine.config.features.names.index("range")
-        self._range_scale, self._range_mean = _scaling(engine, self._range_column)
+        self._inside = [
+            (column, *_scaling(engine, column))
+            for column in map(engine.config.features.names.index, ("range", "log_volume"))
+        ]
         week = np.arange(0, max(INTERVALS_MS["W"], engine.interval_ms), engine.interval_ms)
         self._calendar = torch.from_numpy(calendar(week)).to(device)  # [B, 4]
 
@@ -86,20 +92,18 @@ class DeviceDream:
             zeros(lanes, config.hidden_size, dtype=torch.float32),
             zeros(lanes, config.hidden_size, dtype=torch.float32),
             zeros(lanes, dtype=torch.int64),
-            zeros(lanes, dtype=torch.float64),
-            zeros(lanes, dtype=torch.float64),
+            *(zeros(lanes, dtype=torch.float64) for _ in range(4)),
         )
 
     def start(self, segments: IntArray, broker: BrokerConfig) -> Market:
         """The states after recorded warm-ups, one for each segment [L]; computed on the CPU."""
         state = self._engine.start(segments)
         numbers = state.open_time_ms // self._engine.interval_ms
-        price: FloatArray = self._engine.world_model.bank.close[segments]
-        parts = (state.z, state.h, state.c, numbers, price, np.zeros(len(price)))
+        bank, nothing = self._engine.world_model.bank, np.zeros(len(segments))
+        levels = (bank.close[segments], nothing, nothing, bank.volume_level[segments])
+        parts = (state.z, state.h, state.c, numbers, *levels)
         market = Market(*(torch.from_numpy(part).to(self.device) for part in parts))
-        if decodes(broker):
-            return market._replace(fill_range=self._ranges(market.latent))
-        return market
+        return self._seen_inside(market) if broker.looks_inside_bars else market
 
     def step(
         self,
@@ -145,20 +149,29 @@ class DeviceDream:
             broker: The account's rules.
 
         Returns:
-            The lanes with price and range moved, and the bar, its columns [L].
+            The lanes with price, range and volume moved, and the bar, its columns [L].
         """
         simple = log_return.expm1()
-        nothing = torch.zeros_like(simple)
-        high, low, ranges = simple.clamp(min=0.0), simple.clamp(max=0.0), nothing
-        if decodes(broker):
-            body = log_return.abs()
-            ranges = torch.maximum(self._ranges(market.latent), body)
+        high, low, after = simple.clamp(min=0.0), simple.clamp(max=0.0), market
+        if broker.looks_inside_bars:
+            body, after = log_return.abs(), self._seen_inside(market)
+            ranges = torch.maximum(after.fill_range, body)
             beyond = 0.5 * (ranges - body)  # what the range exceeds the body by, split evenly
             high = (log_return.clamp(min=0.0) + beyond).expm1()
             low = (log_return.clamp(max=0.0) - beyond).expm1()
-        bar = Bar(simple, nothing, high, low, funding_rate, market.fill_range, market.price)
-        price = market.price * (1.0 + simple)
-        return market._replace(price=price, fill_range=ranges), bar
+            after = after._replace(fill_range=ranges)
+        turnover = (market.fill_volume * market.price).clamp(min=1.0)
+        bar = Bar(
+            simple_return=simple,
+            simple_open=torch.zeros_like(simple),
+            simple_high=high,
+            simple_low=low,
+            funding_rate=funding_rate,
+            fill_range=market.fill_range,
+            fill_price=market.price,
+            fill_turnover=turnover,
+        )
+        return after._replace(price=market.price * (1.0 + simple)), bar
 
     def _advance(self, market: Market, actions: Tensor | None) -> Market:
         """The LSTM's step; on CUDA its non-linearities are one kernel."""
@@ -168,15 +181,14 @@ class DeviceDream:
         hidden, cell = torch.lstm_cell(inputs, memory, *self._rnn.lstm.all_weights[0])
         return market._replace(hidden=hidden, cell=cell)
 
-    def _ranges(self, latent: Tensor) -> Tensor:
-        """Decoded log(high / low) [L] of latents [L, Z]."""
-        scaled = self._vae.decode(latent)[:, self._range_column].double()
-        return (scaled * self._range_scale + self._range_mean).clamp(min=0.0)
-
-
-def decodes(broker: BrokerConfig) -> bool:
-    """Whether the account's rules look at highs, lows or ranges; see `DreamBars`."""
-    return broker.margin.leverage > 1.0 or broker.costs.slippage_per_range > 0.0
+    def _seen_inside(self, market: Market) -> Market:
+        """The lanes with the newest bar's log(high / low) and volume decoded from their latents."""
+        decoded = self._vae.decode(market.latent)
+        ranges, log_volume = (
+            decoded[:, column].double() * scale + mean for column, scale, mean in self._inside
+        )
+        volume = market.volume_level * log_volume.exp() - 1.0
+        return market._replace(fill_range=ranges.clamp(min=0.0), fill_volume=volume.clamp(min=0.0))
 
 
 def _scaling(engine: DreamEngine, column: int) -> tuple[float, float]:

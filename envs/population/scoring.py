@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...market.account.lane_sums import LaneSums
-from ...market.account.population import SCORE_FIELDS, PopulationBook
+from ...market.account.population import SCORE_FIELDS, LaneSums, PopulationBook
 from ...market.account.rules import BrokerConfig
 from ...market.account.settlement import BAR_FIELDS
 from ...market.candles import FloatArray, IntArray
@@ -37,7 +36,7 @@ class MarketPaths:
 
     Attributes:
         view: What a policy sees of the market before each bar [N, T, D - 1], float32.
-        bars: What each bar does to an account [N, T, 7], columns `BAR_FIELDS`.
+        bars: What each bar does to an account [N, T, 8], columns `BAR_FIELDS`.
     """
 
     view: Float32Array
@@ -97,7 +96,8 @@ def dream_paths(
     state = engine.start(segments)
     count, size = len(segments), state.z.shape[1] + state.h.shape[1]
     lived = DreamBars(engine, count, broker or BrokerConfig())
-    lived.begin(state, engine.world_model.bank.close[segments])
+    bank = engine.world_model.bank
+    lived.begin(state, bank.close[segments], bank.volume_level[segments])
     view = np.empty((count, num_bars, size), dtype=np.float32)
     bars = np.empty((count, num_bars, len(BAR_FIELDS)))
     idle = np.zeros(count)
@@ -206,7 +206,9 @@ def score_lanes(
     state = engine.start(np.tile(segments, candidates))
     book = _LaneBook(parameters, lanes, broker)
     lived = DreamBars(engine, lanes, broker)
-    lived.begin(state, np.tile(engine.world_model.bank.close[segments], candidates))
+    bank = engine.world_model.bank
+    begun = np.tile(segments, candidates)
+    lived.begin(state, bank.close[begun], bank.volume_level[begun])
     charged = funding is not None and not funding.is_off
     uniforms = np.empty((2, lanes), dtype=np.float32)
     normals = np.empty((1 + engine.config.latent_size, lanes), dtype=np.float32)

@@ -1,6 +1,6 @@
-"""The account that trades the candles: N lanes at once, one lane, or a whole path of weights.
+"""The account that trades the candles: N lanes at once, or one.
 
-All of them run the same compiled `settle` on the same rows of `BAR_FIELDS`; replay builds the rows
+Both run the same compiled `settle` on the same rows of `BAR_FIELDS`; replay builds the rows
 with `replay_bars`, a dream with `dream_bars`.
 """
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from ..candles import Candles
 from ..errors import ConfigError
-from .rules import BrokerConfig
+from .rules import BrokerConfig, flatten
 from .settlement import (
     BAR_FIELDS,
     OUT_FIELDS,
@@ -21,7 +21,6 @@ from .settlement import (
     FloatArray,
     expm1,
     settle_lanes,
-    settle_path,
     settle_row,
 )
 
@@ -69,36 +68,8 @@ class LaneSettlement(NamedTuple):
     terminated: bool
 
 
-class AccountPath(NamedTuple):
-    """An account along T bars; entry t of the first two is before bar t's fill.
-
-    Attributes:
-        equity: Equity [T + 1], starting at 1.
-        weight: Drifted weight [T + 1], starting at 0.
-        reward: log growth [T].
-        executed: Weight after each fill [T].
-        cost: Fees and slippage as a fraction of equity [T].
-        fee: In initial equities [T], as the next three.
-        slippage: [T].
-        funding: [T], paid.
-        price_pnl: [T].
-        bars_lived: T, or the bar whose end ended the account.
-    """
-
-    equity: FloatArray
-    weight: FloatArray
-    reward: FloatArray
-    executed: FloatArray
-    cost: FloatArray
-    fee: FloatArray
-    slippage: FloatArray
-    funding: FloatArray
-    price_pnl: FloatArray
-    bars_lived: int
-
-
 def replay_bars(candles: Candles, funding_rate: ArrayLike = 0.0) -> FloatArray:
-    """Recorded bars as the kernel reads them [T, 7], columns `BAR_FIELDS`.
+    """Recorded bars as the kernel reads them [T, 8], columns `BAR_FIELDS`.
 
     Row t settles a position taken at the close of bar t − 1 and held through bar t; row 0, and a
     row after a gap, is NaN: there is no close before it.
@@ -115,6 +86,7 @@ def replay_bars(candles: Candles, funding_rate: ArrayLike = 0.0) -> FloatArray:
     bars[1:, 4] = np.broadcast_to(np.asarray(funding_rate, dtype=np.float64), len(candles))[1:]
     bars[1:, 5] = logs[:-1, 2] - logs[:-1, 3]
     bars[1:, 6] = candles.close[:-1]
+    bars[1:, 7] = np.maximum(candles.turnover[:-1], 1.0)
     bars[[gap.row for gap in candles.gaps()]] = np.nan
     return bars
 
@@ -126,9 +98,10 @@ def dream_bars(
     funding_rate: ArrayLike = 0.0,
     fill_range: ArrayLike = 0.0,
     fill_price: ArrayLike = 0.0,
+    fill_turnover: ArrayLike = 1.0,
     out: FloatArray | None = None,
 ) -> FloatArray:
-    """Dreamed bars as the kernel reads them [..., 7], columns `BAR_FIELDS`.
+    """Dreamed bars as the kernel reads them [..., 8], columns `BAR_FIELDS`.
 
     A dream has no gap between close and open. Highs and lows that are not given are the further
     of the bar's two ends.
@@ -140,7 +113,8 @@ def dream_bars(
         funding_rate: Rate charged on a position held through the bar.
         fill_range: log(high / low) of the bar before.
         fill_price: Close of the bar before [USDT].
-        out: Array [..., 7] to fill; made when None.
+        fill_turnover: What was traded in the bar before [USDT].
+        out: Array [..., 8] to fill; made when None.
     """
     logs = np.ascontiguousarray(log_return, dtype=np.float64)
     bars = np.empty((*logs.shape, len(BAR_FIELDS))) if out is None else out
@@ -152,6 +126,7 @@ def dream_bars(
     bars[..., 4] = funding_rate
     bars[..., 5] = fill_range
     bars[..., 6] = fill_price
+    bars[..., 7] = np.maximum(fill_turnover, 1.0)
     return bars
 
 
@@ -179,7 +154,7 @@ class Account:
         if num_lanes < 1:
             raise ConfigError(f"num_lanes is {num_lanes}; expected at least 1")
         self.config = config or BrokerConfig()
-        self.rules = self.config.compile()
+        self._rules = flatten(self.config.compile())
         self.num_lanes = num_lanes
         self.equity: FloatArray = np.ones(num_lanes)
         self.weight: FloatArray = np.zeros(num_lanes)
@@ -203,7 +178,7 @@ class Account:
         Args:
             action: Actions [N], clipped to [−1, 1]; ±1 is ± the leverage. With a fill delay of d
                 the one given d steps ago is filled (flat, before there was one).
-            bars: The bars to come [N, 7], columns `BAR_FIELDS`.
+            bars: The bars to come [N, 8], columns `BAR_FIELDS`.
             copy: Whether the arrays returned are fresh; if not, the next step overwrites them.
 
         Raises:
@@ -215,12 +190,14 @@ class Account:
                 f"expected ({self.num_lanes},) and ({self.num_lanes}, {len(BAR_FIELDS)})"
             )
         target = np.clip(action, -1.0, 1.0, out=self._target)
-        target *= self.rules.leverage
+        target *= self.config.margin.leverage
         if len(self._pending):
             oldest = self._pending[self._head]
             target, oldest[:] = oldest.copy(), target
             self._head = (self._head + 1) % len(self._pending)
-        settle_lanes(self.equity, self.weight, self.terminated, target, bars, self.rules, self._out)
+        settle_lanes(
+            self.equity, self.weight, self.terminated, target, bars, self._rules, self._out
+        )
         if not copy:
             return _settlement(self.equity, self.weight, self._out, self.terminated)
         return _settlement(
@@ -244,14 +221,14 @@ class ScalarAccount:
         config: The rules; defaults to Bybit's costs, unlevered.
 
     Attributes:
-        state: Equity, weight, whether it is terminated, then the rules [19], as
+        state: Equity, weight, whether it is terminated, then the flat rules, as
             `market.account.settlement.settle_state` takes and updates it: a compiled step that settles the
             account among other things reads it here.
     """
 
     def __init__(self, config: BrokerConfig | None = None) -> None:
         self.config = config or BrokerConfig()
-        self.state: FloatArray = np.array([1.0, 0.0, 0.0, *self.config.compile()])
+        self.state: FloatArray = np.concatenate([[1.0, 0.0, 0.0], flatten(self.config.compile())])
         self._pending: list[float] = []
         self.reset()
 
@@ -283,7 +260,7 @@ class ScalarAccount:
         return self._pending.pop(0)
 
     def step(self, action: float, bars: FloatArray, row: int = 0) -> LaneSettlement:
-        """Trade at a close, then live bar ``row`` of ``bars`` [T, 7]; as `Account.step`.
+        """Trade at a close, then live bar ``row`` of ``bars`` [T, 8]; as `Account.step`.
 
         Raises:
             ConfigError: There is no such row.
@@ -291,37 +268,3 @@ class ScalarAccount:
         if not 0 <= row < len(bars):
             raise ConfigError(f"row is {row}; there are {len(bars)} bars")
         return LaneSettlement(*settle_row(self.state, self.due(action), bars, row))
-
-
-def account_path(
-    targets: FloatArray, bars: FloatArray, config: BrokerConfig | None = None
-) -> AccountPath:
-    """Follow a series of target weights through recorded or dreamed bars, compiled.
-
-    Args:
-        targets: Weights wanted [T], signed notional ÷ equity, clipped to ± the leverage; target t
-            is decided at the close before bar t, and filled there unless the rules delay it.
-        bars: Bars [T, 7], columns `BAR_FIELDS`.
-        config: The rules; defaults to Bybit's costs, unlevered.
-
-    Raises:
-        ConfigError: Shapes that do not match.
-    """
-    config = config or BrokerConfig()
-    rules = config.compile()
-    wanted = np.clip(np.asarray(targets, dtype=np.float64), -rules.leverage, rules.leverage)
-    steps = len(wanted)
-    if wanted.ndim != 1 or bars.shape != (steps, len(BAR_FIELDS)):
-        raise ConfigError(
-            f"targets {wanted.shape} and bars {bars.shape}; expected [T] and [T, {len(BAR_FIELDS)}]"
-        )
-    delay = min(config.execution.fill_delay, steps)
-    wanted = np.concatenate([np.zeros(delay), wanted[: steps - delay]])
-    out = np.empty((2 + len(OUT_FIELDS), steps))
-    lived = settle_path(1.0, wanted, np.ascontiguousarray(bars), rules, out)
-    equity = np.concatenate([[1.0], out[0]])
-    weight = np.concatenate([[0.0], out[1]])
-    reward, executed, cost, fee, slippage, funding, price_pnl = out[2:]
-    return AccountPath(
-        equity, weight, reward, executed, cost, fee, slippage, funding, price_pnl, lived
-    )

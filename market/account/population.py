@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from ..candles import FloatArray
 from ..numerics.compiled import compiled
 from ..numerics.float32_tanh import tanh
-from .rules import BrokerConfig
-from .settlement import BoolArray
-from .shared import execute, longest_after, settle_calm, settle_shared, unpack_rules
+from .rules import BrokerConfig, flatten, unpack_rules
+from .settlement import BoolArray, bar_at, settle
+from .shared import execute, longest_after, settle_calm, settle_shared
 
 Float32Array = NDArray[np.float32]
 
@@ -90,53 +90,29 @@ def settle_population(
     held, executed = np.empty(candidates), np.empty(candidates)
     growth, cost = np.empty(candidates), np.empty(candidates)
     ended = np.empty(candidates, dtype=np.bool_)
-    limited, rounded = rules.has_limits > 0.0, rules.has_rounding > 0.0
+    limited = rules.has_limits > 0.0
+    alike = rules.has_rounding <= 0.0 and rules.has_sized_costs <= 0.0
     longest, calm_bars = _longest(weight, terminated), 0.0
     for t in range(bars.shape[0]):
+        bar = bar_at(bars, t)
         _choose(
             scores[t], account_share, bias, weight, rules.leverage, pending[(first + t) % delay]
         )
         target = pending[(first + t + 1) % delay]
         after = -1.0
-        if not rounded and longest < np.inf:
-            after = longest_after(
-                longest,
-                bars[t, 0],
-                bars[t, 1],
-                bars[t, 2],
-                bars[t, 3],
-                bars[t, 4],
-                bars[t, 5],
-                rules,
-            )
+        if alike and longest < np.inf:
+            after = longest_after(longest, bar, rules)
         if after >= 0.0:
-            slippage = rules.slippage + rules.slippage_per_range * bars[t, 5]
             if limited:
                 execute(weight, target, rules, executed)
                 target = executed
-            settle_calm(equity, weight, target, bars[t, 0], bars[t, 4], slippage, rules, totals)
+            settle_calm(equity, weight, target, bar, rules, totals)
             longest = after
             calm_bars += 1.0
             continue
         held[:] = weight
         ended[:] = terminated
-        settle_shared(
-            equity,
-            weight,
-            terminated,
-            target,
-            bars[t, 0],
-            bars[t, 1],
-            bars[t, 2],
-            bars[t, 3],
-            bars[t, 4],
-            bars[t, 5],
-            bars[t, 6],
-            rules,
-            executed,
-            growth,
-            cost,
-        )
+        settle_shared(equity, weight, terminated, target, bar, rules, executed, growth, cost)
         _tally(held, executed, growth, cost, ended, totals)
         longest = _longest(weight, terminated)
     totals[5] += calm_bars  # nobody's account had ended before any of them
@@ -156,7 +132,7 @@ class PopulationBook:
     ) -> None:
         count = len(bias)
         self._policy = np.ascontiguousarray(bias), np.ascontiguousarray(account_share)
-        self._rules: FloatArray = np.array(broker.compile())
+        self._rules = flatten(broker.compile())
         self._equity, self._weight = np.empty(count), np.empty(count)
         self._terminated = np.empty(count, dtype=np.bool_)
         self._pending = np.empty((broker.execution.fill_delay + 1, count))
@@ -177,7 +153,7 @@ class PopulationBook:
 
         Args:
             scores: Scores of each bar's observation without account and bias [B, C].
-            bars: What each bar does [B, 7], columns `BAR_FIELDS`.
+            bars: What each bar does [B, 8], columns `BAR_FIELDS`.
         """
         settle_population(
             scores,
@@ -195,5 +171,82 @@ class PopulationBook:
 
     def totals(self) -> FloatArray:
         """The path's results so far [6, C], rows `SCORE_FIELDS`."""
+        self._totals[0] = np.log(self._equity)
+        return self._totals
+
+
+@compiled
+def settle_and_sum(
+    action: FloatArray,
+    bars: FloatArray,
+    rule_values: FloatArray,
+    number: int,
+    pending: FloatArray,
+    equity: FloatArray,
+    weight: FloatArray,
+    terminated: BoolArray,
+    totals: FloatArray,
+) -> None:
+    """Trade at a close, then live a bar; see `LaneSums` for the state that is moved."""
+    rules, delay = unpack_rules(rule_values), pending.shape[0]
+    decided, target = pending[number % delay], pending[(number + 1) % delay]
+    for i in range(action.shape[0]):
+        decided[i] = action[i] * rules.leverage
+        if terminated[i]:
+            continue
+        before, held = equity[i], weight[i]
+        settled = settle(before, held, target[i], bar_at(bars, i), rules)
+        equity[i], weight[i] = settled.equity, settled.weight
+        terminated[i] = settled.terminated
+        gain = settled.growth - 1.0
+        totals[1, i] += gain
+        totals[2, i] += gain * gain
+        totals[3, i] += abs(settled.executed - held)
+        totals[4, i] += (settled.fee + settled.slippage) / before
+        totals[5, i] += 1.0
+
+
+class LaneSums:
+    """Accounts of L lanes that each live bars of their own, and the sums of what those did to them.
+
+    Args:
+        num_lanes: L.
+        broker: The accounts' rules.
+
+    Attributes:
+        weight: Drifted weight [L] before the next trade.
+    """
+
+    def __init__(self, num_lanes: int, broker: BrokerConfig) -> None:
+        self._rules = flatten(broker.compile())
+        self._equity: FloatArray = np.ones(num_lanes)
+        self.weight: FloatArray = np.zeros(num_lanes)
+        self._terminated: BoolArray = np.zeros(num_lanes, dtype=np.bool_)
+        self._pending: FloatArray = np.zeros((broker.execution.fill_delay + 1, num_lanes))
+        self._totals: FloatArray = np.zeros((len(SCORE_FIELDS), num_lanes))
+        self._bars = 0
+
+    def live(self, action: FloatArray, bars: FloatArray) -> None:
+        """Trade at a close, then live a bar.
+
+        Args:
+            action: Actions [L] in [−1, 1]; ±1 is ± the leverage.
+            bars: The bars to come [L, 8], columns `BAR_FIELDS`.
+        """
+        settle_and_sum(
+            action,
+            bars,
+            self._rules,
+            self._bars,
+            self._pending,
+            self._equity,
+            self.weight,
+            self._terminated,
+            self._totals,
+        )
+        self._bars += 1
+
+    def totals(self) -> FloatArray:
+        """The results so far [6, L], rows `SCORE_FIELDS`."""
         self._totals[0] = np.log(self._equity)
         return self._totals

@@ -1,28 +1,32 @@
-"""The rules of the account: costs, margin, execution and order rounding, with Bybit's values.
+"""The rules of the account: margin, execution and order rounding, with Bybit's values.
 
 Each rule is a frozen, JSON-able record that refuses impossible values; `BrokerConfig` joins them
-and compiles them to `BrokerRules`, the flat tuple that the compiled kernel reads.
+with the cost models and compiles them to `BrokerRules`, which the compiled loops read.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal, NamedTuple, Self, cast, get_args
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, NamedTuple, cast
 
+import numpy as np
+from numba.np.unsafe.ndarray import to_fixed_tuple
+
+from ..candles import FloatArray
 from ..errors import ConfigError
-from ..settings import nearest, real_number, truth
-
-Liquidity = Literal["taker", "maker"]
+from ..numerics.compiled import compiled
+from ..records import Rule, refuse_unknown
+from ..settings import truth
+from .costs import COST_MODELS, CostModel, CostRules
 
 
 class BrokerRules(NamedTuple):
-    """What the kernel reads; made by `BrokerConfig.compile`. Units as in the public records."""
+    """What the compiled loops read; made by `BrokerConfig.compile`. Units as in the records."""
 
-    fee: float
-    slippage: float
-    slippage_per_range: float
+    costs: Any
+    """The cost models' numbers, a `CostRules`."""
     leverage: float
     maintenance_margin: float
     liquidation_fee: float
@@ -37,76 +41,25 @@ class BrokerRules(NamedTuple):
     """1 where liquidation inside the bar is checked, else 0; likewise below."""
     has_limits: float
     has_rounding: float
+    has_sized_costs: float
+    """Whether what an order costs, per notional, depends on its size."""
 
 
-class Rule:
-    """Checked construction from plain mappings, shared by the records below."""
-
-    _bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
-    """Closed interval of each number."""
-    _optional: ClassVar[frozenset[str]] = frozenset()
-    """Numbers that may be None."""
-
-    def __post_init__(self) -> None:
-        for name, (low, high) in self._bounds.items():
-            value = getattr(self, name)
-            if value is None and name in self._optional:
-                continue
-            number = real_number(value)
-            if number is None:
-                raise ConfigError(f"{name} is {value!r}; expected a number")
-            if not low <= number <= high:
-                raise ConfigError(f"{name} is {value!r}; expected {low:g} ≤ {name} ≤ {high:g}")
-            object.__setattr__(self, name, number)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build from a mapping, such as parsed JSON; refuses unknown keys with `ConfigError`."""
-        _refuse_unknown(values, [f.name for f in fields(cast(Any, cls))], cls.__name__)
-        return cls(**values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values that JSON can carry; `from_dict` restores an equal record."""
-        return asdict(cast(Any, self))
+_COSTS: Final = len(CostRules._fields)
+_OTHERS: Final = len(BrokerRules._fields) - 1
 
 
-@dataclass(frozen=True)
-class Costs(Rule):
-    """What an order costs, as fractions of the notional traded.
+def flatten(rules: BrokerRules) -> FloatArray:
+    """The rules as one array: to hand a tuple over to compiled code costs microseconds."""
+    costs, *others = rules
+    return np.array([*costs, *others], dtype=np.float64)
 
-    The slippage of an order filled at the close of bar t is
-    ``slippage + slippage_per_range · log(high_t / low_t)``.
 
-    Attributes:
-        taker_fee: Fee of an order that takes liquidity (Bybit linear: 0.055 %).
-        maker_fee: Fee of an order that provides it (0.02 %).
-        slippage: Constant distance of the fill from the close.
-        slippage_per_range: Share of the fill bar's log range added to it; 0 is constant slippage.
-        liquidity: Which fee is charged, ``"taker"`` or ``"maker"``.
-    """
-
-    taker_fee: float = 0.00055
-    maker_fee: float = 0.0002
-    slippage: float = 0.0002
-    slippage_per_range: float = 0.0
-    liquidity: Liquidity = "taker"
-
-    _bounds = {  # noqa: RUF012 - a constant table; ClassVar in the base
-        "taker_fee": (-0.01, 0.1),
-        "maker_fee": (-0.01, 0.1),
-        "slippage": (0.0, 0.1),
-        "slippage_per_range": (0.0, 1.0),
-    }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.liquidity not in get_args(Liquidity):
-            raise ConfigError(f"liquidity is {self.liquidity!r}; expected 'taker' or 'maker'")
-
-    @property
-    def fee(self) -> float:
-        """The fee charged, fraction of notional; negative is a rebate."""
-        return self.taker_fee if self.liquidity == "taker" else self.maker_fee
+@compiled
+def unpack_rules(values: FloatArray) -> BrokerRules:
+    """What `flatten` made an array of."""
+    costs = CostRules(*to_fixed_tuple(values[:_COSTS], _COSTS))
+    return BrokerRules(costs, *to_fixed_tuple(values[_COSTS:], _OTHERS))
 
 
 @dataclass(frozen=True)
@@ -214,13 +167,14 @@ class BrokerConfig(Rule):
     """All rules of an account.
 
     Attributes:
-        costs: Fees and slippage.
+        costs: Fees, slippage and impact: any `CostModel`; one of each kind of model that there is,
+            those that are not given with their defaults.
         margin: Leverage, liquidation and ruin.
         execution: Delay, band and turnover limit.
         rounding: Order rounding; None trades any fraction of a contract.
     """
 
-    costs: Costs = field(default_factory=Costs)
+    costs: tuple[CostModel, ...] = ()
     margin: Margin = field(default_factory=Margin)
     execution: Execution = field(default_factory=Execution)
     rounding: Rounding | None = None
@@ -230,54 +184,78 @@ class BrokerConfig(Rule):
             value = getattr(self, name)
             if not (isinstance(value, kind) or (name == "rounding" and value is None)):
                 raise ConfigError(f"{name} is {value!r}; expected a {kind.__name__}")
+        object.__setattr__(self, "costs", _one_of_each(self.costs))
+        self._cost_values()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BrokerConfig:
         """Build from nested mappings, such as parsed JSON; refuses unknown keys."""
-        _refuse_unknown(values, list(_PARTS), cls.__name__)
+        refuse_unknown(values, ["costs", *_PARTS], cls.__name__)
         for name, value in values.items():
             if not (isinstance(value, Mapping) or (name == "rounding" and value is None)):
                 raise ConfigError(f"{name} is {value!r}; expected a mapping of settings")
-        parts = {
-            name: None if value is None else _PARTS[name].from_dict(value)
-            for name, value in values.items()
+        parts: dict[str, Any] = {
+            name: None if values[name] is None else kind.from_dict(values[name])
+            for name, kind in _PARTS.items()
+            if name in values
         }
-        return cls(**cast(Any, parts))
+        costs = values.get("costs", {})
+        models = {model.__name__: model for model in COST_MODELS}
+        refuse_unknown(costs, list(models), "costs")
+        parts["costs"] = tuple(models[name].from_dict(kept) for name, kept in costs.items())
+        return cls(**parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values that JSON can carry; `from_dict` restores an equal record."""
+        costs = {type(model).__name__: model.to_dict() for model in self.costs}
+        return {**super().to_dict(), "costs": costs}
 
     @classmethod
     def from_settings(cls, **settings: Any) -> BrokerConfig:
         """Build from flat names, as environments take them: ``taker_fee=…, leverage=…``.
 
-        Any field of the four records may be named; rounding is on when ``capital_usdt`` is given.
+        Any field of the records or of a cost model may be named; rounding is on when
+        ``capital_usdt`` is given.
 
         Raises:
             ConfigError: An unknown name (the nearest is suggested), or an impossible value.
         """
-        homes = _setting_homes()
-        _refuse_unknown(settings, list(homes), cls.__name__)
-        grouped: dict[str, dict[str, Any]] = {}
+        homes = _homes()
+        refuse_unknown(settings, list(homes), cls.__name__)
+        grouped: dict[type[Rule], dict[str, Any]] = {}
         for name, value in settings.items():
             grouped.setdefault(homes[name], {})[name] = value
-        if "rounding" in grouped and grouped["rounding"].get("capital_usdt") is None:
-            named = ", ".join(n for n in grouped.pop("rounding") if n != "capital_usdt")
+        if Rounding in grouped and grouped[Rounding].get("capital_usdt") is None:
+            named = ", ".join(n for n in grouped.pop(Rounding) if n != "capital_usdt")
             if named:
                 raise ConfigError(f"{named} without capital_usdt; give the capital in USDT as well")
-        return cls(**cast(Any, {p: _PARTS[p].from_dict(v) for p, v in grouped.items()}))
+        made = {kind: kind.from_dict(values) for kind, values in grouped.items()}
+        parts = {name: made[kind] for name, kind in _PARTS.items() if kind in made}
+        models = (made[kind] for kind in COST_MODELS if kind in made)
+        return cls(costs=tuple(cast(Iterable[CostModel], models)), **cast(Any, parts))
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Which fields of a `Fill` the costs depend on."""
+        return frozenset().union(*(model.reads for model in self.costs))
+
+    @property
+    def looks_inside_bars(self) -> bool:
+        """Whether a bar's high and low, range or turnover matter, and not its return alone."""
+        return self.margin.leverage > 1.0 or bool(self.reads)
 
     @staticmethod
     def setting_names() -> list[str]:
         """The names that `from_settings` takes."""
-        return list(_setting_homes())
+        return list(_homes())
 
     def compile(self) -> BrokerRules:
-        """The flat tuple that the kernel reads."""
-        costs, margin, execution = self.costs, self.margin, self.execution
+        """What the compiled loops read."""
+        margin, execution = self.margin, self.execution
         rounding = self.rounding or Rounding(capital_usdt=1.0)
         limit = math.inf if execution.max_turnover is None else float(execution.max_turnover)
         return BrokerRules(
-            fee=float(costs.fee),
-            slippage=float(costs.slippage),
-            slippage_per_range=float(costs.slippage_per_range),
+            costs=CostRules(*self._cost_values()),
             leverage=float(margin.leverage),
             maintenance_margin=float(margin.maintenance_margin),
             liquidation_fee=float(margin.liquidation_fee),
@@ -291,25 +269,32 @@ class BrokerConfig(Rule):
             has_margin=float(margin.intrabar),
             has_limits=float(execution.no_trade_band > 0 or math.isfinite(limit)),
             has_rounding=float(self.rounding is not None),
+            has_sized_costs=float("order" in self.reads),
         )
 
+    def _cost_values(self) -> list[float]:
+        capital = None if self.rounding is None else self.rounding.capital_usdt
+        return [value for model in self.costs for value in model.values(capital)]
 
-_PARTS: dict[str, type[Rule]] = {
-    "costs": Costs,
+
+_PARTS: Final[dict[str, type[Rule]]] = {
     "margin": Margin,
     "execution": Execution,
     "rounding": Rounding,
 }
 
 
-def _setting_homes() -> dict[str, str]:
-    """In which of the parts each setting lies."""
-    return {f.name: part for part, kind in _PARTS.items() for f in fields(cast(Any, kind))}
+def _homes() -> dict[str, type[Rule]]:
+    """The record or cost model to which each flat name belongs."""
+    kinds: tuple[type[Rule], ...] = (*COST_MODELS, *_PARTS.values())
+    return {f.name: kind for kind in kinds for f in fields(cast(Any, kind))}
 
 
-def _refuse_unknown(values: Mapping[str, Any], known: list[str], owner: str) -> None:
-    for name in values:
-        if name not in known:
-            near = nearest(name, known)
-            hint = f"did you mean {near!r}?" if near else f"expected one of {', '.join(known)}"
-            raise ConfigError(f"{owner} has no setting {name!r}; {hint}")
+def _one_of_each(costs: tuple[CostModel, ...]) -> tuple[CostModel, ...]:
+    """The models in the order in which their numbers are kept, absent ones by default."""
+    given = {type(model): model for model in costs}
+    wrong = [model for model in costs if type(model) not in COST_MODELS]
+    if wrong or len(given) < len(costs):
+        names = ", ".join(model.__name__ for model in COST_MODELS)
+        raise ConfigError(f"costs are {costs!r}; expected at most one each of {names}")
+    return tuple(given[kind] if kind in given else kind() for kind in COST_MODELS)

@@ -1,66 +1,102 @@
-"""One bar of one account, compiled: the only place where costs, returns and ruin are computed.
+"""One bar of one account, compiled: trade at a close, then live the next bar.
 
-`settle` is a pure function of floats. Scalar and vector environments, replay and dream, weight
-paths and population scoring all run it, so that they agree bit for bit; none of it may be compiled
-with ``fastmath``.
-
-With equity E, drifted weight w (signed notional ÷ equity) and target a at the close of bar t::
-
-    cost     = (fee + slippage) · |a' − w|          fraction of E; a' is what was executed
-    growth   = 1 + a'·R − a'·f                      R simple return of bar t+1, f its funding rate
-    E'       = E · (1 − cost) · growth
-    w'       = a' · (1 + R) / growth
+`settle` is a pure function of numbers that calls each formula of `formulas` and the cost models of
+`costs`. One lane, lanes, populations and weight paths all run it, in replay and dream, so that they
+agree bit for bit; none of it may be compiled with ``fastmath``.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numba.np.unsafe.ndarray import to_fixed_tuple
 from numpy.typing import NDArray
 
+from ..candles import FloatArray
 from ..numerics.compiled import compiled
-from .rules import BrokerRules
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
-Settled = tuple[float, float, float, float, float, float, float, float, bool]
-SettledState = tuple[float, float, float, float, float, float, float, float, float, bool]
-
-BAR_FIELDS: Final = (
-    "simple_return",
-    "simple_open",
-    "simple_high",
-    "simple_low",
-    "funding_rate",
-    "fill_range",
-    "fill_price",
+from .costs import Fill, fee_rate, slippage_rate
+from .formulas import (
+    boundary_price,
+    cost_of,
+    drifted_weight,
+    equity_at,
+    held_growth,
+    wanted_quantity,
 )
-"""Columns of a bar as the kernel reads it, in `settle`'s order and units."""
+from .rules import BrokerRules, unpack_rules
+
+BoolArray = NDArray[np.bool_]
+
+
+class Bar(NamedTuple):
+    """What a bar does to an account, and what was known when its position was taken.
+
+    Attributes:
+        simple_return: Close ÷ previous close − 1.
+        simple_open: Open ÷ previous close − 1; 0 where unknown.
+        simple_high: High ÷ previous close − 1.
+        simple_low: Low ÷ previous close − 1.
+        funding_rate: Charged on a position held through the bar; positive: longs pay shorts.
+        fill_range: log(high / low) of the bar before, at whose close the order fills.
+        fill_price: That close [USDT]; read only when orders are rounded.
+        fill_turnover: What was traded in the bar before [USDT], at least 1.
+    """
+
+    simple_return: Any
+    simple_open: Any
+    simple_high: Any
+    simple_low: Any
+    funding_rate: Any
+    fill_range: Any
+    fill_price: Any
+    fill_turnover: Any
+
+
+BAR_FIELDS: Final = Bar._fields
+"""Columns of bars as arrays."""
+_NUM_FIELDS: Final = len(BAR_FIELDS)
+
+
+class Settled(NamedTuple):
+    """What a bar did to an account.
+
+    Attributes:
+        equity: At the end of the bar, in initial equities, as the amounts below.
+        weight: Drifted weight at the end of the bar.
+        executed: Weight after the fill.
+        fee: Paid.
+        slippage: Paid.
+        funding: Paid; negative is received.
+        price_pnl: With ``equity = before + price_pnl − fee − slippage − funding``.
+        growth: Equity ÷ equity before.
+        terminated: Whether the bar liquidated or ruined the account.
+    """
+
+    equity: Any
+    weight: Any
+    executed: Any
+    fee: Any
+    slippage: Any
+    funding: Any
+    price_pnl: Any
+    growth: Any
+    terminated: Any
+
 
 OUT_FIELDS: Final = ("reward", "executed", "cost", "fee", "slippage", "funding", "price_pnl")
 """What a settled bar reports: reward is the log growth, cost a fraction of the equity before."""
 
-_STEP_SLACK: Final = 1e-6  # of one step or tick: quantities carry rounding noise, not real amounts
+SettledState = tuple[float, float, float, float, float, float, float, float, float, bool]
+
+STEP_SLACK: Final = 1e-6  # of one step or tick: quantities carry rounding noise, not real amounts
 
 
 @compiled
-def kept_after(traded: float, fee: float, slippage: float) -> float:
-    """Equity left after trading this weight, as a fraction of the equity before."""
-    return 1.0 - (fee * traded + slippage * traded)
-
-
-@compiled
-def held_growth(held: float, simple_return: float, funding_rate: float) -> float:
-    """Factor by which a bar that is survived grows the equity after the fill."""
-    return 1.0 + held * simple_return - held * funding_rate
-
-
-@compiled
-def drifted_weight(held: float, simple_return: float, growth: float) -> float:
-    """Weight at the end of the bar, of the equity then."""
-    return held * (1.0 + simple_return) / growth
+def bar_at(bars: FloatArray, row: int) -> Bar:
+    """One row of bars [T, 8]; checks no bounds."""
+    return Bar(*to_fixed_tuple(bars[row], _NUM_FIELDS))
 
 
 @compiled
@@ -75,7 +111,13 @@ def limit_target(weight: float, target: float, rules: BrokerRules) -> float:
 
 @compiled
 def round_order(
-    equity: float, weight: float, target: float, slippage: float, price: float, rules: BrokerRules
+    equity: float,
+    weight: float,
+    target: float,
+    fee: float,
+    slippage: float,
+    price: float,
+    rules: BrokerRules,
 ) -> tuple[float, float, float]:
     """Round an order to the instrument's steps.
 
@@ -89,12 +131,12 @@ def round_order(
         and slippage [fraction of notional] at the rounded fill price.
     """
     usdt = equity * rules.capital_usdt
-    kept = 1.0 - (rules.fee + slippage) * abs(target - weight)
-    steps = (target * kept - weight) * usdt / (price * rules.qty_step)
-    lots = math.floor(abs(steps) + _STEP_SLACK)
+    kept = 1.0 - cost_of(abs(target - weight), fee, slippage)
+    steps = wanted_quantity(usdt, weight, target, kept, price) / rules.qty_step
+    lots = math.floor(abs(steps) + STEP_SLACK)
     quantity = math.copysign(lots * rules.qty_step, steps)
     order = quantity * price / usdt
-    reduces = order * weight < 0.0 and abs(order) <= abs(weight) * (1.0 + _STEP_SLACK)
+    reduces = order * weight < 0.0 and abs(order) <= abs(weight) * (1.0 + STEP_SLACK)
     small = abs(quantity) * price < rules.min_notional_usdt
     if lots == 0.0 or (small and not reduces):
         return weight, 0.0, slippage
@@ -102,116 +144,83 @@ def round_order(
         side = math.copysign(1.0, quantity)
         ticks = price * (1.0 + side * slippage) / rules.tick_size
         if side > 0.0:
-            fill = math.ceil(ticks - _STEP_SLACK) * rules.tick_size
+            fill = math.ceil(ticks - STEP_SLACK) * rules.tick_size
         else:
-            fill = math.floor(ticks + _STEP_SLACK) * rules.tick_size
+            fill = math.floor(ticks + STEP_SLACK) * rules.tick_size
         slippage = abs(fill - price) / price
-    kept = 1.0 - (rules.fee + slippage) * abs(order)
+    kept = 1.0 - cost_of(abs(order), fee, slippage)
     return (weight + order) / kept, abs(order), slippage
 
 
 @compiled
-def liquidation_price(
-    held: float,
-    simple_return: float,
-    simple_open: float,
-    simple_high: float,
-    simple_low: float,
-    rules: BrokerRules,
-) -> float:
+def liquidation_price(held: float, bar: Bar, rules: BrokerRules) -> float:
     """Price ÷ previous close at which the bar liquidates a position, or −1 where it does not.
 
-    Equity at price x (in previous closes) is 1 + a(x − 1); it is liquidated when that falls to
-    the maintenance margin m·|a|·x, hence at x = (a − 1)/(a(1 − m)) when long (above 1× only) and
-    x = (1 + |a|)/(|a|(1 + m)) when short. An open beyond it is booked at the open; otherwise the
-    position goes at the bankruptcy price, where what is left just pays the closing fee: the same
-    formulae with the fee for m.
+    A position is liquidated when its equity falls to the maintenance margin (`boundary_price`). An
+    open beyond that price is booked at the open; otherwise the position goes at the bankruptcy
+    price, where what is left just pays the closing fee.
     """
-    margin, fee = rules.maintenance_margin, rules.liquidation_fee
+    side = 1.0 if held > 0.0 else -1.0
+    size = abs(held)
+    trigger = boundary_price(size, side, rules.maintenance_margin)
     if held > 0.0:
-        trigger = (held - 1.0) / (held * (1.0 - margin))
-        if 1.0 + simple_open <= trigger:
-            return 1.0 + simple_open
-        if 1.0 + min(simple_low, simple_return) <= trigger:
-            return (held - 1.0) / (held * (1.0 - fee))
+        worst = 1.0 + min(bar.simple_low, bar.simple_return)
     else:
-        trigger = (1.0 - held) / (-held * (1.0 + margin))
-        if 1.0 + simple_open >= trigger:
-            return 1.0 + simple_open
-        if 1.0 + max(simple_high, simple_return) >= trigger:
-            return (1.0 - held) / (-held * (1.0 + fee))
+        worst = 1.0 + max(bar.simple_high, bar.simple_return)
+    if side * (1.0 + bar.simple_open) <= side * trigger:
+        return 1.0 + bar.simple_open  # type: ignore[no-any-return]
+    if side * worst <= side * trigger:
+        return boundary_price(size, side, rules.liquidation_fee)
     return -1.0
 
 
 @compiled
-def settle(
-    equity: float,
-    weight: float,
-    target: float,
-    simple_return: float,
-    simple_open: float,
-    simple_high: float,
-    simple_low: float,
-    funding_rate: float,
-    fill_range: float,
-    fill_price: float,
-    rules: BrokerRules,
-) -> Settled:
+def settle(equity: float, weight: float, target: float, bar: Bar, rules: BrokerRules) -> Settled:
     """Trade at a close, then live the next bar.
 
     Args:
         equity: Equity before the fill, in initial equities; positive.
         weight: Drifted weight held, signed notional ÷ equity.
         target: Weight wanted; already scaled by the leverage.
-        simple_return: Return of the bar to come, close ÷ previous close − 1.
-        simple_open: Its open ÷ previous close − 1; 0 where unknown.
-        simple_high: Its high ÷ previous close − 1.
-        simple_low: Its low ÷ previous close − 1.
-        funding_rate: Rate charged on a position held through it; positive: longs pay shorts.
-        fill_range: log(high/low) of the bar at whose close the order fills.
-        fill_price: That close [USDT]; read only when orders are rounded.
+        bar: The bar to come.
         rules: The compiled rules.
 
     Returns:
-        ``(equity, weight, executed, fee, slippage, funding, price_pnl, growth, terminated)``.
-        Equity and weight are those at the end of the bar; executed is the weight after the fill;
-        fee, slippage, funding (paid: positive) and price_pnl are in initial equities, with
-        ``equity = before + price_pnl − fee − slippage − funding``; growth is equity ÷ equity
-        before. Ruin leaves ``ruin_floor`` of the equity before, weight 0; what the floor forgives
-        is booked in price_pnl. The bar of a liquidation charges no funding.
+        The account after the bar. Ruin leaves ``ruin_floor`` of the equity before, weight 0; what
+        the floor forgives is booked in price_pnl. The bar of a liquidation charges no funding.
     """
-    slip = rules.slippage + rules.slippage_per_range * fill_range
     executed = target
     if rules.has_limits > 0.0:
         executed = limit_target(weight, target, rules)
     traded = abs(executed - weight)
+    order = Fill(bar.fill_range, bar.fill_turnover, equity * traded)
+    fee_share, slip = fee_rate(rules.costs, order), slippage_rate(rules.costs, order)
     if rules.has_rounding > 0.0:
-        executed, traded, slip = round_order(equity, weight, executed, slip, fill_price, rules)
-    fee = rules.fee * traded
-    slippage = slip * traded
-    kept = kept_after(traded, rules.fee, slip)
+        executed, traded, slip = round_order(
+            equity, weight, executed, fee_share, slip, bar.fill_price, rules
+        )
+    fee, slippage = fee_share * traded, slip * traded
+    kept = 1.0 - cost_of(traded, fee_share, slip)
     if kept <= 0.0:
         return _ruin(equity, executed, kept, fee, slippage, 0.0, rules)
-    growth = held_growth(executed, simple_return, funding_rate)
+    growth = held_growth(executed, bar.simple_return, bar.funding_rate)
     # A long of at most 1x cannot be liquidated: its equity stays above any price's margin.
     if rules.has_margin > 0.0 and (executed < 0.0 or executed > 1.0):
-        price = liquidation_price(
-            executed, simple_return, simple_open, simple_high, simple_low, rules
-        )
+        price = liquidation_price(executed, bar, rules)
         if price >= 0.0:
             return _liquidate(equity, executed, kept, fee, slippage, price, rules)
     total = kept * growth
-    paid = kept * executed * funding_rate
+    paid = kept * executed * bar.funding_rate
     if not total > rules.ruin_floor:
         return _ruin(equity, executed, kept, fee, slippage, paid, rules)
-    return (
+    return Settled(
         equity * total,
-        drifted_weight(executed, simple_return, growth),
+        drifted_weight(executed, bar.simple_return, growth),
         executed,
         equity * fee,
         equity * slippage,
         equity * paid,
-        equity * (kept * executed * simple_return),
+        equity * (kept * executed * bar.simple_return),
         total,
         False,
     )
@@ -230,7 +239,7 @@ def _ruin(
     """End an account that a bar left with nothing: the floor remains, price_pnl is the rest."""
     floor = rules.ruin_floor
     pnl = floor - kept + paid
-    return (
+    return Settled(
         equity * floor,
         0.0,
         executed,
@@ -254,11 +263,11 @@ def _liquidate(
     rules: BrokerRules,
 ) -> Settled:
     """Close at ``price`` (in previous closes) with its fee, as far as what is left pays it."""
-    left = max(1.0 + executed * (price - 1.0), 0.0)
+    left = max(equity_at(executed, price), 0.0)
     closing = min(rules.liquidation_fee * abs(executed) * price, left)
     total = max(kept * (left - closing), rules.ruin_floor)
     closing = kept * closing
-    return (
+    return Settled(
         equity * total,
         0.0,
         executed,
@@ -278,7 +287,7 @@ def settle_lanes(
     terminated: BoolArray,
     target: FloatArray,
     bars: FloatArray,
-    rules: BrokerRules,
+    rule_values: FloatArray,
     out: FloatArray,
 ) -> None:
     """Settle one bar of N lanes in place; a terminated lane stands still.
@@ -288,107 +297,37 @@ def settle_lanes(
         weight: State [N], updated.
         terminated: State [N], updated.
         target: Weights wanted [N], scaled by the leverage.
-        bars: The bars to come [N, 7], columns as in `BAR_FIELDS`.
-        rules: The compiled rules.
+        bars: The bars to come [N, 8], columns as in `BAR_FIELDS`.
+        rule_values: The rules, flat.
         out: Results [7, N], rows as in `OUT_FIELDS`.
     """
+    rules = unpack_rules(rule_values)
     for i in range(equity.shape[0]):
         if terminated[i]:
             out[:, i] = 0.0
             continue
         before = equity[i]
-        after, drifted, executed, fee, slippage, funding, pnl, growth, ended = settle(
-            before,
-            weight[i],
-            target[i],
-            bars[i, 0],
-            bars[i, 1],
-            bars[i, 2],
-            bars[i, 3],
-            bars[i, 4],
-            bars[i, 5],
-            bars[i, 6],
-            rules,
-        )
-        equity[i] = after
-        weight[i] = drifted
-        terminated[i] = ended
-        out[0, i] = math.log(growth)
-        out[1, i] = executed
-        out[2, i] = (fee + slippage) / before
-        out[3, i] = fee
-        out[4, i] = slippage
-        out[5, i] = funding
-        out[6, i] = pnl
+        settled = settle(before, weight[i], target[i], bar_at(bars, i), rules)
+        equity[i], weight[i] = settled.equity, settled.weight
+        terminated[i] = settled.terminated
+        out[0, i] = math.log(settled.growth)
+        out[1, i] = settled.executed
+        out[2, i] = (settled.fee + settled.slippage) / before
+        out[3, i] = settled.fee
+        out[4, i] = settled.slippage
+        out[5, i] = settled.funding
+        out[6, i] = settled.price_pnl
 
 
 @compiled
-def settle_path(
-    equity: float, targets: FloatArray, bars: FloatArray, rules: BrokerRules, out: FloatArray
-) -> int:
-    """One lane along T bars; ``out`` [9, T] takes equity and weight after each, then `OUT_FIELDS`.
-
-    Returns:
-        Bars lived: T, or fewer where the account ended; the rows after that stand still.
-    """
-    weight = 0.0
-    steps = len(targets)
-    for t in range(steps):
-        before = equity
-        equity, weight, executed, fee, slippage, funding, pnl, growth, ended = settle(
-            before,
-            weight,
-            targets[t],
-            bars[t, 0],
-            bars[t, 1],
-            bars[t, 2],
-            bars[t, 3],
-            bars[t, 4],
-            bars[t, 5],
-            bars[t, 6],
-            rules,
-        )
-        out[0, t] = equity
-        out[1, t] = weight
-        out[2, t] = math.log(growth)
-        out[3, t] = executed
-        out[4, t] = (fee + slippage) / before
-        out[5, t] = fee
-        out[6, t] = slippage
-        out[7, t] = funding
-        out[8, t] = pnl
-        if ended:
-            out[0, t + 1 :] = equity
-            out[1:, t + 1 :] = 0.0
-            return t + 1
-    return steps
-
-
-@compiled
-def settle_state(
-    state: FloatArray,
-    action: float,
-    simple_return: float,
-    simple_open: float,
-    simple_high: float,
-    simple_low: float,
-    funding_rate: float,
-    fill_range: float,
-    fill_price: float,
-) -> SettledState:
-    """Settle one bar of the lane held in ``state``: one array to hand over instead of 19 numbers.
+def settle_state(state: FloatArray, action: float, bar: Bar) -> SettledState:
+    """Settle one bar of the lane held in ``state``: one array to hand over instead of many numbers.
 
     Args:
-        state: Equity, weight, whether it is terminated, then the `BrokerRules` in order [19]; the
-            first three are updated. A terminated lane stands still.
+        state: Equity, weight, whether it is terminated, then the flat rules; the first three are
+            updated. A terminated lane stands still.
         action: Weight wanted, clipped to [−1, 1] and scaled by the leverage here.
-        simple_return: And all that follow: as in `settle`.
-        simple_open: Of the bar to come.
-        simple_high: Of the bar to come.
-        simple_low: Of the bar to come.
-        funding_rate: Of the bar to come.
-        fill_range: Of the bar at whose close the order fills.
-        fill_price: That close [USDT].
+        bar: The bar to come.
 
     Returns:
         ``(equity, weight, reward, executed, cost, fee, slippage, funding, price_pnl, terminated)``,
@@ -397,59 +336,37 @@ def settle_state(
     before = state[0]
     if state[2] > 0.0:
         return before, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, True
-    rules = BrokerRules(
-        state[3],
-        state[4],
-        state[5],
-        state[6],
-        state[7],
-        state[8],
-        state[9],
-        state[10],
-        state[11],
-        state[12],
-        state[13],
-        state[14],
-        state[15],
-        state[16],
-        state[17],
-        state[18],
-    )
+    rules = unpack_rules(state[3:])
     target = -1.0 if action < -1.0 else action
     target = (1.0 if target > 1.0 else target) * rules.leverage
-    after, drifted, executed, fee, slippage, funding, pnl, growth, ended = settle(
-        before,
-        state[1],
-        target,
-        simple_return,
-        simple_open,
-        simple_high,
-        simple_low,
-        funding_rate,
-        fill_range,
-        fill_price,
-        rules,
+    settled = settle(before, state[1], target, bar, rules)
+    state[0], state[1] = settled.equity, settled.weight
+    state[2] = 1.0 if settled.terminated else 0.0
+    return (
+        settled.equity,
+        settled.weight,
+        math.log(settled.growth),
+        settled.executed,
+        (settled.fee + settled.slippage) / before,
+        settled.fee,
+        settled.slippage,
+        settled.funding,
+        settled.price_pnl,
+        settled.terminated,
     )
-    state[0] = after
-    state[1] = drifted
-    state[2] = 1.0 if ended else 0.0
-    reward, cost = math.log(growth), (fee + slippage) / before
-    return after, drifted, reward, executed, cost, fee, slippage, funding, pnl, ended
 
 
 @compiled
 def settle_row(state: FloatArray, action: float, bars: FloatArray, row: int) -> SettledState:
-    """`settle_state` of one row of bars [T, 7], columns as in `BAR_FIELDS`; checks no bounds."""
-    return settle_state(
-        state,
-        action,
-        bars[row, 0],
-        bars[row, 1],
-        bars[row, 2],
-        bars[row, 3],
-        bars[row, 4],
-        bars[row, 5],
-        bars[row, 6],
+    """`settle_state` of one row of bars [T, 8], columns as in `BAR_FIELDS`; checks no bounds."""
+    return settle_state(state, action, bar_at(bars, row))
+
+
+@compiled
+def plain_bar(simple_return: float, price: float) -> Bar:
+    """A bar of which only the return is known: high and low are the further of its two ends."""
+    return Bar(
+        simple_return, 0.0, max(simple_return, 0.0), min(simple_return, 0.0), 0.0, 0.0, price, 1.0
     )
 
 
@@ -463,17 +380,15 @@ def expm1(values: FloatArray, out: FloatArray) -> None:
 
 @compiled
 def plain_bars(log_return: FloatArray, price: FloatArray, bars: FloatArray) -> None:
-    """Bars [N, 7] of which only the returns [N] are known; moves the prices [N] along.
-
-    High and low are the further of the bar's two ends; the fill is at the price before.
-    """
+    """`plain_bar` of N lanes [N, 8] from log returns [N]; moves the prices [N] along."""
     for i in range(log_return.shape[0]):
-        simple = math.expm1(log_return[i])
-        bars[i, 0] = simple
-        bars[i, 1] = 0.0
-        bars[i, 2] = max(simple, 0.0)
-        bars[i, 3] = min(simple, 0.0)
-        bars[i, 4] = 0.0
-        bars[i, 5] = 0.0
-        bars[i, 6] = price[i]
-        price[i] *= 1.0 + simple
+        bar = plain_bar(math.expm1(log_return[i]), price[i])
+        bars[i, 0] = bar.simple_return
+        bars[i, 1] = bar.simple_open
+        bars[i, 2] = bar.simple_high
+        bars[i, 3] = bar.simple_low
+        bars[i, 4] = bar.funding_rate
+        bars[i, 5] = bar.fill_range
+        bars[i, 6] = bar.fill_price
+        bars[i, 7] = bar.fill_turnover
+        price[i] *= 1.0 + bar.simple_return

@@ -7,22 +7,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rule_cases import CASES
 
 from worldmodel_trading.envs.device.account import Bar, DeviceAccounts, settle
 from worldmodel_trading.market.account.broker import Account
-from worldmodel_trading.market.account.rules import BrokerConfig, BrokerRules
+from worldmodel_trading.market.account.rules import BrokerConfig, BrokerRules, flatten
 from worldmodel_trading.market.account.settlement import OUT_FIELDS, settle_lanes
 
-RULES = {
-    "default": {},
-    "maker": {"liquidity": "maker", "maker_fee": -0.0001},
-    "leverage": {"leverage": 3.0},
+RULES = CASES | {
     "high leverage": {"leverage": 50.0, "maintenance_margin": 0.01, "liquidation_fee": 0.002},
-    "no intrabar": {"leverage": 5.0, "intrabar": False},
-    "limits": {"no_trade_band": 0.05, "max_turnover": 0.3},
-    "range": {"slippage_per_range": 0.3, "leverage": 2.0},
     "dear": {"taker_fee": 0.1, "slippage": 0.1, "leverage": 20.0},
-    "rounding": {"capital_usdt": 5_000.0, "leverage": 2.0, "slippage_per_range": 0.1},
     "rounding without ticks": {"capital_usdt": 300.0, "tick_size": 0.0, "no_trade_band": 0.02},
 }
 
@@ -40,7 +34,7 @@ def compiled(
 ) -> dict[str, np.ndarray]:
     equity, weight = equity.copy(), weight.copy()
     ended, out = np.zeros(len(equity), dtype=np.bool_), np.zeros((len(OUT_FIELDS), len(equity)))
-    settle_lanes(equity, weight, ended, target, bars, rules, out)
+    settle_lanes(equity, weight, ended, target, bars, flatten(rules), out)
     return {
         "growth": np.exp(out[0]),
         "weight": weight,
@@ -69,7 +63,7 @@ def assert_settles_alike(
 
 
 def random_bars(rng: np.random.Generator, count: int, spread: float) -> np.ndarray:
-    """Bars [N, 7] as likely to rise as to crash, with opens away from the close before."""
+    """Bars [N, 8] as likely to rise as to crash, with opens away from the close before."""
     close, opened = rng.normal(0.0, spread, (2, count))
     high = np.maximum(np.maximum(close, opened), 0.0) + rng.exponential(spread, count)
     low = np.minimum(np.minimum(close, opened), 0.0) - rng.exponential(spread, count)
@@ -77,7 +71,8 @@ def random_bars(rng: np.random.Generator, count: int, spread: float) -> np.ndarr
     price = rng.uniform(50.0, 60_000.0, count)
     opened = np.where(rng.random(count) < 0.5, 0.0, opened)
     prices = [np.expm1(each) for each in (close, opened, high, low)]
-    return np.stack([*prices, funding, ranges, price], axis=1)
+    turnover = rng.uniform(1e4, 1e8, count)
+    return np.stack([*prices, funding, ranges, price, turnover], axis=1)
 
 
 @pytest.mark.parametrize("device", ["cpu", CUDA])
@@ -122,7 +117,7 @@ def test_any_bar_settles_as_compiled(
     name: str,
 ) -> None:
     high, low = max(close, opened, 0.0) + beyond, min(close, opened, 0.0) - beyond
-    bars = np.array([[close, opened, high, low, funding, fill_range, 100.0]])
+    bars = np.array([[close, opened, high, low, funding, fill_range, 100.0, 1e6]])
     arrays = (np.array([number]) for number in (equity, weight, target))
     rules = BrokerConfig.from_settings(**RULES[name]).compile()
     assert_settles_alike(*arrays, bars, rules)
@@ -132,7 +127,7 @@ def test_a_liquidation_by_hand() -> None:
     """Long 3x bought at 100, margin 0.5 %: triggered at 67.0, closed at 66.7 for its fee."""
     rules = BrokerConfig.from_settings(leverage=3.0, taker_fee=0.0, slippage=0.0).compile()
     one = torch.ones(1, dtype=torch.float64)
-    bar = Bar(*(value * one for value in (-0.30, 0.0, 0.0, -0.34, 0.0, 0.0, 100.0)))
+    bar = Bar(*(value * one for value in (-0.30, 0.0, 0.0, -0.34, 0.0, 0.0, 100.0, 1.0)))
     settled = settle(one, 0.0 * one, 3.0 * one, bar, rules)
     price = 2.0 / (3.0 * (1.0 - 0.00055))  # what is left, 3 p − 2, is the fee 0.00055 · 3 p
     left = 1.0 + 3.0 * (price - 1.0)

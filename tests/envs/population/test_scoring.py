@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from account_paths import account_path
 
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.envs.dream_funding import DreamFunding
@@ -25,7 +26,6 @@ from worldmodel_trading.envs.recorded_state import RecordedMemory
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.performance import performance
 from worldmodel_trading.evaluation.rollout import EpisodeRecord, run_episode
-from worldmodel_trading.market.account.broker import account_path
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.models.world_model import WorldModel

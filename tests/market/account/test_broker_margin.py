@@ -7,14 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from account_paths import AccountPath, account_path
 from numpy.typing import NDArray
 
-from worldmodel_trading.market.account.broker import (
-    Account,
-    AccountPath,
-    ScalarAccount,
-    account_path,
-)
+from worldmodel_trading.market.account.broker import Account, ScalarAccount
 from worldmodel_trading.market.account.rules import BrokerConfig
 
 FLOOR = 1e-4  # the default ruin floor
@@ -29,10 +25,10 @@ def bar(
     low: float | None = None,
     funding: float = 0.0,
 ) -> NDArray[np.float64]:
-    """One bar [7] in simple returns from the previous close."""
+    """One bar [8] in simple returns from the previous close."""
     high = max(close, open_) if high is None else high
     low = min(close, open_) if low is None else low
-    return np.array([close, open_, high, low, funding, 0.0, 0.0])
+    return np.array([close, open_, high, low, funding, 0.0, 0.0, 1.0])
 
 
 def held(target: float, *bars: NDArray[np.float64], **settings: Any) -> AccountPath:

@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from account_paths import AccountPath, account_path
 from backtesting import Backtest, Strategy
 from numpy.typing import NDArray
 
-from worldmodel_trading.market.account.broker import AccountPath, account_path, dream_bars
+from worldmodel_trading.market.account.broker import dream_bars
 from worldmodel_trading.market.account.rules import BrokerConfig
 
 FloatArray = NDArray[np.float64]

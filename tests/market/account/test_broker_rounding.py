@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from account_paths import AccountPath, account_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldmodel_trading.market.account.broker import AccountPath, account_path, dream_bars
+from worldmodel_trading.market.account.broker import dream_bars
 from worldmodel_trading.market.account.rules import BrokerConfig
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from worldmodel_trading.market.account.costs import CostRules, Fee
 from worldmodel_trading.market.account.rules import (
     BrokerConfig,
     BrokerRules,
-    Costs,
     Execution,
     Margin,
     Rounding,
@@ -21,13 +21,13 @@ from worldmodel_trading.market.errors import ConfigError
 
 def test_defaults_are_bybits_published_values() -> None:
     rules = BrokerConfig().compile()
-    assert rules.fee == 0.00055
-    assert rules.slippage == 0.0002
+    assert rules.costs.fee == 0.00055
+    assert rules.costs.slippage == 0.0002
     assert rules.maintenance_margin == 0.005
     assert rules.leverage == 1.0
     assert math.isinf(rules.max_turnover)
     assert (rules.has_margin, rules.has_limits, rules.has_rounding) == (1.0, 0.0, 0.0)
-    assert Costs().maker_fee == 0.0002
+    assert Fee().maker_fee == 0.0002
     rounding = Rounding(capital_usdt=1.0)
     assert (rounding.qty_step, rounding.tick_size, rounding.min_notional_usdt) == (0.001, 0.1, 5.0)
 
@@ -46,9 +46,7 @@ def test_settings_reach_the_rules() -> None:
     config = BrokerConfig.from_settings(**settings)
     rules = config.compile()
     assert rules == BrokerRules(
-        fee=0.001,
-        slippage=0.0002,
-        slippage_per_range=0.1,
+        costs=CostRules(fee=0.001, slippage=0.0002, slippage_per_range=0.1, impact_of_root=0.0),
         leverage=3.0,
         maintenance_margin=0.005,
         liquidation_fee=0.00055,
@@ -62,8 +60,9 @@ def test_settings_reach_the_rules() -> None:
         has_margin=0.0,
         has_limits=1.0,
         has_rounding=1.0,
+        has_sized_costs=0.0,
     )
-    assert all(type(value) is float for value in rules)
+    assert all(type(value) is float for value in (*rules.costs, *rules[1:]))
     assert config.execution.fill_delay == 2
 
 
@@ -72,7 +71,7 @@ def test_settings_reach_the_rules() -> None:
     [
         BrokerConfig(),
         BrokerConfig.from_settings(leverage=5.0, capital_usdt=100.0, max_turnover=1.0),
-        BrokerConfig(costs=Costs(liquidity="maker"), rounding=Rounding(capital_usdt=5.0)),
+        BrokerConfig(costs=(Fee(liquidity="maker"),), rounding=Rounding(capital_usdt=5.0)),
     ],
 )
 def test_json_restores_an_equal_record(config: BrokerConfig) -> None:
@@ -112,8 +111,12 @@ def test_impossible_settings_are_refused(settings: dict[str, Any], message: str)
 
 
 def test_unknown_fields_of_nested_records_are_refused() -> None:
-    with pytest.raises(ConfigError, match="Costs has no setting 'fee'"):
+    with pytest.raises(ConfigError, match="Fee has no setting 'fee'"):
+        BrokerConfig.from_dict({"costs": {"Fee": {"fee": 0.1}}})
+    with pytest.raises(ConfigError, match="costs has no setting 'fee'"):
         BrokerConfig.from_dict({"costs": {"fee": 0.1}})
+    with pytest.raises(ConfigError, match="at most one each of Fee, Slippage"):
+        BrokerConfig(costs=(Fee(), Fee()))
     with pytest.raises(ConfigError, match="BrokerConfig has no setting 'cost'; did you mean"):
         BrokerConfig.from_dict({"cost": {}})
     with pytest.raises(ConfigError, match=r"costs is .*; expected a mapping of settings"):

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
+from rule_cases import CASES
 
 from worldmodel_trading.market.account.broker import Account, dream_bars
-from worldmodel_trading.market.account.lane_sums import LaneSums
-from worldmodel_trading.market.account.population import PopulationBook
+from worldmodel_trading.market.account.population import LaneSums, PopulationBook
 from worldmodel_trading.market.account.rules import BrokerConfig
+from worldmodel_trading.market.account.settlement import Bar
 from worldmodel_trading.market.account.shared import longest_after, safe_weights, settle_shared
 from worldmodel_trading.market.candles import FloatArray
 from worldmodel_trading.market.numerics.float32_tanh import tanh
-
-CASES: dict[str, dict[str, Any]] = {
-    "default": {},
-    "levered": {"leverage": 20.0},
-    "limits": {"leverage": 3.0, "no_trade_band": 0.2, "max_turnover": 1.0},
-    "without margin": {"leverage": 20.0, "intrabar": False},
-    "ruinous costs": {"leverage": 20.0, "taker_fee": 0.03, "intrabar": False},
-    "range": {"slippage_per_range": 0.3},
-    "rounded": {"capital_usdt": 5_000.0, "leverage": 3.0},
-}
 
 
 def wild_bars(rng: np.random.Generator, volatility: float, shape: tuple[int, ...]) -> FloatArray:
@@ -36,13 +26,14 @@ def wild_bars(rng: np.random.Generator, volatility: float, shape: tuple[int, ...
         funding_rate=rng.normal(0.0, 1e-3, shape),
         fill_range=rng.exponential(volatility, shape),
         fill_price=rng.uniform(100.0, 60_000.0, shape),
+        fill_turnover=rng.uniform(1e4, 1e8, shape),
     )
     bars[::7, ..., 1] = bars[::7, ..., 3] / 2  # some bars open with a gap
     return bars
 
 
 def summed(account: Account, actions: FloatArray, bars: FloatArray) -> FloatArray:
-    """What `SCORE_FIELDS` say, bar by bar [T, N] in an account, lanes' bars [T, N, 7]."""
+    """What `SCORE_FIELDS` say, bar by bar [T, N] in an account, lanes' bars [T, N, 8]."""
     totals = np.zeros((6, account.num_lanes))
     for action, bar in zip(actions, bars, strict=True):
         living, held = ~account.terminated, account.weight.copy()
@@ -58,7 +49,7 @@ def summed(account: Account, actions: FloatArray, bars: FloatArray) -> FloatArra
 @pytest.mark.parametrize("delay", [0, 2])
 @pytest.mark.parametrize("name", CASES)
 def test_lanes_are_summed_as_accounts_are(name: str, delay: int, volatility: float) -> None:
-    config = BrokerConfig.from_settings(**CASES[name], fill_delay=delay)
+    config = BrokerConfig.from_settings(**{**CASES[name], "fill_delay": delay})
     lanes, steps = 37, 150
     rng = np.random.default_rng(13)
     bars = wild_bars(rng, volatility, (steps, lanes))
@@ -72,7 +63,7 @@ def test_lanes_are_summed_as_accounts_are(name: str, delay: int, volatility: flo
     assert found[0].tobytes() == wanted[0].tobytes()
     assert (found[5] == wanted[5]).all()
     np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-13)
-    if name == "levered" and volatility == 0.05:
+    if name == "leverage" and volatility == 0.05:
         assert account.terminated.any(), "the case must meet liquidations"
 
 
@@ -80,7 +71,7 @@ def test_lanes_are_summed_as_accounts_are(name: str, delay: int, volatility: flo
 @pytest.mark.parametrize("delay", [0, 2])
 @pytest.mark.parametrize("name", CASES)
 def test_a_population_is_summed_as_accounts_are(name: str, delay: int, volatility: float) -> None:
-    config = BrokerConfig.from_settings(**CASES[name], fill_delay=delay)
+    config = BrokerConfig.from_settings(**{**CASES[name], "fill_delay": delay})
     candidates, steps = 37, 150
     rng = np.random.default_rng(14)
     bars = wild_bars(rng, volatility, (steps,))
@@ -107,7 +98,7 @@ def test_a_population_is_summed_as_accounts_are(name: str, delay: int, volatilit
 def test_calm_bars_are_told_from_those_that_can_end_an_account() -> None:
     def after(longest: float, bar: tuple[float, ...], **settings: float) -> float:
         rules = BrokerConfig.from_settings(**settings).compile()
-        return longest_after(longest, *bar, rules)
+        return longest_after(longest, Bar(*bar, 0.0, 1.0), rules)
 
     plain = (0.01, 0.0, 0.02, -0.02, 0.0, 0.0)
     assert after(1.0, plain) == pytest.approx(1.01 / 0.99)
@@ -121,7 +112,7 @@ def test_calm_bars_are_told_from_those_that_can_end_an_account() -> None:
 
 
 @pytest.mark.parametrize("volatility", [0.003, 0.05])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [n for n in CASES if "fill_delay" not in CASES[n]])
 def test_candidates_sharing_bars_are_settled_as_lanes_are(name: str, volatility: float) -> None:
     config = BrokerConfig.from_settings(**CASES[name])
     rules = config.compile()
@@ -141,7 +132,7 @@ def test_candidates_sharing_bars_are_settled_as_lanes_are(name: str, volatility:
             weight,
             terminated,
             action[t] * rules.leverage,
-            *map(float, bars[t]),
+            Bar(*map(float, bars[t])),
             rules,
             executed,
             growth,
@@ -153,14 +144,15 @@ def test_candidates_sharing_bars_are_settled_as_lanes_are(name: str, volatility:
         assert [math.log(g) for g in growth] == lanes.reward.tolist()
         assert (executed[living] == lanes.executed[living]).all()
         np.testing.assert_allclose(cost, lanes.cost, rtol=1e-12)
-    if name == "levered" and volatility == 0.05:
+    if name == "leverage" and volatility == 0.05:
         assert terminated.any(), "the case must meet liquidations"
 
 
 @pytest.mark.parametrize(("worst", "margin"), [(-0.05, 0.005), (-0.3, 0.02), (0.05, 0.0)])
 def test_safe_weights_end_where_liquidation_begins(worst: float, margin: float) -> None:
     # A long of a is liquidated at 1 + worst when 1 + a·worst ≤ m·a·(1 + worst).
-    shortest, longest = safe_weights(0.0, 0.0, max(worst, 0.0), min(worst, 0.0), margin)
+    bar = Bar(0.0, 0.0, max(worst, 0.0), min(worst, 0.0), 0.0, 0.0, 1.0, 1.0)
+    shortest, longest = safe_weights(bar, margin)
     if worst < 0:
         assert 1 + longest * worst == pytest.approx(margin * longest * (1 + worst), abs=1e-7)
     else:
