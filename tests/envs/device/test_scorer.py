@@ -30,6 +30,7 @@ BROKERS = {
     "delay": BrokerConfig.from_settings(fill_delay=3),
     "limits": BrokerConfig.from_settings(no_trade_band=0.05, max_turnover=0.3),
     "range": BrokerConfig.from_settings(slippage_per_range=0.1),
+    "impact": BrokerConfig.from_settings(impact=1.0, impact_capital_usdt=1e5),
 }
 NUM_DREAMS = 70  # blocks of 35 and 35
 CUDA = pytest.param(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from account_paths import account_path
+from rule_cases import CASES
 
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.envs.dream_funding import DreamFunding
@@ -34,6 +35,7 @@ BROKERS = {
     "plain": BrokerConfig(),
     "leverage": BrokerConfig.from_settings(leverage=3.0, fill_delay=1),
     "limits": BrokerConfig.from_settings(no_trade_band=0.05, max_turnover=0.3),
+    "impact": BrokerConfig.from_settings(impact=1.0, impact_capital_usdt=1e5),
 }
 
 
@@ -73,6 +75,7 @@ def test_replay_scores_are_those_of_the_environment(
         "fill_delay": broker.execution.fill_delay,
         "no_trade_band": broker.execution.no_trade_band,
         "max_turnover": broker.execution.max_turnover,
+        **broker.costs[-1].to_dict(),
     }
     env = BybitReplayEnv(
         candles, tiny_model, "2020-03-01", "2020-03-20", None, random_start=False, **settings
@@ -123,7 +126,9 @@ def test_paths_and_lanes_agree_where_the_market_is_deaf(
     engine = DreamEngine(market_model)
     segments = np.array([1, 5, 9, 9])
     shared = score_paths(
-        dream_paths(engine, segments, 60, np.random.default_rng(7)), population, broker
+        dream_paths(engine, segments, 60, np.random.default_rng(7), broker=broker),
+        population,
+        broker,
     )
     own = score_lanes(engine, population, segments, 60, np.random.default_rng(7), broker)
     assert_close(shared, own, rtol=2e-3)
@@ -211,8 +216,8 @@ def test_stretches_between_gaps_are_paths(candles: Candles, market_model: WorldM
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"leverage": 5.0}, {"slippage_per_range": 0.5}, {"capital_usdt": 1_000.0}],
-    ids=str,
+    [{k: v for k, v in case.items() if k != "fill_delay"} for case in CASES.values()],
+    ids=CASES,
 )
 def test_shared_dreams_are_the_environments_bars(
     market_model: WorldModel, settings: dict[str, float]
@@ -224,8 +229,9 @@ def test_shared_dreams_are_the_environments_bars(
     paths = dream_paths(engine, segments, 12, np.random.default_rng(4), 1.0, None, broker)
     off = DreamFunding(None, market_model)
     lanes = DreamLanes(engine, 6, "latent", 1.0, 12, off, None, broker)
-    prices = market_model.bank.close[segments]
-    lanes.place(np.ones(6, dtype=np.bool_), engine.start(segments), prices)
+    bank = market_model.bank
+    prices, levels = bank.close[segments], bank.volume_level[segments]
+    lanes.place(np.ones(6, dtype=np.bool_), engine.start(segments), prices, levels)
     rng = np.random.default_rng(4)
     for t in range(12):
         np.testing.assert_array_equal(
