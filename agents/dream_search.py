@@ -9,9 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from ..envs.dream_funding import DreamFunding
-from ..envs.population.executors import DreamWorkers
 from ..envs.population.jobs import Dreams
-from ..envs.population.scorers import Scorer
+from ..envs.population.scorers import DreamWorkers, Scorer
 from ..envs.population.scoring import Scores, score_replay
 from ..envs.recorded import Tape
 from ..envs.recorded_state import RecordedMemory

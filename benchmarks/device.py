@@ -8,9 +8,8 @@ import numpy as np
 import torch
 
 from worldmodel_trading.envs.device.scorer import DeviceDreams
-from worldmodel_trading.envs.population.executors import DreamWorkers
 from worldmodel_trading.envs.population.jobs import Dreams
-from worldmodel_trading.envs.population.scorers import Scorer
+from worldmodel_trading.envs.population.scorers import DreamWorkers, Scorer
 from worldmodel_trading.market.account.rules import BrokerConfig
 
 from .dreams import population

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from worldmodel_trading.envs.population.executors import DreamWorkers
 from worldmodel_trading.envs.population.jobs import Dreams
+from worldmodel_trading.envs.population.scorers import DreamWorkers
 from worldmodel_trading.envs.population.scoring import score_lanes
 from worldmodel_trading.market.account.rules import BrokerConfig
 

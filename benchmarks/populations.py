@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from worldmodel_trading.agents.cma_es import CMAESConfig, search
-from worldmodel_trading.envs.population.executors import DreamWorkers
 from worldmodel_trading.envs.population.jobs import Dreams
+from worldmodel_trading.envs.population.scorers import DreamWorkers
 from worldmodel_trading.envs.population.scoring import replay_paths, score_replay
 from worldmodel_trading.envs.recorded import latent_tape
 from worldmodel_trading.market.account.rules import BrokerConfig

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from worldmodel_trading.envs.engine.engine import DreamEngine
-from worldmodel_trading.envs.population.executors import DreamWorkers
+from worldmodel_trading.envs.population.scorers import DreamWorkers
 
 from .dreams import engine_task, lanes_task
 from .populations import score_task

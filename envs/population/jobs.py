@@ -230,14 +230,3 @@ class PathsJob:
             np.concatenate([part.view for part in parts]),
             np.concatenate([part.bars for part in parts]),
         )
-
-
-def run_here(engine: DreamEngine, job: Job[Result]) -> Result:
-    """Do all of a job in this process.
-
-    Raises:
-        ConfigError: The job does not fit the world model.
-    """
-    world_model = engine.world_model
-    job.check(world_model)
-    return job.assemble([job.compute(engine, i) for i in range(len(job.blocks(world_model)))])

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from ...market.account.rules import BrokerConfig
 from ...market.candles import FloatArray
+from ...market.errors import ConfigError
+from ...market.settings import whole_number
 from ...models.devices import choose_device
+from ...models.load import open_world_model
 from ...models.world_model import WorldModel
 from ..device.scorer import DeviceDreams
 from ..engine.engine import DreamEngine
-from .executors import DreamWorkers
-from .jobs import Dreams
-from .scoring import Scores
+from .executors import Executor, ProcessExecutor, SerialExecutor, num_cores
+from .jobs import Dreams, Job, PathsJob, Result, ScoreJob
+from .scoring import MarketPaths, Scores
 
 
 class Scorer(Protocol):
@@ -23,6 +27,91 @@ class Scorer(Protocol):
 
     def score(self, parameters: FloatArray, dreams: Dreams, broker: BrokerConfig) -> Scores:
         """Trade P linear controllers [P, D + 1] in N dreams."""
+
+
+class DreamWorkers:
+    """Dreams shared out to an executor; a context manager.
+
+    One seed gives the same numbers bit for bit whatever the number of workers, none included: work
+    is cut into blocks of fixed size, each with a seed of its own, joined in the order of the
+    blocks.
+
+    Args:
+        world_model: A `WorldModel`, the folder of one, or ``"default"``.
+        num_workers: Processes; 0 works in this one, None takes one for each core.
+        warmup: Recorded bars that M hears first; see `DreamEngine`.
+
+    Attributes:
+        engine: The dream, as this process sees it.
+        num_workers: Processes.
+        executor: Who computes; None once it is closed.
+
+    Raises:
+        ConfigError: ``num_workers`` is no number of processes.
+    """
+
+    def __init__(
+        self,
+        world_model: WorldModel | str | os.PathLike[str] = "default",
+        num_workers: int | None = None,
+        warmup: int | None = None,
+    ) -> None:
+        processes = num_cores() if num_workers is None else whole_number(num_workers)
+        if processes is None or processes < 0:
+            raise ConfigError(f"num_workers is {num_workers!r}; expected 0 or more processes")
+        self.engine = DreamEngine(open_world_model(world_model), warmup)
+        self.num_workers = processes
+        self.executor: Executor | None = SerialExecutor(self.engine)
+        if processes:
+            self.executor = ProcessExecutor(self.engine.world_model, processes, self.engine.warmup)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def score(self, parameters: FloatArray, dreams: Dreams, broker: BrokerConfig) -> Scores:
+        """Trade P linear controllers in N dreams, by the preset; see `ScoreJob`.
+
+        Args:
+            parameters: W and b of each candidate [P, D + 1].
+            dreams: Which dreams.
+            broker: The account's rules.
+        """
+        return self.run(ScoreJob(parameters, dreams, broker))
+
+    def dream(self, dreams: Dreams) -> MarketPaths:
+        """Dream paths that every candidate may share (``market`` preset)."""
+        return self.run(PathsJob(dreams))
+
+    def run(self, job: Job[Result]) -> Result:
+        """Do a job.
+
+        Raises:
+            ConfigError: The job does not fit the world model, or the workers are gone.
+            WorkerError: A block failed.
+        """
+        if self.executor is None:
+            raise ConfigError("these workers are gone: the pool was closed or interrupted")
+        world_model = self.engine.world_model
+        job.check(world_model)
+        try:
+            return job.assemble(self.executor.compute(job, range(len(job.blocks(world_model)))))
+        except KeyboardInterrupt:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the workers, whatever they are doing."""
+        executor, self.executor = self.executor, None
+        if executor is not None:
+            executor.close()
 
 
 def open_scorer(
