@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..market.account.settlement import SettledState, settle_row
+from ..market.account.settlement import SettledState, settle_row, show_state
 from ..market.candles import FloatArray
 from ..market.numerics.compiled import compiled
-from .spaces import WEIGHT_BOUND
 
 Float32Array = NDArray[np.float32]
 
@@ -26,19 +25,23 @@ is terminated."""
 
 @compiled
 def account_of(
-    held: float, simple_return: float, settled: SettledState, observation: Float32Array
+    account: FloatArray,
+    held: float,
+    simple_return: float,
+    settled: SettledState,
+    observation: Float32Array,
 ) -> Lived:
-    """What an environment tells of a settled bar; writes the weight, bounded, as the last number.
+    """What an environment tells of a settled bar; writes the account's part of the observation.
 
     Args:
+        account: State of a `ScalarAccount`.
         held: Weight before the bar's trade.
         simple_return: Of the bar.
         settled: By `settle_state`.
-        observation: [D].
+        observation: [D]; the last K are written.
     """
     equity, weight, growth, executed, cost, _, _, _, _, ended = settled
-    shown = WEIGHT_BOUND if weight > WEIGHT_BOUND else weight
-    observation[-1] = -WEIGHT_BOUND if shown < -WEIGHT_BOUND else shown
+    show_state(account, observation)
     return equity, weight, growth, cost, abs(executed - held), simple_return, ended
 
 
@@ -53,11 +56,11 @@ def live_bar(
         action: Target weight that is filled now.
         bars: [T, 8], columns `BAR_FIELDS`.
         row: Which of them is lived; not checked.
-        observation: [D]; its last number is written.
+        observation: [D]; its last K numbers are written.
     """
     held = account[1]
     settled = settle_row(account, action, bars, row)
-    return account_of(held, bars[row, 0], settled, observation)
+    return account_of(account, held, bars[row, 0], settled, observation)
 
 
 @compiled
@@ -69,7 +72,7 @@ def live_recorded(
     views: Float32Array,
     observation: Float32Array,
 ) -> Lived:
-    """`live_bar`, with the market's part of the observation copied from ``views`` [T, D]."""
-    for j in range(observation.shape[0] - 1):
+    """`live_bar`, with the market's part of the observation copied from ``views`` [T, D − K]."""
+    for j in range(views.shape[1]):
         observation[j] = views[row, j]
     return live_bar(account, action, bars, row, observation)

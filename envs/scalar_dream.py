@@ -79,7 +79,7 @@ def live_dreamed(
         observation[d] = z[d]
     for j in range(hidden):
         observation[latents + j] = h[j]
-    return account_of(held, simple, settled, observation), price * (1.0 + simple)
+    return account_of(account, held, simple, settled, observation), price * (1.0 + simple)
 
 
 class ScalarDream:

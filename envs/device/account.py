@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...market.account import formulas
 from ...market.account.costs import Fill, plain_fee_rate, plain_slippage_rate
+from ...market.account.inputs import ACCOUNT_INPUTS
 from ...market.account.rules import BrokerConfig, BrokerRules
 from ...market.account.settlement import STEP_SLACK, Bar
 
@@ -165,12 +166,14 @@ class DeviceAccounts:
         self._terminated = torch.zeros_like(self._equity, dtype=torch.bool)
         self._pending = self._equity.new_zeros((fill_delay, *shape))
         self._sums = self._equity.new_zeros((5, *shape))
+        self._inputs = self._equity.new_zeros((len(ACCOUNT_INPUTS), *shape))
+        self._view = broker.view.indices
         self._waiting: deque[Tensor] = deque()
 
     def begin(self) -> None:
         """Start all lanes afresh: equity 1, flat, nothing pending."""
         self._equity.fill_(1.0)
-        for tensor in (self.weight, self._terminated, self._pending, self._sums):
+        for tensor in (self.weight, self._terminated, self._pending, self._sums, self._inputs):
             tensor.zero_()
 
     def open(self) -> None:
@@ -203,7 +206,17 @@ class DeviceAccounts:
         self._sums[4].add_(~idle)
         self._equity.mul_(growth)
         self._terminated.logical_or_(settled.ended)
+        held = self.weight.clone()
         self.weight.copy_(settled.weight.masked_fill(self._terminated, 0.0))
+        for value, kind in zip(self._inputs, ACCOUNT_INPUTS, strict=True):
+            after = kind.after.py_func  # type: ignore[attr-defined]
+            value.copy_(after(value, held, settled.executed, bar.simple_return, self.weight))
+
+    def seen(self) -> Tensor:
+        """What policies see of the accounts [K, …], in the shape of the lanes."""
+        kinds = [(self._inputs[i], ACCOUNT_INPUTS[i]) for i in self._view]
+        shown = [kind.shown.py_func(value).clamp(-kind.bound, kind.bound) for value, kind in kinds]  # type: ignore[attr-defined]
+        return torch.stack(shown)
 
     def scores(self) -> Tensor:
         """Log of the equity, then the sums over bars: `SCORE_FIELDS` by the shape of the lanes."""

@@ -138,7 +138,7 @@ class SeparateLanes:
         lanes = plan.candidates * plan.dreams
         self.market = dream.empty(lanes)
         self.accounts = DeviceAccounts((lanes,), plan.broker, plan.fill_delay, dream.device)
-        self._policy = _zeros(dream, plan.candidates, _policy_size(dream))  # [P, D + 1]
+        self._policy = _zeros(dream, plan.candidates, _policy_size(dream, plan))  # [P, D + 1]
 
     def segments(self, segments: IntArray) -> IntArray:
         """See `Lanes`."""
@@ -172,8 +172,8 @@ class SeparateLanes:
     def _choose(self, market: Market) -> Tensor:
         """Target weights [L], as `kernels.choose_targets`: float32 throughout."""
         size = self._plan.candidates
-        held = self.accounts.weight.float().unsqueeze(1)
-        seen = torch.cat([market.latent, market.hidden, held], dim=1)  # [L, D]
+        account = self.accounts.seen().float().T  # [L, K]
+        seen = torch.cat([market.latent, market.hidden, account], dim=1)  # [L, D]
         weights, bias = self._policy[:, :-1, None], self._policy[:, -1:, None]
         score = torch.baddbmm(bias, seen.view(size, -1, seen.shape[1]), weights)  # [P, N, 1]
         return score.view(-1).tanh()
@@ -195,7 +195,7 @@ class SharedLanes:
         self.market = dream.empty(plan.dreams)
         shape = (plan.dreams, plan.candidates)
         self.accounts = DeviceAccounts(shape, plan.broker, plan.fill_delay, dream.device)
-        self._policy = _zeros(dream, _policy_size(dream), plan.candidates)  # [D + 1, P]
+        self._policy = _zeros(dream, _policy_size(dream, plan), plan.candidates)  # [D + 1, P]
 
     def segments(self, segments: IntArray) -> IntArray:
         """See `Lanes`."""
@@ -214,10 +214,10 @@ class SharedLanes:
             torch.cat([market.latent, market.hidden], dim=1, out=view)
             market, bar = self._dream_bar(market, row, rates)
             bars.append(bar)
-        share = self._policy[-2].double()  # of the drifted weight
+        share = self._policy[size:-1].double().unsqueeze(1)  # of the account's inputs [K, 1, P]
         self.accounts.open()
         for score, bar in zip(self._scores(views), bars, strict=True):
-            action = (score.double() + share * self.accounts.weight).tanh()
+            action = (score.double() + (share * self.accounts.seen()).sum(dim=0)).tanh()
             self.accounts.live(action, bar)
         self.accounts.close()
         self.market.put(market)  # only now: the first bar's columns are this market's own tensors
@@ -235,13 +235,15 @@ class SharedLanes:
 
     def _scores(self, views: Tensor) -> Tensor:
         """The market's share of each candidate's score before each bar [B, N, P]."""
-        scores = torch.addmm(self._policy[-1], views.flatten(0, 1), self._policy[:-2])
+        weights = self._policy[: views.shape[-1]]
+        scores = torch.addmm(self._policy[-1], views.flatten(0, 1), weights)
         return scores.view(*views.shape[:2], -1)
 
 
-def _policy_size(dream: DeviceDream) -> int:
-    """Parameters of a linear controller, D + 1: z, h, the weight held and a constant."""
-    return dream.config.latent_size + dream.config.hidden_size + 2
+def _policy_size(dream: DeviceDream, plan: Plan) -> int:
+    """Parameters of a linear controller, D + 1: z, h, the account's inputs and a constant."""
+    inputs = len(plan.broker.view.account_observation)
+    return dream.config.latent_size + dream.config.hidden_size + inputs + 1
 
 
 def _zeros(dream: DeviceDream, *shape: int) -> Tensor:

@@ -261,16 +261,16 @@ def choose_targets(
     z: Float32Array,
     h: Float32Array,
     parameters: Float32Array,
-    weight: FloatArray,
+    account: Float32Array,
     targets: FloatArray,
 ) -> None:
-    """Target weights of lanes, each with a linear policy: tanh(W·[z, h, w] + b).
+    """Target weights of lanes, each with a linear policy: tanh(W·[z, h, account] + b).
 
     Args:
         z: Latents [N, Z].
         h: Hidden states [N, H].
-        parameters: W and b of the policies [P, Z + H + 2]; each serves N ÷ P lanes in a row.
-        weight: Drifted weights [N].
+        parameters: W and b of the policies [P, Z + H + K + 1]; each serves N ÷ P lanes in a row.
+        account: What policies see of their accounts [N, K].
         targets: [N], written.
     """
     latents, size = z.shape[1], z.shape[1] + h.shape[1]
@@ -278,7 +278,9 @@ def choose_targets(
     for p in range(parameters.shape[0]):
         of_z, of_h = parameters[p, :latents], parameters[p, latents:size]
         for n in range(p * lanes, (p + 1) * lanes):
-            score = parameters[p, size] * np.float32(weight[n]) + parameters[p, size + 1]
+            score = parameters[p, size + account.shape[1]]
+            for k in range(account.shape[1]):
+                score += parameters[p, size + k] * account[n, k]
             for d in range(latents):
                 score += z[n, d] * of_z[d]
             for j in range(h.shape[1]):

@@ -134,7 +134,8 @@ class ScoreJob:
     def check(self, world_model: WorldModel) -> None:
         """Raise `ConfigError` for segments or controllers that do not fit the world model."""
         self.dreams.check(world_model)
-        wanted = world_model.config.latent_size + world_model.config.hidden_size + 2
+        sizes = (world_model.config.latent_size, world_model.config.hidden_size)
+        wanted = sum(sizes) + len(self.broker.view.account_observation) + 1
         shape = np.shape(self.parameters)
         if len(shape) != 2 or not shape[0] or shape[1] != wanted:
             raise ConfigError(

@@ -153,12 +153,12 @@ def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig
         broker: The account's rules.
     """
     weights = np.ascontiguousarray(parameters.T, dtype=np.float32)  # [D + 1, P]
-    num_paths, num_bars, _ = paths.view.shape
+    num_paths, num_bars, size = paths.view.shape
     stretches = _shares(num_bars, _BARS_AT_ONCE)
     out = np.empty((len(SCORE_FIELDS), num_paths, len(parameters)))
     for some in _shares(len(parameters), _CANDIDATES_AT_ONCE):
-        seen = np.ascontiguousarray(weights[:-2, some])
-        book = PopulationBook(weights[-2, some], weights[-1, some], broker)
+        seen = np.ascontiguousarray(weights[:size, some])
+        book = PopulationBook(weights[size:-1, some], weights[-1, some], broker)
         scores = aligned(_BARS_AT_ONCE, seen.shape[1])
         for path in range(num_paths):
             book.begin()
@@ -263,7 +263,7 @@ class _LaneBook:
 
     def choose(self, z: Float32Array, h: Float32Array) -> FloatArray:
         """Target weights [L] from latents [L, Z] and hidden states [L, H]."""
-        choose_targets(z, h, self._parameters, self._sums.weight, self._targets)
+        choose_targets(z, h, self._parameters, self._sums.seen, self._targets)
         return self._targets
 
     def settle(self, targets: FloatArray, bars: FloatArray) -> None:

@@ -9,19 +9,24 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..candles import Candles
 from ..errors import ConfigError
+from .inputs import NUM_INPUTS
 from .rules import BrokerConfig, flatten
 from .settlement import (
     BAR_FIELDS,
     OUT_FIELDS,
+    STATE_INPUTS,
+    STATE_SHOWN,
     BoolArray,
     FloatArray,
     expm1,
     settle_lanes,
     settle_row,
+    show_lanes,
+    show_state,
 )
 
 
@@ -163,6 +168,8 @@ class Account:
         self._head = 0
         self._target: FloatArray = np.empty(num_lanes)
         self._out: FloatArray = np.zeros((len(OUT_FIELDS), num_lanes))
+        self._inputs: FloatArray = np.zeros((num_lanes, NUM_INPUTS))
+        self._shown = np.array(self.config.view.indices)
 
     def reset(self, mask: BoolArray | None = None) -> None:
         """Start the lanes in ``mask`` [N], or all, afresh: equity 1, flat, no pending targets."""
@@ -171,6 +178,11 @@ class Account:
         self.weight[lanes] = 0.0
         self.terminated[lanes] = False
         self._pending[:, lanes] = 0.0
+        self._inputs[lanes] = 0.0
+
+    def show(self, out: NDArray[np.float32]) -> None:
+        """Write what policies see of the accounts into ``out`` [N, K]."""
+        show_lanes(self._inputs, self._shown, out)
 
     def step(self, action: FloatArray, bars: FloatArray, *, copy: bool = True) -> Settlement:
         """Trade at a close, then live a bar.
@@ -196,7 +208,14 @@ class Account:
             target, oldest[:] = oldest.copy(), target
             self._head = (self._head + 1) % len(self._pending)
         settle_lanes(
-            self.equity, self.weight, self.terminated, target, bars, self._rules, self._out
+            self.equity,
+            self.weight,
+            self.terminated,
+            target,
+            bars,
+            self._rules,
+            self._inputs,
+            self._out,
         )
         if not copy:
             return _settlement(self.equity, self.weight, self._out, self.terminated)
@@ -221,14 +240,15 @@ class ScalarAccount:
         config: The rules; defaults to Bybit's costs, unlevered.
 
     Attributes:
-        state: Equity, weight, whether it is terminated, then the flat rules, as
+        state: Equity, weight, whether it is terminated, the rules and the inputs, as
             `market.account.settlement.settle_state` takes and updates it: a compiled step that settles the
             account among other things reads it here.
     """
 
     def __init__(self, config: BrokerConfig | None = None) -> None:
         self.config = config or BrokerConfig()
-        self.state: FloatArray = np.concatenate([[1.0, 0.0, 0.0], flatten(self.config.compile())])
+        parts = (np.zeros(3), flatten(self.config.compile()), np.zeros(NUM_INPUTS))
+        self.state: FloatArray = np.concatenate([*parts, self.config.view.indices])
         self._pending: list[float] = []
         self.reset()
 
@@ -250,7 +270,12 @@ class ScalarAccount:
     def reset(self) -> None:
         """Start afresh: equity 1, flat, no pending targets."""
         self.state[:3] = 1.0, 0.0, 0.0
+        self.state[STATE_INPUTS:STATE_SHOWN] = 0.0
         self._pending = [0.0] * self.config.execution.fill_delay
+
+    def show(self, observation: NDArray[np.float32]) -> None:
+        """Write what a policy sees of the account into the last K numbers."""
+        show_state(self.state, observation)
 
     def due(self, action: float) -> float:
         """The action that is filled now where this one is given now: with a delay, an older one."""

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from ..candles import FloatArray
 from ..numerics.compiled import compiled
 from ..numerics.float32_tanh import tanh
+from .inputs import NUM_INPUTS, Weight, after_bar, shown
 from .rules import BrokerConfig, flatten, unpack_rules
-from .settlement import BoolArray, bar_at, settle
+from .settlement import BoolArray, bar_at, settle, show_lanes
 from .shared import execute, longest_after, settle_calm, settle_shared
 
 Float32Array = NDArray[np.float32]
 
+_WEIGHT_BOUND: Final = Weight.bound
 SCORE_FIELDS: Final = ("log_return", "return_sum", "square_sum", "turnover", "cost", "bars_lived")
 """Rows of the result: log of the final equity; sums over bars of the simple return, of its square,
 of |Δw| and of the cost as a fraction of equity; and how many bars the account lived."""
@@ -32,14 +34,32 @@ def _choose(
     scores: Float32Array,
     account_share: Float32Array,
     bias: Float32Array,
+    inputs: FloatArray,
+    which: NDArray[np.int64],
+    leverage: float,
+    chosen: FloatArray,
+) -> None:
+    """Targets [C] of linear policies that see inputs ``which`` [K] of their accounts [A, C]."""
+    for p in range(chosen.shape[0]):
+        score = scores[p] + bias[p]
+        for k in range(which.shape[0]):
+            score += account_share[k, p] * np.float32(shown(inputs[:, p], which[k]))
+        chosen[p] = float(tanh(score)) * leverage
+
+
+@compiled
+def _choose_by_weight(
+    scores: Float32Array,
+    account_share: Float32Array,
+    bias: Float32Array,
     weight: FloatArray,
     leverage: float,
     chosen: FloatArray,
 ) -> None:
+    """`_choose` where the weight is all that they see: the compiler vectorises this one."""
     for p in range(weight.shape[0]):
-        chosen[p] = (
-            float(tanh(scores[p] + bias[p] + account_share[p] * np.float32(weight[p]))) * leverage
-        )
+        seen = np.float32(min(max(weight[p], -_WEIGHT_BOUND), _WEIGHT_BOUND))
+        chosen[p] = float(tanh(scores[p] + bias[p] + account_share[p] * seen)) * leverage
 
 
 @compiled
@@ -62,6 +82,18 @@ def _tally(
 
 
 @compiled
+def _remember(
+    inputs: FloatArray,
+    held: FloatArray,
+    executed: FloatArray,
+    simple_return: float,
+    weight: FloatArray,
+) -> None:
+    for p in range(held.shape[0]):
+        after_bar(inputs[:, p], held[p], executed[p], simple_return, weight[p])
+
+
+@compiled
 def _longest(weight: FloatArray, terminated: BoolArray) -> float:
     """The largest |weight|, or infinity where an account has ended and must stand still."""
     longest = 0.0
@@ -75,6 +107,7 @@ def settle_population(
     scores: Float32Array,
     bias: Float32Array,
     account_share: Float32Array,
+    which: NDArray[np.int64],
     bars: FloatArray,
     rule_values: FloatArray,
     first: int,
@@ -82,6 +115,7 @@ def settle_population(
     equity: FloatArray,
     weight: FloatArray,
     terminated: BoolArray,
+    inputs: FloatArray,
     totals: FloatArray,
 ) -> None:
     """Trade C candidates through B bars; see `PopulationBook` for the state that is moved."""
@@ -91,13 +125,17 @@ def settle_population(
     growth, cost = np.empty(candidates), np.empty(candidates)
     ended = np.empty(candidates, dtype=np.bool_)
     limited = rules.has_limits > 0.0
+    by_weight = which.shape[0] == 1 and which[0] == 0
     alike = rules.has_rounding <= 0.0 and rules.has_sized_costs <= 0.0
     longest, calm_bars = _longest(weight, terminated), 0.0
     for t in range(bars.shape[0]):
         bar = bar_at(bars, t)
-        _choose(
-            scores[t], account_share, bias, weight, rules.leverage, pending[(first + t) % delay]
-        )
+        decided = pending[(first + t) % delay]
+        if by_weight:
+            _choose_by_weight(scores[t], account_share[0], bias, weight, rules.leverage, decided)
+        else:
+            _choose(scores[t], account_share, bias, inputs, which, rules.leverage, decided)
+            held[:] = weight
         target = pending[(first + t + 1) % delay]
         after = -1.0
         if alike and longest < np.inf:
@@ -107,6 +145,8 @@ def settle_population(
                 execute(weight, target, rules, executed)
                 target = executed
             settle_calm(equity, weight, target, bar, rules, totals)
+            if not by_weight:
+                _remember(inputs, held, target, bar.simple_return, weight)
             longest = after
             calm_bars += 1.0
             continue
@@ -114,6 +154,8 @@ def settle_population(
         ended[:] = terminated
         settle_shared(equity, weight, terminated, target, bar, rules, executed, growth, cost)
         _tally(held, executed, growth, cost, ended, totals)
+        if not by_weight:
+            _remember(inputs, held, executed, bar.simple_return, weight)
         longest = _longest(weight, terminated)
     totals[5] += calm_bars  # nobody's account had ended before any of them
 
@@ -122,7 +164,7 @@ class PopulationBook:
     """Accounts of C candidates on one path after another.
 
     Args:
-        account_share: Each candidate's coefficient of the drifted weight [C].
+        account_share: Each candidate's coefficients of what it sees of its account [K, C].
         bias: Each candidate's b [C].
         broker: The account's rules.
     """
@@ -131,7 +173,9 @@ class PopulationBook:
         self, account_share: Float32Array, bias: Float32Array, broker: BrokerConfig
     ) -> None:
         count = len(bias)
-        self._policy = np.ascontiguousarray(bias), np.ascontiguousarray(account_share)
+        share = np.ascontiguousarray(account_share)
+        self._policy = np.ascontiguousarray(bias), share, np.array(broker.view.indices)
+        self._inputs: FloatArray = np.zeros((NUM_INPUTS, count))
         self._rules = flatten(broker.compile())
         self._equity, self._weight = np.empty(count), np.empty(count)
         self._terminated = np.empty(count, dtype=np.bool_)
@@ -145,6 +189,7 @@ class PopulationBook:
         self._weight[:] = 0.0
         self._terminated[:] = False
         self._pending[:] = 0.0
+        self._inputs[:] = 0.0
         self._totals[:] = 0.0
         self._bars = 0
 
@@ -165,6 +210,7 @@ class PopulationBook:
             self._equity,
             self._weight,
             self._terminated,
+            self._inputs,
             self._totals,
         )
         self._bars += len(bars)
@@ -185,6 +231,7 @@ def settle_and_sum(
     equity: FloatArray,
     weight: FloatArray,
     terminated: BoolArray,
+    inputs: FloatArray,
     totals: FloatArray,
 ) -> None:
     """Trade at a close, then live a bar; see `LaneSums` for the state that is moved."""
@@ -194,8 +241,9 @@ def settle_and_sum(
         decided[i] = action[i] * rules.leverage
         if terminated[i]:
             continue
-        before, held = equity[i], weight[i]
-        settled = settle(before, held, target[i], bar_at(bars, i), rules)
+        before, held, bar = equity[i], weight[i], bar_at(bars, i)
+        settled = settle(before, held, target[i], bar, rules)
+        after_bar(inputs[i], held, settled.executed, bar.simple_return, settled.weight)
         equity[i], weight[i] = settled.equity, settled.weight
         terminated[i] = settled.terminated
         gain = settled.growth - 1.0
@@ -214,13 +262,16 @@ class LaneSums:
         broker: The accounts' rules.
 
     Attributes:
-        weight: Drifted weight [L] before the next trade.
+        seen: What policies see of the accounts before the next trade [L, K].
     """
 
     def __init__(self, num_lanes: int, broker: BrokerConfig) -> None:
         self._rules = flatten(broker.compile())
         self._equity: FloatArray = np.ones(num_lanes)
-        self.weight: FloatArray = np.zeros(num_lanes)
+        self._weight: FloatArray = np.zeros(num_lanes)
+        self._inputs: FloatArray = np.zeros((num_lanes, NUM_INPUTS))
+        self._shown = np.array(broker.view.indices)
+        self.seen: Float32Array = np.zeros((num_lanes, len(self._shown)), dtype=np.float32)
         self._terminated: BoolArray = np.zeros(num_lanes, dtype=np.bool_)
         self._pending: FloatArray = np.zeros((broker.execution.fill_delay + 1, num_lanes))
         self._totals: FloatArray = np.zeros((len(SCORE_FIELDS), num_lanes))
@@ -240,10 +291,12 @@ class LaneSums:
             self._bars,
             self._pending,
             self._equity,
-            self.weight,
+            self._weight,
             self._terminated,
+            self._inputs,
             self._totals,
         )
+        show_lanes(self._inputs, self._shown, self.seen)
         self._bars += 1
 
     def totals(self) -> FloatArray:

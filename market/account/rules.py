@@ -20,6 +20,7 @@ from ..numerics.compiled import compiled
 from ..records import Rule, refuse_unknown
 from ..settings import truth
 from .costs import COST_MODELS, CostModel, CostRules
+from .inputs import input_indices
 
 
 class BrokerRules(NamedTuple):
@@ -47,6 +48,7 @@ class BrokerRules(NamedTuple):
 
 _COSTS: Final = len(CostRules._fields)
 _OTHERS: Final = len(BrokerRules._fields) - 1
+NUM_RULES: Final = _COSTS + _OTHERS
 
 
 def flatten(rules: BrokerRules) -> FloatArray:
@@ -59,7 +61,7 @@ def flatten(rules: BrokerRules) -> FloatArray:
 def unpack_rules(values: FloatArray) -> BrokerRules:
     """What `flatten` made an array of."""
     costs = CostRules(*to_fixed_tuple(values[:_COSTS], _COSTS))
-    return BrokerRules(costs, *to_fixed_tuple(values[_COSTS:], _OTHERS))
+    return BrokerRules(costs, *to_fixed_tuple(values[_COSTS:NUM_RULES], _OTHERS))
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,28 @@ class Rounding(Rule):
 
 
 @dataclass(frozen=True)
+class AccountView(Rule):
+    """What a policy sees of its account.
+
+    Attributes:
+        account_observation: Names out of `market.account.inputs`, in the order shown: ``"weight"``,
+            ``"unrealised_profit"``, ``"bars_on_side"``.
+    """
+
+    account_observation: tuple[str, ...] = ("weight",)
+
+    def __post_init__(self) -> None:
+        names = self.account_observation
+        input_indices(names)
+        object.__setattr__(self, "account_observation", tuple(names))
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """The same as numbers of `ACCOUNT_INPUTS` [K]."""
+        return input_indices(self.account_observation)
+
+
+@dataclass(frozen=True)
 class BrokerConfig(Rule):
     """All rules of an account.
 
@@ -172,12 +196,14 @@ class BrokerConfig(Rule):
         margin: Leverage, liquidation and ruin.
         execution: Delay, band and turnover limit.
         rounding: Order rounding; None trades any fraction of a contract.
+        view: What a policy sees of the account.
     """
 
     costs: tuple[CostModel, ...] = ()
     margin: Margin = field(default_factory=Margin)
     execution: Execution = field(default_factory=Execution)
     rounding: Rounding | None = None
+    view: AccountView = field(default_factory=AccountView)
 
     def __post_init__(self) -> None:
         for name, kind in _PARTS.items():
@@ -281,6 +307,7 @@ _PARTS: Final[dict[str, type[Rule]]] = {
     "margin": Margin,
     "execution": Execution,
     "rounding": Rounding,
+    "view": AccountView,
 }
 
 

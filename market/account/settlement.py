@@ -25,7 +25,8 @@ from .formulas import (
     held_growth,
     wanted_quantity,
 )
-from .rules import BrokerRules, unpack_rules
+from .inputs import NUM_INPUTS, after_bar, shown
+from .rules import NUM_RULES, BrokerRules, unpack_rules
 
 BoolArray = NDArray[np.bool_]
 
@@ -89,6 +90,11 @@ OUT_FIELDS: Final = ("reward", "executed", "cost", "fee", "slippage", "funding",
 """What a settled bar reports: reward is the log growth, cost a fraction of the equity before."""
 
 SettledState = tuple[float, float, float, float, float, float, float, float, float, bool]
+
+STATE_INPUTS: Final = 3 + NUM_RULES
+"""Where the inputs' values [A] begin in a lane's state; equity, weight, end and rules come before."""
+STATE_SHOWN: Final = STATE_INPUTS + NUM_INPUTS
+"""Where the numbers of those that a policy sees [K] begin."""
 
 STEP_SLACK: Final = 1e-6  # of one step or tick: quantities carry rounding noise, not real amounts
 
@@ -288,6 +294,7 @@ def settle_lanes(
     target: FloatArray,
     bars: FloatArray,
     rule_values: FloatArray,
+    inputs: FloatArray,
     out: FloatArray,
 ) -> None:
     """Settle one bar of N lanes in place; a terminated lane stands still.
@@ -299,6 +306,7 @@ def settle_lanes(
         target: Weights wanted [N], scaled by the leverage.
         bars: The bars to come [N, 8], columns as in `BAR_FIELDS`.
         rule_values: The rules, flat.
+        inputs: What the accounts' inputs remember [N, A], updated.
         out: Results [7, N], rows as in `OUT_FIELDS`.
     """
     rules = unpack_rules(rule_values)
@@ -306,9 +314,10 @@ def settle_lanes(
         if terminated[i]:
             out[:, i] = 0.0
             continue
-        before = equity[i]
-        settled = settle(before, weight[i], target[i], bar_at(bars, i), rules)
+        before, held, bar = equity[i], weight[i], bar_at(bars, i)
+        settled = settle(before, held, target[i], bar, rules)
         equity[i], weight[i] = settled.equity, settled.weight
+        after_bar(inputs[i], held, settled.executed, bar.simple_return, settled.weight)
         terminated[i] = settled.terminated
         out[0, i] = math.log(settled.growth)
         out[1, i] = settled.executed
@@ -324,8 +333,9 @@ def settle_state(state: FloatArray, action: float, bar: Bar) -> SettledState:
     """Settle one bar of the lane held in ``state``: one array to hand over instead of many numbers.
 
     Args:
-        state: Equity, weight, whether it is terminated, then the flat rules; the first three are
-            updated. A terminated lane stands still.
+        state: Equity, weight, whether it is terminated, the flat rules, what the account's inputs
+            remember [A], and the numbers of those that are shown [K]; all but the rules and the
+            last are updated. A terminated lane stands still.
         action: Weight wanted, clipped to [−1, 1] and scaled by the leverage here.
         bar: The bar to come.
 
@@ -339,7 +349,10 @@ def settle_state(state: FloatArray, action: float, bar: Bar) -> SettledState:
     rules = unpack_rules(state[3:])
     target = -1.0 if action < -1.0 else action
     target = (1.0 if target > 1.0 else target) * rules.leverage
-    settled = settle(before, state[1], target, bar, rules)
+    held = state[1]
+    settled = settle(before, held, target, bar, rules)
+    inputs = state[STATE_INPUTS:STATE_SHOWN]
+    after_bar(inputs, held, settled.executed, bar.simple_return, settled.weight)
     state[0], state[1] = settled.equity, settled.weight
     state[2] = 1.0 if settled.terminated else 0.0
     return (
@@ -360,6 +373,23 @@ def settle_state(state: FloatArray, action: float, bar: Bar) -> SettledState:
 def settle_row(state: FloatArray, action: float, bars: FloatArray, row: int) -> SettledState:
     """`settle_state` of one row of bars [T, 8], columns as in `BAR_FIELDS`; checks no bounds."""
     return settle_state(state, action, bar_at(bars, row))
+
+
+@compiled
+def show_state(state: FloatArray, observation: NDArray[np.float32]) -> None:
+    """Write what a policy sees of the lane held in ``state`` into the last K numbers."""
+    count, size = state.shape[0] - STATE_SHOWN, observation.shape[0]
+    for k in range(count):
+        which = int(state[STATE_SHOWN + k])
+        observation[size - count + k] = shown(state[STATE_INPUTS:STATE_SHOWN], which)
+
+
+@compiled
+def show_lanes(inputs: FloatArray, which: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+    """Write what policies see of N accounts, inputs ``which`` [K] of [N, A], into ``out`` [N, K]."""
+    for i in range(inputs.shape[0]):
+        for k in range(which.shape[0]):
+            out[i, k] = shown(inputs[i], which[k])
 
 
 @compiled

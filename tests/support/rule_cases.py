@@ -25,6 +25,10 @@ ALONE: dict[str, dict[str, Any]] = {
     "capital_usdt": {"capital_usdt": 5_000.0, "leverage": 3.0},
     "qty_step": {"capital_usdt": 5_000.0, "qty_step": 0.01},
     "tick_size": {"capital_usdt": 5_000.0, "tick_size": 5.0},
+    "account_observation": {
+        "account_observation": ("weight", "unrealised_profit", "bars_on_side"),
+        "no_trade_band": 0.1,
+    },
     "min_notional_usdt": {"capital_usdt": 500.0, "min_notional_usdt": 50.0},
 }
 """For each setting, one account in which it matters."""

@@ -11,6 +11,7 @@ from rule_cases import CASES
 
 from worldmodel_trading.envs.device.account import Bar, DeviceAccounts, settle
 from worldmodel_trading.market.account.broker import Account
+from worldmodel_trading.market.account.inputs import NUM_INPUTS
 from worldmodel_trading.market.account.rules import BrokerConfig, BrokerRules, flatten
 from worldmodel_trading.market.account.settlement import OUT_FIELDS, settle_lanes
 
@@ -34,7 +35,16 @@ def compiled(
 ) -> dict[str, np.ndarray]:
     equity, weight = equity.copy(), weight.copy()
     ended, out = np.zeros(len(equity), dtype=np.bool_), np.zeros((len(OUT_FIELDS), len(equity)))
-    settle_lanes(equity, weight, ended, target, bars, flatten(rules), out)
+    settle_lanes(
+        equity,
+        weight,
+        ended,
+        target,
+        bars,
+        flatten(rules),
+        np.zeros((len(equity), NUM_INPUTS)),
+        out,
+    )
     return {
         "growth": np.exp(out[0]),
         "weight": weight,

@@ -59,7 +59,9 @@ def test_lanes_are_summed_as_accounts_are(name: str, delay: int, volatility: flo
     for action, bar in zip(actions, bars, strict=True):
         sums.live(action, bar)
     found = sums.totals()
-    assert sums.weight.tobytes() == account.weight.tobytes()
+    seen = np.empty_like(sums.seen)
+    account.show(seen)
+    assert sums.seen.tobytes() == seen.tobytes()
     assert found[0].tobytes() == wanted[0].tobytes()
     assert (found[5] == wanted[5]).all()
     np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-13)
@@ -76,8 +78,9 @@ def test_a_population_is_summed_as_accounts_are(name: str, delay: int, volatilit
     rng = np.random.default_rng(14)
     bars = wild_bars(rng, volatility, (steps,))
     scores = rng.normal(0.0, 1.0, (steps, candidates)).astype(np.float32)
-    share, bias = rng.normal(0.0, 0.5, (2, candidates)).astype(np.float32)
-    book = PopulationBook(share, bias, config)
+    inputs = len(config.view.account_observation)
+    *share, bias = rng.normal(0.0, 0.5, (inputs + 1, candidates)).astype(np.float32)
+    book = PopulationBook(np.array(share), bias, config)
     for path in range(2):  # the second begins afresh
         book.begin()
         book.live(scores[:70], bars[:70])
@@ -87,7 +90,11 @@ def test_a_population_is_summed_as_accounts_are(name: str, delay: int, volatilit
     account = Account(candidates, config)
     wanted = np.zeros((6, candidates))
     for t in range(steps):
-        raw = scores[t] + bias + share * account.weight.astype(np.float32)
+        seen = np.empty((candidates, inputs), dtype=np.float32)
+        account.show(seen)
+        raw = scores[t] + bias
+        for own, column in zip(share, seen.T, strict=True):
+            raw = raw + own * column
         action = np.array([[tanh(x) for x in raw]], dtype=np.float64)
         wanted[1:] += summed(account, action, np.repeat(bars[None, t, None], candidates, 1))[1:]
     wanted[0] = np.log(account.equity)
