@@ -272,8 +272,8 @@ def test_two_processes_end_with_one_valid_file(bybit: Any, exchange: Any, tmp_pa
     work = """
         import sys
         from worldmodel_trading.market.bybit import BybitClient
-        from worldmodel_trading.market.fetch import fetch
-        from worldmodel_trading.market.store import Store
+        from worldmodel_trading.market.bybit.fetch import fetch
+        from worldmodel_trading.market.bybit.store import Store
         url, folder, start, end = sys.argv[1:]
         print("ready", flush=True)
         sys.stdin.readline()
@@ -305,7 +305,7 @@ def test_kill_9_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
         import os, random, signal, sys, time
         import numpy as np
         from worldmodel_trading.market.candles import Candles
-        from worldmodel_trading.market.store import Store
+        from worldmodel_trading.market.bybit.store import Store
 
         HOUR, LAUNCH, BTC = 3_600_000, 1_585_526_400_000, ("linear", "BTCUSDT", "60")
         store, rng = Store(sys.argv[1]), random.Random(5)

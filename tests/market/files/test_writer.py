@@ -121,7 +121,7 @@ def test_a_folder_is_tried_before_the_work_and_not_made(tmp_path: Path) -> None:
 
 HOLD = """
 import sys
-from worldmodel_trading.market.writer import sole_writer
+from worldmodel_trading.market.files.writer import sole_writer
 with sole_writer(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.readline()
@@ -155,7 +155,7 @@ def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
     kept = write_whole(tmp_path / "file", b"")
     code = (
         "import os, signal, sys\n"
-        "from worldmodel_trading.market.writer import whole_file\n"
+        "from worldmodel_trading.market.files.writer import whole_file\n"
         "with whole_file(sys.argv[1]) as temporary:\n"
         "    temporary.write_bytes(b'half')\n"
         "    os._exit(9)\n"
