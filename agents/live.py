@@ -11,7 +11,7 @@ from ..envs.spaces import LATENT_BOUND
 from ..evaluation.policy import Policy
 from ..market.account.broker import ScalarAccount, dream_bars
 from ..market.account.rules import BrokerConfig
-from ..market.candles import Candles
+from ..market.candles import Candles, FloatArray
 from ..market.errors import FeatureError
 from ..market.features import StreamingFeatures, compute_features, valid_rows
 from ..models.regimes import Regimes
@@ -62,6 +62,7 @@ class LiveTrader:
         self._silence = self._engine.draw_noise(np.random.default_rng(0), 1)
         self._state: DreamState | None = None
         self._close = np.nan
+        self._last: Candles | None = None
         self._target = 0.0
 
     @property
@@ -92,7 +93,7 @@ class LiveTrader:
         self._features.update(history)
         latents = self._encode(window)[np.newaxis]
         self._state = self._engine.warm_up(latents, history.open_time_ms[-1:])
-        self._close = float(history.close[-1])
+        self._close, self._last = float(history.close[-1]), history
         return self._decide()
 
     def update(self, bar: Candles) -> Decision | None:
@@ -108,11 +109,24 @@ class LiveTrader:
             self._state = None
             return None
         log_return = np.array([np.log(close) - np.log(self._close)])
-        self._account.step(self._target, dream_bars(log_return, fill_price=self._close))
+        self._account.step(self._target, self._bar(bar))
         forced = (self._encode(row[np.newaxis]), log_return)
         self._engine.step(self._state, np.array([self._target]), self._silence, forced=forced)
-        self._close = close
+        self._close, self._last = close, bar
         return self._decide()
+
+    def _bar(self, bar: Candles) -> FloatArray:
+        """What the newest bar [1, 8] does to the account, its fill in the bar before."""
+        before, logs = self._last, np.log(self._close)
+        assert before is not None
+        return dream_bars(
+            np.log(bar.close[-1:]) - logs,
+            np.log(bar.high[-1:]) - logs,
+            np.log(bar.low[-1:]) - logs,
+            fill_range=np.log(before.high[-1:]) - np.log(before.low[-1:]),
+            fill_price=self._close,
+            fill_turnover=before.turnover[-1:],
+        )
 
     def _encode(self, features: np.ndarray) -> np.ndarray:
         latents = self._world_model.encode(features)
@@ -123,8 +137,9 @@ class LiveTrader:
         if state is None:
             raise FeatureError("the trader has no history yet: call warm_up() first")
         weight = self._account.weight
-        account = np.array([weight], dtype=np.float32)
-        observation = np.concatenate([state.z[0], state.h[0], account])
+        inputs = len(self._account.config.view.account_observation)
+        observation = np.concatenate([state.z[0], state.h[0], np.empty(inputs, dtype=np.float32)])
+        self._account.show(observation)
         action, _ = self._policy.predict(observation, deterministic=True)
         self._target = float(np.clip(action[0], -1.0, 1.0))
         regime = int(self._regimes.classify(state.h[0]))

@@ -19,7 +19,14 @@ from ..market.settings import seed_number
 from .one_account import Lived
 from .protocol import complete_spec, refuse_closed
 from .rendering import RENDER_MODES, EpisodeTrace, render_picture, render_text
-from .spaces import ActionKind, action_space, observation_space, target_weight
+from .spaces import (
+    ActionKind,
+    action_space,
+    market_size,
+    observation_space,
+    target_weight,
+    with_account,
+)
 
 Observation = NDArray[np.float32]
 
@@ -48,7 +55,7 @@ class TradingEnv(gym.Env[Observation, Any]):
     `wrap_env`).
 
     Args:
-        layout: Where each part lies in an observation; the account comes last.
+        layout: Where each part of what the market shows lies; the account comes after it.
         actions: ``"continuous"`` or ``"discrete"``.
         broker: The account's rules.
         reward: What a bar pays.
@@ -79,15 +86,15 @@ class TradingEnv(gym.Env[Observation, Any]):
             raise ConfigError(
                 f"render_mode is {render_mode!r}; expected None or one of {RENDER_MODES}"
             )
-        self.observation_layout = layout
-        self.observation_space = observation_space(layout)
+        self.observation_layout = with_account(layout, broker.view)
+        self.observation_space = observation_space(self.observation_layout, broker.view)
         self.action_space = action_space(actions)
         self.render_mode = render_mode
         self._actions = actions
         self._account = ScalarAccount(broker)
         # Most often the log growth itself is the reward: then nothing is called for it.
         self._reward = None if reward == "log_return" else ScalarReward(RewardConfig(name=reward))
-        self._size = layout["account"].stop
+        self._market_size, self._size = market_size(layout), self.observation_layout["account"].stop
         self._steps_left = 0
         self._trace: EpisodeTrace | None = None
         self._max_steps = max_steps

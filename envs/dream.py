@@ -157,9 +157,9 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         else:
             num_steps = self._lane.begin(_ONE, self.np_random, given.get("segment"))
             if self._lane.is_plain:
-                self._plain = ScalarDream(self._lane, self.np_random)
+                self._plain = ScalarDream(self._lane, self.np_random, self._size)
         observation: Observation = np.zeros(self._size, FLOAT32)
-        self._lane.view(observation[np.newaxis, :-1])
+        self._lane.view(observation[np.newaxis, : self._market_size])
         return Start(num_steps, observation, self._lane.price.item(0), self._lane.time_ms.item(0))
 
     def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
@@ -169,7 +169,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         bars = self._lane.advance(np.array([target]), self.np_random, _NONE, forced)
         observation: Observation = np.empty(self._size, FLOAT32)
         lived = live_bar(self._account.state, due, bars, 0, observation)
-        self._lane.view(observation[np.newaxis, :-1])
+        self._lane.view(observation[np.newaxis, : self._market_size])
         return observation, self._lane.price.item(0), self._lane.time_ms.item(0), lived
 
     def _tell(self, info: dict[str, Any]) -> bool:

@@ -290,9 +290,7 @@ def _check_quantile(ood_limit: float | None) -> float | None:
 def _layout(engine: DreamEngine, observation: str) -> dict[str, slice]:
     config = engine.config
     if observation == "features":
-        return observation_layout({"features": len(config.features.names), "account": 1})
+        return observation_layout({"features": len(config.features.names)})
     if observation == "latent":
-        return observation_layout(
-            {"latent": config.latent_size, "hidden": config.hidden_size, "account": 1}
-        )
+        return observation_layout({"latent": config.latent_size, "hidden": config.hidden_size})
     raise ConfigError(f"observation is {observation!r}; expected 'latent' or 'features'")

@@ -25,24 +25,19 @@ class Tape:
 
     Attributes:
         candles: Where it comes from.
-        observations: What the policy sees at each row, the account's column empty [T, D],
-            float32, inside the observation space; NaN where ``steps_left`` is -1.
-        layout: Where each part lies in an observation, the account included.
+        view: What the policy sees of the market at each row [T, D − K], float32, inside the
+            observation space; NaN where ``steps_left`` is -1.
+        layout: Where each part of it lies in an observation.
         bars: What each row does to an account held through it [T, 8], columns `BAR_FIELDS`.
         steps_left: Steps that an episode starting at the row can take, at most; -1 where the row
             cannot be observed.
     """
 
     candles: Candles
-    observations: NDArray[np.float32]
+    view: NDArray[np.float32]
     layout: dict[str, slice]
     bars: FloatArray
     steps_left: IntArray
-
-    @property
-    def view(self) -> NDArray[np.float32]:
-        """What the policy sees of the market [T, D - 1]."""
-        return self.observations[:, :-1]
 
     def starts(self, length: int | None) -> IntArray:
         """Rows from which ``length`` steps can be taken; for None, the first of each run.
@@ -91,7 +86,7 @@ def feature_tape(candles: Candles, spec: FeatureSpec, funding: FloatArray | None
     """A tape that shows raw features; ``funding`` [T] is charged on positions held through bars."""
     features = compute_features(candles, spec)
     view = np.clip(features, -FEATURE_BOUND, FEATURE_BOUND).astype(np.float32)
-    layout = observation_layout({"features": view.shape[1], "account": 1})
+    layout = observation_layout({"features": view.shape[1]})
     return _tape(candles, view, layout, valid_rows(features), funding)
 
 
@@ -102,7 +97,7 @@ def latent_tape(
     latents = world_model.latents(candles)
     z = np.clip(latents.z, -LATENT_BOUND, LATENT_BOUND)
     view = np.concatenate([z, latents.h], axis=1).astype(np.float32)
-    layout = observation_layout({"latent": z.shape[1], "hidden": latents.h.shape[1], "account": 1})
+    layout = observation_layout({"latent": z.shape[1], "hidden": latents.h.shape[1]})
     return _tape(candles, view, layout, latents.valid, funding)
 
 
@@ -124,7 +119,7 @@ def _tape(
 ) -> Tape:
     return Tape(
         candles=candles,
-        observations=np.concatenate([view, np.zeros((len(view), 1), np.float32)], axis=1),
+        view=view,
         layout=layout,
         bars=replay_bars(candles, 0.0 if funding is None else funding),
         steps_left=_steps_left(candles, valid),

@@ -160,7 +160,8 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         else:
             row = int(self._starts[0])
         self._row = row
-        observation: Observation = self.tape.observations[row].copy()
+        observation: Observation = np.zeros(self._size, FLOAT32)
+        observation[: self._market_size] = self.tape.view[row]
         if self._memory is not None:
             self._memory.begin(np.ones(1, dtype=np.bool_), np.array([row]))
             observation[self.observation_layout["hidden"]] = self._memory.hidden[0]
@@ -170,9 +171,7 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
     def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
         self._row = row = self._row + 1
         tape, observation = self.tape, np.empty(self._size, FLOAT32)
-        lived = live_recorded(
-            self._account.state, due, tape.bars, row, tape.observations, observation
-        )
+        lived = live_recorded(self._account.state, due, tape.bars, row, tape.view, observation)
         if self._memory is not None:
             self._memory.advance(np.array([target]), np.array([row]))
             observation[self.observation_layout["hidden"]] = self._memory.hidden[0]

@@ -88,13 +88,14 @@ class ScalarDream:
     Args:
         lanes: One lane, placed where the episode begins; what it draws from is shared.
         rng: The environment's own.
+        size: D, numbers of an observation.
 
     Attributes:
         price: Newest close.
         time_ms: Open time of the bar that just closed [ms UTC].
     """
 
-    def __init__(self, lanes: DreamLanes, rng: np.random.Generator) -> None:
+    def __init__(self, lanes: DreamLanes, rng: np.random.Generator, size: int) -> None:
         model, state = lanes.engine.lane_model, lanes.state
         self._wide, self._latent, self._calendar, self._numbers = model
         self._memory = model.memory()
@@ -104,7 +105,7 @@ class ScalarDream:
         self._noise, self._rng = lanes.noise, rng
         self._temperature = lanes.temperature
         self._interval_ms = lanes.engine.interval_ms
-        self._size = lanes.layout["account"].stop
+        self._size = size
         self.price, self.time_ms = lanes.price.item(0), lanes.time_ms.item(0)
 
     def live(self, account: FloatArray, due: float) -> tuple[Float32Array, float, int, Lived]:

@@ -9,6 +9,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from ..market.account.inputs import ACCOUNT_INPUTS
+from ..market.account.rules import AccountView
 from ..market.errors import ActionError, ConfigError
 
 ActionKind = Literal["continuous", "discrete"]
@@ -18,7 +20,6 @@ DISCRETE_WEIGHTS = (-1.0, 0.0, 1.0)
 LATENT_BOUND = 10.0  # |z|, standard deviations of the prior; M's samples are clipped to it
 HIDDEN_BOUND = 1.0  # an LSTM's output is a sigmoid times a tanh
 FEATURE_BOUND = 100.0  # raw features are logarithms: e^100 is out of any market's reach
-WEIGHT_BOUND = 100.0  # a losing short's weight grows without limit on its way to ruin
 
 
 def action_space(kind: ActionKind) -> spaces.Box | spaces.Discrete[np.int64]:
@@ -36,16 +37,28 @@ def observation_layout(parts: dict[str, int]) -> dict[str, slice]:
     return {name: slice(edges[i], edges[i + 1]) for i, name in enumerate(parts)}
 
 
-def observation_space(layout: dict[str, slice]) -> spaces.Space[NDArray[np.float32]]:
+def market_size(layout: dict[str, slice]) -> int:
+    """Numbers that the market shows: those before the account's."""
+    return max(part.stop for name, part in layout.items() if name != "account")
+
+
+def with_account(layout: dict[str, slice], view: AccountView) -> dict[str, slice]:
+    """The market's layout, and after it where the account's inputs lie."""
+    size = market_size(layout)
+    return {**layout, "account": slice(size, size + len(view.account_observation))}
+
+
+def observation_space(
+    layout: dict[str, slice], view: AccountView
+) -> spaces.Space[NDArray[np.float32]]:
     """A bounded box over the parts of a layout."""
-    part_bounds = {
+    part_bounds: dict[str, Any] = {
         "latent": LATENT_BOUND,
         "hidden": HIDDEN_BOUND,
         "features": FEATURE_BOUND,
-        "account": WEIGHT_BOUND,
+        "account": [ACCOUNT_INPUTS[index].bound for index in view.indices],
     }
-    size = max(part.stop for part in layout.values())
-    bounds = np.empty(size, dtype=np.float32)
+    bounds = np.empty(layout["account"].stop, dtype=np.float32)
     for name, part in layout.items():
         bounds[part] = part_bounds[name]
     box: spaces.Space[Any] = spaces.Box(-bounds, bounds, dtype=np.float32)

@@ -29,7 +29,13 @@ from .protocol import (
     refuse_closed,
 )
 from .replay import check_length, open_tape, remember, with_order_rules
-from .spaces import WEIGHT_BOUND, ActionKind, action_space, observation_space, target_weights
+from .spaces import (
+    ActionKind,
+    action_space,
+    observation_space,
+    target_weights,
+    with_account,
+)
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource, FundingSource
@@ -112,8 +118,8 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         self.autoreset_mode = parse_autoreset_mode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
         self.render_mode = None
-        self.observation_layout = lanes.layout
-        self.single_observation_space = observation_space(lanes.layout)
+        self.observation_layout = with_account(lanes.layout, broker.view)
+        self.single_observation_space = observation_space(self.observation_layout, broker.view)
         self.single_action_space = action_space(actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -254,8 +260,9 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
     def _observe(self) -> Observations:
         size = self.observation_layout["account"].stop
         observations = np.empty((self.num_envs, size), dtype=np.float32)
-        self._lanes.view(observations[:, :-1])
-        observations[:, -1] = np.clip(self._account.weight, -WEIGHT_BOUND, WEIGHT_BOUND)
+        account = self.observation_layout["account"]
+        self._lanes.view(observations[:, : account.start])
+        self._account.show(observations[:, account])
         return observations
 
     def _info(
