@@ -39,7 +39,7 @@ def observation_layout(parts: dict[str, int]) -> dict[str, slice]:
 
 def market_size(layout: dict[str, slice]) -> int:
     """Numbers that the market shows: those before the account's."""
-    return max(part.stop for name, part in layout.items() if name != "account")
+    return int(max(part.stop for name, part in layout.items() if name != "account"))
 
 
 def with_account(layout: dict[str, slice], view: AccountView) -> dict[str, slice]:

@@ -9,7 +9,7 @@ one by one, which a graph cannot record.
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,13 +19,14 @@ from ...market.account.costs import Fill, plain_fee_rate, plain_slippage_rate
 from ...market.account.inputs import ACCOUNT_INPUTS
 from ...market.account.rules import BrokerConfig, BrokerRules
 from ...market.account.settlement import STEP_SLACK, Bar
+from ...market.numerics.compiled import interpreted
 
-cost_of = formulas.cost_of.py_func
-held_growth = formulas.held_growth.py_func
-drifted_weight = formulas.drifted_weight.py_func
-equity_at = formulas.equity_at.py_func
-boundary_price = formulas.boundary_price.py_func
-wanted_quantity = formulas.wanted_quantity.py_func
+cost_of: Any = interpreted(formulas.cost_of)
+held_growth: Any = interpreted(formulas.held_growth)
+drifted_weight: Any = interpreted(formulas.drifted_weight)
+equity_at: Any = interpreted(formulas.equity_at)
+boundary_price: Any = interpreted(formulas.boundary_price)
+wanted_quantity: Any = interpreted(formulas.wanted_quantity)
 
 
 class Settled(NamedTuple):
@@ -98,8 +99,8 @@ def _round_order(
     equity: Tensor,
     weight: Tensor,
     target: Tensor,
-    fee: float,
-    slippage: Tensor,
+    fee: Any,
+    slippage: Any,
     price: Tensor,
     rules: BrokerRules,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -209,13 +210,15 @@ class DeviceAccounts:
         held = self.weight.clone()
         self.weight.copy_(settled.weight.masked_fill(self._terminated, 0.0))
         for value, kind in zip(self._inputs, ACCOUNT_INPUTS, strict=True):
-            after = kind.after.py_func  # type: ignore[attr-defined]
+            after = interpreted(kind.after)
             value.copy_(after(value, held, settled.executed, bar.simple_return, self.weight))
 
     def seen(self) -> Tensor:
         """What policies see of the accounts [K, …], in the shape of the lanes."""
         kinds = [(self._inputs[i], ACCOUNT_INPUTS[i]) for i in self._view]
-        shown = [kind.shown.py_func(value).clamp(-kind.bound, kind.bound) for value, kind in kinds]  # type: ignore[attr-defined]
+        shown = [
+            interpreted(kind.shown)(value).clamp(-kind.bound, kind.bound) for value, kind in kinds
+        ]
         return torch.stack(shown)
 
     def scores(self) -> Tensor:

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ...market.account.rules import BrokerConfig
+from ...market.account.settlement import Bar
 from ...market.candles import INTERVALS_MS, IntArray
 from ...market.features import calendar
 from ...models.mdn_rnn import State
 from ..engine.engine import DreamEngine
-from .account import Bar
 
 _RETURN = 0  # column of the log return among the features
 

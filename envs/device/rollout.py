@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from ...market.account.rules import BrokerConfig
+from ...market.account.settlement import Bar
 from ...market.candles import FloatArray, IntArray
-from .account import Bar, DeviceAccounts
+from .account import DeviceAccounts
 from .dream import DeviceDream, Market
 from .graph import GraphMaker
 from .noise import DreamNoise, Staging

@@ -130,11 +130,11 @@ class ProcessExecutor:
             if not future.done():
                 future.cancel()
                 continue
-            error = future.exception()
-            if isinstance(error, BrokenProcessPool):
-                broken = str(error)
-            elif error is not None:
-                raise WorkerError(f"a dream worker failed:\n{error.__cause__ or error}")
+            failure = future.exception()
+            if isinstance(failure, BrokenProcessPool):
+                broken = str(failure)
+            elif failure is not None:
+                raise WorkerError(f"a dream worker failed:\n{failure.__cause__ or failure}")
             else:
                 results[block] = future.result()
         return broken

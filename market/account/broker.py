@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..candles import Candles
+from ..candles import Candles, FloatArray
 from ..errors import ConfigError
 from .inputs import NUM_INPUTS
 from .rules import BrokerConfig, flatten
@@ -21,7 +21,6 @@ from .settlement import (
     STATE_INPUTS,
     STATE_SHOWN,
     BoolArray,
-    FloatArray,
     expm1,
     settle_lanes,
     settle_row,

@@ -9,7 +9,6 @@ environments, and every loop honours it.
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar, get_args
@@ -17,12 +16,12 @@ from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar, get_args
 from numba.extending import register_jitable
 
 from ..errors import ConfigError
-from ..numerics.compiled import compiled
+from ..numerics.compiled import compiled, interpreted
 from ..records import Rule
 
 Liquidity = Literal["taker", "maker"]
 Kind = Literal["fee", "slippage"]
-Rate = Callable[[Any, "Fill"], float]
+Rate = Callable[[Any, "Fill"], Any]
 _RANGE_PER_DEVIATION: Final = 2.0 * math.sqrt(
     math.log(2.0)
 )  # Parkinson (1980): E[range²] = 4 ln 2 σ²
@@ -37,9 +36,9 @@ class Fill(NamedTuple):
         order: Notional of the order, in initial equities.
     """
 
-    bar_range: float
-    turnover: float
-    order: float
+    bar_range: Any
+    turnover: Any
+    order: Any
 
 
 class CostModel(Rule):
@@ -52,7 +51,8 @@ class CostModel(Rule):
     kind: ClassVar[Kind]
     names: ClassVar[tuple[str, ...]]
     """Of the numbers that ``rate`` reads from ``costs``, one namespace for all models."""
-    rate: ClassVar[Rate]
+    rate: ClassVar[Any]
+    """The compiled method, a `Rate`."""
 
     def values(self, capital_usdt: float | None) -> tuple[float, ...]:
         """The numbers named; ``capital_usdt`` is what equity 1.0 is worth, if that is known."""
@@ -104,9 +104,9 @@ class Fee(CostModel):
 
     @staticmethod
     @compiled
-    def rate(costs: Any, fill: Fill) -> float:
+    def rate(costs: Any, fill: Fill) -> Any:
         """The fee."""
-        return costs.fee  # type: ignore[no-any-return]
+        return costs.fee
 
 
 @cost_model
@@ -137,9 +137,9 @@ class Slippage(CostModel):
 
     @staticmethod
     @compiled
-    def rate(costs: Any, fill: Fill) -> float:
+    def rate(costs: Any, fill: Fill) -> Any:
         """Constant and share of the range."""
-        return costs.slippage + costs.slippage_per_range * fill.bar_range  # type: ignore[no-any-return]
+        return costs.slippage + costs.slippage_per_range * fill.bar_range
 
 
 @cost_model
@@ -188,33 +188,34 @@ class SquareRootImpact(CostModel):
 
     @staticmethod
     @compiled
-    def rate(costs: Any, fill: Fill) -> float:
+    def rate(costs: Any, fill: Fill) -> Any:
         """The square-root law; ``** 0.5`` because tensors know it, too."""
         if costs.impact_of_root == 0.0:
             return 0.0
-        return costs.impact_of_root * fill.bar_range * (fill.order / fill.turnover) ** 0.5  # type: ignore[no-any-return]
+        return costs.impact_of_root * fill.bar_range * (fill.order / fill.turnover) ** 0.5
 
 
-CostRules: Any = namedtuple("CostRules", [name for model in COST_MODELS for name in model.names])
+_NAMES = [name for model in COST_MODELS for name in model.names]
+CostRules: Any = NamedTuple("CostRules", [(name, float) for name in _NAMES])  # type: ignore[misc]
 """The models' numbers, as the compiled methods read them."""
 
 
-def _sum(rates: list[Any]) -> Rate:
+def _sum(rates: list[Any]) -> Any:
     """One function that adds up the rates, for compiled callers and plain ones alike."""
     first, *rest = rates
     if not rest:
-        return first  # type: ignore[no-any-return]
+        return first
     others = _sum(rest)
 
-    def total(costs: Any, fill: Fill) -> float:
-        return first(costs, fill) + others(costs, fill)  # type: ignore[no-any-return]
+    def total(costs: Any, fill: Fill) -> Any:
+        return first(costs, fill) + others(costs, fill)
 
-    return register_jitable(total)  # type: ignore[no-any-return]
+    return register_jitable(total)
 
 
 def _rates(kind: Kind, *, plain: bool = False) -> list[Any]:
     methods: list[Any] = [model.rate for model in COST_MODELS if model.kind == kind]
-    return [method.py_func for method in methods] if plain else methods
+    return [interpreted(method) for method in methods] if plain else methods
 
 
 fee_rate, slippage_rate = (_sum(_rates(kind)) for kind in get_args(Kind))

@@ -157,16 +157,16 @@ def _shown_of(inputs: list[type[AccountInput]], index: int) -> Any:
     method, bound = inputs[index].shown, inputs[index].bound
     if index == len(inputs) - 1:
 
-        def last(values: FloatArray, which: int) -> float:
-            return min(max(method(values[index]), -bound), bound)  # type: ignore[no-any-return]
+        def last(values: FloatArray, which: int) -> Any:
+            return min(max(method(values[index]), -bound), bound)
 
         return register_jitable(last)
     others = _shown_of(inputs, index + 1)
 
-    def either(values: FloatArray, which: int) -> float:
+    def either(values: FloatArray, which: int) -> Any:
         if which == index:
-            return min(max(method(values[index]), -bound), bound)  # type: ignore[no-any-return]
-        return others(values, which)  # type: ignore[no-any-return]
+            return min(max(method(values[index]), -bound), bound)
+        return others(values, which)
 
     return register_jitable(either)
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
-from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from ..candles import FloatArray
 from ..errors import ConfigError
-from ..numerics.compiled import compiled
+from ..numerics.compiled import compiled, first_numbers
 from ..records import Rule, refuse_unknown
 from ..settings import truth
 from .costs import COST_MODELS, CostModel, CostRules
@@ -60,8 +59,8 @@ def flatten(rules: BrokerRules) -> FloatArray:
 @compiled
 def unpack_rules(values: FloatArray) -> BrokerRules:
     """What `flatten` made an array of."""
-    costs = CostRules(*to_fixed_tuple(values[:_COSTS], _COSTS))
-    return BrokerRules(costs, *to_fixed_tuple(values[_COSTS:NUM_RULES], _OTHERS))
+    costs = CostRules(*first_numbers(values[:_COSTS], _COSTS))
+    return BrokerRules(costs, *first_numbers(values[_COSTS:NUM_RULES], _OTHERS))
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ import math
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba.np.unsafe.ndarray import to_fixed_tuple
 from numpy.typing import NDArray
 
 from ..candles import FloatArray
-from ..numerics.compiled import compiled
+from ..numerics.compiled import compiled, first_numbers
 from .costs import Fill, fee_rate, slippage_rate
 from .formulas import (
     boundary_price,
@@ -102,7 +101,7 @@ STEP_SLACK: Final = 1e-6  # of one step or tick: quantities carry rounding noise
 @compiled
 def bar_at(bars: FloatArray, row: int) -> Bar:
     """One row of bars [T, 8]; checks no bounds."""
-    return Bar(*to_fixed_tuple(bars[row], _NUM_FIELDS))
+    return Bar(*first_numbers(bars[row], _NUM_FIELDS))
 
 
 @compiled
@@ -174,7 +173,7 @@ def liquidation_price(held: float, bar: Bar, rules: BrokerRules) -> float:
     else:
         worst = 1.0 + max(bar.simple_high, bar.simple_return)
     if side * (1.0 + bar.simple_open) <= side * trigger:
-        return 1.0 + bar.simple_open  # type: ignore[no-any-return]
+        return float(1.0 + bar.simple_open)
     if side * worst <= side * trigger:
         return boundary_price(size, side, rules.liquidation_fee)
     return -1.0

@@ -113,7 +113,7 @@ def longest_after(longest: float, bar: Bar, rules: BrokerRules) -> float:
     kept = SURELY - (abs(fee) + abs(slippage)) * (most + longest)
     growth = SURELY - most * (abs(bar.simple_return) + abs(bar.funding_rate))
     if kept > 0.0 and growth > 0.0 and kept * growth > rules.ruin_floor:
-        return most * (1.0 + bar.simple_return) / growth  # type: ignore[no-any-return]
+        return float(most * (1.0 + bar.simple_return) / growth)
     return -1.0
 
 

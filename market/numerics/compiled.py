@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from numba import njit
+from numba.np.unsafe.ndarray import to_fixed_tuple
 
 try:
     from .vector_width import WideCompiler
@@ -14,6 +15,9 @@ except (ImportError, AttributeError):  # another numba keeps its passes elsewher
     WideCompiler = None  # type: ignore[assignment, misc, unused-ignore]
 
 Function = TypeVar("Function", bound=Callable[..., object])
+
+first_numbers: Any = to_fixed_tuple
+"""In compiled code: ``first_numbers(array, n)`` are the first n numbers as a tuple, n constant."""
 
 _sources: dict[Callable[..., object], frozenset[str]] = {}
 """Files of each compiled function: its own, and those of all that it calls."""
@@ -44,6 +48,11 @@ def compiled_sums(function: Function) -> Function:
     The order is fixed when the function is compiled: still the same bits from the same inputs.
     """
     return _compile(function, error_model="numpy", fastmath={"contract", "reassoc"})
+
+
+def interpreted(function: Function) -> Function:
+    """The plain function under a compiled one: arithmetic that tensors understand, too."""
+    return cast(Function, cast(Any, function).py_func)
 
 
 def _compile(function: Function, **options: Any) -> Function:
