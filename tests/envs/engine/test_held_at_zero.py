@@ -17,7 +17,6 @@ from worldmodel_trading.envs.population.scoring import dream_paths
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.models.mdn_rnn import State
-from worldmodel_trading.models.provenance import WarmupBank
 from worldmodel_trading.models.quality import vae_quality
 from worldmodel_trading.models.training.callbacks import Callbacks, TrainingHistory
 from worldmodel_trading.models.training.sequences import feature_range
@@ -51,7 +50,7 @@ def held(tiny_model: WorldModel) -> WorldModel:
         tiny_model.scaler,
         vae,
         copy.deepcopy(tiny_model.mdn_rnn),
-        WarmupBank(z, bank.open_time_ms, bank.close),
+        dataclasses.replace(bank, z=z),
     )
 
 
