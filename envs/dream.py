@@ -10,10 +10,11 @@ import numpy as np
 
 from ..market.account.rewards import RewardName
 from ..market.account.rules import BrokerConfig
-from ..market.candles import FloatArray, IntArray, Time, format_time, to_ms
+from ..market.candles import FloatArray, IntArray
 from ..market.errors import ConfigError
 from ..market.features import volume_level
 from ..market.sources import open_candles
+from ..market.times import Time, format_time, to_ms
 from ..models.load import open_world_model
 from ..models.world_model import WorldModel
 from .arguments import refuse_unknown

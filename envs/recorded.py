@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..market.account.broker import replay_bars
-from ..market.candles import Candles, FloatArray, IntArray, Time, format_time, to_ms
+from ..market.candles import Candles, FloatArray, IntArray
 from ..market.errors import ConfigError
 from ..market.features import FeatureSpec, compute_features, valid_rows
 from ..market.settings import truth
+from ..market.times import Time, format_time, to_ms
 from .spaces import FEATURE_BOUND, LATENT_BOUND, observation_layout
 
 if TYPE_CHECKING:

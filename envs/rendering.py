@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..market.candles import format_time
+from ..market.times import format_time
 
 RENDER_MODES = ("ansi", "rgb_array")
 _SIZE_INCHES, _DPI = (8.0, 5.0), 80

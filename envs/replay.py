@@ -11,11 +11,11 @@ import numpy as np
 
 from ..market.account.rewards import RewardName
 from ..market.account.rules import BrokerConfig
-from ..market.candles import Time
 from ..market.errors import ConfigError
 from ..market.features import FeatureSpec
 from ..market.settings import whole_number
 from ..market.sources import funding_per_bar, open_candles, open_funding, stored_order_rules
+from ..market.times import Time
 from .arguments import refuse_unknown
 from .base import Observation, Start, TradingEnv
 from .one_account import FLOAT32, Lived, live_recorded

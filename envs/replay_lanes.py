@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..market.candles import FloatArray, IntArray, Time
+from ..market.candles import FloatArray, IntArray
+from ..market.times import Time
 from .protocol import Chance, draw_integers, for_lanes
 from .recorded import Tape, check_random_start
 from .recorded_state import RecordedMemory

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from ..market.account.broker import Account
 from ..market.account.rewards import LaneRewards, RewardConfig, RewardName
 from ..market.account.rules import BrokerConfig
-from ..market.candles import FloatArray, IntArray, Time
+from ..market.candles import FloatArray, IntArray
 from ..market.errors import ConfigError
 from ..market.settings import scalar, seed_number, whole_number
+from ..market.times import Time
 from .arguments import refuse_unknown
 from .protocol import (
     Chance,

@@ -12,10 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CandleError
-from .times import FIRST_MS, LAST_MS, describe_time
-from .times import Time as Time
-from .times import format_time as format_time
-from .times import to_ms as to_ms
+from .times import FIRST_MS, LAST_MS, Time, describe_time, format_time, to_ms
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

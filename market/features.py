@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .candles import INTERVALS_MS, Candles, FloatArray, IntArray, format_time
+from .candles import INTERVALS_MS, Candles, FloatArray, IntArray
 from .errors import FeatureError
 from .settings import truth, whole_number
+from .times import format_time
 
 _COLUMNS = ("open", "high", "low", "close", "volume")
 _BASE_NAMES = ("log_return", "range", "log_volume", "body")

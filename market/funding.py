@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .candles import FloatArray, IntArray, Time, format_time, to_ms
+from .candles import FloatArray, IntArray
 from .errors import FundingError
-from .times import FIRST_MS, LAST_MS, describe_time
+from .times import FIRST_MS, LAST_MS, Time, describe_time, format_time, to_ms
 
 FUNDING_INTERVAL_MS = 8 * 3_600_000
 """Bybit's usual distance between two funding instants [ms]: 00:00, 08:00 and 16:00 UTC."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .candles import Candles, format_time
+from .candles import Candles
+from .times import format_time
 
 VWAP_TOLERANCE = 0.001  # of the bar's high and low; exchanges round volume and turnover
 JUMP_FACTOR = 3.0  # between successive prices; no liquid market has moved so far in one bar

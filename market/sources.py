@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from .candles import Candles, FloatArray, Time
+from .candles import Candles, FloatArray
 from .errors import CandleError, ConfigError
 from .settings import real_number
+from .times import Time
 
 if TYPE_CHECKING:
     from .files.reader import TableSource
@@ -97,7 +98,9 @@ def open_funding(source: FundingSource) -> FundingRates | float:
         category, symbol = (first, rest[0]) if first in CATEGORIES and rest else ("linear", first)
         return Store().funding(category, symbol)
     absent = isinstance(source, str) and not os.path.exists(source)
-    if absent or isinstance(source, int | float | np.generic):  # NaN and truths are no rates
+    if absent or isinstance(
+        source, int | float | complex | np.generic
+    ):  # NaN and truths are no rates
         raise ConfigError(
             f"funding is {source!r}; expected recorded rates, the path of a {_FILE}, "
             "'bybit:SYMBOL', a constant rate, or 'off'"

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .candles import INTERVALS_MS, Candles, FloatArray, IntArray, Time, interval_ms, to_ms
+from .candles import INTERVALS_MS, Candles, FloatArray, IntArray, interval_ms
 from .errors import CandleError
+from .times import Time, to_ms
 
 if TYPE_CHECKING:
     from .optimal_policy import OptimalPolicy

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..market.candles import Candles, Time
+from ..market.candles import Candles
 from ..market.errors import TrainingError
+from ..market.times import Time
 from .training.collapse import active_units
 from .training.sequences import FeatureRange, feature_range
 from .training.train import encode_range, scaled_tensor, validation_nll

@@ -14,7 +14,10 @@ Job = Callable[[argparse.Namespace], None]
 
 _MARKET = "the market"
 _CANDLES = "file of candles (docs/candles.md), bybit:SYMBOL:INTERVAL (stored), or synthetic"
-_TIME = "ISO time, UTC unless it says otherwise, such as 2024-01-01 or '2024-01-01 12:00'"
+_TIME = (
+    "ISO time, UTC unless it says otherwise, such as 2024-01-01 or '2024-01-01 12:00'; or seconds or "
+    "milliseconds since 1970"
+)
 
 
 class _Parser(argparse.ArgumentParser):

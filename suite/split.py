@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worldmodel_trading.config import RunConfig
-from worldmodel_trading.market.candles import Candles, format_time
+from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.sources import open_candles
-from worldmodel_trading.market.times import Time
+from worldmodel_trading.market.times import Time, format_time
 
 _TRAIN_SHARE, _VALIDATION_SHARE = 0.70, 0.15
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...market.candles import Candles, FloatArray, format_time
+from ...market.candles import Candles, FloatArray
 from ...market.errors import TrainingBarsError
 from ...market.settings import check_count
+from ...market.times import format_time
 from ...models.ood import OODMeter
 from ...models.quality import vae_quality
 from ...models.world_model import WorldModel

@@ -15,8 +15,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..candles import Candles, FloatArray, IntArray, format_time, interval_ms
+from ..candles import Candles, FloatArray, IntArray, interval_ms
 from ..errors import BybitAnswerError, BybitRequestError
+from ..times import format_time
 from . import parse as wire
 from .instruments import Instrument, check_market
 from .ranges import bar_start

@@ -9,9 +9,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..candles import Candles, Gap, Time, format_time, interval_ms, to_ms
+from ..candles import Candles, Gap, interval_ms
 from ..errors import BybitRequestError, CandleError, StoreError
 from ..funding import FundingRates
+from ..times import Time, format_time, to_ms
 from .client import BybitClient, FundingPage, KlinePage
 from .ranges import Ranges, bar_start, join_ranges, missing_ranges, next_bar_start
 from .store import Store, open_stored, parse_source

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import platformdirs
 
-from ..candles import Candles, FloatArray, IntArray, Time, format_time, to_ms
+from ..candles import Candles, FloatArray, IntArray
 from ..errors import StoreError, StoreFormatError
 from ..files.writer import write_whole
 from ..funding import FundingRates
+from ..times import Time, format_time, to_ms
 from .instruments import Instrument, check_market
 from .ranges import Ranges, missing_ranges, next_bar_start
 from .table import DATA_VARIABLE, FORMAT, Dataset, read_sealed, sealed, writing

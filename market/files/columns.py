@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..candles import INTERVALS_MS, IntArray, format_time
+from ..candles import INTERVALS_MS, IntArray
 from ..errors import CandleError, TableError
+from ..times import format_time
 from .cells import is_number, is_time, is_time_of_day
 
 if TYPE_CHECKING:

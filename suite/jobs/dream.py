@@ -10,12 +10,13 @@ from worldmodel_trading.dates import refuse_outside
 from worldmodel_trading.envs.dream_lanes import check_temperature
 from worldmodel_trading.envs.engine.engine import DreamEngine, DreamState
 from worldmodel_trading.envs.spaces import LATENT_BOUND
-from worldmodel_trading.market.candles import Candles, FloatArray, Time, format_time, to_ms
+from worldmodel_trading.market.candles import Candles, FloatArray
 from worldmodel_trading.market.errors import FeatureError
 from worldmodel_trading.market.features import compute_features, valid_rows
 from worldmodel_trading.market.files.writer import refuse_unwritable, sole_writer, whole_file
 from worldmodel_trading.market.settings import check_count, seed_number
 from worldmodel_trading.market.sources import open_candles
+from worldmodel_trading.market.times import Time, format_time, to_ms
 from worldmodel_trading.models.load import open_world_model
 from worldmodel_trading.models.ood import OODMeter
 from worldmodel_trading.models.world_model import WorldModel

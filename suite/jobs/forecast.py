@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from worldmodel_trading.dates import refuse_outside
-from worldmodel_trading.market.candles import Time, format_time
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.files.writer import refuse_unwritable, whole_file
 from worldmodel_trading.market.sources import open_candles
+from worldmodel_trading.market.times import Time, format_time
 from worldmodel_trading.models.load import open_world_model
 from worldmodel_trading.progress import tell
 

@@ -48,6 +48,13 @@ def test_dqn_trains_on_discrete_actions(candles: Candles) -> None:
     assert np.isfinite(float(env.step(action)[1]))
 
 
+@pytest.mark.parametrize("name", ["WorldModelDreamDiscrete-v0", "BybitReplayDiscrete-v0"])
+def test_an_id_is_enough_for_an_algorithm_of_discrete_actions(name: str) -> None:
+    agent = DQN("MlpPolicy", name, learning_starts=8, buffer_size=50, seed=0, device="cpu")
+    agent.learn(24)
+    assert agent.action_space == gym.spaces.Discrete(3)
+
+
 @pytest.mark.parametrize("name", ["WorldModelDream-v0", "BybitReplay-v0"])
 def test_one_seed_one_training(name: str, candles: Candles, market_model: WorldModel) -> None:
     def trained() -> np.ndarray:

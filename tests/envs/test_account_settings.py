@@ -11,8 +11,9 @@ import pytest
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.vector import DreamVectorEnv, ReplayVectorEnv
-from worldmodel_trading.market.candles import Candles, to_ms
+from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, WorldModelTradingError
+from worldmodel_trading.market.times import to_ms
 from worldmodel_trading.models.world_model import WorldModel
 
 HOUR_MS = 3_600_000

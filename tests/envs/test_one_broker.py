@@ -11,9 +11,10 @@ from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.rollout import EpisodeRecord, run_episode
-from worldmodel_trading.market.candles import Candles, to_ms
+from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.features import FeatureSpec
 from worldmodel_trading.market.synthetic import synthetic_candles
+from worldmodel_trading.market.times import to_ms
 from worldmodel_trading.models.world_model import WorldModel
 
 COST = 0.00055 + 0.0002

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worldmodel_trading.market.candles import to_ms
 from worldmodel_trading.market.errors import FundingError
 from worldmodel_trading.market.funding import FundingRates, constant_funding
+from worldmodel_trading.market.times import to_ms
 
 HOUR = 3_600_000
 START = to_ms("2024-01-01")
