@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +28,9 @@ class CMAESConfig:
         population: Candidates in a generation.
         generations: Generations at most.
         initial_sigma: Step size at the start, in units of the parameters.
+        bound: Largest size of a parameter; infinity sets none. tanh(3) is 0.995: beyond it a
+            parameter changes nothing that an account feels, fitness is flat, and a search that
+            nothing holds drifts outwards for ever, its steps growing as it goes.
         diagonal: Restrict the covariance to its diagonal (sep-CMA-ES, linear in D).
         validate_every: Generations between looks at the validation score.
     """
@@ -33,6 +38,7 @@ class CMAESConfig:
     population: int = 64
     generations: int = 60
     initial_sigma: float = 0.1
+    bound: float = 3.0
     diagonal: bool = True
     validate_every: int = 5
 
@@ -42,6 +48,10 @@ class CMAESConfig:
                 raise ConfigError(f"cma-es {name} is {getattr(self, name)}; it is too small")
         if not self.initial_sigma > 0:
             raise ConfigError(f"cma-es initial_sigma is {self.initial_sigma}; expected above 0")
+        if not self.bound > self.initial_sigma:
+            raise ConfigError(
+                f"cma-es bound is {self.bound}; expected above initial_sigma, {self.initial_sigma}"
+            )
 
 
 @dataclass
@@ -50,12 +60,16 @@ class SearchResult:
 
     Attributes:
         parameters: The chosen candidate [D].
+        validation: Its validation score; None where nothing validated.
+        looks: How many candidates validation saw beside the one that does nothing.
         history: A row per generation: best, mean and worst fitness, σ, and the mean's
             validation score where one was taken.
         evaluations: Candidates scored.
     """
 
     parameters: FloatArray
+    validation: float | None = None
+    looks: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     evaluations: int = 0
 
@@ -82,18 +96,21 @@ def search(
         validation: Chooses among the generations.
         callback: Receives each generation's row of the history.
     """
-    strategy = _strategy(num_parameters, config, seed)
+    with _quiet_cma():
+        strategy = _strategy(num_parameters, config, seed)
     origin = np.zeros(num_parameters)
-    result = SearchResult(parameters=origin)
-    best = -np.inf if validation is None else validation(origin)
+    result = SearchResult(origin, None if validation is None else validation(origin))
     for generation in range(config.generations):
-        candidates = np.asarray(strategy.ask())
+        with _quiet_cma():
+            candidates = np.asarray(strategy.ask())
         scores = fitness(candidates, generation)
         if not np.isfinite(scores).all():
             raise ConfigError(
                 "a candidate's fitness is not finite; fitness must always be a number"
             )
-        strategy.tell(list(candidates), list(-scores))
+        with _quiet_cma():
+            strategy.tell(list(candidates), list(-scores))
+            believed, stopped = np.array(strategy.result.xfavorite), bool(strategy.stop())
         result.evaluations += len(candidates)
         row = {
             "generation": generation,
@@ -102,28 +119,48 @@ def search(
             "worst": float(scores.min()),
             "sigma": float(strategy.sigma),
         }
-        last = generation == config.generations - 1
-        if validation is not None and (last or (generation + 1) % config.validate_every == 0):
-            row["validation"] = validation(strategy.mean)
-            if row["validation"] > best:
-                best, result.parameters = row["validation"], np.array(strategy.mean)
+        last = stopped or generation == config.generations - 1
+        if validation is None:
+            result.parameters = believed
+        elif last or (generation + 1) % config.validate_every == 0:
+            row["validation"] = score = validation(believed)
+            _keep_best(result, believed, score)
         result.history.append(row)
         if callback is not None:
             callback(row)
-        if strategy.stop():
+        if stopped:
             break
-    if validation is None:
-        result.parameters = np.array(strategy.mean)
     return result
+
+
+def _keep_best(result: SearchResult, parameters: FloatArray, score: float) -> None:
+    """Take what validation has just scored, if it is the best so far."""
+    result.looks += 1
+    if result.validation is None or score > result.validation:
+        result.parameters, result.validation = parameters, score
+
+
+@contextmanager
+def _quiet_cma() -> Iterator[None]:
+    """Keep to itself what pycma mends itself, and nobody who starts a search can.
+
+    While all candidates agree on one parameter, as on the bias of a market that rises, the
+    evolution path grows beyond 7 σ; pycma clips the update that comes of it, and warns.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"cma\.")
+        yield
 
 
 def _strategy(num_parameters: int, config: CMAESConfig, seed: int) -> Any:
     import cma
 
     rng = np.random.default_rng(seed)
+    bound = None if np.isinf(config.bound) else config.bound
     options = {
         "popsize": config.population,
         "CMA_diagonal": config.diagonal,
+        "bounds": [bound and -bound, bound],
         "maxiter": config.generations + 1,
         "tolfun": 0,  # the fitness is noisy: flat stretches are no convergence
         "tolfunhist": 0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +71,8 @@ def test_validation_chooses_among_the_generations() -> None:
     np.testing.assert_array_equal(result.parameters, looked[int(np.argmax(scores))])
     np.testing.assert_array_equal(looked[0], np.zeros(5))  # doing nothing is a candidate
     assert len(looked) == 1 + 40 // 4
+    assert result.looks == 40 // 4
+    assert result.validation == max(scores)
     assert [row["generation"] for row in rows if "validation" in row] == list(range(3, 40, 4))
     assert rows == result.history
 
@@ -78,6 +82,50 @@ def test_a_search_that_nothing_validates_keeps_doing_nothing() -> None:
         quadratic, 5, CMAESConfig(population=6, generations=10), 0, lambda p: -float((p**2).sum())
     )
     np.testing.assert_array_equal(result.parameters, np.zeros(5))
+
+
+def saturated(candidates: np.ndarray, generation: int) -> np.ndarray:
+    """A market that only rises, as an account sees it: the more of tanh(b), the better."""
+    return np.asarray(np.tanh(candidates[:, 0]), dtype=np.float64)
+
+
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_a_search_stays_where_tanh_still_answers(diagonal: bool) -> None:
+    config = CMAESConfig(population=8, generations=200, diagonal=diagonal)
+    seen: list[np.ndarray] = []
+
+    def fitness(candidates: np.ndarray, generation: int) -> np.ndarray:
+        seen.append(candidates.copy())
+        return saturated(candidates, generation)
+
+    bound = search(fitness, 6, config, seed=1)
+    assert np.abs(np.concatenate(seen)).max() <= config.bound
+    assert np.abs(bound.parameters).max() <= config.bound
+    assert np.tanh(bound.parameters[0]) > 0.99
+    assert max(row["sigma"] for row in bound.history) < 2 * config.bound
+    free = search(saturated, 6, replace(config, bound=np.inf), seed=1)
+    assert abs(free.parameters[0]) > 3 * config.bound  # what the bound is for
+
+
+def test_a_bound_that_nothing_reaches_changes_nothing() -> None:
+    config = CMAESConfig(population=16, generations=40)
+    one = search(quadratic, 5, config, seed=1)
+    two = search(quadratic, 5, replace(config, bound=np.inf), seed=1)
+    np.testing.assert_array_equal(one.parameters, two.parameters)
+    assert one.history == two.history
+
+
+def test_pycma_warns_no_user() -> None:
+    """A market that rises and in which trading costs: pycma's evolution path leaves 7 σ behind."""
+
+    def fitness(candidates: np.ndarray, generation: int) -> np.ndarray:
+        return np.asarray(candidates[:, -1] - 10 * (candidates[:, :-1] ** 2).sum(axis=1))
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = search(fitness, 74, CMAESConfig(generations=30), seed=0)
+    assert told == []
+    assert found.parameters[-1] > 1.0
 
 
 def test_a_fitness_that_is_no_number_is_refused() -> None:
@@ -93,6 +141,8 @@ def test_a_fitness_that_is_no_number_is_refused() -> None:
         {"validate_every": 0},
         {"initial_sigma": 0.0},
         {"initial_sigma": float("nan")},
+        {"bound": 0.05},  # within the first step
+        {"bound": float("nan")},
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
