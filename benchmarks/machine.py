@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
+
+from worldmodel_trading.models.machine import num_cores, processor_name
 
 _PACKAGES = ("numpy", "torch", "numba", "gymnasium", "stable-baselines3", "worldmodel-trading")
 
@@ -14,10 +15,8 @@ _PACKAGES = ("numpy", "torch", "numba", "gymnasium", "stable-baselines3", "world
 def machine() -> dict[str, Any]:
     """Processor, cores, memory, load average and versions."""
     return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "processor": processor_name(),
+        "cores": num_cores(),
         "memory_gb": _memory_gb(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
@@ -34,17 +33,6 @@ def machine_text(facts: dict[str, Any]) -> str:
         f"{facts['system']}, load average {facts['load_average'][0]}\n"
         f"Python {facts['python']}, {versions}; one thread"
     )
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        first = info.read_text().split("\n\n")[0].splitlines()
-        pairs = [line.split(":", 1) for line in first if ":" in line]
-        fields = {name.strip(): value.strip() for name, value in pairs}
-        numbers = "/".join(fields.get(key, "?") for key in ("cpu family", "model", "stepping"))
-        return f"{fields.get('model name', platform.processor())} (family/model/stepping {numbers})"
-    return platform.processor() or platform.machine()
 
 
 def _memory_gb() -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from worldmodel_trading.envs.recorded import latent_tape
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import FloatArray
 from worldmodel_trading.market.files.export import read_candles
+from worldmodel_trading.models.machine import num_cores
 from worldmodel_trading.models.world_model import WorldModel
 
 from .dreams import engine_task, lanes_task, population
@@ -108,7 +108,7 @@ def _replay_task(path: Path, candidates: int) -> Task:
 
 
 def _workers(settings: Settings) -> Results:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = num_cores()
     lanes = (settings.size(512, 32), 32, settings.size(64, 4))
     shared = (settings.size(1_024, 32), settings.size(256, 64), settings.size(720, 8))
     with ExitStack() as stack:

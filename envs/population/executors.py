@@ -196,13 +196,6 @@ def _compute(serial: int, packed: bytes, block: int) -> Any:
     return _job[1].compute(_engine, block)
 
 
-def num_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Block Ctrl-C, which processes started here inherit: it would stop them amid their imports.

@@ -12,10 +12,11 @@ from ...market.errors import ConfigError
 from ...market.settings import whole_number
 from ...models.devices import choose_device
 from ...models.load import open_world_model
+from ...models.machine import num_cores
 from ...models.world_model import WorldModel
 from ..device.scorer import DeviceDreams
 from ..engine.engine import DreamEngine
-from .executors import Executor, ProcessExecutor, SerialExecutor, num_cores
+from .executors import Executor, ProcessExecutor, SerialExecutor
 from .jobs import Dreams, Job, PathsJob, Result, ScoreJob
 from .scoring import MarketPaths, Scores
 
