@@ -1,4 +1,8 @@
-"""C trained inside the dream: CMA-ES over linear controllers, chosen by replay on validation."""
+"""C trained inside the dream: CMA-ES over linear controllers, chosen by replay on validation.
+
+A search is one draw: another seed, or another processor's rounding, finds another controller. So
+there are several searches, and what is claimed of the controller is claimed as a range over them.
+"""
 
 from __future__ import annotations
 
@@ -52,12 +56,119 @@ class DreamSearchConfig:
             raise ConfigError(f"objective is {self.objective!r}; expected log_return or sharpe")
 
 
+@dataclass(frozen=True, eq=False)
+class TrainedController:
+    """What one of several searches found.
+
+    Attributes:
+        controller: The controller that validation chose in this search.
+        found: How the search went.
+    """
+
+    controller: LinearController
+    found: SearchResult
+
+
+@dataclass(frozen=True, eq=False)
+class Searches:
+    """Several searches for a controller.
+
+    Attributes:
+        trained: What each found.
+    """
+
+    trained: tuple[TrainedController, ...]
+
+    @property
+    def deployed(self) -> int:
+        """Number of the search whose controller validation scored best; the first among equals."""
+        scores = [one.found.validation for one in self.trained]
+        return int(np.argmax([-np.inf if score is None else score for score in scores]))
+
+    @property
+    def looks(self) -> int:
+        """How many controllers validation compared: those seen, and the one that does nothing."""
+        return 1 + sum(one.found.looks for one in self.trained)
+
+    @property
+    def evaluations(self) -> int:
+        """Candidates scored in all searches."""
+        return sum(one.found.evaluations for one in self.trained)
+
+
+def search_seeds(seed: int, count: int) -> list[np.random.SeedSequence]:
+    """Seeds of several searches: the run's own, then children that it spawns.
+
+    More searches leave the seeds of the first ones as they are.
+
+    Raises:
+        ConfigError: There is no search at all, or the seed is negative.
+    """
+    if count < 1:
+        raise ConfigError(f"the number of searches is {count}; expected at least 1")
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}; expected 0 or more")
+    own = np.random.SeedSequence(seed)
+    return [own, *own.spawn(count - 1)]
+
+
+def train_controllers(
+    world_model: WorldModel,
+    config: DreamSearchConfig | None = None,
+    broker: BrokerConfig | None = None,
+    *,
+    searches: int,
+    seed: int = 0,
+    funding: DreamFunding | None = None,
+    validation: Tape | None = None,
+    callback: Callable[[dict[str, float]], None] | None = None,
+    workers: Scorer | None = None,
+) -> Searches:
+    """Train a controller several times, each time with another seed; see `train_controller`.
+
+    The first is the one that `train_controller` finds with the same seed.
+
+    Args:
+        world_model: The dream.
+        config: How to search.
+        broker: The account's rules.
+        searches: How many.
+        seed: Makes all of them repeat; see `search_seeds`.
+        funding: What dreamed positions are charged; None is nothing.
+        validation: A replay that chooses among the generations of each.
+        callback: Receives each generation's row of the history, with the number of its ``search``.
+        workers: Who dreams; the searches share them. None works in this process.
+    """
+    pool: Scorer = workers or DreamWorkers(world_model, num_workers=0)
+    trained = []
+    for number, own in enumerate(search_seeds(seed, searches)):
+        heard = None if callback is None else _numbered(callback, number)
+        controller, found = train_controller(
+            world_model,
+            config,
+            broker,
+            seed=own,
+            funding=funding,
+            validation=validation,
+            callback=heard,
+            workers=pool,
+        )
+        trained.append(TrainedController(controller, found))
+    return Searches(tuple(trained))
+
+
+def _numbered(
+    callback: Callable[[dict[str, float]], None], search: int
+) -> Callable[[dict[str, float]], None]:
+    return lambda row: callback({"search": search, **row})
+
+
 def train_controller(
     world_model: WorldModel,
     config: DreamSearchConfig | None = None,
     broker: BrokerConfig | None = None,
     *,
-    seed: int = 0,
+    seed: int | np.random.SeedSequence = 0,
     funding: DreamFunding | None = None,
     validation: Tape | None = None,
     callback: Callable[[dict[str, float]], None] | None = None,

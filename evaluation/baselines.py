@@ -175,10 +175,27 @@ def baseline_forecasts(returns_percent: ArrayLike, train_rows: Rows) -> dict[str
     return {name: make() for name, make in filters.items()}
 
 
+@dataclass(frozen=True)
+class BaselineScores:
+    """How one baseline forecasts the next return.
+
+    Attributes:
+        return_nll: Mean negative log-likelihood [nats] by range.
+        note: What there is to say about its fit; empty where it converged.
+    """
+
+    return_nll: Mapping[str, float]
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold; the note where there is one."""
+        return {"return_nll": dict(self.return_nll)} | ({"note": self.note} if self.note else {})
+
+
 def baseline_return_nll(
     returns_percent: ArrayLike, train_rows: Rows, ranges: Mapping[str, Rows]
-) -> dict[str, dict[str, Any]]:
-    """Mean negative log-likelihood of the next log return in percent, per baseline and range.
+) -> dict[str, BaselineScores]:
+    """Mean negative log-likelihood of the next log return in percent.
 
     Args:
         returns_percent: Log returns [T], percent; NaN where missing (those rows do not count).
@@ -186,17 +203,16 @@ def baseline_return_nll(
         ranges: Rows to score, by name, such as ``validation`` and ``test``.
 
     Returns:
-        ``{baseline: {"return_nll": {range: nats}}}``, the shape of ``results.json``; with a
-        ``"note"`` where there is something to say about the fit.
+        Scores by baseline.
     """
     returns = _checked(returns_percent)
-    table: dict[str, dict[str, Any]] = {}
+    table: dict[str, BaselineScores] = {}
     for name, forecast in baseline_forecasts(returns, train_rows).items():
         scores = {
             label: mean_nll(forecast[rows], returns[_as_slice(rows)])
             for label, rows in ranges.items()
         }
-        table[name] = {"return_nll": scores} | ({"note": forecast.note} if forecast.note else {})
+        table[name] = BaselineScores(scores, forecast.note)
     return table
 
 

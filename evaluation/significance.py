@@ -46,6 +46,23 @@ class Interval:
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
+@dataclass(frozen=True)
+class SharpeEvidence:
+    """How far one Sharpe ratio in replay is from luck.
+
+    Attributes:
+        standard_error: Of the annual ratio.
+        trials: How many candidates were compared on the range.
+        probabilistic_sharpe: `probabilistic_sharpe_ratio` against 0.
+        deflated_sharpe: `deflated_sharpe_ratio` against the best of so many worthless trials.
+    """
+
+    standard_error: float
+    trials: int
+    probabilistic_sharpe: float
+    deflated_sharpe: float
+
+
 def sharpe_standard_error(returns: ArrayLike, bars_per_year: float = 1.0) -> float:
     """Standard error of the Sharpe ratio, annual when ``bars_per_year`` is.
 
@@ -138,37 +155,31 @@ def deflated_sharpe_ratio(
 
 
 def sharpe_evidence(
-    curves: Mapping[str, Mapping[str, Mapping[str, ArrayLike]]],
+    curves: Mapping[str, Mapping[str, ArrayLike]],
     bars_per_year: float,
-    trials: Mapping[str, Mapping[str, int]] | None = None,
-) -> dict[str, dict[str, dict[str, float]]]:
-    """How far each policy's Sharpe ratio in replay is from luck.
+    trials: Mapping[str, int] | None = None,
+) -> dict[str, SharpeEvidence]:
+    """How far a policy's Sharpe ratios in replay are from luck.
 
     Args:
-        curves: ``{policy: {range: {"equity": [T + 1]}}}``; several dreams [N, T + 1] are passed over.
+        curves: ``{range: {"equity": [T + 1]}}``; several dreams [N, T + 1] are passed over.
         bars_per_year: 8,760 for hourly bars.
-        trials: ``{policy: {range: how many candidates were compared on it}}``; 1 by default.
-
-    Returns:
-        ``{policy: {range: {"standard_error" (annual), "trials", "probabilistic_sharpe",
-        "deflated_sharpe"}}}``.
+        trials: How many candidates were compared on a range; 1 by default.
 
     Raises:
         ConfigError: An equity, a number of trials or ``bars_per_year`` is impossible.
     """
-    evidence: dict[str, dict[str, dict[str, float]]] = {}
-    for policy, by_range in curves.items():
-        for label, curve in by_range.items():
-            if np.ndim(curve["equity"]) != 1:
-                continue
-            returns = simple_returns(_series(curve["equity"], f"equity of {policy} on {label}"))
-            count = (trials or {}).get(policy, {}).get(label, 1)
-            evidence.setdefault(policy, {})[label] = {
-                "standard_error": sharpe_standard_error(returns, bars_per_year),
-                "trials": count,
-                "probabilistic_sharpe": probabilistic_sharpe_ratio(returns),
-                "deflated_sharpe": deflated_sharpe_ratio(returns, count),
-            }
+    evidence: dict[str, SharpeEvidence] = {}
+    for label, curve in curves.items():
+        if np.ndim(curve["equity"]) == 1:
+            returns = simple_returns(_series(curve["equity"], f"equity on {label}"))
+            count = (trials or {}).get(label, 1)
+            evidence[label] = SharpeEvidence(
+                standard_error=sharpe_standard_error(returns, bars_per_year),
+                trials=count,
+                probabilistic_sharpe=probabilistic_sharpe_ratio(returns),
+                deflated_sharpe=deflated_sharpe_ratio(returns, count),
+            )
     return evidence
 
 

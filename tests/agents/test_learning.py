@@ -14,8 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel_trading.agents.cma_es import CMAESConfig, search
-from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
+from worldmodel_trading.agents.cma_es import CMAESConfig, SearchResult, search
+from worldmodel_trading.agents.dream_search import (
+    DreamSearchConfig,
+    Searches,
+    TrainedController,
+    search_seeds,
+    train_controller,
+    train_controllers,
+)
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.envs.population.scoring import (
     MarketPaths,
@@ -174,6 +181,51 @@ def test_one_seed_one_controller(market_model: WorldModel, paper_model: WorldMod
         assert not np.array_equal(one.parameters, other.parameters)
         assert found.evaluations == 12
         assert [row["generation"] for row in found.history] == [0, 1, 2]
+
+
+def test_searches_have_seeds_of_their_own_that_more_of_them_leave_alone() -> None:
+    def states(seed: int, count: int) -> list[tuple[int, ...]]:
+        return [tuple(own.generate_state(4).tolist()) for own in search_seeds(seed, count)]
+
+    assert states(4, 5)[:3] == states(4, 3)
+    assert len({*states(4, 5), *states(5, 5), *states(0, 5)}) == 15
+    with pytest.raises(ConfigError, match="the number of searches is 0; expected at least 1"):
+        search_seeds(4, 0)
+    with pytest.raises(ConfigError, match="seed is -1; expected 0 or more"):
+        search_seeds(-1, 2)
+
+
+def test_the_first_of_several_searches_is_the_one_that_a_single_one_finds(
+    candles: Candles, tiny_model: WorldModel
+) -> None:
+    tape = latent_tape(candles.rows(1_400, 1_900), tiny_model)
+    config = DreamSearchConfig(CMAESConfig(population=4, generations=6), dreams=2, horizon=12)
+    rows: list[dict[str, float]] = []
+    several = train_controllers(
+        tiny_model, config, searches=3, seed=4, validation=tape, callback=rows.append
+    )
+    alone, found = train_controller(tiny_model, config, seed=4, validation=tape)
+    first = several.trained[0]
+    np.testing.assert_array_equal(first.controller.parameters, alone.parameters)
+    assert first.found.history == found.history
+    histories = [one.found.history for one in several.trained]
+    assert len({history[-1]["best"] for history in histories}) == 3
+    assert rows == [
+        {"search": number, **row} for number, history in enumerate(histories) for row in history
+    ]
+    assert several.evaluations == 3 * 24
+    assert several.looks == 1 + 3 * 2
+
+
+def test_validation_chooses_among_searches() -> None:
+    def searched(*scores: float | None) -> Searches:
+        controller = LinearController(np.zeros(3))
+        found = [SearchResult(np.zeros(3), validation=score) for score in scores]
+        return Searches(tuple(TrainedController(controller, one) for one in found))
+
+    assert searched(0.1, 0.3, 0.2, 0.3).deployed == 1  # the first among equals
+    assert searched(-0.2, -0.1).deployed == 1
+    assert searched(None, None).deployed == 0  # nothing validated: the run's own seed
 
 
 @pytest.mark.parametrize("objective", ["log_return", "sharpe"])

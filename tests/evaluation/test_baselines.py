@@ -63,7 +63,7 @@ def test_filter_recovers_the_true_volatility(market):
 def test_likelihood_is_near_the_truth_and_ranks_the_baselines(market):
     returns, sigma = market
     scores = baseline_return_nll(returns, (0, 8000), {"test": (8000, 12_000)})
-    nll = {name: score["return_nll"]["test"] for name, score in scores.items()}
+    nll = {name: score.return_nll["test"] for name, score in scores.items()}
     scale = sigma * np.sqrt(4 / 6)
     truth = -scipy.stats.t(6, 0.01, scale).logpdf(returns)[8000:].mean()
     assert set(nll) == {"student_t", "garch_t", "gjr_garch_t"}

@@ -120,11 +120,13 @@ def test_a_garch_that_does_not_converge_holds_its_variance_and_says_so(leverage:
 
 def test_the_word_reaches_the_results() -> None:
     table = baseline_return_nll(one_shock(), (0, TRAIN), {"test": (TRAIN, BARS)})
-    assert "note" not in table["student_t"]
+    assert table["student_t"].note == ""
+    assert "note" not in table["student_t"].to_dict()
     for name in ("garch_t", "gjr_garch_t"):
-        assert table[name]["note"].startswith("did not converge")
+        assert table[name].note.startswith("did not converge")
+        assert table[name].to_dict()["note"] == table[name].note
         normal = 0.5 * np.log(2 * np.pi) + 0.5  # nats of a standard normal: 1.419
-        assert table[name]["return_nll"]["test"] == pytest.approx(normal, abs=0.1)
+        assert table[name].return_nll["test"] == pytest.approx(normal, abs=0.1)
     dreams = garch_dreams(one_shock()[:TRAIN] / 100, 4, 50, np.random.default_rng(0))
     assert dreams.lanes(slice(0, 2)).note.startswith("did not converge")
 
