@@ -102,13 +102,11 @@ def search_seeds(seed: int, count: int) -> list[np.random.SeedSequence]:
     More searches leave the seeds of the first ones as they are.
 
     Raises:
-        ConfigError: There is no search at all, or the seed is negative.
+        ConfigError: There is no search at all, or the seed is none.
     """
     if count < 1:
         raise ConfigError(f"the number of searches is {count}; expected at least 1")
-    if seed < 0:
-        raise ConfigError(f"seed is {seed}; expected 0 or more")
-    own = np.random.SeedSequence(seed)
+    own = np.random.SeedSequence(seed_number(seed))
     return [own, *own.spawn(count - 1)]
 
 
@@ -199,7 +197,8 @@ def train_controller(
         raise ConfigError("the workers dream of another world model than the one to train in")
     size = world_model.config.latent_size + world_model.config.hidden_size + 1
     bars_per_year = 365 * 86_400_000 / world_model.provenance.interval_ms
-    rng = np.random.default_rng(seed_number(seed))
+    sown = isinstance(seed, np.random.SeedSequence)
+    rng = np.random.default_rng(seed if sown else seed_number(seed))
 
     def merit(scores: Scores) -> FloatArray:
         if config.objective == "sharpe":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,13 @@ class FundingRates:
     def __repr__(self) -> str:
         first, last = format_time(int(self.time_ms[0])), format_time(int(self.time_ms[-1]))
         return f"FundingRates({len(self)} rates, {first} – {last})"
+
+    def data_hash(self) -> str:
+        """SHA-256 of every instant and rate, as hexadecimal text."""
+        digest = hashlib.sha256(f"{len(self)}".encode())
+        for column in (self.time_ms, self.rate):
+            digest.update(np.ascontiguousarray(column).tobytes())
+        return digest.hexdigest()
 
     def between(self, start: Time | None = None, end: Time | None = None) -> FundingRates:
         """The rates at instants in ``[start, end)``; raises `FundingError` where there are none."""

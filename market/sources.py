@@ -70,6 +70,11 @@ def _open(
     return read_candles(source, symbol=symbol, interval=interval)
 
 
+def source_name(source: str) -> str:
+    """What to call a source of candles or funding: a file by its name, without its folders."""
+    return source if source.startswith("bybit:") else os.path.basename(source)
+
+
 def open_funding(source: FundingSource) -> FundingRates | float:
     """Funding from wherever it is.
 

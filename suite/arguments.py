@@ -269,6 +269,8 @@ _RUN: dict[str, dict[str, str]] = {
     "the search for a controller, in the dream": {
         "population": "controllers that CMA-ES tries in a generation",
         "generations": "generations of CMA-ES in a search",
+        "search_seeds": "searches, each with a seed of its own: validation deploys the controller "
+        "of one, and all are reported as median and range (default: 5, and 1 for paper)",
         "dreams": "dreams in which each controller trades; their mean is its score",
         "horizon": "bars of a dream",
         "temperature": "τ of the dreams: above 1 they are wilder than the market, 0 always takes "

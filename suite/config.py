@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,9 +12,14 @@ from typing import Any
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.settings import plain
+from worldmodel_trading.market.sources import source_name
 from worldmodel_trading.market.times import Time, iso_text
 
 _TIMES = ("start", "train_end", "validation_end", "end")
+# Of the settings these name no run: what is recorded is told by its content, the others have no
+# part in the result.
+_RECORDED = {"candles", "symbol", "interval", "funding", *_TIMES}
+_BESIDE = {"workers", "resume"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,10 @@ class RunConfig:
         vae_epochs: Longest training of V; None is the world model's default.
         mdn_rnn_epochs: Longest training of M; None is the world model's default.
         population: Candidates in a generation.
-        generations: Generations of CMA-ES.
+        generations: Generations of CMA-ES in a search.
+        search_seeds: Searches, each with a seed of its own, of which validation deploys one; what is
+            reported of the controller is their range. None is 5 for ``market``, whose searches take
+            seconds, and 1 for ``paper``, whose take minutes.
         dreams: Dreams that score each candidate.
         horizon: Bars of a dream.
         temperature: τ of the dreams that train the controller.
@@ -68,6 +75,7 @@ class RunConfig:
     mdn_rnn_epochs: int | None = None
     population: int = 64
     generations: int = 60
+    search_seeds: int | None = None
     dreams: int = 64
     horizon: int = 720
     temperature: float = 1.0
@@ -89,6 +97,8 @@ class RunConfig:
             raise ConfigError(f"evaluation_dreams is {self.evaluation_dreams}; expected at least 1")
         if not 0.0 < self.recent <= 1.0:
             raise ConfigError(f"recent is {self.recent}; expected a share in (0, 1]")
+        if self.num_searches() < 1:
+            raise ConfigError(f"search_seeds is {self.search_seeds}; expected at least 1")
         self.broker()  # refuses impossible settings before any work is done
 
     def _write_out(self) -> None:
@@ -105,11 +115,15 @@ class RunConfig:
         """Where the results go."""
         return Path(self.out)
 
-    def num_workers(self) -> int:
-        """Processes that dream for the search."""
-        if self.workers is not None:
-            return self.workers
-        return (os.cpu_count() or 1) if self.preset == "paper" else 0
+    def num_workers(self) -> int | None:
+        """Processes that dream for the search; None is one a core."""
+        return 0 if self.workers is None and self.preset != "paper" else self.workers
+
+    def num_searches(self) -> int:
+        """Searches for a controller."""
+        if self.search_seeds is not None:
+            return self.search_seeds
+        return 1 if self.preset == "paper" else 5
 
     def account_settings(self) -> dict[str, Any]:
         """The account's rules as environments take them."""
@@ -120,12 +134,21 @@ class RunConfig:
         return BrokerConfig.from_settings(**self.account_settings())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that JSON can hold."""
-        return {**asdict(self), "account": dict(self.account)}
+        """Plain values that JSON can hold, and people can share: files by name, without a path."""
+        settings = {**asdict(self), "account": dict(self.account)}
+        settings["search_seeds"] = self.num_searches()
+        settings["candles"] = source_name(self.candles)
+        if isinstance(self.funding, str):
+            settings["funding"] = source_name(self.funding)
+        del settings["out"]
+        return settings
 
-    def run_id(self) -> str:
-        """A name for the run: 12 hexadecimal digits of the hash of all settings that decide the result."""
-        settings = self.to_dict()
-        for name in ("out", "workers", "resume"):
-            del settings[name]
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    def run_id(self, data: str) -> str:
+        """A name for the run: 12 hexadecimal digits of the hash of all that decides the result.
+
+        Args:
+            data: Names what was recorded by its content, wherever it lies; see `Split.content`.
+        """
+        decisive = {k: v for k, v in self.to_dict().items() if k not in _RECORDED | _BESIDE}
+        text = json.dumps({**decisive, "data": data}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]

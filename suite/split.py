@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
-from worldmodel_trading.market.sources import open_candles
+from worldmodel_trading.market.sources import open_candles, open_funding
 from worldmodel_trading.market.times import Time, format_time
 
 _TRAIN_SHARE, _VALIDATION_SHARE = 0.70, 0.15
@@ -25,6 +27,17 @@ class Split:
     def part(self, name: str) -> Candles:
         """The candles of one range."""
         return self.candles.between(*getattr(self, name))
+
+    def content(self, funding: str | float) -> str:
+        """SHA-256 of all that is recorded: candles, where they are cut, and funding rates.
+
+        Args:
+            funding: Anything `open_funding` opens.
+        """
+        rates = open_funding(funding)
+        told = rates if isinstance(rates, float) else rates.data_hash()
+        parts = [self.candles.data_hash(), self.train, self.validation, self.test, told]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def open_split(config: RunConfig) -> Split:

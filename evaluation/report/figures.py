@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .chart import Chart
 
 Curves = Mapping[str, Mapping[str, Mapping[str, ArrayLike]]]
-"""``{policy: {world: {"time_ms" | "equity" | "weight": array}}}``."""
+"""``{policy: {world: {"time_ms" | "equity" | "weight" | …: array}}}``."""
 History = Mapping[str, Sequence[Mapping[str, float]]]
 """``{"vae" | "mdn_rnn" | "controller": one mapping of numbers per epoch or generation}``."""
 
@@ -62,6 +62,9 @@ def replay_equity(curves: Curves, world: str, policy: str) -> Chart:
     for name in [*others, policy]:
         if name in lines:
             x, chart.time_x = _clock(lines[name])
+            if "equity_low" in lines[name]:
+                low, high = lines[name]["equity_low"], lines[name]["equity_high"]
+                chart.band(x, low, high, colors[name], f"{_title(name)}, range over searches")
             chart.line(x, lines[name]["equity"], colors[name], _title(name))
     return chart.rule(y=1.0)
 

@@ -30,6 +30,7 @@ th { white-space: normal; font-weight: 500; color: var(--muted); border-bottom: 
 td.text, th.text { text-align: left; white-space: normal; padding-left: 0; padding-right: 0.75rem; }
 tbody { border-bottom: 1px solid var(--line); }
 tbody tr:first-child td { padding-top: 0.5rem; } tbody tr:last-child td { padding-bottom: 0.5rem; }
+td small { color: var(--muted); }
 .grouped tbody tr:first-child td:first-child { font-weight: 600; }
 details { border-bottom: 1px solid var(--line); padding: 0.45rem 0; }
 summary { cursor: pointer; }
@@ -68,13 +69,14 @@ def table(
 
     Args:
         header: Column titles.
-        groups: Groups of rows of cells, as many as there are titles.
+        groups: Groups of rows of cells, as many as there are titles; the second line of a cell
+            is small print.
         text_columns: How many of the first columns are aligned left.
     """
 
     def row(cells: Sequence[str], tag: str) -> str:
         parts = [
-            f"<{tag}{' class=text' if i < text_columns else ''}>{escape(cell)}</{tag}>"
+            f"<{tag}{' class=text' if i < text_columns else ''}>{_cell(cell)}</{tag}>"
             for i, cell in enumerate(cells)
         ]
         return f"<tr>{''.join(parts)}</tr>"
@@ -84,6 +86,11 @@ def table(
     )
     grouped = ' class="grouped"' if len(groups) > 1 else ""
     return f'<div class="scroll"><table{grouped}><thead>{row(header, "th")}</thead>{bodies}</table></div>'
+
+
+def _cell(text: str) -> str:
+    first, _, second = text.partition("\n")
+    return escape(first) + (f"<br><small>{escape(second)}</small>" if second else "")
 
 
 def details(title: str, text: str) -> str:

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from ...market.files.writer import write_whole
+from ..outcome import RunResults
 from ..performance import Performance
 from ..results import to_plain
+from ..seeds import Figures, SeedRange
+from ..significance import SharpeEvidence
 from .chart import Chart
 from .figures import Curves, History, dream_fan, replay_equity, replay_weight, training_curves
 from .page import details, figure, page, section, table
 from .sentences import main_policy, summarise
-from .text_table import WORLDS, format_measure
+from .text_table import VENUES
 
-_MEASURE_TITLES = {
-    "log_return": "log return",
-    "annual_log_return": "per year",
-    "sharpe": "Sharpe",
-    "sortino": "Sortino",
-    "calmar": "Calmar",
-    "max_drawdown": "max drawdown",
-    "turnover": "turnover",
-    "costs": "costs",
-}
+_MEASURES: tuple[tuple[str, Callable[[Performance], str]], ...] = (
+    ("log return", lambda measured: f"{measured.log_return:+.3f}"),
+    ("per year", lambda measured: f"{measured.annual_log_return:+.3f}"),
+    ("Sharpe", lambda measured: f"{measured.sharpe:+.2f}"),
+    ("Sortino", lambda measured: f"{measured.sortino:+.2f}"),
+    ("Calmar", lambda measured: f"{measured.calmar:+.2f}"),
+    ("max drawdown", lambda measured: f"{measured.max_drawdown:.1%}"),
+    ("turnover", lambda measured: f"{measured.turnover:.3f}"),
+    ("costs", lambda measured: f"{measured.costs:.1%}"),
+)
+_SHARPE = tuple(measure for measure in _MEASURES if measure[0] == "Sharpe")
+_EVIDENCE: tuple[tuple[str, Callable[[SharpeEvidence], str]], ...] = (
+    ("standard error", lambda only: f"{only.standard_error:.2f}"),
+    ("probabilistic", lambda only: f"{only.probabilistic_sharpe:.3f}"),
+    ("trials", lambda only: f"{only.trials:.0f}"),
+    ("deflated", lambda only: f"{only.deflated_sharpe:.3f}"),
+)
 _STAGE_TITLES = {
     "vae": "V: the autoencoder",
     "mdn_rnn": "M: the dreaming network",
@@ -35,16 +45,15 @@ _STAGE_TITLES = {
 }
 
 
-def write_report(
-    path: str | Path, results: Mapping[str, Any], curves: Curves, history: History
-) -> Path:
+def write_report(path: str | Path, results: RunResults, curves: Curves, history: History) -> Path:
     """Write the report of a run, whole or not at all.
 
     Args:
         path: The HTML file.
-        results: As in ``results.json``; only ``performance`` must be there.
+        results: What the run came to; only ``performance`` must be there.
         curves: ``{policy: {"dream": {"equity": [N, T + 1]}, "validation" | "test": {"time_ms":
             [T + 1], "equity": [T + 1], "weight": [T + 1]}}}``; what is absent is not drawn.
+            ``equity_low`` and ``equity_high`` [T + 1] are the range over searches.
         history: ``{"vae" | "mdn_rnn": [{"epoch", "train_loss", "validation_loss"}],
             "controller": [{"generation", "best", "mean", "validation"}]}``.
 
@@ -54,72 +63,91 @@ def write_report(
     return write_whole(path, report_html(results, curves, history))
 
 
-def report_html(results: Mapping[str, Any], curves: Curves, history: History) -> str:
+def report_html(results: RunResults, curves: Curves, history: History) -> str:
     """The report as text; see `write_report`."""
-    plain: Any = to_plain(results)
-    policy = main_policy(plain["performance"])
-    sentences = summarise(plain)
+    to_plain(results.to_dict())  # refuses, by its place, a number that JSON lacks
+    policy = main_policy(results.performance)
+    sentences = summarise(results)
     body = [
         f'<p class="lead">{escape(sentences[0])}</p>',
         *(f"<p>{escape(sentence)}</p>" for sentence in sentences[1:]),
-        section("Performance", performance_table(plain["performance"]), _PERFORMANCE_NOTE),
-        *_evidence_sections(plain),
+        section("Performance", performance_table(results), _PERFORMANCE_NOTE),
+        *_evidence_sections(results),
         *_equity_sections(curves, policy),
         *_training_sections(history),
-        *_density_sections(plain),
-        *_provenance_sections(plain),
+        *_density_sections(results),
+        *_provenance_sections(results),
     ]
-    return page(_title(plain), "".join(body), _subtitle(plain))
+    return page(_title(results), "".join(body), _subtitle(results))
 
 
-def performance_table(performance: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Every measure of every policy as an HTML table, its worlds beneath each other."""
-    measures = [field.name for field in fields(Performance)]
-    header = ["", "", *(_MEASURE_TITLES[name] for name in measures)]
+def performance_table(results: RunResults) -> str:
+    """Every measure of every policy as an HTML table, its venues beneath each other.
+
+    What several searches found is a median over its range; the deployed controller follows.
+    """
+    header = ["", "", *(title for title, _ in _MEASURES)]
     groups = []
-    for policy, by_world in performance.items():
-        worlds = [w for w in WORLDS if w in by_world] + [w for w in by_world if w not in WORLDS]
-        groups.append(
-            [
-                [
-                    policy.replace("_", " ") if i == 0 else "",
-                    world,
-                    *(format_measure(name, by_world[world].get(name)) for name in measures),
-                ]
-                for i, world in enumerate(worlds)
-            ]
-        )
+    for title, ranges, _ in _entries(results):
+        venues = [v for v in VENUES if v in ranges] + [v for v in ranges if v not in VENUES]
+        rows = [["", venue, *_cells(ranges[venue], _MEASURES)] for venue in venues]
+        rows[0][0] = title
+        groups.append(rows)
     return table(header, groups, text_columns=2)
 
 
+class _Entry(NamedTuple):
+    """What stands in the tables: a policy, or of several searches' controller all and the deployed."""
+
+    title: str
+    performance: Mapping[str, SeedRange[Performance]]
+    evidence: Mapping[str, SeedRange[SharpeEvidence]]
+
+
+def _entries(results: RunResults) -> list[_Entry]:
+    entries = []
+    for policy, by_venue in results.performance.items():
+        title, ranges = policy.replace("_", " "), results.ranges(policy)
+        count = max((spread.count for spread in ranges.values()), default=1)
+        both = title if count == 1 else f"{title}, {count} searches"
+        entries.append(_Entry(both, ranges, results.evidence(policy)))
+        if count > 1:
+            alone = {venue: SeedRange.of([measured]) for venue, measured in by_venue.items()}
+            by_range = results.significance.get(policy, {})
+            evidence = {label: SeedRange.of([only]) for label, only in by_range.items()}
+            entries.append(_Entry(f"{title}, deployed", alone, evidence))
+    return entries
+
+
+def _cells(
+    spread: SeedRange[Figures], columns: Sequence[tuple[str, Callable[[Figures], str]]]
+) -> list[str]:
+    """Medians, each over its range where that can be told from it."""
+    cells = []
+    for _, shown in columns:
+        low, high = shown(spread.low), shown(spread.high)
+        cells.append(shown(spread.median) + ("" if low == high else f"\n{low} to {high}"))
+    return cells
+
+
 _PERFORMANCE_NOTE = (
-    "After costs. Log return is the total over the range (for dreams the mean over dreams), per year "
+    "After costs. Where there were several searches, each figure is their median over their range, "
+    "and the deployed controller is the one that validation chose. Log return is the total over the range (for dreams the mean over dreams), per year "
     "the same annualised; Sharpe and Sortino are annual, from returns per bar; turnover is the mean "
     "weight traded per bar; costs are the sum of the fractions of equity paid."
 )
 
 
-def _evidence_sections(results: Mapping[str, Any]) -> list[str]:
+def _evidence_sections(results: RunResults) -> list[str]:
     """Sharpe ratios beside their standard errors, where ``significance`` was measured."""
-    evidence = results.get("significance", {})
     rows = [
-        [
-            policy.replace("_", " "),
-            label,
-            format_measure(
-                "sharpe", results["performance"].get(policy, {}).get(label, {}).get("sharpe")
-            ),
-            f"{only['standard_error']:.2f}",
-            f"{only['probabilistic_sharpe']:.3f}",
-            f"{only['trials']:.0f}",
-            f"{only['deflated_sharpe']:.3f}",
-        ]
-        for policy, by_range in evidence.items()
-        for label, only in by_range.items()
+        [title, label, *_cells(ranges[label], _SHARPE), *_cells(only, _EVIDENCE)]
+        for title, ranges, evidence in _entries(results)
+        for label, only in evidence.items()
     ]
     if not rows:
         return []
-    header = ["", "", "Sharpe", "standard error", "probabilistic", "trials", "deflated"]
+    header = ["", "", *(title for title, _ in _SHARPE), *(title for title, _ in _EVIDENCE)]
     return [section("More than luck?", table(header, [rows], text_columns=2), _EVIDENCE_NOTE)]
 
 
@@ -160,20 +188,13 @@ def _training_sections(history: History) -> list[str]:
     return [section("Training", *(figure(*chart) for chart in charts))] if charts else []
 
 
-def _density_sections(results: Mapping[str, Any]) -> list[str]:
-    model = results.get("world_model", {})
-    scores: dict[str, Mapping[str, float]] = {}
-    if "return_nll" in model.get("mdn_rnn", {}):
-        scores["world model"] = model["mdn_rnn"]["return_nll"]
-    for name, baseline in model.get("baselines", {}).items():
-        scores[name.replace("_", "-")] = baseline.get("return_nll", {})
-    if not scores:
+def _density_sections(results: RunResults) -> list[str]:
+    model = results.world_model
+    if model is None:
         return []
-    notes = [
-        f"{name.replace('_', '-')}: {baseline['note']}."
-        for name, baseline in model.get("baselines", {}).items()
-        if "note" in baseline
-    ]
+    scores: dict[str, Mapping[str, float]] = {"world model": model.return_nll()}
+    rivals = {name.replace("_", "-"): rival for name, rival in model.baselines.items()}
+    scores |= {name: rival.return_nll for name, rival in rivals.items()}
     ranges = list(dict.fromkeys(label for score in scores.values() for label in score))
     rows = [
         [name, *(f"{score[label]:.4f}" if label in score else "–" for label in ranges)]
@@ -185,32 +206,32 @@ def _density_sections(results: Mapping[str, Any]) -> list[str]:
             table(["mean negative log-likelihood [nats]", *ranges], [rows], text_columns=1),
             "Of the next log return in percent, one step ahead; lower is better. The baselines are "
             "fitted on the training range and then only filtered.",
-            *notes,
+            *(f"{name}: {rival.note}." for name, rival in rivals.items() if rival.note),
         )
     ]
 
 
-def _provenance_sections(results: Mapping[str, Any]) -> list[str]:
-    parts = []
-    for key in ("candles", "config", "controller", "versions", "timings_s"):
-        if results.get(key):
-            text = json.dumps(results[key], indent=2, ensure_ascii=False)
-            parts.append(details(key.replace("_", " "), text))
-    vae = results.get("world_model", {}).get("vae", {})
-    if vae:
-        parts.insert(0, details("V", json.dumps(vae, indent=2, ensure_ascii=False)))
-    return [section("Where this comes from", *parts)] if parts else []
-
-
-def _title(results: Mapping[str, Any]) -> str:
-    symbol = results.get("candles", {}).get("symbol")
-    return f"Dream and market: {symbol}" if symbol else "Dream and market"
-
-
-def _subtitle(results: Mapping[str, Any]) -> str:
-    known: Sequence[tuple[str, Any]] = [
-        ("run", results.get("run_id")),
-        ("seed", results.get("seed")),
-        ("bars", results.get("candles", {}).get("bars")),
+def _provenance_sections(results: RunResults) -> list[str]:
+    plain, model = results.to_dict(), results.world_model
+    parts = {"V": asdict(model.vae)} if model else {}
+    for key in ("candles", "config", "controller", "versions", "machine", "timings_s"):
+        if plain.get(key):
+            parts[key.replace("_", " ")] = plain[key]
+    shown = [
+        details(title, json.dumps(part, indent=2, ensure_ascii=False))
+        for title, part in parts.items()
     ]
-    return " · ".join(f"{name} {value}" for name, value in known if value is not None)
+    return [section("Where this comes from", *shown)] if shown else []
+
+
+def _title(results: RunResults) -> str:
+    return f"Dream and market: {results.candles.symbol}" if results.candles else "Dream and market"
+
+
+def _subtitle(results: RunResults) -> str:
+    known = {
+        "run": results.run_id,
+        "seed": results.seed,
+        "bars": results.candles and results.candles.bars,
+    }
+    return " · ".join(f"{name} {value}" for name, value in known.items() if value is not None)

@@ -3,137 +3,219 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from ...market.errors import ConfigError
+from ..outcome import CONTROLLER, ByVenue, ControllerOutcome, RunResults
+from ..performance import Performance
+from ..seeds import SeedRange
 
 _MAX_LOG = 20.0  # a growth beyond e²⁰ is no longer a number that anyone reads
 _YEAR_S = 365 * 86_400
 _ALARM_GAP = 0.10  # annual log return by which a dream may promise more before it is said
 _SIGNIFICANT = 1.96
 _SAME_LOG_RETURN, _SAME_SHARPE = 0.01, 0.02  # nearer than this, two policies did the same
+_EVEN, _IDLE = 5e-4, 1e-6  # a change of equity, a turnover, that is none
 
 
-def main_policy(performance: Mapping[str, Any]) -> str:
+def main_policy(performance: Mapping[str, ByVenue]) -> str:
     """The policy that a report is about: ``controller``, or else the first."""
     if not performance:
         raise ConfigError("results hold no performance: there is nothing to report")
-    return "controller" if "controller" in performance else next(iter(performance))
+    return CONTROLLER if CONTROLLER in performance else next(iter(performance))
 
 
-def summarise(results: Mapping[str, Any]) -> list[str]:
+def summarise(results: RunResults) -> list[str]:
     """Sentences on the main policy, the plainest first; gains and losses alike.
 
+    What several searches found is told as median and range, and judged by its range.
+
     Args:
-        results: As written to ``results.json``; parts that are absent are passed over.
+        results: What a run came to; parts that are absent are passed over.
     """
-    performance = results["performance"]
-    policy = main_policy(performance)
-    sentences = [
-        *_outcome(results, policy),
-        *_against_holding(performance, policy),
-        *_significance(results, policy),
-        *_dream_against_market(performance, policy),
-        *_density(results),
-    ]
-    return sentences
+    policy = main_policy(results.performance)
+    venue = next((v for v in ("test", "validation") if v in results.performance[policy]), None)
+    if venue is None:
+        proven = ["No replay was measured: a dream alone proves nothing."]
+    else:
+        replay = results.ranges(policy)[venue]
+        proven = [
+            _outcome(results, policy, venue, replay),
+            *_searches(results, policy, venue),
+            *_against_holding(results, policy, venue, replay),
+            *_significance(results, venue, replay),
+            *_deflation(results, policy),
+            *_dream_against_market(results, policy, replay),
+        ]
+    return [*proven, *_density(results)]
 
 
-def range_years(results: Mapping[str, Any], world: str) -> float | None:
-    """Length of a recorded range in years, from ``candles`` in the results; None if unknown."""
-    ends = results.get("candles", {}).get(world)
-    if not ends or len(ends) != 2:
+def range_years(results: RunResults, venue: str) -> float | None:
+    """Length of a recorded range in years; None if unknown."""
+    ends = results.candles and results.candles.ends(venue)
+    if not ends:
         return None
     start, end = (_time(end) for end in ends)
     return (end - start).total_seconds() / _YEAR_S
 
 
-def _outcome(results: Mapping[str, Any], policy: str) -> list[str]:
+def in_range(
+    spread: SeedRange[Performance],
+    figure: Callable[[Performance], float],
+    shown: Callable[[float], str],
+) -> str:
+    """A figure's median, and its range in brackets where that can be told from it."""
+    median, low, high = (
+        shown(figure(measured)) for measured in (spread.median, spread.low, spread.high)
+    )
+    return median if low == high else f"{median} ({low} to {high})"
+
+
+def _outcome(results: RunResults, policy: str, venue: str, replay: SeedRange[Performance]) -> str:
     """What the account made of 100 units of money on the last recorded range."""
-    world = _held_out_world(results["performance"][policy])
-    if world is None:
-        return ["No replay was measured: a dream alone proves nothing."]
-    measured = results["performance"][policy][world]
-    log_return = float(measured["log_return"])
-    change = math.expm1(log_return)
-    ends = results.get("candles", {}).get(world)
+    ends = results.candles and results.candles.ends(venue)
     when = f", {_day(ends[0])} to {_day(ends[1])}," if ends else ""
-    name = policy.replace("_", " ")
-    if measured["turnover"] < 1e-6:
-        verb = "never traded: it stayed out of the market"
-    elif abs(change) < 5e-4:
-        verb = "broke even"
-    else:
-        verb = f"{'made' if change > 0 else 'lost money:'} {change:+.1%}"
+    costs = in_range(replay, lambda measured: measured.costs, _share)
+    drawdown = in_range(replay, lambda measured: measured.max_drawdown, _share)
+    return (
+        f"In replay on the {venue} range{when} the {policy.replace('_', ' ')} "
+        f"{_made(replay)} after {costs} of equity in costs, with a worst drawdown of {drawdown}."
+    )
+
+
+def _made(replay: SeedRange[Performance]) -> str:
+    """Gain or loss, in words that hold for the whole range."""
+    low, high = math.expm1(replay.low.log_return), math.expm1(replay.high.log_return)
+    change = in_range(replay, lambda measured: math.expm1(measured.log_return), _signed)
+    if replay.high.turnover < _IDLE:
+        return "never traded: it stayed out of the market"
+    if max(abs(low), abs(high)) < _EVEN:
+        return "broke even"
+    if low > -_EVEN:
+        return f"made {change}"
+    if high < _EVEN:
+        return f"lost money: {change}"
+    return f"made or lost money by the seed of its search: {change}"
+
+
+def _searches(results: RunResults, policy: str, venue: str) -> list[str]:
+    """Over how many searches the figures range."""
+    found = _found(results, policy)
+    if found is None:
+        return []
+    if len(found.searches) == 1:
+        return [
+            "One search found it, which is one draw: another seed, or another processor's "
+            "rounding, finds another controller (--search-seeds)."
+        ]
+    deployed = found.searches[found.deployed].performance[venue]
     return [
-        f"In replay on the {world} range{when} the {name} {verb} after {measured['costs']:.1%} of "
-        f"equity in costs, with a worst drawdown of {measured['max_drawdown']:.1%}."
+        f"That is the median of {len(found.searches)} searches, and their range; the one that "
+        f"validation chose made {math.expm1(deployed.log_return):+.1%}."
     ]
 
 
-def _against_holding(performance: Mapping[str, Any], policy: str) -> list[str]:
-    world = _held_out_world(performance[policy])
-    holding = performance.get("buy_and_hold", {}).get(world)
+def _against_holding(
+    results: RunResults, policy: str, venue: str, replay: SeedRange[Performance]
+) -> list[str]:
+    holding = results.performance.get("buy_and_hold", {}).get(venue)
     if holding is None or policy == "buy_and_hold":
         return []
-    ours, theirs = (float(p["log_return"]) for p in (performance[policy][world], holding))
-    ratio, other = (float(p["sharpe"]) for p in (performance[policy][world], holding))
-    if abs(ours - theirs) < _SAME_LOG_RETURN and abs(ratio - other) < _SAME_SHARPE:
+    if _is_holding(replay, holding):
         return ["That is what buy-and-hold did: the search found nothing better."]
-    verdict = "did better than" if ours > theirs else "did worse than"
+    ratio = in_range(replay, lambda measured: measured.sharpe, _ratio)
     return [
-        f"It {verdict} buy-and-hold, which returned {math.expm1(theirs):+.1%} "
-        f"(Sharpe {ratio:.2f} against {other:.2f})."
+        f"It {_compared(replay, holding)} buy-and-hold, which returned "
+        f"{math.expm1(holding.log_return):+.1%} (Sharpe {ratio} against {holding.sharpe:.2f})."
     ]
 
 
-def _significance(results: Mapping[str, Any], policy: str) -> list[str]:
-    world = _held_out_world(results["performance"][policy])
-    years = range_years(results, world) if world else None
-    if world is None or not years or years <= 0:
+def _is_holding(replay: SeedRange[Performance], holding: Performance) -> bool:
+    return all(
+        abs(measured.log_return - holding.log_return) < _SAME_LOG_RETURN
+        and abs(measured.sharpe - holding.sharpe) < _SAME_SHARPE
+        for measured in (replay.low, replay.high)
+    )
+
+
+def _compared(replay: SeedRange[Performance], holding: Performance) -> str:
+    """Better or worse, as far as the whole range says so."""
+    theirs = holding.log_return
+    if replay.low.log_return > theirs:
+        return "did better than"
+    if replay.high.log_return < theirs:
+        return "did worse than"
+    if replay.high.log_return - theirs < _SAME_LOG_RETURN:
+        return "did no better than"
+    if theirs - replay.low.log_return < _SAME_LOG_RETURN:
+        return "did no worse than"
+    return "did better or worse, by the seed of its search, than"
+
+
+def _significance(results: RunResults, venue: str, replay: SeedRange[Performance]) -> list[str]:
+    years = range_years(results, venue)
+    if not years or years <= 0:
         return []
-    ratio = float(results["performance"][policy][world]["sharpe"])
     error = 1 / math.sqrt(years)
-    if ratio > _SIGNIFICANT * error:
+    low, high, edge = replay.low.sharpe, replay.high.sharpe, _SIGNIFICANT * error
+    if low > edge:
         claim = "more than luck usually gives one strategy, but many were tried"
-    elif ratio < -_SIGNIFICANT * error:
+    elif high < -edge:
         claim = "worse than bad luck usually explains"
-    else:
+    elif -edge <= low and high <= edge:
         claim = "not distinguishable from zero"
+    else:
+        claim = "distinguishable from zero for some seeds of the search, and not for others"
+    ratio = in_range(replay, lambda measured: measured.sharpe, _ratio)
     return [
         f"Over {years:.1f} years an annual Sharpe ratio has a standard error of about {error:.2f}: "
-        f"{ratio:.2f} is {claim}."
+        f"{ratio} is {claim}."
     ]
 
 
-def _dream_against_market(performance: Mapping[str, Any], policy: str) -> list[str]:
-    by_world = performance[policy]
-    world = _held_out_world(by_world)
-    if world is None or "dream" not in by_world:
+def _deflation(results: RunResults, policy: str) -> list[str]:
+    """What the looks on validation leave of the ratio that was chosen there."""
+    found, evidence = _found(results, policy), results.significance.get(policy, {})
+    if found is None or "validation" not in evidence:
         return []
-    dream, replay = (float(by_world[w]["annual_log_return"]) for w in ("dream", world))
-    promised, paid = (math.expm1(min(value, _MAX_LOG)) for value in (dream, replay))
-    sentence = f"Its dream promised {promised:+.1%} a year; the market paid {paid:+.1%}."
-    if dream - replay > _ALARM_GAP:
+    return [
+        f"Validation compared {found.looks} controllers; the one that it chose has a deflated "
+        f"Sharpe ratio of {evidence['validation'].deflated_sharpe:.2f} there. Above 0.95 it would "
+        "be more than luck explains."
+    ]
+
+
+def _dream_against_market(
+    results: RunResults, policy: str, replay: SeedRange[Performance]
+) -> list[str]:
+    dream = results.ranges(policy).get("dream")
+    if dream is None:
+        return []
+    promised, paid = (
+        in_range(spread, lambda measured: _growth(measured.annual_log_return), _signed)
+        for spread in (dream, replay)
+    )
+    sentence = f"Its dream promised {promised} a year; the market paid {paid}."
+    if dream.median.annual_log_return - replay.median.annual_log_return > _ALARM_GAP:
         sentence += " A dream that promises more than the market pays is an alarm, not a success."
     return [sentence]
 
 
-def _density(results: Mapping[str, Any]) -> list[str]:
+def _density(results: RunResults) -> list[str]:
     """Whether M forecasts better than the strongest baseline on the test range."""
-    model = results.get("world_model", {})
-    ours = model.get("mdn_rnn", {}).get("return_nll", {}).get("test")
+    if results.world_model is None:
+        return []
+    ours = results.world_model.return_nll().get("test")
     rivals = {
-        name: scores["return_nll"]["test"]
-        for name, scores in model.get("baselines", {}).items()
-        if "test" in scores.get("return_nll", {})
+        name: scores.return_nll["test"]
+        for name, scores in results.world_model.baselines.items()
+        if "test" in scores.return_nll
     }
     if ours is None or not rivals:
         return []
-    best = min(rivals, key=lambda name: float(rivals[name]))
-    gap = float(ours) - float(rivals[best])
+    best = min(rivals, key=lambda name: rivals[name])
+    gap = ours - rivals[best]
     word = "better" if gap < 0 else "worse"
     return [
         f"As a forecast of the next return the world model is {abs(gap):.3f} nats {word} than "
@@ -141,17 +223,31 @@ def _density(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _held_out_world(by_world: Mapping[str, Any]) -> str | None:
-    return next((world for world in ("test", "validation") if world in by_world), None)
+def _found(results: RunResults, policy: str) -> ControllerOutcome | None:
+    """What the searches found, where the policy is what they searched for."""
+    return results.controller if policy == CONTROLLER else None
 
 
-def _time(value: Any) -> datetime:
-    if isinstance(value, int | float):
-        return datetime.fromtimestamp(value / 1000, UTC)
-    text = str(value).removesuffix(" UTC")
-    time = datetime.fromisoformat(text)
+def _growth(annual_log_return: float) -> float:
+    return math.expm1(min(annual_log_return, _MAX_LOG))
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.1%}"
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text.removesuffix(" UTC"))
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _day(value: Any) -> str:
-    return f"{_time(value):%Y-%m-%d}"
+def _day(text: str) -> str:
+    return f"{_time(text):%Y-%m-%d}"

@@ -2,68 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ...market.errors import ConfigError
+from ..outcome import ByVenue, RunResults
+from ..performance import Performance
 
-WORLDS = ("dream", "validation", "test")
-PolicyPerformance = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""``{policy: {world: {measure: value}}}``, the ``performance`` part of ``results.json``."""
+VENUES = ("dream", "validation", "test")
 
-_COLUMNS: tuple[tuple[str, str, str], ...] = (
-    ("annual_log_return", "log/yr", "{:+.3f}"),
-    ("sharpe", "Sharpe", "{:+.2f}"),
-    ("max_drawdown", "maxDD", "{:.1%}"),
-    ("turnover", "turn", "{:.3f}"),
+_COLUMNS: tuple[tuple[str, Callable[[Performance], str]], ...] = (
+    ("log/yr", lambda measured: f"{measured.annual_log_return:+.3f}"),
+    ("Sharpe", lambda measured: f"{measured.sharpe:+.2f}"),
+    ("maxDD", lambda measured: f"{measured.max_drawdown:.1%}"),
+    ("turn", lambda measured: f"{measured.turnover:.3f}"),
 )
 _UNKNOWN = "–"
 
 
-def comparison_table(performance: PolicyPerformance, worlds: Sequence[str] = WORLDS) -> str:
-    """A table with a row per policy and a group of columns per world.
+def comparison_rows(results: RunResults) -> dict[str, ByVenue]:
+    """What to compare, by title: where there were several searches, their median and range.
+
+    The lowest and the highest are those of each figure by itself.
+    """
+    rows: dict[str, ByVenue] = {}
+    for policy, by_venue in results.performance.items():
+        title = policy.replace("_", " ")
+        ranges = results.ranges(policy)
+        count = max((spread.count for spread in ranges.values()), default=1)
+        if count == 1:
+            rows[title] = by_venue
+            continue
+        rows[f"{title}, median"] = {venue: spread.median for venue, spread in ranges.items()}
+        rows[f"  lowest of {count}"] = {venue: spread.low for venue, spread in ranges.items()}
+        rows[f"  highest of {count}"] = {venue: spread.high for venue, spread in ranges.items()}
+        rows["  the deployed one"] = by_venue
+    return rows
+
+
+def comparison_table(rows: Mapping[str, ByVenue], venues: Sequence[str] = VENUES) -> str:
+    """A table with a row per policy and a group of columns per venue.
 
     Shown are the annual log return (after costs), the annual Sharpe ratio, the maximum drawdown
     and the weight traded per bar; what was not measured is a dash.
 
     Args:
-        performance: ``{policy: {world: {measure: value}}}``.
-        worlds: Which worlds to show, in order.
+        rows: What to compare, by title; see `comparison_rows`.
+        venues: Which venues to show, in order.
     """
-    if not performance:
+    if not rows:
         raise ConfigError("there is no policy to compare")
-    rows = [_cells(name, by_world, worlds) for name, by_world in performance.items()]
-    header = ["policy", *(title for _ in worlds for _, title, _ in _COLUMNS)]
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = [_world_line(worlds, widths), _line(header, widths)]
-    lines += [_rule(widths), *(_line(row, widths) for row in rows)]
+    cells = [_cells(title, by_venue, venues) for title, by_venue in rows.items()]
+    header = ["policy", *(title for _ in venues for title, _ in _COLUMNS)]
+    widths = [max(len(row[i]) for row in [header, *cells]) for i in range(len(header))]
+    lines = [_venue_line(venues, widths), _line(header, widths)]
+    lines += [_rule(widths), *(_line(row, widths) for row in cells)]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def format_measure(name: str, value: float | None) -> str:
-    """One measure as people read it: shares in percent, log returns and ratios as numbers."""
-    if value is None:
-        return _UNKNOWN
-    if name in ("log_return", "annual_log_return"):
-        return f"{value:+.3f}"
-    if name in ("max_drawdown", "costs"):
-        return f"{value:.1%}"
-    return f"{value:.3f}" if name == "turnover" else f"{value:+.2f}"
-
-
-def _cells(
-    name: str, by_world: Mapping[str, Mapping[str, float]], worlds: Sequence[str]
-) -> list[str]:
-    cells = [name.replace("_", " ")]
-    for world in worlds:
-        measures = by_world.get(world, {})
-        cells += [
-            form.format(measures[key]) if key in measures else _UNKNOWN for key, _, form in _COLUMNS
-        ]
+def _cells(title: str, by_venue: ByVenue, venues: Sequence[str]) -> list[str]:
+    cells = [title]
+    for venue in venues:
+        measured = by_venue.get(venue)
+        cells += [_UNKNOWN if measured is None else shown(measured) for _, shown in _COLUMNS]
     return cells
 
 
 def _groups(values: Sequence[str]) -> list[Sequence[str]]:
-    """The policy's cell, then one group of cells per world."""
+    """The policy's cell, then one group of cells per venue."""
     size = len(_COLUMNS)
     return [values[:1], *(values[i : i + size] for i in range(1, len(values), size))]
 
@@ -78,7 +83,7 @@ def _rule(widths: Sequence[int]) -> str:
     return "─┼─".join("──".join(group) for group in _groups(["─" * width for width in widths]))
 
 
-def _world_line(worlds: Sequence[str], widths: Sequence[int]) -> str:
+def _venue_line(venues: Sequence[str], widths: Sequence[int]) -> str:
     spans = [len("  ".join(group)) for group in _groups(["x" * width for width in widths])]
-    titles = ["", *worlds]
+    titles = ["", *venues]
     return " │ ".join(title.ljust(span) for title, span in zip(titles, spans, strict=True))

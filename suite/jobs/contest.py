@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
 
-from worldmodel_trading.agents.linear import LinearController
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodel_trading.agents.dream_search import Searches
 from worldmodel_trading.agents.rules import Momentum, buy_and_hold, flat
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.envs.dream_lanes import ObservationKind
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.vector import DreamVectorEnv
 from worldmodel_trading.evaluation.lanes import evaluate_lanes
+from worldmodel_trading.evaluation.outcome import CONTROLLER
+from worldmodel_trading.evaluation.performance import Performance
 from worldmodel_trading.evaluation.policy import Policy
 from worldmodel_trading.evaluation.rollout import Evaluation, chain_episodes, run_episode
+from worldmodel_trading.evaluation.significance import SharpeEvidence, sharpe_evidence
+from worldmodel_trading.market.candles import FloatArray
 from worldmodel_trading.models.world_model import WorldModel
 from worldmodel_trading.progress import Counter
 from worldmodel_trading.split import Split
@@ -24,52 +31,110 @@ REPLAYS = ("validation", "test")
 
 @dataclass(frozen=True)
 class Entrant:
-    """A policy, and what it looks at: ``"latent"`` or ``"features"``."""
+    """A policy in the contest.
+
+    Attributes:
+        policy: What acts.
+        observation: What it looks at.
+        trials: How many candidates were compared on a range before it was chosen; 1 by default.
+    """
 
     policy: Policy
     observation: ObservationKind
+    trials: Mapping[str, int] = field(default_factory=dict)
 
 
-def entrants(controller: LinearController, world_model: WorldModel) -> dict[str, Entrant]:
-    """The controller, and the rules that it has to beat."""
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """How one policy did.
+
+    Attributes:
+        performance: By venue.
+        significance: Of its Sharpe ratios, by recorded range.
+        curves: Arrays by venue, as the report draws them.
+    """
+
+    performance: dict[str, Performance]
+    significance: dict[str, SharpeEvidence]
+    curves: dict[str, dict[str, NDArray[Any]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """How all did.
+
+    Attributes:
+        searches: The controller of each search.
+        policies: By name: the deployed controller, and the rules that it has to beat.
+    """
+
+    searches: tuple[Judged, ...]
+    policies: dict[str, Judged]
+
+    def curves(self) -> dict[str, dict[str, dict[str, NDArray[Any]]]]:
+        """What the report draws: the policies, around the controller the range of all searches."""
+        curves = {name: dict(judged.curves) for name, judged in self.policies.items()}
+        if len(self.searches) > 1:
+            for venue in REPLAYS:
+                own = curves[CONTROLLER][venue]
+                lines = [search.curves[venue]["equity"] for search in self.searches]
+                held = np.stack([_held(line, len(own["equity"])) for line in lines])
+                low, high = held.min(axis=0), held.max(axis=0)
+                curves[CONTROLLER][venue] = {**own, "equity_low": low, "equity_high": high}
+        return curves
+
+
+def hold_contest(
+    config: RunConfig, split: Split, world_model: WorldModel, searches: Searches
+) -> Contest:
+    """Put the controllers, and the rules that they have to beat, through dream and replays."""
+    trials = {"validation": searches.looks}
+    controllers = [Entrant(one.controller, "latent", trials) for one in searches.trained]
     momentum = Momentum(features=world_model.config.features)
-    return {
-        "controller": Entrant(controller, "latent"),
+    rules = {
         "buy_and_hold": Entrant(buy_and_hold(), "features"),
         "flat": Entrant(flat(), "features"),
         "momentum": Entrant(momentum, "features"),
     }
+    judged = judge(config, split, world_model, [*controllers, *rules.values()])
+    found, others = judged[: len(controllers)], judged[len(controllers) :]
+    policies = {CONTROLLER: found[searches.deployed], **dict(zip(rules, others, strict=True))}
+    return Contest(tuple(found), policies)
 
 
 def judge(
-    config: RunConfig, split: Split, world_model: WorldModel, policies: Mapping[str, Entrant]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Put every policy through the dream and both replays.
-
-    Returns:
-        Performance and curves: ``{policy: {"dream" | "validation" | "test": …}}``.
-    """
-    performance: dict[str, Any] = {name: {} for name in policies}
-    curves: dict[str, Any] = {name: {} for name in policies}
+    config: RunConfig, split: Split, world_model: WorldModel, entrants: Sequence[Entrant]
+) -> list[Judged]:
+    """Put every policy through the dream and both replays; what came of each, in their order."""
+    judged = [Judged({}, {}, {}) for _ in entrants]
     years = split.candles.bars_per_year
-    with Counter("evaluation", (1 + len(REPLAYS)) * len(policies), "run") as counter:
-        for observation in ("latent", "features"):
-            chosen = {n: e.policy for n, e in policies.items() if e.observation == observation}
+    with Counter("evaluation", (1 + len(REPLAYS)) * len(entrants), "run") as counter:
+        for observation in get_args(ObservationKind):
+            chosen = [
+                pair
+                for pair in zip(entrants, judged, strict=True)
+                if pair[0].observation == observation
+            ]
             dream = _dream(config, world_model, observation)
-            replays = {w: _replay(config, split, w, world_model, observation) for w in REPLAYS}
-            for name, policy in chosen.items():
-                measured, equity = evaluate_lanes(
-                    dream, policy, bars_per_year=years, seed=config.seed
+            replays = {v: _replay(config, split, v, world_model, observation) for v in REPLAYS}
+            for entrant, found in chosen:
+                found.performance["dream"], equity = evaluate_lanes(
+                    dream, entrant.policy, bars_per_year=years, seed=config.seed
                 )
-                performance[name]["dream"] = measured.to_dict()
-                curves[name]["dream"] = {"equity": equity}
+                found.curves["dream"] = {"equity": equity}
                 counter({})
-                for world, replay in replays.items():
-                    evaluation = _play(replay, policy, years)
-                    performance[name][world] = evaluation.performance.to_dict()
-                    curves[name][world] = evaluation.curves()
+                for venue, replay in replays.items():
+                    evaluation = _play(replay, entrant.policy, years)
+                    found.performance[venue] = evaluation.performance
+                    found.curves[venue] = evaluation.curves()
                     counter({})
-    return performance, curves
+                found.significance.update(sharpe_evidence(found.curves, years, entrant.trials))
+    return judged
+
+
+def _held(equity: FloatArray, length: int) -> FloatArray:
+    """An equity curve of a length; an account that ended early holds what was left."""
+    return np.append(equity, np.full(max(0, length - len(equity)), equity[-1]))[:length]
 
 
 def _dream(

@@ -10,22 +10,34 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel_trading.agents.cma_es import CMAESConfig, SearchResult
-from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
-from worldmodel_trading.agents.linear import LinearController
+from worldmodel_trading.agents.cma_es import CMAESConfig
+from worldmodel_trading.agents.dream_search import (
+    DreamSearchConfig,
+    Searches,
+    TrainedController,
+    train_controllers,
+)
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.population.scorers import open_scorer
 from worldmodel_trading.envs.replay import open_tape
-from worldmodel_trading.evaluation.baselines import baseline_return_nll
+from worldmodel_trading.evaluation.baselines import BaselineScores, baseline_return_nll
+from worldmodel_trading.evaluation.outcome import (
+    CandleFacts,
+    ControllerOutcome,
+    RunResults,
+    SearchOutcome,
+    WorldModelOutcome,
+)
 from worldmodel_trading.evaluation.report.run_page import write_report
 from worldmodel_trading.evaluation.report.sentences import summarise
-from worldmodel_trading.evaluation.report.text_table import comparison_table
+from worldmodel_trading.evaluation.report.text_table import comparison_rows, comparison_table
 from worldmodel_trading.evaluation.results import write_results
-from worldmodel_trading.evaluation.significance import sharpe_evidence
-from worldmodel_trading.jobs.contest import entrants, judge
+from worldmodel_trading.jobs.contest import REPLAYS, Contest, hold_contest
 from worldmodel_trading.market.inspection import inspect_candles
+from worldmodel_trading.market.sources import source_name
 from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.machine import this_machine
 from worldmodel_trading.models.provenance import library_versions
 from worldmodel_trading.models.quality import mdn_rnn_quality, vae_quality
 from worldmodel_trading.models.training.callbacks import TensorBoardCallback, TrainingHistory
@@ -49,7 +61,7 @@ class Stages:
         self.seconds[name] = time.perf_counter() - began
 
 
-def run(config: RunConfig) -> dict[str, Any]:
+def run(config: RunConfig) -> RunResults:
     """Do the main job and write its results; finished stages stay on disk if it is stopped.
 
     Returns:
@@ -59,6 +71,7 @@ def run(config: RunConfig) -> dict[str, Any]:
     config.out_dir.mkdir(parents=True, exist_ok=True)
     with stages("candles", f"Candles from {config.candles}"):
         split = open_split(config)
+        run_id = config.run_id(split.content(config.funding))
         say(f"  {split.candles!r}")
         for finding in inspect_candles(split.candles):
             say(f"  {finding}")
@@ -66,43 +79,36 @@ def run(config: RunConfig) -> dict[str, Any]:
         baselines = _baselines(split)
     with stages("world_model", f"World model: V, then M ({config.preset} preset)"):
         world_model, history = _train(config, split)
-    with stages("controller", "Controller: CMA-ES in the dream"):
-        controller, found = _search(config, split, world_model.recent(config.recent))
+    with stages(
+        "controller", f"Controller: CMA-ES in the dream, searches: {config.num_searches()}"
+    ):
+        searches = _search(config, split, world_model.recent(config.recent))
+        deployed = searches.trained[searches.deployed]
+        _deploy(config, deployed, run_id)
     with stages("evaluation", "Evaluation in dream, validation and test"):
-        performance, curves = judge(config, split, world_model, entrants(controller, world_model))
-    results = {
-        "run_id": config.run_id(),
-        "seed": config.seed,
-        "versions": library_versions(),
-        "config": config.to_dict(),
-        "candles": _describe(config, split),
-        "world_model": {**_quality(split, world_model), "baselines": baselines},
-        "controller": {
-            "parameters": controller.parameters.size,
-            "generations": len(found.history),
-            "evaluations": found.evaluations,
-            "dream_steps": found.evaluations * config.dreams * config.horizon,
-        },
-        "performance": performance,
-        "significance": sharpe_evidence(
-            curves, split.candles.bars_per_year, {"controller": {"validation": _looks(found)}}
-        ),
-        "timings_s": stages.seconds,
-    }
-    write_results(config.out_dir / "results.json", results)
+        contest = hold_contest(config, split, world_model, searches)
+    results = RunResults(
+        performance={name: judged.performance for name, judged in contest.policies.items()},
+        run_id=run_id,
+        seed=config.seed,
+        versions=library_versions(),
+        machine=this_machine(),
+        config=config.to_dict(),
+        candles=_describe(config, split),
+        world_model=_quality(split, world_model, baselines),
+        controller=_found(config, searches, contest),
+        significance={name: judged.significance for name, judged in contest.policies.items()},
+        timings_s=stages.seconds,
+    )
+    write_results(config.out_dir / "results.json", results.to_dict())
     histories: dict[str, Any] = {stage: history.stage(stage) for stage in ("vae", "mdn_rnn")}
-    histories["controller"] = [{"validation": None, **row} for row in found.history]
-    report = write_report(config.out_dir / "report.html", results, curves, histories)
-    tell("\n" + comparison_table(performance))
+    histories["controller"] = [{"validation": None, **row} for row in deployed.found.history]
+    report = write_report(config.out_dir / "report.html", results, contest.curves(), histories)
+    tell("\n" + comparison_table(comparison_rows(results)))
     for sentence in summarise(results):
         tell(sentence)
     tell(f"\nReport: {report}")
     return results
-
-
-def _looks(found: SearchResult) -> int:
-    """How many controllers were compared on validation: the trials behind the one chosen."""
-    return sum("validation" in row for row in found.history) + 1
 
 
 def _train(config: RunConfig, split: Split) -> tuple[WorldModel, TrainingHistory]:
@@ -115,7 +121,7 @@ def _train(config: RunConfig, split: Split) -> tuple[WorldModel, TrainingHistory
         split.part("validation"),
         WorldModelConfig(**settings),
         seed=config.seed,
-        source=config.candles,
+        source=source_name(config.candles),
         callbacks=[TrainingConsole(), TensorBoardCallback(config.out_dir / "tensorboard")],
         checkpoint_dir=config.out_dir / "checkpoints",
         resume=config.resume,
@@ -125,20 +131,18 @@ def _train(config: RunConfig, split: Split) -> tuple[WorldModel, TrainingHistory
     return world_model, history
 
 
-def _baselines(split: Split) -> dict[str, Any]:
+def _baselines(split: Split) -> dict[str, BaselineScores]:
     candles = split.candles
-    later = {name: candles.row_range(*getattr(split, name)) for name in ("validation", "test")}
+    later = {name: candles.row_range(*getattr(split, name)) for name in REPLAYS}
     percent = 100 * candles.log_returns()
     baselines = baseline_return_nll(percent, candles.row_range(*split.train), later)
     for name, scores in baselines.items():
-        if "note" in scores:
-            say(f"  {name.replace('_', '-')}: {scores['note']}")
+        if scores.note:
+            say(f"  {name.replace('_', '-')}: {scores.note}")
     return baselines
 
 
-def _search(
-    config: RunConfig, split: Split, world_model: WorldModel
-) -> tuple[LinearController, SearchResult]:
+def _search(config: RunConfig, split: Split, world_model: WorldModel) -> Searches:
     search = DreamSearchConfig(
         CMAESConfig(population=config.population, generations=config.generations),
         dreams=config.dreams,
@@ -152,66 +156,97 @@ def _search(
         config.funding,
         config.unrecorded_funding_rate,
     )
+    searches = config.num_searches()
+
+    def line(row: dict[str, float]) -> str | None:
+        done = int(row["generation"]) + 1
+        looks, rest = divmod(done, search.cma_es.validate_every)
+        told = done == config.generations or (rest == 0 and looks % searches == 0)
+        return _generation_line(row, searches) if told else None
+
     with (
         open_scorer(world_model, config.device, config.num_workers()) as workers,
-        Counter("C", config.generations, "generation", _generation_line) as counter,
+        Counter("C", searches * config.generations, "generation", line) as counter,
     ):
-        controller, found = train_controller(
+        return train_controllers(
             world_model,
             search,
             config.broker(),
+            searches=searches,
             seed=config.seed,
             funding=DreamFunding(config.funding, world_model),
             validation=validation,
             callback=counter,
             workers=workers,
         )
-    controller.save(
-        config.out_dir / "controller.safetensors",
-        run_id=config.run_id(),
-        preset=config.preset,
-        evaluations=found.evaluations,
-    )
-    return controller, found
 
 
-def _generation_line(row: dict[str, float]) -> str | None:
-    if "validation" not in row:
-        return None
+def _generation_line(row: dict[str, float], searches: int) -> str:
+    which = f" {row['search'] + 1}/{searches}" if searches > 1 else ""
     return (
-        f"  C generation {row['generation'] + 1:>3}  dream: best {row['best']:+.4f}, mean "
+        f"  C{which} generation {row['generation'] + 1:>3}  dream: best {row['best']:+.4f}, mean "
         f"{row['mean']:+.4f}  validation {row['validation']:+.4f}"
     )
 
 
-def _quality(split: Split, world_model: WorldModel) -> dict[str, Any]:
-    vae = vae_quality(world_model, split.candles, *split.test)
-    m = {
-        name: mdn_rnn_quality(world_model, split.candles, *getattr(split, name))
-        for name in ("validation", "test")
-    }
-    return {
-        "preset": world_model.config.preset,
-        "vae": {"r2": vae.r2, "kl": float(np.sum(vae.kl)), "active_units": vae.active_units},
-        "mdn_rnn": {
-            "nll": {name: quality.nll for name, quality in m.items()},
-            "return_nll": {name: quality.return_nll for name, quality in m.items()},
+def _deploy(config: RunConfig, trained: TrainedController, run_id: str) -> None:
+    trained.controller.save(
+        config.out_dir / "controller.safetensors",
+        run_id=run_id,
+        preset=config.preset,
+        evaluations=trained.found.evaluations,
+        validation=trained.found.validation,
+    )
+
+
+def _found(config: RunConfig, searches: Searches, contest: Contest) -> ControllerOutcome:
+    return ControllerOutcome(
+        parameters=searches.trained[0].controller.parameters.size,
+        dream_steps=searches.evaluations * config.dreams * config.horizon,
+        looks=searches.looks,
+        deployed=searches.deployed,
+        searches=tuple(
+            SearchOutcome(
+                validation=one.found.validation,
+                looks=one.found.looks,
+                generations=len(one.found.history),
+                evaluations=one.found.evaluations,
+                performance=judged.performance,
+                significance=judged.significance,
+            )
+            for one, judged in zip(searches.trained, contest.searches, strict=True)
+        ),
+    )
+
+
+def _quality(
+    split: Split, world_model: WorldModel, baselines: dict[str, BaselineScores]
+) -> WorldModelOutcome:
+    return WorldModelOutcome(
+        preset=world_model.config.preset,
+        vae=vae_quality(world_model, split.candles, *split.test),
+        mdn_rnn={
+            name: mdn_rnn_quality(world_model, split.candles, *getattr(split, name))
+            for name in REPLAYS
         },
-    }
+        baselines=baselines,
+    )
 
 
-def _describe(config: RunConfig, split: Split) -> dict[str, Any]:
+def _describe(config: RunConfig, split: Split) -> CandleFacts:
     candles = split.candles
-    return {
-        "source": config.candles,
-        "symbol": candles.symbol,
-        "interval": candles.interval,
-        "bars": len(candles),
-        **{
-            name: [_iso(time_ms) for time_ms in getattr(split, name)]
-            for name in ("train", "validation", "test")
-        },
-    }
+    ranges = (split.train, split.validation, split.test)
+    train, validation, test = ((_iso(start), _iso(end)) for start, end in ranges)
+    return CandleFacts(
+        source=source_name(config.candles),
+        symbol=candles.symbol,
+        interval=candles.interval,
+        bars=len(candles),
+        data_hash=candles.data_hash(),
+        train=train,
+        validation=validation,
+        test=test,
+    )
 
 
 def _iso(time_ms: int) -> str:

@@ -191,7 +191,7 @@ def test_searches_have_seeds_of_their_own_that_more_of_them_leave_alone() -> Non
     assert len({*states(4, 5), *states(5, 5), *states(0, 5)}) == 15
     with pytest.raises(ConfigError, match="the number of searches is 0; expected at least 1"):
         search_seeds(4, 0)
-    with pytest.raises(ConfigError, match="seed is -1; expected 0 or more"):
+    with pytest.raises(ConfigError, match="seed is -1; expected a whole number"):
         search_seeds(-1, 2)
 
 

@@ -93,6 +93,13 @@ def test_between_takes_the_instants_of_a_range() -> None:
         recorded.between("2025-01-01")
 
 
+def test_the_hash_is_that_of_instants_and_rates() -> None:
+    recorded = rates((0, 0.001), (8, 0.002))
+    assert recorded.data_hash() == rates((0, 0.001), (8, 0.002)).data_hash()
+    others = [rates((0, 0.001)), rates((0, 0.001), (8, 0.003)), rates((0, 0.001), (16, 0.002))]
+    assert len({recorded.data_hash(), *(other.data_hash() for other in others)}) == 4
+
+
 def test_records_are_read_only_copies() -> None:
     values = np.array([0.001])
     recorded = FundingRates(np.array([START]), values)

@@ -144,7 +144,7 @@ def test_ctrl_c_in_training_stops_with_one_line(csv: Path, tmp_path: Path) -> No
 def test_ctrl_c_in_the_search_keeps_the_world_model(csv: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped"
     status, shown, error = interrupted(
-        csv, out, "C generation", *QUICK, "--generations", "100000", "--population", "4"
+        csv, out, "C 1/5 generation", *QUICK, "--generations", "100000", "--population", "4"
     )
     assert status == 130
     assert error.strip().splitlines()[-1] == f"stopped; finished stages are kept in {out}"

@@ -1,12 +1,22 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
+from worldmodel_trading.evaluation.baselines import BaselineScores
+from worldmodel_trading.evaluation.outcome import (
+    CandleFacts,
+    ControllerOutcome,
+    RunResults,
+    SearchOutcome,
+    WorldModelOutcome,
+)
 from worldmodel_trading.evaluation.performance import performance
 from worldmodel_trading.evaluation.report.chart import Chart, thin, ticks, time_ticks
+from worldmodel_trading.evaluation.report.figures import replay_equity
 from worldmodel_trading.evaluation.report.run_page import (
     performance_table,
     report_html,
@@ -14,45 +24,89 @@ from worldmodel_trading.evaluation.report.run_page import (
 )
 from worldmodel_trading.evaluation.report.sentences import main_policy, summarise
 from worldmodel_trading.evaluation.significance import (
+    SharpeEvidence,
     deflated_sharpe_ratio,
     probabilistic_sharpe_ratio,
     sharpe_evidence,
 )
 from worldmodel_trading.market.errors import ConfigError
+from worldmodel_trading.models.quality import MDNRNNQuality, VAEQuality
 
 DAY = 86_400_000
 START = 1_704_067_200_000  # 2024-01-01
 
 
 def _measured(final, sharpe=0.5, turnover=0.1):
-    measured = performance([1.0, final], bars_per_year=1).to_dict()
-    return {**measured, "sharpe": sharpe, "turnover": turnover}
+    measured = performance([1.0, final], bars_per_year=1)
+    return replace(measured, sharpe=sharpe, turnover=turnover)
 
 
 def _results(final=0.9, dream=1.5, turnover=0.1):
-    return {
-        "run_id": "r<1>",
-        "seed": 4,
-        "versions": {"numpy": "2"},
-        "config": {"note": "</pre><script>alert(1)</script>"},
-        "candles": {
-            "symbol": "BTC<USDT>",
-            "bars": 100,
-            "test": ["2024-01-01T00:00:00+00:00", "2026-01-01 00:00 UTC"],
-        },
-        "world_model": {
-            "vae": {"active_units": 8},
-            "mdn_rnn": {"return_nll": {"validation": 0.2, "test": 0.51}},
-            "baselines": {
-                "garch_t": {"return_nll": {"validation": 0.3, "test": 0.557}},
-                "gjr_garch_t": {"return_nll": {"validation": 0.3, "test": 0.556}},
+    return RunResults(
+        run_id="r<1>",
+        seed=4,
+        versions={"numpy": "2"},
+        config={"note": "</pre><script>alert(1)</script>"},
+        candles=CandleFacts(
+            source="BTC.csv",
+            symbol="BTC<USDT>",
+            interval="60",
+            bars=100,
+            data_hash="0",
+            train=("2023-01-01", "2023-07-01"),
+            validation=("2023-07-01", "2024-01-01"),
+            test=("2024-01-01T00:00:00+00:00", "2026-01-01 00:00 UTC"),
+        ),
+        world_model=WorldModelOutcome(
+            preset="market",
+            vae=VAEQuality({"body": 0.9}, (0.5, 1.5), 8),
+            mdn_rnn={
+                "validation": MDNRNNQuality(return_nll=0.2, nll=1.0, bars=10),
+                "test": MDNRNNQuality(return_nll=0.51, nll=1.0, bars=10),
             },
-        },
-        "performance": {
+            baselines={
+                "garch_t": BaselineScores({"validation": 0.3, "test": 0.557}),
+                "gjr_garch_t": BaselineScores({"validation": 0.3, "test": 0.556}),
+            },
+        ),
+        performance={
             "controller": {"dream": _measured(dream), "test": _measured(final, turnover=turnover)},
             "buy_and_hold": {"test": _measured(2.0, sharpe=1.0)},
         },
-    }
+    )
+
+
+def _searched(finals, sharpes=None, deployed=0, holding=2.0):
+    """Results of several searches, whose controllers end the test range with such equity."""
+    sharpes = sharpes or [0.5] * len(finals)
+    evidence = SharpeEvidence(0.71, 1, 0.7, 0.7)
+    searches = tuple(
+        SearchOutcome(
+            validation=0.1,
+            looks=4,
+            generations=20,
+            evaluations=100,
+            performance={
+                "dream": _measured(final + 0.05),
+                "validation": _measured(1.5),
+                "test": _measured(final, sharpe),
+            },
+            significance={"validation": evidence, "test": evidence},
+        )
+        for final, sharpe in zip(finals, sharpes, strict=True)
+    )
+    chosen = searches[deployed]
+    return replace(
+        _results(),
+        controller=ControllerOutcome(74, 1_000, 1 + 4 * len(finals), deployed, searches),
+        performance={
+            "controller": chosen.performance,
+            "buy_and_hold": {"test": _measured(holding, sharpe=1.0)},
+        },
+        significance={
+            "controller": {"validation": SharpeEvidence(1.4, 13, 0.9, 0.38), "test": evidence}
+        },
+    )
 
 
 def _curves():
@@ -131,7 +185,7 @@ def test_svgs_are_well_formed():
 
 
 def test_report_of_numbers_alone():
-    text = report_html({"performance": {"flat": {"dream": _measured(1.0)}}}, {}, {})
+    text = report_html(RunResults({"flat": {"dream": _measured(1.0)}}), {}, {})
     assert "<svg" not in text
     assert "a dream alone proves nothing" in text
 
@@ -157,20 +211,104 @@ def test_gains_are_not_dressed_up():
 
 def test_buy_and_hold_by_another_name_is_called_so():
     results = _results(final=1.2)
-    results["performance"]["buy_and_hold"]["test"] = _measured(1.2)
+    performance = {**results.performance, "buy_and_hold": {"test": _measured(1.2)}}
+    results = replace(results, performance=performance)
     assert "what buy-and-hold did" in summarise(results)[1]
+
+
+SEVERAL = (1.3, 1.1, 1.2)
+
+
+def test_several_searches_are_told_as_median_and_range():
+    outcome, which, holding, error, looks, promise, _ = summarise(_searched(SEVERAL))
+    assert "made +20.0% (+10.0% to +30.0%) after" in outcome
+    assert "the median of 3 searches, and their range" in which
+    assert which.endswith("the one that validation chose made +30.0%.")
+    assert "did worse than buy-and-hold" in holding
+    assert "0.50 is not distinguishable from zero" in error
+    assert "compared 13 controllers" in looks
+    assert "deflated Sharpe ratio of 0.38 there" in looks
+    assert "promised +25.0% (+15.0% to +35.0%) a year; the market paid +20.0% (+10.0%" in promise
+
+
+def test_one_search_is_called_one_draw():
+    sentences = summarise(_searched([1.3]))
+    assert "made +30.0% after" in sentences[0]
+    assert "one draw" in sentences[1]
+    assert not any("one draw" in sentence for sentence in summarise(_results()))
+
+
+@pytest.mark.parametrize(
+    ("finals", "said"),
+    [
+        ((0.9, 0.8, 0.7), "lost money: -20.0% (-30.0% to -10.0%)"),
+        (
+            (0.9, 1.1, 1.2),
+            "made or lost money by the seed of its search: +10.0% (-10.0% to +20.0%)",
+        ),
+        ((1.0, 1.0, 1.0), "broke even after"),
+    ],
+)
+def test_the_verdict_holds_for_the_whole_range(finals, said):
+    assert said in summarise(_searched(finals))[0]
+
+
+@pytest.mark.parametrize(
+    ("holding", "said"),
+    [
+        (1.05, "did better than buy-and-hold"),
+        (1.1, "did no worse than buy-and-hold"),
+        (1.2, "did better or worse, by the seed of its search, than buy-and-hold"),
+        (1.3, "did no better than buy-and-hold"),
+        (1.4, "did worse than buy-and-hold"),
+    ],
+)
+def test_holding_is_compared_with_the_whole_range(holding, said):
+    assert said in summarise(_searched(SEVERAL, holding=holding))[2]
+
+
+@pytest.mark.parametrize(
+    ("sharpes", "said"),
+    [
+        ((1.5, 1.6, 1.7), "1.60 (1.50 to 1.70) is more than luck usually gives one strategy"),
+        ((-1.5, -1.6, -1.7), "is worse than bad luck usually explains"),
+        ((1.0, 1.3, 1.5), "is distinguishable from zero for some seeds of the search, and not"),
+        ((1.0, 1.1, 1.3), "1.10 (1.00 to 1.30) is not distinguishable from zero"),
+    ],
+)
+def test_a_sharpe_ratio_is_judged_by_its_range(sharpes, said):
+    """The edge of two years is 1.96 ÷ √2 = 1.39."""
+    assert said in summarise(_searched(SEVERAL, sharpes))[3]
+
+
+def test_the_report_shows_ranges_and_the_deployed_controller():
+    text = report_html(_searched(SEVERAL, deployed=2), {}, {})
+    assert "controller, 3 searches" in text
+    assert "<td>+0.182<br><small>+0.095 to +0.262</small></td>" in text  # log 1.2, 1.1, 1.3
+    assert "controller, deployed" in text
+    assert "<td>+0.182</td>" in text
+
+
+def test_the_range_over_searches_is_shaded():
+    curves = _curves()
+    band = replay_equity(curves, "test", "controller").svg()
+    assert "range over searches" not in band
+    own = curves["controller"]["test"]
+    own |= {"equity_low": 0.9 * own["equity"], "equity_high": 1.1 * own["equity"]}
+    shaded = replay_equity(curves, "test", "controller").svg()
+    assert "controller, range over searches" in shaded
 
 
 def test_evidence_is_shown_where_there_is_some():
     returns = 0.0002 + 0.005 * np.random.default_rng(2).standard_normal(2 * 8760)
-    curves = {"controller": {"test": {"equity": np.cumprod(np.append(1.0, 1 + returns))}}}
-    evidence = sharpe_evidence(curves, 8760, {"controller": {"test": 20}})
-    only = evidence["controller"]["test"]
-    assert only["trials"] == 20
-    assert only["probabilistic_sharpe"] == pytest.approx(probabilistic_sharpe_ratio(returns))
-    assert only["deflated_sharpe"] == pytest.approx(deflated_sharpe_ratio(returns, 20))
-    assert only["standard_error"] == pytest.approx(1 / np.sqrt(2), rel=0.05)
-    text = report_html({**_results(), "significance": evidence}, {}, {})
+    curves = {"test": {"equity": np.cumprod(np.append(1.0, 1 + returns))}}
+    only = sharpe_evidence(curves, 8760, {"test": 20})["test"]
+    assert only.trials == 20
+    assert only.probabilistic_sharpe == pytest.approx(probabilistic_sharpe_ratio(returns))
+    assert only.deflated_sharpe == pytest.approx(deflated_sharpe_ratio(returns, 20))
+    assert only.standard_error == pytest.approx(1 / np.sqrt(2), rel=0.05)
+    results = replace(_results(), significance={"controller": {"test": only}})
+    text = report_html(results, {}, {})
     assert "More than luck?" in text
     assert "one minus the p-value" in text
     assert "probability that the true" not in text
@@ -185,7 +323,8 @@ def test_main_policy():
 
 
 def test_table_has_every_measure_and_world():
-    text = performance_table({"p": {"test": _measured(0.9), "dream": _measured(1.5)}})
+    measured = {"test": _measured(0.9), "dream": _measured(1.5)}
+    text = performance_table(RunResults({"p": measured}))
     cells = re.findall(r"<td[^>]*>(.*?)</td>", text)
     assert cells[:2] == ["p", "dream"]
     assert cells[10:12] == ["", "test"]
@@ -194,8 +333,8 @@ def test_table_has_every_measure_and_world():
 
 
 def test_results_with_nan_are_refused(tmp_path):
-    results = _results()
-    results["performance"]["controller"]["test"]["sharpe"] = float("nan")
+    measured = replace(_measured(0.9), sharpe=float("nan"))
+    results = RunResults({"controller": {"test": measured}})
     with pytest.raises(ConfigError, match="sharpe is nan"):
         write_report(tmp_path / "report.html", results, {}, {})
     assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.files.export import read_candles, write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.world_model import WorldModel
+from worldmodel_trading.split import open_split
 
 POLICIES = {"controller", "buy_and_hold", "flat", "momentum"}
 WORLDS = {"dream", "validation", "test"}
@@ -31,8 +33,8 @@ MEASURES = {
 }  # fmt: skip
 RANGES = ("train", "validation", "test")
 TINY = [
-    "--vae-epochs", "2", "--mdn-rnn-epochs", "2", "--population", "6", "--generations", "5",
-    "--dreams", "4", "--horizon", "24", "--evaluation-dreams", "8", "--seed", "3",
+    "--vae-epochs", "2", "--mdn-rnn-epochs", "2", "--population", "8", "--generations", "40",
+    "--dreams", "8", "--horizon", "72", "--evaluation-dreams", "8", "--seed", "3",
     "--train-end", "2020-02-20", "--validation-end", "2020-03-05",
 ]  # fmt: skip
 UTC = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
@@ -76,12 +78,13 @@ def test_the_front_matter(results: dict[str, Any], csv: Path) -> None:
     assert re.fullmatch(r"[0-9a-f]{12}", results["run_id"])
     assert results["seed"] == 3
     assert {"python", "numpy", "torch", "worldmodel-trading"} <= set(results["versions"])
-    assert results["config"]["candles"] == str(csv)
-    assert results["config"]["population"] == 6
+    assert results["config"]["candles"] == csv.name
+    assert results["config"]["population"] == 8
     candles = results["candles"]
     assert (candles["interval"], candles["bars"]) == ("60", 1_900)
     assert isinstance(candles["symbol"], str)
-    assert candles["source"] == str(csv)
+    assert candles["source"] == csv.name
+    assert candles["data_hash"] == read_candles(csv).data_hash()
     for name in RANGES:
         assert len(candles[name]) == 2
         assert all(UTC.fullmatch(time) for time in candles[name])
@@ -108,9 +111,67 @@ def test_the_world_model_is_measured(results: dict[str, Any]) -> None:
 def test_the_controller_is_accounted_for(results: dict[str, Any]) -> None:
     controller = results["controller"]
     assert controller["parameters"] == 8 + 64 + 1 + 1  # z, h, account, bias
-    assert controller["generations"] == 5
-    assert controller["evaluations"] == 30
-    assert controller["dream_steps"] == 30 * 4 * 24
+    assert len(controller["searches"]) == 5
+    for search in controller["searches"]:
+        assert (search["generations"], search["evaluations"], search["looks"]) == (40, 320, 8)
+    assert controller["generations"] == 5 * 40
+    assert controller["evaluations"] == 5 * 320
+    assert controller["dream_steps"] == 5 * 320 * 8 * 72
+
+
+def test_validation_chooses_the_search_whose_controller_is_deployed(
+    results: dict[str, Any], out: Path
+) -> None:
+    controller = results["controller"]
+    scores = [search["validation"] for search in controller["searches"]]
+    assert controller["deployed"] == int(np.argmax(scores))
+    chosen = controller["searches"][controller["deployed"]]
+    assert results["performance"]["controller"] == chosen["performance"]
+    assert results["significance"]["controller"] == chosen["significance"]
+    facts = json.loads((out / "controller.json").read_text())
+    assert facts["validation"] == chosen["validation"]
+
+
+def test_every_look_on_validation_counts_as_a_trial(results: dict[str, Any]) -> None:
+    looks = 1 + 5 * 8  # doing nothing, and every fifth generation of each search
+    assert results["controller"]["looks"] == looks
+    trials = {name: only["trials"] for name, only in results["significance"]["controller"].items()}
+    assert trials == {"validation": looks, "test": 1}
+    assert results["significance"]["momentum"]["validation"]["trials"] == 1
+
+
+def test_every_figure_of_the_controller_is_a_median_and_a_range(results: dict[str, Any]) -> None:
+    controller = results["controller"]
+    searches = [search["performance"] for search in controller["searches"]]
+    assert len({search["dream"]["log_return"] for search in searches}) > 1
+    for venue in WORLDS:
+        for measure in MEASURES:
+            drawn = [search[venue][measure] for search in searches]
+            told = controller["performance"][venue]
+            assert told["low"][measure] == min(drawn)
+            assert told["median"][measure] == sorted(drawn)[2]
+            assert told["high"][measure] == max(drawn)
+    evidence = controller["significance"]
+    assert set(evidence) == {"validation", "test"}
+    assert evidence["test"]["low"]["trials"] == evidence["test"]["high"]["trials"] == 1
+
+
+def test_the_machine_is_on_record(results: dict[str, Any]) -> None:
+    machine = results["machine"]
+    assert machine["processor"]
+    assert machine["cores"] >= 1
+    assert {"torch", "numba"} <= set(machine["instruction_sets"])
+    assert all(text and text != "None" for text in machine["instruction_sets"].values())
+    assert {"torch", "numba"} <= set(machine["threads"])
+    assert all(threads >= 1 for threads in machine["threads"].values())
+
+
+def test_nothing_that_people_share_names_a_folder_of_the_machine(out: Path, csv: Path) -> None:
+    folders = [str(csv.parent).encode(), str(out).encode()]
+    for path in out.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not any(folder in content for folder in folders), path
 
 
 def test_every_policy_is_measured_in_every_world(results: dict[str, Any]) -> None:
@@ -185,8 +246,6 @@ def test_the_same_seed_gives_the_same_results(
     results: dict[str, Any], csv: Path, tmp_path: Path
 ) -> None:
     again = job(csv, tmp_path / "again")
-    for one in (again, results):
-        one["config"] = {k: v for k, v in one["config"].items() if k != "out"}
     first = {k: v for k, v in results.items() if k != "timings_s"}
     assert first == {k: v for k, v in again.items() if k != "timings_s"}
 
@@ -197,7 +256,19 @@ def test_the_paper_preset_works_end_to_end(csv: Path, tmp_path: Path) -> None:
     assert all(math.isfinite(number) for number in numbers(results))
     model = WorldModel.from_pretrained(tmp_path / "paper" / "world_model")
     assert model.config.preset == "paper"
-    assert results["controller"]["dream_steps"] == 30 * 4 * 24
+    assert results["controller"]["dream_steps"] == 320 * 8 * 72
+    assert len(results["controller"]["searches"]) == 1
+
+
+def test_one_search_is_the_first_of_several(
+    results: dict[str, Any], csv: Path, tmp_path: Path
+) -> None:
+    alone = job(csv, tmp_path / "alone", "--search-seeds", "1")
+    (only,) = alone["controller"]["searches"]
+    first = results["controller"]["searches"][0]
+    assert only["performance"] == first["performance"]
+    assert only["validation"] == first["validation"]
+    assert alone["run_id"] != results["run_id"]
 
 
 def test_console_shows_the_table_and_the_report(csv: Path, tmp_path: Path) -> None:
@@ -208,14 +279,46 @@ def test_console_shows_the_table_and_the_report(csv: Path, tmp_path: Path) -> No
     )  # fmt: skip
     for word in ("controller", "buy and hold", "flat", "momentum", "dream", "validation", "test"):
         assert word in done.stdout
+    for row in ("controller, median", "lowest of 5", "highest of 5", "the deployed one"):
+        assert row in done.stdout
+    assert "C 5/5 generation  40" in done.stdout
     assert f"Report: {out / 'report.html'}" in done.stdout
     assert done.stderr == ""  # no terminal, no bars; no warnings either
     assert "\r" not in done.stdout
 
 
-def test_a_run_is_named_by_its_settings() -> None:
-    base = RunConfig()
-    assert base.run_id() == RunConfig(out="elsewhere").run_id()
-    assert len({base.run_id(), RunConfig(seed=1).run_id(), RunConfig(preset="paper").run_id()}) == 3
-    with pytest.raises(ConfigError, match=r"evaluation_dreams is 0"):
-        RunConfig(evaluation_dreams=0)
+def test_a_run_is_named_by_its_settings_and_by_what_was_recorded(csv: Path, tmp_path: Path) -> None:
+    def name(**settings: Any) -> str:
+        config = RunConfig(**{"candles": str(csv), "train_end": "2020-02-20", **settings})
+        return config.run_id(open_split(config).content(config.funding))
+
+    rates = "fundingRateTimestamp,fundingRate\n1577836800000,0.0001\n1577865600000,0.0002\n"
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "rates.csv").write_text(rates)
+    shutil.copy(csv, tmp_path / "copy.csv")
+    here, there = (str(tmp_path / folder / "rates.csv") for folder in ("here", "there"))
+    base = name()
+    assert base == name(out="elsewhere", workers=2, candles=str(tmp_path / "copy.csv"))
+    assert base == name(train_end="2020-02-20T00:00Z", search_seeds=5)
+    assert name(funding=here) == name(funding=there)
+    others = [
+        {"seed": 1}, {"preset": "paper"}, {"search_seeds": 4}, {"end": "2020-03-10"},
+        {"train_end": "2020-02-19"}, {"funding": here}, {"funding": 0.0001}, {"candles": "synthetic"},
+    ]  # fmt: skip
+    assert len({base, *(name(**settings) for settings in others)}) == 1 + len(others)
+    rates_then = Path(there).read_text()
+    Path(there).write_text(rates_then.replace("0.0002", "0.0003"))
+    assert name(funding=here) != name(funding=there)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"evaluation_dreams": 0}, "evaluation_dreams is 0"),
+        ({"search_seeds": 0}, "search_seeds is 0; expected at least 1"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        RunConfig(**settings)
