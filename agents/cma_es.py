@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..market.arrays import FloatArray
 from ..market.errors import ConfigError
 
-FloatArray = NDArray[np.float64]
 Fitness = Callable[[FloatArray, int], FloatArray]
 """Scores [P] of candidates [P, D] in a generation; higher is better."""
 Validation = Callable[[FloatArray], float]

@@ -19,7 +19,7 @@ from ..envs.population.scoring import Scores, score_replay
 from ..envs.recorded import Tape
 from ..envs.recorded_state import RecordedMemory
 from ..market.account.rules import BrokerConfig
-from ..market.candles import FloatArray
+from ..market.arrays import FloatArray
 from ..market.errors import ConfigError
 from ..market.settings import seed_number
 from ..models.world_model import WorldModel

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..market.arrays import BoolArray, Float32Array
 from ..market.errors import ConfigError, ModelFileError
 from ..market.files.writer import write_whole
 from ..market.numerics.compiled import compiled_sums
@@ -44,11 +45,11 @@ class LinearController:
 
     def predict(
         self,
-        observation: NDArray[np.float32],
+        observation: Float32Array,
         state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
+        episode_start: BoolArray | None = None,
         deterministic: bool = False,
-    ) -> tuple[NDArray[np.float32], None]:
+    ) -> tuple[Float32Array, None]:
         """Target weights [.., 1] for observations [.., D]; the controller has no state.
 
         An observation leads to the same bits alone and in any batch.
@@ -101,9 +102,7 @@ class LinearController:
 
 
 @compiled_sums
-def linear_targets(
-    observations: NDArray[np.float32], parameters: NDArray[np.float32], out: NDArray[np.float32]
-) -> None:
+def linear_targets(observations: Float32Array, parameters: Float32Array, out: Float32Array) -> None:
     """Target weights [N, 1] for observations [N, D], from W and b [D + 1]."""
     size = observations.shape[1]
     for n in range(observations.shape[0]):

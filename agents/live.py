@@ -11,7 +11,8 @@ from ..envs.spaces import LATENT_BOUND
 from ..evaluation.policy import Policy
 from ..market.account.broker import ScalarAccount, dream_bars
 from ..market.account.rules import BrokerConfig
-from ..market.candles import Candles, FloatArray
+from ..market.arrays import FloatArray
+from ..market.candles import Candles
 from ..market.errors import FeatureError
 from ..market.features import StreamingFeatures, compute_features, valid_rows
 from ..models.regimes import Regimes

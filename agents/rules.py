@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..market.arrays import BoolArray, Float32Array
 from ..market.errors import ConfigError
 from ..market.features import FeatureSpec
 
@@ -25,11 +25,11 @@ class ConstantWeight:
 
     def predict(
         self,
-        observation: NDArray[np.float32],
+        observation: Float32Array,
         state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
+        episode_start: BoolArray | None = None,
         deterministic: bool = False,
-    ) -> tuple[NDArray[np.float32], None]:
+    ) -> tuple[Float32Array, None]:
         """Answer the weight for every observation [.., D]: actions [.., 1]."""
         shape = (*np.asarray(observation).shape[:-1], 1)
         return np.full(shape, self.weight, dtype=np.float32), None
@@ -58,11 +58,11 @@ class Momentum:
 
     def predict(
         self,
-        observation: NDArray[np.float32],
+        observation: Float32Array,
         state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
+        episode_start: BoolArray | None = None,
         deterministic: bool = False,
-    ) -> tuple[NDArray[np.float32], None]:
+    ) -> tuple[Float32Array, None]:
         """Answer the sign of the momentum for every observation [.., D]: actions [.., 1]."""
         momentum = np.asarray(observation)[..., self._column : self._column + 1]
         return np.sign(momentum).astype(np.float32), None

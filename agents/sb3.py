@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from ..envs.protocol import read_options
 from ..envs.vector import TradingVectorEnv
+from ..market.arrays import BoolArray, Float32Array
 from ..market.errors import ActionError, ConfigError
 
 Indices = int | Iterable[int] | None
@@ -112,7 +113,7 @@ class NativeVecEnv(VecEnv):  # type: ignore[misc, unused-ignore]  # untyped in o
         lanes = [read_options(own, *known) for own in options]
         self._given = {name: [own.get(name) for own in lanes] for name in known}
 
-    def reset(self) -> NDArray[np.float32]:
+    def reset(self) -> Float32Array:
         """Start all lanes over; observations [N, D]."""
         observations, self.last_info = self.native.reset(seed=self._seed, options=self._given)
         self._seed, self._given = None, {}
@@ -125,7 +126,7 @@ class NativeVecEnv(VecEnv):  # type: ignore[misc, unused-ignore]  # untyped in o
 
     def step_wait(
         self,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], Infos]:
+    ) -> tuple[Float32Array, Float32Array, BoolArray, Infos]:
         """Live one bar in every lane: observations [N, D], rewards [N], dones [N], infos."""
         if self._actions is None:
             raise ActionError("there are no actions: call step_async() before step_wait()")

@@ -7,14 +7,13 @@ which a test checks.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from worldmodel_trading.envs.engine.engine import DreamEngine
+from worldmodel_trading.market.arrays import Float32Array, FloatArray
 from worldmodel_trading.market.candles import INTERVALS_MS
 from worldmodel_trading.market.features import calendar
 from worldmodel_trading.models.world_model import WorldModel
 
-Float32Array = NDArray[np.float32]
 _LATENT_LIMIT = np.float32(10.0)
 
 
@@ -46,7 +45,7 @@ class NumpyLane:
 
     def rollout(
         self,
-        policy: NDArray[np.float64],
+        policy: FloatArray,
         uniforms: Float32Array,
         normals: Float32Array,
         cost_rate: float,

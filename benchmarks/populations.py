@@ -17,7 +17,7 @@ from worldmodel_trading.envs.population.scorers import DreamWorkers
 from worldmodel_trading.envs.population.scoring import replay_paths, score_replay
 from worldmodel_trading.envs.recorded import latent_tape
 from worldmodel_trading.market.account.rules import BrokerConfig
-from worldmodel_trading.market.candles import FloatArray
+from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.files.export import read_candles
 from worldmodel_trading.models.machine import num_cores
 from worldmodel_trading.models.world_model import WorldModel

@@ -6,14 +6,13 @@ from abc import abstractmethod
 from typing import Any, NamedTuple
 
 import gymnasium as gym
-import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
-from numpy.typing import NDArray
 
 from ..market.account.broker import ScalarAccount
 from ..market.account.rewards import RewardConfig, RewardName, ScalarReward
 from ..market.account.rules import BrokerConfig
+from ..market.arrays import Float32Array
 from ..market.errors import ConfigError
 from ..market.settings import seed_number
 from .one_account import Lived
@@ -28,7 +27,7 @@ from .spaces import (
     with_account,
 )
 
-Observation = NDArray[np.float32]
+Observation = Float32Array
 
 
 class Start(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..market.account.rewards import RewardName
 from ..market.account.rules import BrokerConfig
-from ..market.candles import FloatArray, IntArray
+from ..market.arrays import FloatArray, IntArray
 from ..market.errors import ConfigError
 from ..market.features import volume_level
 from ..market.sources import open_candles

@@ -9,7 +9,7 @@ import numpy as np
 from ..market.account.broker import dream_bars
 from ..market.account.rules import BrokerConfig
 from ..market.account.settlement import BAR_FIELDS, plain_bars
-from ..market.candles import FloatArray
+from ..market.arrays import FloatArray
 from .engine.engine import DreamEngine, DreamState
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..market.candles import FloatArray, IntArray
+from ..market.arrays import FloatArray, IntArray
 from ..market.funding import FUNDING_INTERVAL_MS, FundingRates
 from ..market.sources import open_funding
 from ..models.world_model import WorldModel

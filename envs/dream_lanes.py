@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..market.account.rules import BrokerConfig
-from ..market.candles import FloatArray, IntArray
+from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.errors import ConfigError
 from ..market.settings import real_number, whole_number
 from ..models.ood import OODMeter
@@ -20,8 +19,6 @@ from .protocol import Chance, draw_integers, for_lanes
 from .spaces import FEATURE_BOUND, observation_layout
 
 ObservationKind = Literal["latent", "features"]
-Float32Array = NDArray[np.float32]
-BoolArray = NDArray[np.bool_]
 _FEW_LANES, _STEPS_AHEAD = 4, 64
 
 

@@ -7,13 +7,10 @@ costs less than that.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..market.account.settlement import SettledState, settle_row, show_state
-from ..market.candles import FloatArray
+from ..market.arrays import Float32Array, FloatArray
 from ..market.numerics.compiled import compiled
-
-Float32Array = NDArray[np.float32]
 
 FLOAT32 = np.dtype(np.float32)
 """A type that numpy need not look up each time an observation is made."""

@@ -11,9 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ClosedEnvironmentError
-from numpy.typing import NDArray
 
-from ..market.candles import IntArray
+from ..market.arrays import BoolArray, IntArray
 from ..market.errors import ConfigError
 from ..market.settings import nearest, plain
 from ..market.times import iso_text
@@ -40,7 +39,7 @@ def read_options(options: Mapping[str, Any] | None, *known: str) -> dict[str, An
     return {name: value for name, value in (options or {}).items() if value is not None}
 
 
-def for_lanes(name: str, value: Any, lanes: NDArray[np.bool_]) -> list[Any]:
+def for_lanes(name: str, value: Any, lanes: BoolArray) -> list[Any]:
     """What an option says to each of the lanes that start over, [lanes.sum()].
 
     Args:
@@ -61,7 +60,7 @@ def for_lanes(name: str, value: Any, lanes: NDArray[np.bool_]) -> list[Any]:
     return [value[lane] for lane in np.flatnonzero(lanes).tolist()]
 
 
-def draw_integers(chance: Chance, high: int, lanes: NDArray[np.bool_]) -> IntArray:
+def draw_integers(chance: Chance, high: int, lanes: BoolArray) -> IntArray:
     """A number in [0, high) for each of the lanes that start over, [lanes.sum()]."""
     if isinstance(chance, np.random.Generator):
         return chance.integers(high, size=int(lanes.sum()))

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..market.account.broker import replay_bars
-from ..market.candles import Candles, FloatArray, IntArray
+from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from ..market.candles import Candles
 from ..market.errors import ConfigError
 from ..market.features import FeatureSpec, compute_features, valid_rows
 from ..market.settings import truth
@@ -35,7 +35,7 @@ class Tape:
     """
 
     candles: Candles
-    view: NDArray[np.float32]
+    view: Float32Array
     layout: dict[str, slice]
     bars: FloatArray
     steps_left: IntArray
@@ -113,9 +113,9 @@ def restrict(tape: Tape, start: Time | None, end: Time | None) -> Tape:
 
 def _tape(
     candles: Candles,
-    view: NDArray[np.float32],
+    view: Float32Array,
     layout: dict[str, slice],
-    valid: NDArray[np.bool_],
+    valid: BoolArray,
     funding: FloatArray | None,
 ) -> Tape:
     return Tape(
@@ -127,7 +127,7 @@ def _tape(
     )
 
 
-def _steps_left(candles: Candles, valid: NDArray[np.bool_]) -> IntArray:
+def _steps_left(candles: Candles, valid: BoolArray) -> IntArray:
     """Rows after t up to the next gap or the end, where t and all of those are observable."""
     steps = np.full(len(candles), -1, dtype=np.int64)
     for start, stop in candles.segments():

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..market.candles import FloatArray, IntArray
+from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.features import compute_features
 from ..models.world_model import WorldModel
 from .engine.engine import DreamEngine
@@ -33,11 +32,11 @@ class RecordedMemory:
         self._silence = self._engine.draw_noise(np.random.default_rng(0), num_lanes)
 
     @property
-    def hidden(self) -> NDArray[np.float32]:
+    def hidden(self) -> Float32Array:
         """The hidden state [N, H], before the newest latent and the next action enter."""
         return self._state.h
 
-    def begin(self, lanes: NDArray[np.bool_], rows: IntArray) -> None:
+    def begin(self, lanes: BoolArray, rows: IntArray) -> None:
         """Let the lanes [N] hear the recorded bars up to their rows [lanes.sum()], flat."""
         window = np.arange(-self._engine.warmup + 1, 1)
         latents = np.ascontiguousarray(self._latents[rows[:, None] + window])

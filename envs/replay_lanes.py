@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..market.candles import FloatArray, IntArray
+from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.times import Time
 from .protocol import Chance, draw_integers, for_lanes
 from .recorded import Tape, check_random_start
 from .recorded_state import RecordedMemory
-
-Float32Array = NDArray[np.float32]
-BoolArray = NDArray[np.bool_]
 
 
 class ReplayLanes:

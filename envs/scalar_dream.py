@@ -10,16 +10,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..market.account.settlement import plain_bar, settle_state
-from ..market.candles import FloatArray
+from ..market.arrays import Float32Array, FloatArray
 from ..market.numerics.compiled import compiled
 from .dream_lanes import DreamLanes
 from .engine.one_lane import step_lane
 from .one_account import FLOAT32, Lived, account_of
-
-Float32Array = NDArray[np.float32]
 
 
 @compiled

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..market.account.inputs import ACCOUNT_INPUTS
 from ..market.account.rules import AccountView
+from ..market.arrays import Float32Array, FloatArray
 from ..market.errors import ActionError, ConfigError
 
 ActionKind = Literal["continuous", "discrete"]
@@ -48,9 +49,7 @@ def with_account(layout: dict[str, slice], view: AccountView) -> dict[str, slice
     return {**layout, "account": slice(size, size + len(view.account_observation))}
 
 
-def observation_space(
-    layout: dict[str, slice], view: AccountView
-) -> spaces.Space[NDArray[np.float32]]:
+def observation_space(layout: dict[str, slice], view: AccountView) -> spaces.Space[Float32Array]:
     """A bounded box over the parts of a layout."""
     part_bounds: dict[str, Any] = {
         "latent": LATENT_BOUND,
@@ -87,7 +86,7 @@ def target_weight(action: Any, kind: ActionKind) -> float:
     return min(1.0, max(-1.0, weight))
 
 
-def target_weights(actions: Any, kind: ActionKind, num_envs: int) -> NDArray[np.float64]:
+def target_weights(actions: Any, kind: ActionKind, num_envs: int) -> FloatArray:
     """The target weights [N] that a batch of actions [N, 1] (discrete: [N]) asks for.
 
     Finite numbers outside the box are clipped to it.

@@ -12,12 +12,11 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
-from numpy.typing import NDArray
 
 from ..market.account.broker import Account
 from ..market.account.rewards import LaneRewards, RewardConfig, RewardName
 from ..market.account.rules import BrokerConfig
-from ..market.candles import FloatArray, IntArray
+from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.errors import ConfigError
 from ..market.settings import scalar, seed_number, whole_number
 from ..market.times import Time
@@ -43,8 +42,7 @@ if TYPE_CHECKING:
     from ..models.world_model import WorldModel
     from .dream_lanes import ObservationKind
 
-Observations = NDArray[np.float32]
-BoolArray = NDArray[np.bool_]
+Observations = Float32Array
 
 
 class Lanes(Protocol):

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import betaln, stdtr, stdtrit
 
+from ..market.arrays import BoolArray, FloatArray
 from ..market.errors import ConfigError
 from .likelihood import GarchParameters, fit_garch_process, fit_student
 
-FloatArray = NDArray[np.float64]
 Rows = slice | tuple[int, int]
 
 _MIN_TRAINING_RETURNS = 100
@@ -48,7 +48,7 @@ class StudentTForecast:
         return len(self.loc)
 
     @property
-    def valid(self) -> NDArray[np.bool_]:
+    def valid(self) -> BoolArray:
         """Rows [T] that hold a forecast: all."""
         return np.ones(len(self), dtype=np.bool_)
 

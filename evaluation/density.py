@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..market.candles import Candles, FloatArray, IntArray
+from ..market.arrays import BoolArray, FloatArray, IntArray
+from ..market.candles import Candles
 from ..market.errors import ConfigError
 from ..market.synthetic import MixtureDensity, SyntheticMarket
 from ..models.forecast import ReturnForecast
@@ -26,7 +27,7 @@ class Forecast(Protocol):
     """A density for each bar's log return in percent."""
 
     @property
-    def valid(self) -> NDArray[np.bool_]:
+    def valid(self) -> BoolArray:
         """Rows [T] that hold a forecast."""
 
     def log_prob(self, returns: ArrayLike) -> FloatArray:
@@ -69,7 +70,7 @@ def calibration(forecast: Forecast, returns: FloatArray) -> Calibration:
     return pit_calibration(finite_scores(forecast.cdf(returns)[known], "probability"))
 
 
-def _scored(forecasts: Iterable[Forecast], returns: FloatArray) -> NDArray[np.bool_]:
+def _scored(forecasts: Iterable[Forecast], returns: FloatArray) -> BoolArray:
     """Rows [T] whose return is known and forecast by all."""
     valid = np.stack([forecast.valid for forecast in forecasts]).all(axis=0)
     return np.asarray(valid & np.isfinite(returns))

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from ..market.arrays import FloatArray
 from .performance import Performance, performance
 from .policy import Policy
-from .rollout import FloatArray
 
 
 def evaluate_lanes(

@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import betaln
 
-FloatArray = NDArray[np.float64]
+from ..market.arrays import FloatArray
 
 MIN_DEGREES = 1.05  # below, the mean and with it the CRPS do not exist
 MIN_GARCH_DEGREES = 2.05  # GARCH's variance is a parameter, so it must exist

@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..market.arrays import FloatArray
 from ..market.errors import ConfigError
-
-FloatArray = NDArray[np.float64]
 
 RUIN_EQUITY = 1e-12
 """Equity below this fraction of the start counts as this, so that a total loss has a logarithm."""

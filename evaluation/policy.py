@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
+
+from ..market.arrays import BoolArray, Float32Array
 
 
 class Policy(Protocol):
@@ -16,9 +17,9 @@ class Policy(Protocol):
 
     def predict(
         self,
-        observation: NDArray[np.float32],
+        observation: Float32Array,
         state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
+        episode_start: BoolArray | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[Any], Any]:
         """Choose actions.

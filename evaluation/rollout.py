@@ -14,12 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..market.arrays import FloatArray, IntArray
 from ..market.errors import ConfigError, TrainingBarsError
 from ..market.settings import seed_number
 from .performance import Performance, performance
 from .policy import Policy
 
-FloatArray = NDArray[np.float64]
 _REQUIRED_INFO = ("equity", "weight", "price", "market_return", "cost")
 
 
@@ -60,7 +60,7 @@ class EpisodeRecord:
     cost: FloatArray
     turnover: FloatArray
     market_return: FloatArray
-    time_ms: NDArray[np.int64] | None
+    time_ms: IntArray | None
     terminated: bool
 
     def __len__(self) -> int:

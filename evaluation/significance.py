@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import kurtosis, norm, skew
 
+from ..market.arrays import FloatArray, IntArray
 from ..market.errors import ConfigError
 from .performance import sharpe_ratio, simple_returns
 
-FloatArray = NDArray[np.float64]
 _TINY = 1e-13
 _MAX_BLOCKS = 20  # 184,756 halves; 30 blocks would have 155 million
 
@@ -262,7 +262,7 @@ def stationary_bootstrap_interval(
 
 def stationary_bootstrap_rows(
     length: int, block_length: float, rng: np.random.Generator, size: int | None = None
-) -> NDArray[np.int64]:
+) -> IntArray:
     """Row numbers of one resample [size]: blocks of geometric length, wrapping at the end.
 
     Args:
@@ -286,7 +286,7 @@ def stationary_bootstrap_rows(
     origins = rng.integers(length, size=len(first))
     lengths = np.diff(np.append(first, size))
     offset = np.arange(size) - np.repeat(first, lengths)
-    rows: NDArray[np.int64] = (np.repeat(origins, lengths) + offset) % length
+    rows: IntArray = (np.repeat(origins, lengths) + offset) % length
     return rows
 
 

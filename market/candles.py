@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import BoolArray, FloatArray, IntArray
 from .errors import CandleError
 from .times import FIRST_MS, LAST_MS, Time, describe_time, format_time, to_ms
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 _MINUTE_MS = 60_000
 INTERVALS_MS: dict[str, int] = {
@@ -184,7 +182,7 @@ def _column(values: object, dtype: type) -> NDArray[Any]:
     return column
 
 
-_Rule = tuple[NDArray[np.bool_], Callable[[int], str]]
+_Rule = tuple[BoolArray, Callable[[int], str]]
 
 
 def _validate(candles: Candles) -> None:
@@ -236,7 +234,7 @@ def _saying(
     return lambda row: text.format(name=name, value=values[row], bound=shown[row])
 
 
-def _describe(candles: Candles, wrong: NDArray[np.bool_], say: Callable[[int], str]) -> str:
+def _describe(candles: Candles, wrong: BoolArray, say: Callable[[int], str]) -> str:
     row = int(np.argmax(wrong))
     time_ms = int(candles.open_time_ms[row])
     when = format_time(time_ms) if FIRST_MS <= time_ms <= LAST_MS else f"{time_ms} ms"

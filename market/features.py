@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .candles import INTERVALS_MS, Candles, FloatArray, IntArray
+from .arrays import BoolArray, Float32Array, FloatArray, IntArray
+from .candles import INTERVALS_MS, Candles
 from .errors import FeatureError
 from .settings import truth, whole_number
 from .times import format_time
@@ -81,7 +81,7 @@ def compute_features(candles: Candles, spec: FeatureSpec | None = None) -> Float
     return features
 
 
-def valid_rows(features: FloatArray) -> NDArray[np.bool_]:
+def valid_rows(features: FloatArray) -> BoolArray:
     """Which rows [T] are complete."""
     return np.asarray(~np.isnan(features).any(axis=1))
 
@@ -100,7 +100,7 @@ def volume_level(candles: Candles, spec: FeatureSpec, rows: IntArray) -> FloatAr
     return np.asarray((1.0 + candles.volume[rows]) / np.exp(log_volume))
 
 
-def calendar(open_time_ms: IntArray) -> NDArray[np.float32]:
+def calendar(open_time_ms: IntArray) -> Float32Array:
     """Hour of day and day of week of bars that open then, as sines and cosines [..., 4].
 
     It is known in advance, also in a dream.
@@ -146,11 +146,11 @@ class Scaler:
             )
         return cls(rows.mean(axis=0), scale)
 
-    def transform(self, features: FloatArray) -> NDArray[np.float32]:
+    def transform(self, features: FloatArray) -> Float32Array:
         """Standardised features, float32, same shape."""
         return ((features - self.mean) / self.scale).astype(np.float32)
 
-    def inverse(self, scaled: NDArray[np.float32]) -> FloatArray:
+    def inverse(self, scaled: Float32Array) -> FloatArray:
         """Features in their own units, float64, same shape."""
         return np.asarray(scaled, dtype=np.float64) * self.scale + self.mean
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .candles import FloatArray, IntArray
+from .arrays import FloatArray, IntArray
 from .errors import FundingError
 from .times import FIRST_MS, LAST_MS, Time, describe_time, format_time, to_ms
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import BoolArray, FloatArray
 from .candles import Candles
 from .times import format_time
 
@@ -95,9 +95,7 @@ def _average_prices(candles: Candles) -> list[Finding]:
     return [_finding(candles, "vwap_outside_bar", row, count, message)]
 
 
-def _inside(
-    candles: Candles, value: NDArray[np.float64], amount: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def _inside(candles: Candles, value: FloatArray, amount: FloatArray) -> BoolArray:
     """Whether value ÷ amount lies in its bar; by products, since an amount may be zero or tiny."""
     above = value >= candles.low * (1 - VWAP_TOLERANCE) * amount
     below = value <= candles.high * (1 + VWAP_TOLERANCE) * amount
@@ -119,13 +117,13 @@ def _jumps(candles: Candles) -> list[Finding]:
     return findings
 
 
-def _stale(candles: Candles) -> NDArray[np.bool_]:
-    still: NDArray[np.bool_] = candles.high == candles.low
+def _stale(candles: Candles) -> BoolArray:
+    still: BoolArray = candles.high == candles.low
     still[1:] &= candles.close[1:] == candles.close[:-1]
     return still
 
 
-def _runs(candles: Candles, condition: NDArray[np.bool_], kind: str, what: str) -> list[Finding]:
+def _runs(candles: Candles, condition: BoolArray, kind: str, what: str) -> list[Finding]:
     edges = np.flatnonzero(np.diff(condition, prepend=False, append=False))
     return [
         _finding(candles, kind, int(start), int(stop - start), f"{stop - start} bars {what}")

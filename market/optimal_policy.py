@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .candles import Candles, FloatArray, IntArray
+from .arrays import FloatArray, IntArray
+from .candles import Candles
 from .errors import CandleError
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from .candles import Candles, FloatArray
+from .arrays import FloatArray
+from .candles import Candles
 from .errors import CandleError, ConfigError
 from .settings import real_number
 from .times import Time

@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .candles import INTERVALS_MS, Candles, FloatArray, IntArray, interval_ms
+from .arrays import FloatArray, IntArray
+from .candles import INTERVALS_MS, Candles, interval_ms
 from .errors import CandleError
 from .times import Time, to_ms
 
@@ -342,7 +342,5 @@ def _log_bridge_density(
 
 
 def _log_normal_density(value: FloatArray, mean: FloatArray, sigma: FloatArray) -> FloatArray:
-    density: NDArray[np.float64] = -0.5 * ((value - mean) / sigma) ** 2 - np.log(
-        sigma * np.sqrt(2 * np.pi)
-    )
+    density: FloatArray = -0.5 * ((value - mean) / sigma) ** 2 - np.log(sigma * np.sqrt(2 * np.pi))
     return density

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import FloatArray
 from .errors import CandleError
 from .settings import real_number, scalar
 
@@ -31,7 +31,7 @@ _UTC = re.compile(r" ?(UTC|GMT)$")
 _NUMBER = re.compile(r"\d{9,}(\.\d*)?")  # longer than the digits of any date: 20240101
 
 
-def numbers_to_ms(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+def numbers_to_ms(numbers: FloatArray) -> FloatArray:
     """Numbers since 1970 as ms, any shape, each read in the unit that puts it in 2000–2100.
 
     The units are a thousandfold apart and the years are not, so at most one fits; NaN for none.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import logsumexp, ndtr
 
-from ..market.candles import FloatArray
+from ..market.arrays import BoolArray, FloatArray, IntArray
 
 _BISECTIONS = 60  # halves a bracket to below float64's resolution
 _TAIL_SIGMAS = 12.0
@@ -30,13 +30,13 @@ class ReturnForecast:
     weights: FloatArray
     means: FloatArray
     sigmas: FloatArray
-    open_time_ms: NDArray[np.int64]
+    open_time_ms: IntArray
 
     def __len__(self) -> int:
         return len(self.weights)
 
     @property
-    def valid(self) -> NDArray[np.bool_]:
+    def valid(self) -> BoolArray:
         """Rows [T] that hold a forecast."""
         return np.asarray(~np.isnan(self.weights).any(axis=1))
 

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..market.arrays import Float32Array
 from ..market.numerics.compiled import compiled_fused
 from ..market.numerics.float32_tanh import tanh_parts
 from ..market.numerics.products import aligned, product
 from .mdn_rnn import MDNRNN
 from .vae import LATENT_LIMIT, VAE
-
-Float32Array = NDArray[np.float32]
 
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 _LIMIT = np.float32(LATENT_LIMIT)

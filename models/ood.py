@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
 
+from ..market.arrays import Float32Array, FloatArray
 from ..market.numerics.compiled import compiled_sums
 from ..market.numerics.products import product
 from .regimes import training_states
@@ -32,9 +32,9 @@ class OODMeter:
         quantiles: Sorted distances of training states that were not fitted on [Q].
     """
 
-    mean: NDArray[np.float32]
-    whitening: NDArray[np.float32]
-    quantiles: NDArray[np.float32]
+    mean: Float32Array
+    whitening: Float32Array
+    quantiles: Float32Array
 
     @classmethod
     def fit(cls, world_model: WorldModel) -> OODMeter:
@@ -56,7 +56,7 @@ class OODMeter:
         distances = np.sort(meter.distance(states[calibrating].astype(np.float32)))
         return cls(meter.mean, meter.whitening, distances)
 
-    def distance(self, states: NDArray[np.float32]) -> NDArray[np.float32]:
+    def distance(self, states: Float32Array) -> Float32Array:
         """Distances [...] of states [..., D]."""
         rows = np.ascontiguousarray(states - self.mean).reshape(-1, len(self.mean))
         white = np.empty_like(rows)
@@ -65,14 +65,14 @@ class OODMeter:
         row_norms(white, norms)
         return norms.reshape(np.shape(states)[:-1])
 
-    def read(self, states: NDArray[np.float32]) -> NDArray[np.float64]:
+    def read(self, states: Float32Array) -> FloatArray:
         """Readings in [0, 1] of states [..., D]."""
         ranks = np.searchsorted(self.quantiles, self.distance(states), side="right")
         return np.asarray(ranks / len(self.quantiles))
 
 
 @compiled_sums
-def row_norms(rows: NDArray[np.float32], norms: NDArray[np.float32]) -> None:
+def row_norms(rows: Float32Array, norms: Float32Array) -> None:
     """Euclidean norms [N] of rows [N, D]."""
     for n in range(rows.shape[0]):
         total = np.float32(0.0)

@@ -8,13 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..market.candles import FloatArray, IntArray, interval_ms
+from ..market.arrays import Float32Array, FloatArray, IntArray
+from ..market.candles import interval_ms
 from ..market.errors import CandleError, ModelFileError
-
-Float32Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..market.candles import FloatArray, IntArray
+from ..market.arrays import Float32Array, FloatArray, IntArray
 from ..market.errors import ConfigError
 from ..market.features import calendar
 
@@ -81,7 +81,7 @@ class Regimes:
 
 def training_states(
     world_model: WorldModel,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], IntArray]:
+) -> tuple[Float32Array, Float32Array, IntArray]:
     """What M goes through along the second half of every warm-up segment, from zeros.
 
     Returns:
@@ -98,9 +98,7 @@ def training_states(
     return z, h, segments
 
 
-def _volatilities(
-    world_model: WorldModel, z: NDArray[np.float32], h: NDArray[np.float32]
-) -> FloatArray:
+def _volatilities(world_model: WorldModel, z: Float32Array, h: Float32Array) -> FloatArray:
     """Forecast volatility [N] of states, percent a bar."""
     weights, means, sigmas = world_model.return_mixture(torch.from_numpy(h), torch.from_numpy(z))
     mean = (weights * means).sum(axis=1)

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..market.candles import Candles, FloatArray, IntArray
+from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from ..market.candles import Candles
 from ..market.errors import ConfigError, FeatureError, TrainingError
 from ..market.features import Scaler, calendar, compute_features, volume_level
 from ..market.settings import seed_number
@@ -42,7 +43,6 @@ from .training.train import (
 )
 from .vae import LATENT_LIMIT, VAE, silence_idle_dimensions
 
-Float32Array = NDArray[np.float32]
 _RETURN = 0  # column of the log return among the features
 
 
@@ -60,7 +60,7 @@ class Latents:
 
     z: Float32Array
     h: Float32Array
-    valid: NDArray[np.bool_]
+    valid: BoolArray
 
 
 class WorldModel:

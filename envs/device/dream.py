@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ...market.account.rules import BrokerConfig
 from ...market.account.settlement import Bar
-from ...market.candles import INTERVALS_MS, IntArray
+from ...market.arrays import IntArray
+from ...market.candles import INTERVALS_MS
 from ...market.features import calendar
 from ...models.mdn_rnn import State
 from ..engine.engine import DreamEngine

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...market.candles import FloatArray, IntArray
+from ...market.arrays import Float32Array, FloatArray, IntArray
 from ..dream_funding import DreamFunding
-from ..engine.engine import DreamEngine, Float32Array
+from ..engine.engine import DreamEngine
 from ..population.jobs import Dreams
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...market.account.rules import BrokerConfig
 from ...market.account.settlement import Bar
-from ...market.candles import FloatArray, IntArray
+from ...market.arrays import FloatArray, IntArray
 from .account import DeviceAccounts
 from .dream import DeviceDream, Market
 from .graph import GraphMaker

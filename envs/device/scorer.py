@@ -11,7 +11,7 @@ import torch
 
 from ...market.account.population import SCORE_FIELDS
 from ...market.account.rules import BrokerConfig
-from ...market.candles import FloatArray
+from ...market.arrays import FloatArray
 from ...market.errors import ConfigError
 from ...models.devices import choose_device
 from ...models.load import open_world_model

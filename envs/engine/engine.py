@@ -14,9 +14,9 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...market.candles import INTERVALS_MS, FloatArray, IntArray
+from ...market.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from ...market.candles import INTERVALS_MS
 from ...market.errors import ConfigError
 from ...market.features import calendar
 from ...market.numerics.float32 import noise_from_bits
@@ -29,7 +29,6 @@ from .lane_layout import LaneModel
 from .layout import DreamWeights
 from .one_lane import step_lanes
 
-Float32Array = NDArray[np.float32]
 _FEW_LANES = 4  # up to here they step faster one by one
 
 
@@ -50,7 +49,7 @@ class DreamState:
     open_time_ms: IntArray
     _buffers: _Buffers | None = field(default=None, repr=False)
 
-    def put(self, lanes: NDArray[np.bool_] | IntArray, other: DreamState) -> None:
+    def put(self, lanes: BoolArray | IntArray, other: DreamState) -> None:
         """Overwrite some lanes with another state's."""
         for name in ("z", "h", "c", "open_time_ms"):
             getattr(self, name)[lanes] = getattr(other, name)

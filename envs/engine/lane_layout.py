@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...market.candles import FloatArray
+from ...market.arrays import Float32Array, FloatArray
 from ...market.numerics.products import CACHE_LINE, aligned
 from ...models.config import WorldModelConfig
 from ...models.forward import at_a_line
 from .layout import DreamWeights
-
-Float32Array = NDArray[np.float32]
 
 
 class LaneNumbers(NamedTuple):

@@ -7,13 +7,11 @@ from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...market.arrays import Float32Array
 from ...models.forward import CompiledLSTM, Layer, array, at_a_line, mlp_layers
 from ...models.mdn_rnn import MDNRNN
 from ...models.world_model import WorldModel
-
-Float32Array = NDArray[np.float32]
 
 
 def _nothing(*shape: int) -> Float32Array:

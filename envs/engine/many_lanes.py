@@ -6,15 +6,12 @@ All of it is float32, and every lane's numbers depend on that lane alone.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...market.candles import FloatArray, IntArray
+from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.numerics.compiled import compiled_fused, compiled_sums
 from ...market.numerics.float32 import fast_asinh, fast_exp
 from ...market.numerics.float32_tanh import tanh, tanh_parts
 from ...models.forward import lstm_cell
-
-Float32Array = NDArray[np.float32]
 
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 _LOG_SIGMA_MIN, _LOG_SIGMA_MAX = np.float32(-6.0), np.float32(3.0)

@@ -8,15 +8,12 @@ units. The formulae are the same, in the same order: the tests hold both ways to
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...market.candles import FloatArray, IntArray
+from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.numerics.compiled import compiled_fused
 from ...market.numerics.float32 import fast_asinh, fast_exp
 from ...market.numerics.products import add_product
 from ...models.forward import lstm_cell
-
-Float32Array = NDArray[np.float32]
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 _LOG_SIGMA_MIN, _LOG_SIGMA_MAX = np.float32(-6.0), np.float32(3.0)

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from ...market.account.rules import BrokerConfig
-from ...market.candles import FloatArray, IntArray
+from ...market.arrays import FloatArray, IntArray
 from ...market.errors import ConfigError
 from ...market.settings import seed_number, whole_number
 from ...models.world_model import WorldModel

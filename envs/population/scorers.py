@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from ...market.account.rules import BrokerConfig
-from ...market.candles import FloatArray
+from ...market.arrays import FloatArray
 from ...market.errors import ConfigError
 from ...market.settings import whole_number
 from ...models.devices import choose_device

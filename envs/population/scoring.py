@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...market.account.population import SCORE_FIELDS, LaneSums, PopulationBook
 from ...market.account.rules import BrokerConfig
 from ...market.account.settlement import BAR_FIELDS
-from ...market.candles import FloatArray, IntArray
+from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.numerics.products import aligned, product
 from ..dream_bars import DreamBars
 from ..dream_funding import DreamFunding
@@ -23,7 +22,6 @@ from ..engine.many_lanes import choose_targets, tile_lanes
 from ..recorded import Tape
 from ..recorded_state import RecordedMemory
 
-Float32Array = NDArray[np.float32]
 _BARS_AT_ONCE, _CANDIDATES_AT_ONCE = 512, 256
 """A product's size: half a megabyte, still in the second-level cache when it is read; the accounts
 of so many candidates stay in the first-level cache."""

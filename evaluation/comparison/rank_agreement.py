@@ -20,7 +20,8 @@ from ...envs.population.scoring import Scores, dream_paths, score_lanes, score_p
 from ...envs.recorded import Tape, latent_tape, restrict
 from ...envs.recorded_state import RecordedMemory
 from ...market.account.rules import BrokerConfig
-from ...market.candles import Candles, FloatArray
+from ...market.arrays import FloatArray
+from ...market.candles import Candles
 from ...market.errors import ConfigError
 from ...models.world_model import WorldModel
 from ..fidelity.paths import spread

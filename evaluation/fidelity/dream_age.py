@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ...market.candles import Candles, FloatArray
+from ...market.arrays import FloatArray
+from ...market.candles import Candles
 from ...market.errors import ConfigError
 from ...models.ood import OODMeter
 from ...models.world_model import WorldModel

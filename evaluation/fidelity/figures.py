@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from ...market.candles import FloatArray
+from ...market.arrays import FloatArray
 from ..report.chart import Chart
 from .stylised import ACF_LAGS
 

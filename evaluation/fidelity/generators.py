@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...market.candles import FloatArray
+from ...market.arrays import FloatArray
 from ...market.errors import ConfigError
 from ..baselines import garch_variance
 from ..likelihood import fit_garch_process

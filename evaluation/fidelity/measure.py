@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...market.candles import Candles, FloatArray
+from ...market.arrays import FloatArray
+from ...market.candles import Candles
 from ...market.errors import TrainingBarsError
 from ...market.settings import check_count
 from ...market.times import format_time

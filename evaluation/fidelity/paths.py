@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...envs.engine.engine import DreamEngine
-from ...market.candles import Candles, FloatArray
+from ...market.arrays import Float32Array, FloatArray, IntArray
+from ...market.candles import Candles
 from ...market.errors import ConfigError
 from ...market.features import FeatureSpec, compute_features, valid_rows
 from ...models.world_model import WorldModel
-
-Float32Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +49,7 @@ class Dreams:
         """T."""
         return int(self.log_return.shape[1])
 
-    def lanes(self, rows: NDArray[np.int64] | slice) -> Dreams:
+    def lanes(self, rows: IntArray | slice) -> Dreams:
         """Some of the paths."""
         return self._cut(rows, slice(None))
 
@@ -59,7 +57,7 @@ class Dreams:
         """Bars ``start`` up to, not including, ``stop`` of every path."""
         return self._cut(slice(None), slice(start, stop))
 
-    def _cut(self, rows: NDArray[np.int64] | slice, bars: slice) -> Dreams:
+    def _cut(self, rows: IntArray | slice, bars: slice) -> Dreams:
         return Dreams(
             self.log_return[rows][:, bars],
             None if self.features is None else self.features[rows][:, bars],
@@ -147,7 +145,7 @@ def recorded_latents(
     return latents.z[rows], latents.h[rows]
 
 
-def spread(count: int, length: int) -> NDArray[np.int64]:
+def spread(count: int, length: int) -> IntArray:
     """``count`` indices spread evenly over ``length``; more than there are go round again."""
     if count >= length:
         return np.arange(count) % length

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from ...market.candles import Candles, FloatArray
+from ...market.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from ...market.candles import Candles
 from ...market.errors import ConfigError
 from ...market.features import calendar, compute_features
 from ...models.forecast import ReturnForecast
@@ -22,7 +22,6 @@ from ...models.training.train import build_mdn_rnn, build_vae
 from ...models.world_model import WorldModel
 from .paths import spread
 
-IntArray = NDArray[np.int64]
 WARMUP_BARS = (1, 4, 12, 24, 48, 96, 192)
 _LONG_WARMUP = 384
 _RIDGE = 1e-2
@@ -100,7 +99,7 @@ def action_sensitivity(
 
 def state_after(
     world_model: WorldModel,
-    z: NDArray[np.float32],
+    z: Float32Array,
     last_open_time_ms: IntArray,
     last_action: float = 0.0,
 ) -> State:
@@ -168,7 +167,7 @@ def volatility_probes(
         "h_untrained": untrained.h,
     }
     target = _future_volatility(candles.log_returns(), horizon)
-    known: NDArray[np.bool_] = np.asarray(latents.valid & np.isfinite(target))
+    known: BoolArray = np.asarray(latents.valid & np.isfinite(target))
     return {
         name: _probe_r2(values, target, known, train_rows, rows) for name, values in inputs.items()
     }
@@ -185,13 +184,13 @@ def _future_volatility(returns: FloatArray, horizon: int) -> FloatArray:
 
 
 def _probe_r2(
-    values: NDArray[np.float32],
+    values: Float32Array,
     target: FloatArray,
-    known: NDArray[np.bool_],
+    known: BoolArray,
     train_rows: tuple[int, int],
     rows: tuple[int, int],
 ) -> float:
-    inside: NDArray[np.bool_] = np.zeros((2, len(target)), dtype=np.bool_)
+    inside: BoolArray = np.zeros((2, len(target)), dtype=np.bool_)
     for k, (start, stop) in enumerate((train_rows, rows)):
         inside[k, start:stop] = known[start:stop]
     (x, y), (x_new, y_new) = ((values[mask].astype(np.float64), target[mask]) for mask in inside)
@@ -211,10 +210,10 @@ def _windows(
     rows: tuple[int, int],
     samples: int,
     bars: int = _LONG_WARMUP,
-) -> tuple[NDArray[np.float32], IntArray]:
+) -> tuple[Float32Array, IntArray]:
     """Latents of ``bars`` bars [N, bars, Z] that end at rows with a bar after them, and those rows."""
     latents = world_model.encode(compute_features(candles, world_model.config.features))
-    complete: NDArray[np.bool_] = np.asarray(np.isfinite(latents).all(axis=1))
+    complete: BoolArray = np.asarray(np.isfinite(latents).all(axis=1))
     run = np.zeros(len(candles), dtype=np.int64)
     for start, stop in candles.segments():
         age = np.arange(stop - start)

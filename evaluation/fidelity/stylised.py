@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from ...market.candles import FloatArray
+from ...market.arrays import FloatArray
 from .paths import Dreams
 
 HORIZONS = (1, 4, 24, 168)
@@ -268,7 +267,7 @@ def _rank_sums(first: FloatArray, second: FloatArray) -> FloatArray:
     return np.stack([p.sum(axis=1) for p in (ones, a, b, a * a, b * b, a * b)], axis=1)
 
 
-def _correlation(sums: NDArray[np.float64]) -> float:
+def _correlation(sums: FloatArray) -> float:
     count, a, b, aa, bb, ab = sums
     variance = (aa / count - (a / count) ** 2) * (bb / count - (b / count) ** 2)
     return float((ab / count - a * b / count**2) / np.sqrt(variance)) if variance > 1e-30 else 0.0

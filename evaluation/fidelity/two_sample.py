@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...market.candles import FloatArray
+from ...market.arrays import FloatArray, IntArray
 from ...market.errors import ConfigError
 from ..significance import Interval
 from .paths import Dreams
@@ -147,7 +146,7 @@ def _level_summaries(values: FloatArray, returns: FloatArray) -> list[FloatArray
     ]
 
 
-def _thinned(length: int, count: int) -> NDArray[np.int64]:
+def _thinned(length: int, count: int) -> IntArray:
     """``count`` rows of ``length``, evenly spread, in order."""
     return np.linspace(0, length - 1, count).round().astype(np.int64)
 

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from html import escape
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray = NDArray[np.float64]
+from ...market.arrays import FloatArray, IntArray
 
 WIDTH, HEIGHT = 640, 300  # user units; the picture scales with the column
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 12, 44
@@ -357,7 +357,7 @@ def _path(frame: _Frame, xs: FloatArray, ys: FloatArray) -> str:
     return "".join(steps)
 
 
-def _even_rows(length: int, count: int) -> NDArray[np.int64]:
+def _even_rows(length: int, count: int) -> IntArray:
     if length <= count:
         return np.arange(length)
     return np.unique(np.linspace(0, length - 1, count).astype(np.int64))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ...market.arrays import FloatArray
 from .chart import Chart
 
 Curves = Mapping[str, Mapping[str, Mapping[str, ArrayLike]]]
@@ -95,7 +96,7 @@ def training_curves(history: History, stage: str) -> Chart:
     return chart
 
 
-def _clock(line: Mapping[str, ArrayLike]) -> tuple[NDArray[np.float64], bool]:
+def _clock(line: Mapping[str, ArrayLike]) -> tuple[FloatArray, bool]:
     """The horizontal positions of a curve, and whether they are times."""
     if "time_ms" in line:
         return np.asarray(line["time_ms"], dtype=np.float64), True

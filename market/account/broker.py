@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..candles import Candles, FloatArray
+from ..arrays import BoolArray, FloatArray
+from ..candles import Candles
 from ..errors import ConfigError
 from .inputs import NUM_INPUTS
 from .rules import BrokerConfig, flatten
@@ -20,7 +21,6 @@ from .settlement import (
     OUT_FIELDS,
     STATE_INPUTS,
     STATE_SHOWN,
-    BoolArray,
     expm1,
     settle_lanes,
     settle_row,

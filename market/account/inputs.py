@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 from numba.extending import register_jitable
 
-from ..candles import FloatArray
+from ..arrays import FloatArray
 from ..errors import ConfigError
 from ..numerics.compiled import compiled
 

@@ -13,15 +13,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..candles import FloatArray
+from ..arrays import BoolArray, Float32Array, FloatArray
 from ..numerics.compiled import compiled
 from ..numerics.float32_tanh import tanh
 from .inputs import NUM_INPUTS, Weight, after_bar, shown
 from .rules import BrokerConfig, flatten, unpack_rules
-from .settlement import BoolArray, bar_at, settle, show_lanes
+from .settlement import bar_at, settle, show_lanes
 from .shared import execute, longest_after, settle_calm, settle_shared
-
-Float32Array = NDArray[np.float32]
 
 _WEIGHT_BOUND: Final = Weight.bound
 SCORE_FIELDS: Final = ("log_return", "return_sum", "square_sum", "turnover", "cost", "bars_lived")

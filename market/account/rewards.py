@@ -27,11 +27,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ..candles import FloatArray
+from ..arrays import BoolArray, FloatArray
 from ..errors import ConfigError
 from ..numerics.compiled import compiled
 from ..records import Rule
-from .settlement import BoolArray, expm1
+from .settlement import expm1
 
 RewardName = Literal["log_return", "simple_return", "differential_sharpe"]
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 
-from ..candles import FloatArray
+from ..arrays import FloatArray
 from ..errors import ConfigError
 from ..numerics.compiled import compiled, first_numbers
 from ..records import Rule, refuse_unknown

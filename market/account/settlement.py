@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..candles import FloatArray
+from ..arrays import BoolArray, FloatArray
 from ..numerics.compiled import compiled, first_numbers
 from .costs import Fill, fee_rate, slippage_rate
 from .formulas import (
@@ -26,8 +26,6 @@ from .formulas import (
 )
 from .inputs import NUM_INPUTS, after_bar, shown
 from .rules import NUM_RULES, BrokerRules, unpack_rules
-
-BoolArray = NDArray[np.bool_]
 
 
 class Bar(NamedTuple):

@@ -8,12 +8,12 @@ a candidate may be liquidated, one by one.
 
 from __future__ import annotations
 
-from ..candles import FloatArray
+from ..arrays import BoolArray, FloatArray
 from ..numerics.compiled import compiled
 from .costs import Fill, fee_rate, slippage_rate
 from .formulas import cost_of, drifted_weight, held_growth, loss_at
 from .rules import BrokerRules
-from .settlement import Bar, BoolArray, limit_target, settle
+from .settlement import Bar, limit_target, settle
 
 SURELY = 1.0 - 1e-9  # candidates this near to liquidation are settled one by one, to the last bit
 

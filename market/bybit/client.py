@@ -15,7 +15,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..candles import Candles, FloatArray, IntArray, interval_ms
+from ..arrays import FloatArray, IntArray
+from ..candles import Candles, interval_ms
 from ..errors import BybitAnswerError, BybitRequestError
 from ..times import format_time
 from . import parse as wire

@@ -18,7 +18,8 @@ import numpy as np
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from ..candles import Candles, FloatArray, interval_ms
+from ..arrays import FloatArray
+from ..candles import Candles, interval_ms
 from ..errors import (
     BybitAnswerError,
     BybitBlockedError,

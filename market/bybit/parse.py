@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..candles import Candles, FloatArray, IntArray, interval_ms
+from ..arrays import FloatArray, IntArray
+from ..candles import Candles, interval_ms
 from ..errors import BybitAnswerError
 from .instruments import Instrument
 

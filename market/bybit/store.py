@@ -9,7 +9,8 @@ from pathlib import Path
 
 import platformdirs
 
-from ..candles import Candles, FloatArray, IntArray
+from ..arrays import FloatArray, IntArray
+from ..candles import Candles
 from ..errors import StoreError, StoreFormatError
 from ..files.writer import write_whole
 from ..funding import FundingRates

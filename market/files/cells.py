@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..candles import FloatArray, IntArray
+from ..arrays import FloatArray, IntArray
 from ..errors import CandleError, TableError
 from ..times import FIRST_MS, LAST_MS, format_time, numbers_to_ms, to_ms
 

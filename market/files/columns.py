@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..candles import INTERVALS_MS, IntArray
+from ..arrays import IntArray
+from ..candles import INTERVALS_MS
 from ..errors import CandleError, TableError
 from ..times import format_time
 from .cells import is_number, is_time, is_time_of_day

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ..candles import Candles, FloatArray, IntArray
+from ..arrays import FloatArray, IntArray
+from ..candles import Candles
 from ..errors import CandleError, FundingError, TableError, WorldModelTradingError
 from ..funding import FundingRates
 from .cells import looks_naive, parse_numbers, parse_times

@@ -11,9 +11,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Float32Array
 from .compiled import compiled_fused
-
-Float32Array = NDArray[np.float32]
 
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 

@@ -18,14 +18,13 @@ from numba.core import cgutils, types
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np import arrayobj
-from numpy.typing import NDArray
 
+from ..arrays import Float32Array
 from .compiled import compiled_fused
 
 _tools: Any = cgutils  # numba's are not typed
 _arrays: Any = arrayobj
 
-Float32Array = NDArray[np.float32]
 
 CACHE_LINE = 16
 """Numbers of float32 in 64 bytes."""

@@ -24,9 +24,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.features import calendar
 from ..mdn_rnn import MDNRNN, State
 from ..provenance import WarmupBank
@@ -40,8 +40,6 @@ _LEAN = 0.5  # of the miss in log volatility, a round
 _LONGEST_STEP = 0.5  # of log σ, and of a squared ratio of deviations
 _VOLATILITY_BARS = 24
 _IDLE = 1e-3  # a dimension that changes less is silenced, and stays so
-
-FloatArray = NDArray[np.float64]
 
 
 class Moments(NamedTuple):
@@ -65,7 +63,7 @@ class Moments(NamedTuple):
 def calibrate_dreams(
     mdn_rnn: MDNRNN,
     bank: WarmupBank,
-    latents: NDArray[np.float32],
+    latents: Float32Array,
     interval_ms: int,
     rounds: int,
     seed: int,
@@ -145,7 +143,7 @@ def _ratio(dreamed: FloatArray, real: FloatArray) -> FloatArray:
     return np.maximum(dreamed, _IDLE) / np.maximum(real, _IDLE)
 
 
-def recorded_moments(latents: NDArray[np.float32]) -> Moments:
+def recorded_moments(latents: Float32Array) -> Moments:
     """Of recorded latents [T, Z]; the few changes across gaps count as others do."""
     rest = latents[:, 1:].astype(np.float64)
     returns = np.sinh(latents[:, 0].astype(np.float64))
@@ -155,7 +153,7 @@ def recorded_moments(latents: NDArray[np.float32]) -> Moments:
     )
 
 
-def _volatility_direction(latents: NDArray[np.float32]) -> NDArray[np.float64]:
+def _volatility_direction(latents: Float32Array) -> FloatArray:
     """How latent dimensions 1 … Z-1 follow the log volatility of the last bars (regression)."""
     squares = np.sinh(latents[:, 0].astype(np.float64)) ** 2
     total = np.cumsum(np.concatenate([[0.0], squares]))
@@ -167,7 +165,7 @@ def _volatility_direction(latents: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(slope / max(float((centred**2).mean()), 1e-12))
 
 
-def _autocorrelation(latents: NDArray[np.float32]) -> NDArray[np.float64]:
+def _autocorrelation(latents: Float32Array) -> FloatArray:
     """Of each column at lag one; 0 for a column that never moves."""
     centred = latents.astype(np.float64) - latents.mean(axis=0)
     variance = np.maximum((centred**2).mean(axis=0), 1e-12)
@@ -203,8 +201,8 @@ def dreamed_moments(
 
 def warm_state(
     mdn_rnn: MDNRNN,
-    latents: NDArray[np.float32],
-    last_open_time_ms: NDArray[np.int64],
+    latents: Float32Array,
+    last_open_time_ms: IntArray,
     interval_ms: int,
 ) -> State:
     """The state after recorded latents [N, W, Z], from zeros; see `WorldModel.warm_up`."""
@@ -218,11 +216,11 @@ def warm_state(
 
 
 def warmup_inputs(
-    latents: NDArray[np.float32],
-    last_open_time_ms: NDArray[np.int64],
+    latents: Float32Array,
+    last_open_time_ms: IntArray,
     interval_ms: int,
     market: bool,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[Float32Array, Float32Array]:
     """What M hears in a warm-up: latents [N, W, Z] and the calendars of the bars after [N, W, 4].
 
     In ``paper`` (not ``market``) the last bar is left out: it enters with the first action.

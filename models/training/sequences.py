@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...market.candles import Candles, FloatArray, IntArray
+from ...market.arrays import Float32Array, FloatArray, IntArray
+from ...market.candles import Candles
 from ...market.errors import TrainingError
 from ...market.features import FeatureSpec, calendar, compute_features, valid_rows
 
-Float32Array = NDArray[np.float32]
 Run = tuple[int, int]
 
 

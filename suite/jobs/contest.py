@@ -21,7 +21,7 @@ from worldmodel_trading.evaluation.performance import Performance
 from worldmodel_trading.evaluation.policy import Policy
 from worldmodel_trading.evaluation.rollout import Evaluation, chain_episodes, run_episode
 from worldmodel_trading.evaluation.significance import SharpeEvidence, sharpe_evidence
-from worldmodel_trading.market.candles import FloatArray
+from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.models.world_model import WorldModel
 from worldmodel_trading.progress import Counter
 from worldmodel_trading.split import Split

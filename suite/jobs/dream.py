@@ -10,7 +10,8 @@ from worldmodel_trading.dates import refuse_outside
 from worldmodel_trading.envs.dream_lanes import check_temperature
 from worldmodel_trading.envs.engine.engine import DreamEngine, DreamState
 from worldmodel_trading.envs.spaces import LATENT_BOUND
-from worldmodel_trading.market.candles import Candles, FloatArray
+from worldmodel_trading.market.arrays import FloatArray
+from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import FeatureError
 from worldmodel_trading.market.features import compute_features, valid_rows
 from worldmodel_trading.market.files.writer import refuse_unwritable, sole_writer, whole_file

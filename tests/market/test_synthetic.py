@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from worldmodel_trading.market.candles import Candles, FloatArray
+from worldmodel_trading.market.arrays import FloatArray
+from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import CandleError
 from worldmodel_trading.market.optimal_policy import kelly_weights
 from worldmodel_trading.market.synthetic import (

@@ -8,7 +8,7 @@ import numpy as np
 
 from worldmodel_trading.market.account.broker import ScalarAccount
 from worldmodel_trading.market.account.rules import BrokerConfig
-from worldmodel_trading.market.candles import FloatArray
+from worldmodel_trading.market.arrays import FloatArray
 
 
 class AccountPath(NamedTuple):

@@ -9,14 +9,12 @@ import pytest
 from account_paths import account_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from worldmodel_trading.market.account.broker import Account, ScalarAccount, dream_bars, replay_bars
 from worldmodel_trading.market.account.rules import BrokerConfig
+from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
-
-FloatArray = NDArray[np.float64]
 
 CONFIGS = {
     "default": {},

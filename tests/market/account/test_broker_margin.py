@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from account_paths import AccountPath, account_path
-from numpy.typing import NDArray
 
 from worldmodel_trading.market.account.broker import Account, ScalarAccount
 from worldmodel_trading.market.account.rules import BrokerConfig
+from worldmodel_trading.market.arrays import FloatArray
 
 FLOOR = 1e-4  # the default ruin floor
 FREE: dict[str, Any] = {"taker_fee": 0.0, "slippage": 0.0}
@@ -24,14 +24,14 @@ def bar(
     high: float | None = None,
     low: float | None = None,
     funding: float = 0.0,
-) -> NDArray[np.float64]:
+) -> FloatArray:
     """One bar [8] in simple returns from the previous close."""
     high = max(close, open_) if high is None else high
     low = min(close, open_) if low is None else low
     return np.array([close, open_, high, low, funding, 0.0, 0.0, 1.0])
 
 
-def held(target: float, *bars: NDArray[np.float64], **settings: Any) -> AccountPath:
+def held(target: float, *bars: FloatArray, **settings: Any) -> AccountPath:
     config = BrokerConfig.from_settings(**settings)
     return account_path(np.full(len(bars), target), np.stack(bars), config)
 

@@ -25,12 +25,10 @@ import pandas as pd
 import pytest
 from account_paths import AccountPath, account_path
 from backtesting import Backtest, Strategy
-from numpy.typing import NDArray
 
 from worldmodel_trading.market.account.broker import dream_bars
 from worldmodel_trading.market.account.rules import BrokerConfig
-
-FloatArray = NDArray[np.float64]
+from worldmodel_trading.market.arrays import FloatArray
 
 # The oracle's summary statistics, which nothing here reads, use a name that pandas 3.1 retires.
 pytestmark = pytest.mark.filterwarnings("ignore:DatetimeIndex.dayofweek is deprecated")

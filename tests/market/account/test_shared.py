@@ -13,7 +13,7 @@ from worldmodel_trading.market.account.population import LaneSums, PopulationBoo
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.account.settlement import Bar
 from worldmodel_trading.market.account.shared import longest_after, safe_weights, settle_shared
-from worldmodel_trading.market.candles import FloatArray
+from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.numerics.float32_tanh import tanh
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numba import njit
-from numpy.typing import NDArray
 
 from worldmodel_trading.envs.engine import many_lanes as kernels
+from worldmodel_trading.market.arrays import Float32Array
 from worldmodel_trading.market.numerics import compiled as compiling
 from worldmodel_trading.market.numerics import vector_width
 from worldmodel_trading.market.numerics.compiled import compiled
@@ -83,7 +83,7 @@ def test_the_function_as_written_stays_reachable() -> None:
     assert ratio.py_func(1.0, 4.0) == ratio(1.0, 4.0) == 0.25  # type: ignore[attr-defined]
 
 
-def halve(values: NDArray[np.float32]) -> None:
+def halve(values: Float32Array) -> None:
     for i in range(values.shape[0]):
         values[i] *= np.float32(0.5)
 

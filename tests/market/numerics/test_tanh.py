@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.numerics.float32_tanh import tanh
 
 
-def values_at(points: NDArray[np.float64]) -> NDArray[np.float64]:
+def values_at(points: FloatArray) -> FloatArray:
     return np.array([tanh(x) for x in points.astype(np.float32)], dtype=np.float64)
 
 
