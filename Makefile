@@ -55,6 +55,6 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/pip
 	touch $@
 
 # mypy does not follow the import hooks of an editable install, so types are checked on a plain one.
-$(VENV)/.types: $(VENV)/.dev $(shell git ls-files -- '*.py')
+$(VENV)/.types: $(VENV)/.dev $(shell git ls-files -- '*.py' '*.pyi')
 	$(PIP) --no-deps --force-reinstall .
 	touch $@

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from worldmodel_trading.evaluation.baselines import filter_garch, fit_garch, mean_nll
-from worldmodel_trading.evaluation.comparison.rank_agreement import rank_agreement
+from worldmodel_trading.evaluation.comparison.rank_agreement import measure_rank_agreement
 from worldmodel_trading.evaluation.fidelity.paths import Dreams, dream, recorded_paths
 from worldmodel_trading.evaluation.fidelity.stylised import PathFacts, compare_facts
 from worldmodel_trading.evaluation.fidelity.two_sample import two_sample_score
@@ -145,7 +145,9 @@ def _measure_once(config: WorldModelConfig, split: _Split, seed: int) -> dict[st
 
 def _ranks(world_model: WorldModel, split: _Split, seed: int) -> dict[str, float]:
     """Of dreams that begin all over the training range: where they do is no choice of the model's."""
-    agreement = rank_agreement(world_model, split.candles, split.ranges, seed=seed, recent=1.0)
+    agreement = measure_rank_agreement(
+        world_model, split.candles, split.ranges, seed=seed, recent=1.0
+    )
     return {f"rank_{name}": found.value for name, found in agreement.spearman.items()}
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from worldmodel_trading.envs.dream import DreamEnv
-from worldmodel_trading.envs.replay import BybitReplayEnv
+from worldmodel_trading import BybitReplayEnv, DreamEnv
 
 TARGET = Path(__file__).with_name("environments.md")
 _HEAD = """# The environments

@@ -1,1 +1,5 @@
 """The market wrapped twice: replayed and dreamed, one lane or many."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

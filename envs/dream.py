@@ -60,7 +60,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
 
     ## Reward
     log(equity ÷ equity before); the rewards of an episode sum to log(equity). ``reward`` chooses
-    another: see `worldmodel_trading.market.account.rewards`.
+    another: see `worldmodel_trading.market.RewardConfig`.
 
     ## Starting state
     Equity 1, no position, after a warm-up segment drawn at random from the model's bank.

@@ -56,7 +56,7 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
 
     ## Reward
     log(equity ÷ equity before); the rewards of an episode sum to log(equity). ``reward`` chooses
-    another: see `worldmodel_trading.market.account.rewards`.
+    another: see `worldmodel_trading.market.RewardConfig`.
 
     ## Starting state
     Equity 1, no position, at a row drawn at random (``random_start``) or the first. Features and

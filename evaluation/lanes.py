@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from ..market.arrays import FloatArray
-from .performance import Performance, performance
+from .performance import Performance, measure_performance
 from .policy import Policy
 
 
@@ -48,7 +48,7 @@ def evaluate_lanes(
         running = running & ~(terminated | truncated)
         episode_start = np.zeros_like(running)
     curves = np.stack(equity, axis=1)
-    measured = performance(
+    measured = measure_performance(
         curves, np.stack(turnover, axis=1), np.stack(cost, axis=1), bars_per_year=bars_per_year
     )
     return measured, curves

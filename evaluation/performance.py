@@ -53,7 +53,7 @@ class Performance:
         return asdict(self)
 
 
-def performance(
+def measure_performance(
     equity: ArrayLike,
     turnover: ArrayLike | None = None,
     costs: ArrayLike | None = None,

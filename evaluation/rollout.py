@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..market.arrays import FloatArray, IntArray
 from ..market.errors import ConfigError, TrainingBarsError
 from ..market.settings import seed_number
-from .performance import Performance, performance
+from .performance import Performance, measure_performance
 from .policy import Policy
 
 _REQUIRED_INFO = ("equity", "weight", "price", "market_return", "cost")
@@ -68,7 +68,9 @@ class EpisodeRecord:
 
     def performance(self, bars_per_year: float) -> Performance:
         """How the account did."""
-        return performance(self.equity, self.turnover, self.cost, bars_per_year=bars_per_year)
+        return measure_performance(
+            self.equity, self.turnover, self.cost, bars_per_year=bars_per_year
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +181,7 @@ def pool_episodes(records: Sequence[EpisodeRecord], bars_per_year: float) -> Eva
     weight = np.stack([_padded(r.weight, bars + 1, 0.0) for r in records])
     turnover = np.stack([_padded(r.turnover, bars, 0.0) for r in records])
     costs = np.stack([_padded(r.cost, bars, 0.0) for r in records])
-    measured = performance(equity, turnover, costs, bars_per_year=bars_per_year)
+    measured = measure_performance(equity, turnover, costs, bars_per_year=bars_per_year)
     return Evaluation(measured, equity, weight, tuple(records))
 
 

@@ -11,10 +11,7 @@ import gymnasium as gym
 import torch
 from stable_baselines3 import PPO
 
-import worldmodel_trading  # noqa: F401 - registers the environments
-from worldmodel_trading.agents.rules import buy_and_hold, flat
-from worldmodel_trading.evaluation.report.text_table import comparison_table
-from worldmodel_trading.evaluation.rollout import evaluate_policy
+from worldmodel_trading import buy_and_hold, comparison_table, evaluate_policy, flat
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--steps", type=int, default=2048, help="dreamed bars to train on")

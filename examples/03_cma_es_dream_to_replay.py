@@ -9,14 +9,20 @@ from pathlib import Path
 
 import torch
 
-from worldmodel_trading import WorldModel, open_candles
-from worldmodel_trading.agents.cma_es import CMAESConfig
-from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
-from worldmodel_trading.agents.rules import buy_and_hold, flat
-from worldmodel_trading.envs.dream import DreamEnv
-from worldmodel_trading.envs.replay import BybitReplayEnv, open_tape
-from worldmodel_trading.evaluation.report.text_table import comparison_table
-from worldmodel_trading.evaluation.rollout import evaluate_policy
+from worldmodel_trading import (
+    BybitReplayEnv,
+    CMAESConfig,
+    DreamEnv,
+    DreamSearchConfig,
+    WorldModel,
+    buy_and_hold,
+    comparison_table,
+    evaluate_policy,
+    flat,
+    open_candles,
+    open_tape,
+    train_controller,
+)
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--generations", type=int, default=20)

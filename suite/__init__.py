@@ -2,13 +2,13 @@
 
 Importing this package registers ``WorldModelDream-v0`` and ``BybitReplay-v0`` with Gymnasium, and
 ``WorldModelDreamDiscrete-v0`` and ``BybitReplayDiscrete-v0``, whose actions are short, flat and
-long. It imports neither torch nor pandas: those load when an environment is made.
+long. It imports neither torch nor pandas: those load when an environment is made, or a name of this
+face is first used. The names stand in ``__init__.pyi``, here and in each room.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
 from worldmodel_trading import terminal
 
@@ -17,32 +17,6 @@ if terminal.is_command():
 
 from worldmodel_trading.registration import register_environments
 
-if TYPE_CHECKING:
-    from worldmodel_trading.agents.linear import LinearController as LinearController
-    from worldmodel_trading.market.candles import Candles as Candles
-    from worldmodel_trading.market.sources import open_candles as open_candles
-    from worldmodel_trading.models.world_model import WorldModel as WorldModel
-
-_LAZY = {
-    "Candles": "market.candles",
-    "LinearController": "agents.linear",
-    "WorldModel": "models.world_model",
-    "open_candles": "market.sources",
-}
-__all__ = ["Candles", "LinearController", "WorldModel", "open_candles", "register_environments"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 register_environments()
-
-
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("worldmodel-trading")
-    if name in _LAZY:
-        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY, "__version__"])

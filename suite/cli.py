@@ -99,13 +99,13 @@ def _fetched(options: argparse.Namespace) -> str:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from worldmodel_trading.market.bybit.fetch import fetch
+    from worldmodel_trading.market.bybit.fetch import fetch_bybit
     from worldmodel_trading.market.bybit.store import Store
     from worldmodel_trading.market.bybit.transport import BASE_URL
 
     read_times({"start": options.start, "end": options.end})
     with Amount(f"{options.symbol} {options.interval or '60'}", "bar") as amount:
-        report = fetch(
+        report = fetch_bybit(
             options.symbol,
             options.interval or "60",
             options.start,
@@ -161,7 +161,7 @@ def _forecast(options: argparse.Namespace) -> None:
 
 
 def _fidelity(options: argparse.Namespace) -> None:
-    from worldmodel_trading.evaluation.fidelity.measure import FidelityConfig, fidelity
+    from worldmodel_trading.evaluation.fidelity.measure import FidelityConfig, measure_fidelity
     from worldmodel_trading.evaluation.fidelity.report import fidelity_summary, write_fidelity
     from worldmodel_trading.market.sources import open_candles
     from worldmodel_trading.models.load import open_world_model
@@ -171,7 +171,9 @@ def _fidelity(options: argparse.Namespace) -> None:
     candles, world_model = open_candles(options.candles), open_world_model(options.world_model)
     _one_thread()
     with sole_writer(options.out) as folder:
-        measured = fidelity(world_model, candles, config, lambda stage: say(f"Measuring {stage}"))
+        measured = measure_fidelity(
+            world_model, candles, config, lambda stage: say(f"Measuring {stage}")
+        )
         _, page = write_fidelity(folder, measured)
     tell(f"{fidelity_summary(measured.results)}\n\nReport: {page}")
 

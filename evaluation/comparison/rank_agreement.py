@@ -69,7 +69,7 @@ class RankAgreement:
         }
 
 
-def rank_agreement(
+def measure_rank_agreement(
     world_model: WorldModel,
     candles: Candles,
     ranges: Mapping[str, tuple[int, int]],

@@ -17,7 +17,7 @@ from ...market.times import format_time
 from ...models.ood import OODMeter
 from ...models.quality import vae_quality
 from ...models.world_model import WorldModel
-from ..comparison.rank_agreement import DREAMS, RankAgreement, rank_agreement
+from ..comparison.rank_agreement import DREAMS, RankAgreement, measure_rank_agreement
 from ..density import density_scores, synthetic_excess_nll
 from ..results import to_plain
 from .dream_age import AGES, horizon_decay, meter_readings, recorded_ood
@@ -105,7 +105,7 @@ class _Ranges:
         return list(self.held_out.values())[-1]
 
 
-def fidelity(
+def measure_fidelity(
     world_model: WorldModel,
     candles: Candles,
     config: FidelityConfig | None = None,
@@ -397,7 +397,7 @@ def _rankings(
     pictures: dict[str, Any],
 ) -> dict[str, Any]:
     def measure(model: WorldModel, reads: Any = "both", train: bool = False) -> RankAgreement:
-        return rank_agreement(
+        return measure_rank_agreement(
             model,
             candles,
             ({"train": ranges.train} if train else {}) | ranges.held_out,

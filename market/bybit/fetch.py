@@ -83,7 +83,7 @@ class FetchReport:
         return "\n".join([*lines, f"folder: {self.folder}"])
 
 
-def fetch(
+def fetch_bybit(
     symbol: str,
     interval: str,
     start: Time,
@@ -121,7 +121,7 @@ def fetch(
     refuse_unwritable_store(store.root)
     if client is None:
         with BybitClient(base_url) as own:
-            return fetch(
+            return fetch_bybit(
                 symbol, interval, start, end, category, store=store, progress=progress, client=own
             )
     began, sent_before = time.perf_counter(), client.requests_sent
@@ -167,12 +167,12 @@ def open_bybit(
     store = store or Store()
     if fetch_missing and start is not None:
         if _lacks(store, category, symbol, interval, start, end):
-            fetch(symbol, interval, start, end, category, base_url, store, progress)
+            fetch_bybit(symbol, interval, start, end, category, base_url, store, progress)
     elif fetch_missing and store.damage(category, symbol, interval):
         stretches = store.fetched(category, symbol, interval, damaged=True)
         if stretches:
             first, last = stretches[0][0], stretches[-1][1]
-            fetch(symbol, interval, first, last, category, base_url, store, progress)
+            fetch_bybit(symbol, interval, first, last, category, base_url, store, progress)
     if not fetch_missing:
         return open_stored(source, start, end, store)
     candles = store.open(category, symbol, interval)

@@ -1,1 +1,5 @@
 """Candles and funding rates in files and frames, as people have them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

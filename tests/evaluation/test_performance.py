@@ -8,7 +8,7 @@ from worldmodel_trading.evaluation.performance import (
     RUIN_EQUITY,
     Performance,
     max_drawdown,
-    performance,
+    measure_performance,
     sharpe_ratio,
 )
 from worldmodel_trading.market.errors import ConfigError
@@ -19,7 +19,9 @@ HOURS = 8760
 def test_four_bars_by_hand():
     # Simple returns 0.10, -0.20, 0.25, 0.00; equity 1.1, 0.88, 1.1, 1.1.
     equity = [1.0, 1.1, 0.88, 1.1, 1.1]
-    result = performance(equity, [1.0, 0.5, 0.0, 0.5], [0.001, 0.002, 0.0, 0.001], bars_per_year=4)
+    result = measure_performance(
+        equity, [1.0, 0.5, 0.0, 0.5], [0.001, 0.002, 0.0, 0.001], bars_per_year=4
+    )
     mean = (0.10 - 0.20 + 0.25 + 0.0) / 4
     deviations = [0.10 - mean, -0.20 - mean, 0.25 - mean, 0.0 - mean]
     std = math.sqrt(sum(d * d for d in deviations) / 3)
@@ -58,23 +60,23 @@ def test_a_year_has_8760_hours_and_not_252_days():
     ],
 )
 def test_every_value_is_finite(equity):
-    result = performance(equity, bars_per_year=HOURS)
+    result = measure_performance(equity, bars_per_year=HOURS)
     assert all(math.isfinite(value) for value in result.to_dict().values())
     json.dumps(result.to_dict(), allow_nan=False)
 
 
 def test_nothing_happened():
-    assert performance([1.0] * 9, bars_per_year=HOURS) == Performance(*[0.0] * 8)
+    assert measure_performance([1.0] * 9, bars_per_year=HOURS) == Performance(*[0.0] * 8)
 
 
 def test_constant_gain_has_no_ratio():
-    result = performance(1.001 ** np.arange(50), bars_per_year=HOURS)
+    result = measure_performance(1.001 ** np.arange(50), bars_per_year=HOURS)
     assert (result.sharpe, result.sortino, result.calmar) == (0.0, 0.0, 0.0)
     assert result.log_return == pytest.approx(49 * math.log(1.001))
 
 
 def test_total_loss():
-    result = performance([1.0, 0.5, 0.0, 0.0], bars_per_year=HOURS)
+    result = measure_performance([1.0, 0.5, 0.0, 0.0], bars_per_year=HOURS)
     assert result.log_return == pytest.approx(math.log(RUIN_EQUITY))
     assert result.max_drawdown == 1.0
     assert result.calmar == pytest.approx(-1.0)
@@ -87,9 +89,9 @@ def test_dreams_are_pooled_as_documented():
     equity = np.concatenate([np.ones((6, 1)), np.cumprod(growth, axis=1)], axis=1)
     turnover = rng.random((6, 40))
     costs = 0.001 * turnover
-    pooled = performance(equity, turnover, costs, bars_per_year=HOURS)
+    pooled = measure_performance(equity, turnover, costs, bars_per_year=HOURS)
     single = [
-        performance(e, t, c, bars_per_year=HOURS)
+        measure_performance(e, t, c, bars_per_year=HOURS)
         for e, t, c in zip(equity, turnover, costs, strict=True)
     ]
     for name in ("log_return", "annual_log_return", "max_drawdown", "turnover", "costs"):
@@ -122,4 +124,4 @@ def test_drawdown_of_each_lane():
 )
 def test_wrong_input_is_named(equity, turnover, bars_per_year, message):
     with pytest.raises(ConfigError, match=message):
-        performance(equity, turnover, bars_per_year=bars_per_year)
+        measure_performance(equity, turnover, bars_per_year=bars_per_year)

@@ -74,9 +74,10 @@ def test_the_wheel_holds_the_package_and_nothing_beside_it(wheel: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"worldmodel_trading"}
     for room in ROOMS:
         assert f"worldmodel_trading/{room}/__init__.py" in names
+        assert f"worldmodel_trading/{room}/__init__.pyi" in names  # its face
     for name in ("config.json", "manifest.json", "model.safetensors"):
         assert f"worldmodel_trading/models/pretrained/default/{name}" in names
-    assert "worldmodel_trading/py.typed" in names
+    assert {"worldmodel_trading/py.typed", "worldmodel_trading/__init__.pyi"} <= set(names)
     assert not [name for name in names if name.endswith((".pyc", ".nbi", ".nbc", ".pkl"))]
 
 
@@ -94,6 +95,8 @@ for env in (dream, replay):
     for _ in range(3):
         env.step(env.action_space.sample())
 import worldmodel_trading
+from worldmodel_trading.market import Candles
+assert worldmodel_trading.Candles is Candles
 home = pathlib.Path(worldmodel_trading.__file__)
 assert pathlib.Path(sys.prefix) in home.parents, home
 print("stepped", worldmodel_trading.__version__)

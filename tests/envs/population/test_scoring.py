@@ -25,7 +25,7 @@ from worldmodel_trading.envs.population.scoring import (
 from worldmodel_trading.envs.recorded import Tape, latent_tape, restrict
 from worldmodel_trading.envs.recorded_state import RecordedMemory
 from worldmodel_trading.envs.replay import BybitReplayEnv
-from worldmodel_trading.evaluation.performance import performance
+from worldmodel_trading.evaluation.performance import measure_performance
 from worldmodel_trading.evaluation.rollout import EpisodeRecord, run_episode
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import Candles
@@ -95,7 +95,9 @@ def test_replay_scores_are_those_of_the_environment(
 
 
 def sharpe_of(record: EpisodeRecord) -> float:
-    return performance(record.equity, record.turnover, record.cost, bars_per_year=8_760).sharpe
+    return measure_performance(
+        record.equity, record.turnover, record.cost, bars_per_year=8_760
+    ).sharpe
 
 
 def test_shared_dreams_score_as_a_loop_over_their_bars(

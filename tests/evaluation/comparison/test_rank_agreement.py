@@ -7,8 +7,8 @@ from worldmodel_trading.envs.population.scoring import Scores
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.comparison.rank_agreement import (
     _before_costs,
+    measure_rank_agreement,
     random_controllers,
-    rank_agreement,
     spearman,
 )
 from worldmodel_trading.evaluation.rollout import run_episode
@@ -32,7 +32,7 @@ def candles():
 
 @pytest.fixture(scope="module")
 def agreement(world_model, candles):
-    return rank_agreement(world_model, candles, RANGES, seed=0, **SIZE)
+    return measure_rank_agreement(world_model, candles, RANGES, seed=0, **SIZE)
 
 
 def test_correlation_equals_scipy():
@@ -81,7 +81,7 @@ def test_the_dream_ranks_as_the_synthetic_market_does(agreement):
 
 
 def test_it_repeats(agreement, world_model, candles):
-    again = rank_agreement(world_model, candles, RANGES, seed=0, **SIZE)
+    again = measure_rank_agreement(world_model, candles, RANGES, seed=0, **SIZE)
     np.testing.assert_array_equal(agreement.dream, again.dream)
     assert agreement.spearman == again.spearman
 
@@ -99,7 +99,7 @@ def test_controllers_that_read_one_part(world_model):
 
 def test_too_few_controllers_are_named(world_model, candles):
     with pytest.raises(ConfigError, match="at least 3"):
-        rank_agreement(world_model, candles, RANGES, seed=0, controllers=2)
+        measure_rank_agreement(world_model, candles, RANGES, seed=0, controllers=2)
 
 
 def test_costs_given_back_leave_what_was_earned():

@@ -10,7 +10,7 @@ from worldmodel_trading.evaluation.fidelity.measure import (
     Fidelity,
     FidelityConfig,
     _ratios,
-    fidelity,
+    measure_fidelity,
 )
 from worldmodel_trading.evaluation.fidelity.report import fidelity_summary, write_fidelity
 from worldmodel_trading.market.candles import Candles
@@ -44,7 +44,7 @@ def stages() -> list[str]:
 
 @pytest.fixture(scope="module")
 def measured(world_model, market, stages) -> Fidelity:
-    return fidelity(world_model, market, SMALL, stages.append)
+    return measure_fidelity(world_model, market, SMALL, stages.append)
 
 
 def test_every_part_is_there_and_finite(measured, stages):
@@ -137,19 +137,19 @@ def test_summary_lines_up(measured):
 
 def test_candles_without_held_out_bars_are_refused(world_model, market):
     with pytest.raises(TrainingBarsError, match="inside the training range"):
-        fidelity(world_model, market.rows(0, TRAIN_BARS), SMALL)
+        measure_fidelity(world_model, market.rows(0, TRAIN_BARS), SMALL)
 
 
 def test_candles_of_another_time_are_refused(world_model):
     late = synthetic_candles(seed=0, bars=2_000, start="2030-01-01")
     with pytest.raises(TrainingBarsError, match="no bars of the training range"):
-        fidelity(world_model, late, SMALL)
+        measure_fidelity(world_model, late, SMALL)
 
 
 def test_candles_of_another_market_are_refused(world_model, market):
     other = synthetic_candles(seed=1, bars=len(market), start=int(market.open_time_ms[0]))
     with pytest.raises(TrainingBarsError, match="candles of the same market"):
-        fidelity(world_model, other, SMALL)
+        measure_fidelity(world_model, other, SMALL)
 
 
 @pytest.mark.parametrize("symbol", ["ETHUSDT", "SOLUSDT", "TUSDT"])

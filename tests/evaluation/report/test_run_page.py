@@ -14,7 +14,7 @@ from worldmodel_trading.evaluation.outcome import (
     SearchOutcome,
     WorldModelOutcome,
 )
-from worldmodel_trading.evaluation.performance import performance
+from worldmodel_trading.evaluation.performance import measure_performance
 from worldmodel_trading.evaluation.report.chart import Chart, thin, ticks, time_ticks
 from worldmodel_trading.evaluation.report.figures import replay_equity
 from worldmodel_trading.evaluation.report.run_page import (
@@ -37,7 +37,7 @@ START = 1_704_067_200_000  # 2024-01-01
 
 
 def _measured(final, sharpe=0.5, turnover=0.1):
-    measured = performance([1.0, final], bars_per_year=1)
+    measured = measure_performance([1.0, final], bars_per_year=1)
     return replace(measured, sharpe=sharpe, turnover=turnover)
 
 

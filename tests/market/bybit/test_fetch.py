@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from worldmodel_trading.market.bybit.client import BybitClient
-from worldmodel_trading.market.bybit.fetch import FetchReport, fetch, open_bybit
+from worldmodel_trading.market.bybit.fetch import FetchReport, fetch_bybit, open_bybit
 from worldmodel_trading.market.bybit.ranges import bar_start, join_ranges, missing_ranges
 from worldmodel_trading.market.bybit.store import Store
 from worldmodel_trading.market.bybit.transport import RetryPolicy
@@ -22,7 +22,7 @@ FAST = RetryPolicy(spacing_s=0.0, connect_timeout_s=2.0, read_timeout_s=2.0)
 
 def get(bybit: Any, store: Store, start: int, end: int | None, **options: Any) -> FetchReport:
     with BybitClient(bybit.url, FAST, sleep=lambda seconds: None) as client:
-        return fetch("BTCUSDT", "60", start, end, store=store, client=client, **options)
+        return fetch_bybit("BTCUSDT", "60", start, end, store=store, client=client, **options)
 
 
 def test_fetch_says_what_it_got(bybit: Any, exchange: Any, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from worldmodel_trading.market.bybit.client import BybitClient
-from worldmodel_trading.market.bybit.fetch import fetch, open_bybit
+from worldmodel_trading.market.bybit.fetch import fetch_bybit, open_bybit
 from worldmodel_trading.market.bybit.instruments import Instrument
 from worldmodel_trading.market.bybit.store import Store, open_stored
 from worldmodel_trading.market.bybit.table import sealed
@@ -213,7 +213,9 @@ def test_damage_is_repaired_by_fetching(bybit: Any, exchange: Any, tmp_path: Pat
 
     def get(count: int) -> Any:
         with BybitClient(bybit.url, RetryPolicy(spacing_s=0.0)) as client:
-            return fetch("BTCUSDT", "60", LAUNCH, LAUNCH + count * HOUR, store=store, client=client)
+            return fetch_bybit(
+                "BTCUSDT", "60", LAUNCH, LAUNCH + count * HOUR, store=store, client=client
+            )
 
     get(1_500)
     good = store.open(*BTC)
@@ -272,12 +274,12 @@ def test_two_processes_end_with_one_valid_file(bybit: Any, exchange: Any, tmp_pa
     work = """
         import sys
         from worldmodel_trading.market.bybit import BybitClient
-        from worldmodel_trading.market.bybit.fetch import fetch
+        from worldmodel_trading.market.bybit.fetch import fetch_bybit
         from worldmodel_trading.market.bybit.store import Store
         url, folder, start, end = sys.argv[1:]
         print("ready", flush=True)
         sys.stdin.readline()
-        print(fetch("BTCUSDT", "60", int(start), int(end), base_url=url, store=Store(folder)).bars)
+        print(fetch_bybit("BTCUSDT", "60", int(start), int(end), base_url=url, store=Store(folder)).bars)
     """
     ranges = [(LAUNCH, LAUNCH + 2_500 * HOUR), (LAUNCH + 1_500 * HOUR, LAUNCH + 4_000 * HOUR)]
     workers = [

@@ -1,0 +1,14 @@
+from .cma_es import CMAESConfig as CMAESConfig
+from .cma_es import SearchResult as SearchResult
+from .cma_es import search as search
+from .dream_search import DreamSearchConfig as DreamSearchConfig
+from .dream_search import train_controller as train_controller
+from .linear import LinearController as LinearController
+from .live import Decision as Decision
+from .live import LiveTrader as LiveTrader
+from .rules import ConstantWeight as ConstantWeight
+from .rules import Momentum as Momentum
+from .rules import buy_and_hold as buy_and_hold
+from .rules import flat as flat
+from .sb3 import NativeVecEnv as NativeVecEnv
+from .sb3 import make_sb3_env as make_sb3_env

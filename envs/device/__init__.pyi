@@ -1,0 +1,2 @@
+from .dream import DeviceDream as DeviceDream
+from .scorer import DeviceDreams as DeviceDreams

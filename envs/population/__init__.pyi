@@ -1,0 +1,14 @@
+from .executors import Executor as Executor
+from .executors import ProcessExecutor as ProcessExecutor
+from .executors import SerialExecutor as SerialExecutor
+from .jobs import Dreams as Dreams
+from .scorers import DreamWorkers as DreamWorkers
+from .scorers import Scorer as Scorer
+from .scorers import open_scorer as open_scorer
+from .scoring import MarketPaths as MarketPaths
+from .scoring import Scores as Scores
+from .scoring import dream_paths as dream_paths
+from .scoring import replay_paths as replay_paths
+from .scoring import score_lanes as score_lanes
+from .scoring import score_paths as score_paths
+from .scoring import score_replay as score_replay

@@ -1,0 +1,4 @@
+from .callbacks import TensorBoardCallback as TensorBoardCallback
+from .callbacks import TrainingCallback as TrainingCallback
+from .callbacks import TrainingHistory as TrainingHistory
+from .default_model import build_default as build_default
