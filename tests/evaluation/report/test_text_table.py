@@ -3,12 +3,12 @@ from dataclasses import replace
 import pytest
 
 from worldmodel_trading.evaluation.outcome import ControllerOutcome, RunResults, SearchOutcome
-from worldmodel_trading.evaluation.performance import performance
+from worldmodel_trading.evaluation.performance import measure_performance
 from worldmodel_trading.evaluation.report.text_table import comparison_rows, comparison_table
 from worldmodel_trading.market.errors import ConfigError
 
 MEASURED = replace(
-    performance([1.0, 1.0], bars_per_year=1),
+    measure_performance([1.0, 1.0], bars_per_year=1),
     annual_log_return=-0.1234, sharpe=-0.7, max_drawdown=0.25, turnover=0.5,
 )  # fmt: skip
 
