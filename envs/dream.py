@@ -56,7 +56,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
     | ``latent`` | ``"latent"`` | Z | ±10 | z_t |
     | ``hidden`` | ``"latent"`` | H | ±1 | h_t, what M remembers |
     | ``features`` | ``"features"`` | F | ±100 | raw features, decoded from z_t by V |
-    | ``account`` | always | 1 | ±100 | drifted weight before the next trade |
+    | ``account`` | always | 1 or more | ±100 | drifted weight before the next trade, or what ``account_observation`` names |
 
     ## Reward
     log(equity ÷ equity before); the rewards of an episode sum to log(equity). ``reward`` chooses
@@ -96,8 +96,8 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         ood_limit: Truncate where the out-of-distribution meter reads more: the share of the
             training range's states (z, h) that are nearer to its middle, in (0, 1]. 1 only measures;
             None turns the meter off.
-        account: Any other setting of the account (`BrokerConfig.from_settings`). With leverage
-            above 1, or slippage by range, the bars' highs and lows are decoded from z.
+        account: Any other setting of the account; see `BybitReplayEnv`. With leverage above 1,
+            slippage by range or impact, the bars' ranges and volumes are decoded from z.
 
     ## Version history
     v0: the first.

@@ -50,7 +50,7 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
     | ``latent`` | a world model | Z | ±10 | z_t, the posterior mean of V |
     | ``hidden`` | a world model | H | ±1 | h_t, what M remembers |
     | ``features`` | no world model | F | ±100 | raw features; `FeatureSpec.names` |
-    | ``account`` | always | 1 | ±100 | drifted weight before the next trade |
+    | ``account`` | always | 1 or more | ±100 | drifted weight before the next trade, or what ``account_observation`` names |
 
     With a world model the space is that of ``WorldModelDream-v0`` on the same model.
 
@@ -97,7 +97,11 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
             None for none; see `open_funding`.
         unrecorded_funding_rate: Charged at instants that a record does not cover.
         account: Any other setting of the account (`BrokerConfig.from_settings`): ``leverage``,
-            ``maintenance_margin``, ``no_trade_band``, ``capital_usdt``, … With a capital, orders are
+            ``maintenance_margin``, ``no_trade_band``, ``slippage_per_range``, ``impact`` with
+            ``impact_capital_usdt``, ``capital_usdt``, … ``account_observation`` names what the
+            policy sees of its account, some of ``"weight"``, ``"unrealised_profit"`` (the price's
+            returns in favour of the side held, since it was taken) and ``"bars_on_side"`` (bars t
+            since the last change of sign, as t ÷ (t + 24)). With a capital, orders are
             rounded by the rules of a stored instrument; of candles from elsewhere, by BTCUSDT's
             unless ``qty_step``, ``tick_size`` and ``min_notional_usdt`` are given.
 
