@@ -20,18 +20,18 @@ from ..models.world_model import WorldModel
 from .arguments import refuse_unknown
 from .base import Observation, Start, TradingEnv
 from .dream_funding import DreamFunding
+from .dream_lane import DreamLane, Forced
 from .dream_lanes import DreamLanes, ObservationKind
 from .engine.engine import DreamEngine, DreamState
-from .one_account import FLOAT32, Lived, live_bar
+from .one_account import FLOAT32, Lived
 from .protocol import read_options
 from .recorded import latent_tape
-from .scalar_dream import ScalarDream
 from .spaces import ActionKind
 
 if TYPE_CHECKING:
     from ..market.sources import FundingSource
 
-_ONE, _NONE = np.ones(1, dtype=np.bool_), np.zeros(1, dtype=np.bool_)
+_ONE = np.ones(1, dtype=np.bool_)
 
 
 class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `TradingEnv`
@@ -126,14 +126,14 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         broker = BrokerConfig.from_settings(taker_fee=taker_fee, slippage=slippage, **account)
         self.engine = DreamEngine(open_world_model(world_model), warmup)
         charged = DreamFunding(funding, self.engine.world_model)
-        self._lane = DreamLanes(
+        self._lanes = DreamLanes(
             self.engine, 1, observation, temperature, horizon, charged, ood_limit, broker
         )
         self._recorded: RecordedPath | None = None
-        self._plain: ScalarDream | None = None
         super().__init__(
-            self._lane.layout, actions, broker, reward, render_mode, self._lane.max_steps
+            self._lanes.layout, actions, broker, reward, render_mode, self._lanes.max_steps
         )
+        self._lane = DreamLane(self._lanes, self._size)
         self.title = f"WorldModelDream {self.engine.world_model.provenance.symbol}"
 
     def _begin(self, options: dict[str, Any] | None) -> Start:
@@ -148,36 +148,30 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
                 "reset option 'start' says where in 'candles' to begin: give them too, or a "
                 "'segment' to dream from"
             )
-        self._recorded = self._plain = None
+        self._recorded = None
         if "candles" in given:
             path = RecordedPath(
-                self.engine, given["candles"], given.get("start"), self._lane.max_steps
+                self.engine, given["candles"], given.get("start"), self._lanes.max_steps
             )
-            self._lane.place(_ONE, path.first_state(), *path.levels())
+            self._lanes.place(_ONE, path.first_state(), *path.levels())
             self._recorded, num_steps = path, path.num_bars
         else:
-            num_steps = self._lane.begin(_ONE, self.np_random, given.get("segment"))
-            if self._lane.is_plain:
-                self._plain = ScalarDream(self._lane, self.np_random, self._size)
+            num_steps = self._lanes.begin(_ONE, self.np_random, given.get("segment"))
         observation: Observation = np.zeros(self._size, FLOAT32)
-        self._lane.view(observation[np.newaxis, : self._market_size])
-        return Start(num_steps, observation, self._lane.price.item(0), self._lane.time_ms.item(0))
+        self._lane.begin(observation)
+        return Start(num_steps, observation, self._lane.price, self._lane.time_ms)
 
     def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
-        if self._plain is not None:
-            return self._plain.live(self._account.state, due)
         forced = None if self._recorded is None else self._recorded.next()
-        bars = self._lane.advance(np.array([target]), self.np_random, _NONE, forced)
-        observation: Observation = np.empty(self._size, FLOAT32)
-        lived = live_bar(self._account.state, due, bars, 0, observation)
-        self._lane.view(observation[np.newaxis, : self._market_size])
-        return observation, self._lane.price.item(0), self._lane.time_ms.item(0), lived
+        account, lane = self._account.state, self._lane
+        observation, lived = lane.live(account, target, due, self.np_random, forced)
+        return observation, lane.price, lane.time_ms, lived
 
     def _tell(self, info: dict[str, Any]) -> bool:
-        limit = self._lane.ood_limit
+        limit = self._lanes.ood_limit
         if limit is None:
             return False
-        reading = self._lane.extra_info()["ood"].item(0)
+        reading = self._lanes.reading(self._lane.z, self._lane.h).item()
         info["ood"] = reading
         return limit < 1.0 and reading > limit
 
@@ -227,8 +221,8 @@ class RecordedPath:
         times = self._record.open_time_ms[self._row : self._row + 1]
         return self._engine.warm_up(np.ascontiguousarray(self._latents[rows][None]), times)
 
-    def next(self) -> tuple[Observation, FloatArray]:
-        """The latents [1, Z] and the log return [1] of the bar that comes."""
+    def next(self) -> Forced:
+        """The bar that comes."""
         self._row += 1
         change = self._log_close[self._row] - self._log_close[self._row - 1]
-        return self._latents[self._row][None], np.array([change])
+        return Forced(self._latents[self._row], float(change))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from ..market.account.broker import dream_bars
 from ..market.account.rules import BrokerConfig
-from ..market.account.settlement import BAR_FIELDS, plain_bars
+from ..market.account.settlement import BAR_FIELDS, inside_bar, plain_bars
 from ..market.arrays import FloatArray
+from ..market.numerics.compiled import compiled
 from .engine.engine import DreamEngine, DreamState
 
 
@@ -27,13 +28,15 @@ class DreamBars:
     Attributes:
         price: Newest closes [N], quote currency.
         decodes: Whether ranges and volumes are decoded.
+        columns: Of the range and the log volume among the features; (−1, −1) where they are not.
     """
 
     def __init__(self, engine: DreamEngine, num_lanes: int, broker: BrokerConfig) -> None:
         self._world_model = engine.world_model
         self.decodes = broker.looks_inside_bars
         names = engine.config.features.names
-        self._columns = [names.index("range"), names.index("log_volume")]
+        self._range, self._log_volume = names.index("range"), names.index("log_volume")
+        self.columns = (self._range, self._log_volume) if self.decodes else (-1, -1)
         self._fill_range: FloatArray = np.zeros(num_lanes)
         self._fill_volume: FloatArray = np.zeros(num_lanes)
         self._volume_level: FloatArray = np.ones(num_lanes)
@@ -52,6 +55,12 @@ class DreamBars:
             ranges, volume = self._inside(state)
             self._fill_range[lanes], self._fill_volume[lanes] = ranges[lanes], volume[lanes]
 
+    def levels(self, lane: int) -> tuple[float, float, float, float]:
+        """A lane's newest close, its bar's range and volume, and what volume is measured against."""
+        parts = (self.price, self._fill_range, self._fill_volume, self._volume_level)
+        one, two, three, four = (part.item(lane) for part in parts)
+        return one, two, three, four
+
     def live(self, state: DreamState, log_return: FloatArray) -> FloatArray:
         """The bars just lived [N, 8], columns `BAR_FIELDS`, after the engine's step."""
         if self.decodes:
@@ -63,23 +72,61 @@ class DreamBars:
         return bars
 
     def _with_insides(self, state: DreamState, log_return: FloatArray) -> FloatArray:
-        body = np.abs(log_return)
         ranges, volume = self._inside(state)
-        ranges = np.maximum(ranges, body)
-        beyond = 0.5 * (ranges - body)  # what the range exceeds the body by, split evenly
-        bars = dream_bars(
-            log_return,
-            log_high=np.maximum(log_return, 0.0) + beyond,
-            log_low=np.minimum(log_return, 0.0) - beyond,
-            fill_range=self._fill_range,
-            fill_price=self.price,
-            fill_turnover=self._fill_volume * self.price,
-        )
-        self._fill_range, self._fill_volume = ranges, volume
+        bars = np.empty((len(log_return), len(BAR_FIELDS)))
+        before = (self._fill_range, self._fill_volume, self.price)
+        inside_bars(log_return, ranges, *before, bars)
+        self._fill_range, self._fill_volume = np.maximum(ranges, np.abs(log_return)), volume
         return bars
 
     def _inside(self, state: DreamState) -> tuple[FloatArray, FloatArray]:
         """Decoded log(high / low) and volumes [N]."""
-        ranges, log_volume = self._world_model.decode(state.z)[:, self._columns].T
-        volume = self._volume_level * np.exp(log_volume) - 1.0
-        return ranges.clip(min=0.0), volume.clip(min=0.0)
+        decoded = self._world_model.decode(state.z)
+        ranges, volume = np.empty((2, len(decoded)))
+        look_inside(decoded, self._range, self._log_volume, self._volume_level, ranges, volume)
+        return ranges, volume
+
+
+@compiled
+def inside(
+    features: FloatArray, bar_range: int, log_volume: int, volume_level: float
+) -> tuple[float, float]:
+    """Range and volume that decoded features [F] tell of, from the columns of both."""
+    volume = volume_level * math.exp(features[log_volume]) - 1.0
+    return max(features[bar_range], 0.0), max(volume, 0.0)
+
+
+@compiled
+def look_inside(
+    features: FloatArray,
+    bar_range: int,
+    log_volume: int,
+    volume_level: FloatArray,
+    ranges: FloatArray,
+    volume: FloatArray,
+) -> None:
+    """`inside` of N lanes: features [N, F] to ranges and volumes [N]."""
+    for n in range(len(ranges)):
+        ranges[n], volume[n] = inside(features[n], bar_range, log_volume, volume_level[n])
+
+
+@compiled
+def inside_bars(
+    log_return: FloatArray,
+    ranges: FloatArray,
+    fill_range: FloatArray,
+    fill_volume: FloatArray,
+    price: FloatArray,
+    bars: FloatArray,
+) -> None:
+    """`inside_bar` of N lanes [N, 8]."""
+    for n in range(len(log_return)):
+        bar = inside_bar(log_return[n], ranges[n], price[n], fill_range[n], fill_volume[n], 0.0)
+        bars[n, 0] = bar.simple_return
+        bars[n, 1] = bar.simple_open
+        bars[n, 2] = bar.simple_high
+        bars[n, 3] = bar.simple_low
+        bars[n, 4] = bar.funding_rate
+        bars[n, 5] = bar.fill_range
+        bars[n, 6] = bar.fill_price
+        bars[n, 7] = bar.fill_turnover

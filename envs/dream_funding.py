@@ -50,3 +50,11 @@ class DreamFunding:
             drawn = self._rates[rng.integers(len(self._rates), size=times.shape)]
             charged += np.where(instants > number, drawn, 0.0)
         return charged
+
+    def charge_one(self, open_time_ms: int, rng: np.random.Generator) -> float:
+        """`charge` of one bar."""
+        if self.is_off:
+            return 0.0
+        before = open_time_ms // FUNDING_INTERVAL_MS
+        instants = (open_time_ms + self._interval_ms) // FUNDING_INTERVAL_MS - before
+        return sum(self._rates.item(rng.integers(len(self._rates))) for _ in range(instants))

@@ -19,7 +19,8 @@ from .protocol import Chance, draw_integers, for_lanes
 from .spaces import FEATURE_BOUND, observation_layout
 
 ObservationKind = Literal["latent", "features"]
-_FEW_LANES, _STEPS_AHEAD = 4, 64
+_STEPS_AHEAD = 64
+_AHEAD_UP_TO = 4  # lanes: more of them draw a step at a time
 
 
 class NoiseAhead:
@@ -105,10 +106,12 @@ class DreamLanes:
     Attributes:
         state: Where the lanes are.
         noise: What few lanes draw from.
-        is_plain: Whether nothing but M's return and [z, h] matters; see `envs.scalar_dream`.
+        bars: What the lanes' bars do to their accounts.
+        funding: As given.
         layout: Where each part lies in an observation.
         max_steps: The horizon.
         temperature: τ.
+        temperature32: τ in float32, as compiled code takes it.
         ood_limit: A quantile, or None.
     """
 
@@ -127,20 +130,14 @@ class DreamLanes:
     ) -> None:
         self.max_steps = _check_horizon(horizon)
         self.temperature = check_temperature(temperature)
+        self.temperature32 = np.float32(self.temperature)
         self.ood_limit = _check_quantile(ood_limit)
         self._meter = None if ood_limit is None else OODMeter.fit(engine.world_model)
         self.engine = engine
         self.num_lanes = num_lanes
         self.layout = _layout(engine, observation)
-        self._funding = funding
-        self._bars = DreamBars(engine, num_lanes, broker)
-        self.is_plain = (
-            engine.config.preset == "market"
-            and observation == "latent"
-            and funding.is_off
-            and ood_limit is None
-            and not self._bars.decodes
-        )
+        self.funding = funding
+        self.bars = DreamBars(engine, num_lanes, broker)
         self.noise = NoiseAhead(engine, num_lanes)
         self._own_noise: OwnNoise | None = None
         self.state = engine.start(np.zeros(num_lanes, dtype=np.int64))
@@ -148,7 +145,7 @@ class DreamLanes:
     @property
     def price(self) -> FloatArray:
         """Newest closes [N], quote currency."""
-        return self._bars.price
+        return self.bars.price
 
     @property
     def time_ms(self) -> IntArray:
@@ -189,7 +186,7 @@ class DreamLanes:
     ) -> None:
         """Put lanes [N] into given states, at given prices and levels of volume [lanes.sum()]."""
         self.state.put(lanes, state)
-        self._bars.begin(self.state, price, volume_level, lanes)
+        self.bars.begin(self.state, price, volume_level, lanes)
 
     def advance(
         self,
@@ -211,8 +208,8 @@ class DreamLanes:
         """
         noise = self._draw(chance, waiting)
         log_return = self.engine.step(self.state, targets, noise, self.temperature, forced)
-        bars = self._bars.live(self.state, log_return)
-        if not self._funding.is_off:
+        bars = self.bars.live(self.state, log_return)
+        if not self.funding.is_off:
             bars[:, 4] = self._charge(chance, waiting)
         return bars
 
@@ -220,10 +217,10 @@ class DreamLanes:
         """Funding of the bar just dreamed [N]."""
         times = self.state.open_time_ms
         if isinstance(chance, np.random.Generator):
-            return self._funding.charge(times, chance)
+            return self.funding.charge(times, chance)
         charged = np.zeros(self.num_lanes)
         for lane in np.flatnonzero(~waiting).tolist():
-            charged[lane] = self._funding.charge(times[lane], chance[lane])
+            charged[lane] = self.funding.charge(times[lane], chance[lane])
         return charged
 
     def _draw(self, chance: Chance, waiting: BoolArray) -> Noise:
@@ -232,7 +229,7 @@ class DreamLanes:
             if self._own_noise is None:
                 self._own_noise = OwnNoise(self.engine, self.num_lanes)
             return self._own_noise.next(chance, waiting)
-        if self.num_lanes > _FEW_LANES:
+        if self.num_lanes > _AHEAD_UP_TO:
             return self.engine.draw_noise(chance, self.num_lanes)
         first = self.noise.next(chance)
         columns = self.noise.table[:, first : first + self.num_lanes].T
@@ -249,9 +246,14 @@ class DreamLanes:
 
     def extra_info(self) -> dict[str, FloatArray]:
         """``ood``: the meter's readings [N], if it is on."""
-        if self._meter is None:
+        if self.ood_limit is None:
             return {}
-        return {"ood": self._meter.read(np.concatenate([self.state.z, self.state.h], axis=1))}
+        return {"ood": self.reading(self.state.z, self.state.h)}
+
+    def reading(self, z: Float32Array, h: Float32Array) -> FloatArray:
+        """The meter's readings [...] of latents [..., Z] and hidden states [..., H]."""
+        assert self._meter is not None
+        return self._meter.read(np.concatenate([z, h], axis=-1))
 
     def cut_short(self, info: dict[str, FloatArray]) -> BoolArray | None:
         """Lanes [N] whose reading is beyond the limit; None where there is none."""

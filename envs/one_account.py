@@ -43,24 +43,6 @@ def account_of(
 
 
 @compiled
-def live_bar(
-    account: FloatArray, action: float, bars: FloatArray, row: int, observation: Float32Array
-) -> Lived:
-    """Settle a bar; the observation's market is written by somebody else.
-
-    Args:
-        account: State of a `ScalarAccount`, updated.
-        action: Target weight that is filled now.
-        bars: [T, 8], columns `BAR_FIELDS`.
-        row: Which of them is lived; not checked.
-        observation: [D]; its last K numbers are written.
-    """
-    held = account[1]
-    settled = settle_row(account, action, bars, row)
-    return account_of(account, held, bars[row, 0], settled, observation)
-
-
-@compiled
 def live_recorded(
     account: FloatArray,
     action: float,
@@ -69,7 +51,18 @@ def live_recorded(
     views: Float32Array,
     observation: Float32Array,
 ) -> Lived:
-    """`live_bar`, with the market's part of the observation copied from ``views`` [T, D − K]."""
+    """Settle a recorded bar, and look at what comes of it.
+
+    Args:
+        account: State of a `ScalarAccount`, updated.
+        action: Target weight that is filled now.
+        bars: [T, 8], columns `BAR_FIELDS`.
+        row: Which of them is lived; not checked.
+        views: What the policy sees of the market [T, D − K].
+        observation: [D], written.
+    """
+    held = account[1]
     for j in range(views.shape[1]):
         observation[j] = views[row, j]
-    return live_bar(account, action, bars, row, observation)
+    settled = settle_row(account, action, bars, row)
+    return account_of(account, held, bars[row, 0], settled, observation)

@@ -14,8 +14,9 @@ from typing import NamedTuple, Self
 import numpy as np
 from torch import Tensor, nn
 
-from ..market.arrays import Float32Array
-from ..market.numerics.compiled import compiled_fused
+from ..market.arrays import Float32Array, FloatArray
+from ..market.features import Scaler
+from ..market.numerics.compiled import compiled, compiled_fused
 from ..market.numerics.float32_tanh import tanh_parts
 from ..market.numerics.products import aligned, product
 from .mdn_rnn import MDNRNN
@@ -108,6 +109,26 @@ class CompiledVAE:
     @staticmethod
     def _parts(layers: tuple[Layer, ...]) -> list[Float32Array]:
         return [part for layer in layers for part in layer]
+
+
+class RowDecoder:
+    """V's decoder of one latent at a time, in compiled code alone; the bits of `CompiledVAE.decode`.
+
+    Args:
+        vae: Decodes.
+        scaler: Of the features.
+    """
+
+    def __init__(self, vae: CompiledVAE, scaler: Scaler) -> None:
+        self._carried = vae.carried
+        self._layers = [part for layer in vae.decoder for part in layer]
+        self._scale, self._mean = scaler.scale, scaler.mean
+        self._scaled = np.empty((1, len(scaler.mean)), dtype=np.float32)
+
+    def __call__(self, latent: Float32Array, features: FloatArray) -> None:
+        """Write the raw features [F], float64, of a latent [Z]."""
+        decode_row(latent, self._carried, self._scaled, *self._layers)
+        unscale_row(self._scaled, self._scale, self._mean, features)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,6 +234,32 @@ def perceive(
         for n in range(rows):
             for j in range(bias_2.shape[0]):
                 out[start + n, j] = last[n, j] + bias_2[j]
+
+
+@compiled_fused
+def decode_row(
+    latent: Float32Array,
+    carried: int,
+    scaled: Float32Array,
+    kernel_0: Float32Array,
+    bias_0: Float32Array,
+    kernel_1: Float32Array,
+    bias_1: Float32Array,
+    kernel_2: Float32Array,
+    bias_2: Float32Array,
+) -> None:
+    """Standardised features [1, F] of a latent [Z]; see `CompiledVAE.decode`."""
+    row = latent.reshape((1, latent.shape[0]))
+    perceive(row, scaled[:, carried:], kernel_0, bias_0, kernel_1, bias_1, kernel_2, bias_2)
+    if carried > 0:
+        scaled[0, 0] = math.sinh(float(latent[0]))
+
+
+@compiled
+def unscale_row(scaled: Float32Array, scale: FloatArray, mean: FloatArray, out: FloatArray) -> None:
+    """Features [F] in their own units from standardised ones [1, F]."""
+    for f in range(out.shape[0]):
+        out[f] = float(scaled[0, f]) * scale[f] + mean[f]
 
 
 @compiled_fused

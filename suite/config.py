@@ -7,9 +7,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.settings import plain
 from worldmodel_trading.market.sources import source_name
@@ -20,6 +19,9 @@ _TIMES = ("start", "train_end", "validation_end", "end")
 # part in the result.
 _RECORDED = {"candles", "symbol", "interval", "funding", *_TIMES}
 _BESIDE = {"workers", "resume"}
+
+if TYPE_CHECKING:
+    from worldmodel_trading.market.account.rules import BrokerConfig
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ class RunConfig:
 
     def broker(self) -> BrokerConfig:
         """The account's rules."""
+        from worldmodel_trading.market.account.rules import BrokerConfig
+
         return BrokerConfig.from_settings(**self.account_settings())
 
     def to_dict(self) -> dict[str, Any]:

@@ -27,9 +27,6 @@ from ...models.world_model import WorldModel
 from . import many_lanes as kernels
 from .lane_layout import LaneModel
 from .layout import DreamWeights
-from .one_lane import step_lanes
-
-_FEW_LANES = 4  # up to here they step faster one by one
 
 
 @dataclass
@@ -62,10 +59,6 @@ class DreamState:
             self._buffers = _Buffers(weights, week, len(self.z))
             self._buffers.load(self)
         return self._buffers
-
-    def forget_buffers(self) -> None:
-        """The arrays were moved without the workspace."""
-        self._buffers = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_buffers": None}
@@ -186,7 +179,7 @@ class DreamEngine:
 
     def __getstate__(self) -> dict[str, Any]:
         # What is laid out from the world model is laid out again, where a copy's memory lies.
-        derived = ("_weights", "lane_model", "_lane_memory")
+        derived = ("_weights", "lane_model", "lane_decoder")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     @cached_property
@@ -195,12 +188,15 @@ class DreamEngine:
 
     @cached_property
     def lane_model(self) -> LaneModel:
-        """The weights as a lane by itself reads them (``market``)."""
+        """The weights as a lane by itself reads them."""
         return LaneModel.of(self._weights, self._week.table, self.config, self.interval_ms)
 
     @cached_property
-    def _lane_memory(self) -> Float32Array:
-        return self.lane_model.memory()
+    def lane_decoder(self) -> tuple[Float32Array, ...]:
+        """V's decoder as far as a lane's return needs it: see `one_lane.dream_heard_lane`."""
+        first, second, last = self._weights.decoder
+        to_return = np.append(self._weights.to_return, last.bias[0])
+        return *first, *second, np.ascontiguousarray(to_return, dtype=np.float32)
 
     @property
     def num_segments(self) -> int:
@@ -269,8 +265,6 @@ class DreamEngine:
         Returns:
             The bar's log returns [N], float64.
         """
-        if forced is None and len(state.z) <= _FEW_LANES and not self._weights.paper:
-            return self._step_few(state, noise, temperature)
         buffers = state.buffers(self._weights, self._week)
         if self._weights.paper:
             buffers.inputs[:, buffers.calendar_column - 1] = weights
@@ -283,22 +277,6 @@ class DreamEngine:
             buffers.load(state)
         if not self._weights.paper:
             self._advance(state, buffers)
-        return log_return
-
-    def _step_few(self, state: DreamState, noise: Noise, temperature: float) -> FloatArray:
-        log_return = np.empty(len(state.z))
-        step_lanes(
-            *self.lane_model,
-            np.concatenate([noise.uniforms.T, noise.normals.T]),
-            np.float32(temperature),
-            state.z,
-            state.h,
-            state.c,
-            state.open_time_ms,
-            self._lane_memory,
-            log_return,
-        )
-        state.forget_buffers()
         return log_return
 
     def view(self, state: DreamState, out: Float32Array) -> None:

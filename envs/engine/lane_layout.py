@@ -23,6 +23,8 @@ class LaneNumbers(NamedTuple):
         interval_ms: Length of a bar.
         return_scale: Turns a standardised return into a log return.
         return_mean: See return_scale.
+        paper: 1 where the market hears the action, else 0.
+        state: Where c begins in the memory.
     """
 
     components: float
@@ -31,22 +33,24 @@ class LaneNumbers(NamedTuple):
     interval_ms: float
     return_scale: float
     return_mean: float
+    paper: float
+    state: float
 
 
 class LaneModel(NamedTuple):
-    """The ``market`` preset's weights for `lane_kernels.step_lane`.
+    """A world model's weights for `one_lane.dream_lane` and `one_lane.dream_heard_lane`.
 
     Rows are filled up with zeros to whole cache lines, and begin at one: a product by such a matrix
     takes 0.6 of the time of one that lies anyhow.
 
     What a lane remembers is one array, its `memory`: room for a row of ``wide`` and one of
-    ``latent``, then c [H], h, z and calendar [H + I] as M hears them, and room for the layer before
-    z's mixture [G].
+    ``latent``, then c [H], h, z, (``paper``: action) and calendar [H + I] as M hears them, and room
+    for the layer before z's mixture [G].
 
     Attributes:
-        wide: What h, z and calendar feed [H + I + 2, 3 K + G + 4 H or more]: the head in the first
-            columns, the gates in the last. After the weights the bias, and what asinh of the
-            return adds to the head.
+        wide: What h, z, action and calendar feed [H + I + 2, 3 K + G + 4 H or more]: the head
+            (``market``) in the first columns, the gates in the last. After the weights the bias,
+            and what asinh of the return adds to the head.
         latent: z's mixture [G + 3, K (1 + 2 D) or more]; after the weights the bias, the
             persistence, and the spread.
         calendar: Of the bars of a week [B, 4].
@@ -67,11 +71,14 @@ class LaneModel(NamedTuple):
         interval_ms: int,
     ) -> Self:
         """Lay out weights."""
-        carried = np.concatenate([np.zeros(3 * config.num_components), weights.carried])
-        unheard = np.zeros((calendar.shape[1], weights.head.shape[1]), dtype=np.float32)
-        heard = np.concatenate([weights.head, unheard])  # the calendar feeds the gates alone
-        head = _rows(heard, weights.head_bias, carried)
         gates = _rows(weights.memory.gates, weights.memory.bias, np.zeros(0))
+        head = gates[:, :0]
+        if not weights.paper:  # the calendar feeds the gates alone
+            carried = np.concatenate([np.zeros(3 * config.num_components), weights.carried])
+            unheard = np.zeros((calendar.shape[1], weights.head.shape[1]), dtype=np.float32)
+            head = _rows(np.concatenate([weights.head, unheard]), weights.head_bias, carried)
+        latent = _rows(weights.latent, weights.latent_bias, weights.persistence, weights.spread)
+        wide, latent = _whole_lines(head, gates), _whole_lines(latent, latent[:, :0])
         numbers = LaneNumbers(
             config.num_components,
             config.latent_size,
@@ -79,14 +86,10 @@ class LaneModel(NamedTuple):
             interval_ms,
             weights.return_scale,
             weights.return_mean,
+            float(weights.paper),
+            wide.shape[1] + latent.shape[1],
         )
-        latent = _rows(weights.latent, weights.latent_bias, weights.persistence, weights.spread)
-        return cls(
-            _whole_lines(head, gates),
-            _whole_lines(latent, latent[:, :0]),
-            calendar,
-            np.array(numbers, dtype=np.float64),
-        )
+        return cls(wide, latent, calendar, np.array(numbers, dtype=np.float64))
 
     def memory(self) -> Float32Array:
         """A lane's memory, zeros."""
@@ -96,7 +99,7 @@ class LaneModel(NamedTuple):
     @property
     def cell(self) -> slice:
         """Where c is in the memory."""
-        first = self.wide.shape[1] + self.latent.shape[1]
+        first = int(self.numbers[7])
         return slice(first, first + int(self.numbers[2]))
 
     @property

@@ -1,19 +1,25 @@
-"""One lane of M, compiled: the step of the ``market`` preset with no other lanes beside it.
+"""One lane of M, compiled: a step of either preset with no other lanes beside it.
 
-For many lanes everything runs over lanes (`envs.engine.many_lanes`). A lane alone is bound by reading the
-weights, 0.1 MB: here each is read once, in whole cache lines (`envs.engine.lane_layout`), and loops run over
-units. The formulae are the same, in the same order: the tests hold both ways to the same bits.
+For many lanes everything runs over lanes (`envs.engine.many_lanes`). A lane alone is bound by
+reading the weights, 0.1 MB: here each is read once, in whole cache lines
+(`envs.engine.lane_layout`), and loops run over units. The formulae are the same, in the same order:
+the tests hold both ways to the same bits.
+
+With the ``market`` preset a step draws the return from its mixture (Bishop 1994, eq. 22), then z
+given it, and then lets M hear both; with ``paper`` M hears z and the action first (Ha & Schmidhuber
+2018, section 2.2: p(z_{t+1} | a_t, z_t, h_t)), z is drawn, and the return is decoded from it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ...market.arrays import Float32Array, FloatArray, IntArray
+from ...market.arrays import Float32Array, FloatArray
 from ...market.numerics.compiled import compiled_fused
 from ...market.numerics.float32 import fast_asinh, fast_exp
 from ...market.numerics.products import add_product
-from ...models.forward import lstm_cell
+from ...models.forward import lstm_cell, silu
+from .many_lanes import silu_product
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 _LOG_SIGMA_MIN, _LOG_SIGMA_MAX = np.float32(-6.0), np.float32(3.0)
@@ -28,7 +34,7 @@ def choose_one(
     uniform: np.float32,
     temperature: np.float32,
 ) -> int:
-    """The component that a uniform draws; see `kernels.choose`.
+    """The component that a uniform draws; see `many_lanes.choose`.
 
     Args:
         logits: The first K numbers, without bias; overwritten.
@@ -57,7 +63,7 @@ def choose_one(
 def draw_one(
     mean: np.float32, log_sigma: np.float32, normal: np.float32, noise: np.float32
 ) -> np.float32:
-    """μ + √τ σ ε with log σ in its bounds; see `kernels.draw_component`."""
+    """μ + √τ σ ε with log σ in its bounds; see `many_lanes.draw_component`."""
     s = _LOG_SIGMA_MIN if log_sigma < _LOG_SIGMA_MIN else log_sigma
     s = _LOG_SIGMA_MAX if s > _LOG_SIGMA_MAX else s
     return mean + fast_exp(s) * noise * normal if noise > _ZERO else mean
@@ -107,12 +113,13 @@ def draw_latent(
     persistence: Float32Array,
     spread: Float32Array,
     components: int,
+    carried: int,
     noise: Float32Array,
     lane: int,
     temperature: np.float32,
     z: Float32Array,
 ) -> None:
-    """The latent's other numbers, in place of the last ones.
+    """The latent's numbers that are not drawn yet, in place of the last ones.
 
     Args:
         raw: Products [K (1 + 2 D), or more]: logits, means, log σ.
@@ -120,12 +127,13 @@ def draw_latent(
         persistence: How much of the last latent each number keeps [D, or more].
         spread: What its noise is multiplied by [D, or more].
         components: K.
-        noise: [3 + Z, N]; see `step_lane`.
+        carried: 1 where z's first number is drawn already (``market``), else 0.
+        noise: [3 + Z, N]; see `dream_lane`.
         lane: Which column of it.
         temperature: τ.
-        z: [Z], updated but for the first number.
+        z: [Z], updated.
     """
-    drawn = z.shape[0] - 1
+    drawn = z.shape[0] - carried
     chosen = choose_one(raw, bias, components, noise[1, lane], temperature)
     mean, width = components + chosen * drawn, components + (components + chosen) * drawn
     breadth = np.sqrt(temperature)
@@ -133,35 +141,69 @@ def draw_latent(
         x = draw_one(
             raw[mean + d] + bias[mean + d],
             raw[width + d] + bias[width + d],
-            noise[4 + d, lane],
+            noise[3 + carried + d, lane],
             breadth * spread[d],
         )
-        x += persistence[d] * z[1 + d]
+        x += persistence[d] * z[carried + d]
         x = _LATENT_LIMIT if x > _LATENT_LIMIT else x
-        z[1 + d] = -_LATENT_LIMIT if x < -_LATENT_LIMIT else x
+        z[carried + d] = -_LATENT_LIMIT if x < -_LATENT_LIMIT else x
 
 
 @compiled_fused
-def step_lane(
+def remember(
+    wide: Float32Array,
+    calendar: Float32Array,
+    numbers: FloatArray,
+    bar: int,
+    added: int,
+    memory: Float32Array,
+) -> None:
+    """M's step: h, z, the action (``paper``) and the calendar of a bar enter; c and h move on.
+
+    Args:
+        wide: Of a `LaneModel`.
+        calendar: Likewise.
+        numbers: Likewise.
+        bar: Number of the bar that comes, counted from 1970.
+        added: How many of the inputs' products are in the outputs already.
+        memory: The lane's, updated.
+    """
+    hidden, first = int(numbers[2]), int(numbers[7])
+    size, head = wide.shape[0] - 2, wide.shape[1] - 4 * hidden
+    outputs, cell = memory[: wide.shape[1]], memory[first : first + hidden]
+    inputs = memory[first + hidden :][:size]
+    days = inputs[size - calendar.shape[1] :]
+    for j in range(calendar.shape[1]):
+        days[j] = calendar[bar % calendar.shape[0], j]
+    if added == 0:
+        outputs[:] = _ZERO
+    # Whole rows, the head's columns with them though nobody reads those: rows stay contiguous.
+    add_product(inputs[added:], wide[added:size], outputs)
+    h = inputs[:hidden]
+    lstm_cell(outputs[np.newaxis, head:], wide[size, head:], cell[np.newaxis, :], h[np.newaxis, :])
+
+
+@compiled_fused
+def dream_lane(
     wide: Float32Array,
     latent: Float32Array,
     calendar: Float32Array,
     numbers: FloatArray,
     noise: Float32Array,
-    lane: int,
+    step: int,
     temperature: np.float32,
     open_time_ms: int,
     memory: Float32Array,
 ) -> float:
-    """Dream one bar of one lane.
+    """Dream one bar of one lane (``market``).
 
     Args:
         wide: And the three that follow: a `LaneModel`.
         latent: z's mixture.
         calendar: Of a week's bars [B, 4].
         numbers: Sizes and scales, as `LaneNumbers`.
-        noise: Two uniforms and 1 + Z normals of N lanes, or steps [3 + Z, N].
-        lane: Which of them.
+        noise: Two uniforms and 1 + Z normals of many steps [3 + Z, S].
+        step: Which of them.
         temperature: τ.
         open_time_ms: Of the bar that is dreamed.
         memory: See `LaneModel`; updated.
@@ -170,23 +212,21 @@ def step_lane(
         The log return.
     """
     components, latents, hidden = int(numbers[0]), int(numbers[1]), int(numbers[2])
-    bar = (open_time_ms // int(numbers[3]) + 1) % calendar.shape[0]
-    seen, size = hidden + latents, hidden + latents + calendar.shape[1]
-    units, head = latent.shape[0] - 3, wide.shape[1] - 4 * hidden
-    outputs, memory = memory[: wide.shape[1]], memory[wide.shape[1] :]
-    raw, memory = memory[: latent.shape[1]], memory[latent.shape[1] :]
-    cell, inputs, inner = memory[:hidden], memory[hidden:], memory[hidden + size :][:units]
-    h, z = inputs[:hidden], inputs[hidden:seen]
+    first, bar = int(numbers[7]), open_time_ms // int(numbers[3])
+    size, units, head = wide.shape[0] - 2, latent.shape[0] - 3, wide.shape[1] - 4 * hidden
+    outputs, raw = memory[: wide.shape[1]], memory[wide.shape[1] : first]
+    inputs, inner = memory[first + hidden :][:size], memory[first + hidden + size :][:units]
+    h, z = inputs[:hidden], inputs[hidden : hidden + latents]
     outputs[:] = _ZERO
-    add_product(h, wide[:hidden], outputs)
-    add_product(z, wide[hidden:seen], outputs[:head])
+    add_product(h, wide[:hidden], outputs)  # for the head and the gates: each row is read once
+    add_product(z, wide[hidden : hidden + latents], outputs[:head])
     scaled = draw_return(
         outputs,
         wide[size],
         wide[size + 1],
         components,
-        noise[0, lane],
-        noise[2, lane],
+        noise[0, step],
+        noise[2, step],
         temperature,
         z,
         inner,
@@ -194,54 +234,95 @@ def step_lane(
     raw[:] = _ZERO
     add_product(inner, latent[:units], raw)
     bias, persistence, spread = latent[units], latent[units + 1], latent[units + 2]
-    draw_latent(raw, bias, persistence, spread, components, noise, lane, temperature, z)
-    for j in range(calendar.shape[1]):
-        inputs[seen + j] = calendar[bar, j]
-    add_product(inputs[hidden:size], wide[hidden:size], outputs)  # the head's are spent by now
-    lstm_cell(outputs[np.newaxis, head:], wide[size, head:], cell[np.newaxis, :], h[np.newaxis, :])
+    draw_latent(raw, bias, persistence, spread, components, 1, noise, step, temperature, z)
+    remember(wide, calendar, numbers, bar + 1, hidden, memory)
     log_return: float = scaled * numbers[4] + numbers[5]
     return log_return
 
 
 @compiled_fused
-def step_lanes(
+def dream_heard_lane(
     wide: Float32Array,
     latent: Float32Array,
     calendar: Float32Array,
     numbers: FloatArray,
+    action: float,
+    kernel_0: Float32Array,
+    bias_0: Float32Array,
+    kernel_1: Float32Array,
+    bias_1: Float32Array,
+    to_return: Float32Array,
     noise: Float32Array,
+    step: int,
     temperature: np.float32,
-    z: Float32Array,
-    h: Float32Array,
-    c: Float32Array,
-    open_time_ms: IntArray,
+    open_time_ms: int,
     memory: Float32Array,
-    log_return: FloatArray,
-) -> None:
-    """`step_lane` for a few lanes, one after the other.
+) -> float:
+    """Dream one bar of one lane whose market hears the action (``paper``).
 
     Args:
-        wide: And what follows up to the temperature: see `step_lane`.
+        wide: And the three that follow: a `LaneModel`.
         latent: z's mixture.
-        calendar: Of a week's bars.
-        numbers: Sizes and scales.
-        noise: [3 + Z, N].
+        calendar: Of a week's bars [B, 4].
+        numbers: Sizes and scales, as `LaneNumbers`.
+        action: Target weight.
+        kernel_0: And the four that follow: V's decoder as far as the return needs it, halved for
+            `silu`.
+        bias_0: [V].
+        kernel_1: [V, V].
+        bias_1: [V].
+        to_return: Kernel of the last layer, and its bias [V + 1].
+        noise: Two uniforms and 1 + Z normals of many steps [3 + Z, S].
+        step: Which of them.
         temperature: τ.
-        z: [N, Z], updated.
-        h: [N, H], updated.
-        c: [N, H], updated.
-        open_time_ms: Of the bars that just closed [N], updated.
-        memory: Workspace; see `LaneModel`.
-        log_return: [N], written.
+        open_time_ms: Of the bar that is dreamed.
+        memory: See `LaneModel`; updated.
+
+    Returns:
+        The log return.
     """
-    hidden, latents = h.shape[1], z.shape[1]
-    cell = memory[wide.shape[1] + latent.shape[1] :][:hidden]
-    own_h = memory[wide.shape[1] + latent.shape[1] + hidden :][:hidden]
-    own_z = memory[wide.shape[1] + latent.shape[1] + 2 * hidden :][:latents]
-    for n in range(z.shape[0]):
-        own_z[:], own_h[:], cell[:] = z[n], h[n], c[n]
-        open_time_ms[n] += int(numbers[3])
-        log_return[n] = step_lane(
-            wide, latent, calendar, numbers, noise, n, temperature, open_time_ms[n], memory
-        )
-        z[n], h[n], c[n] = own_z, own_h, cell
+    components, latents, hidden = int(numbers[0]), int(numbers[1]), int(numbers[2])
+    first, bar = int(numbers[7]), open_time_ms // int(numbers[3])
+    raw = memory[wide.shape[1] : first]
+    h = memory[first + hidden :][:hidden]
+    z = memory[first + 2 * hidden :][:latents]
+    memory[first + 2 * hidden + latents] = action
+    remember(wide, calendar, numbers, bar, 0, memory)
+    units = latent.shape[0] - 3
+    raw[:] = _ZERO
+    add_product(h, latent[:units], raw)
+    bias, persistence, spread = latent[units], latent[units + 1], latent[units + 2]
+    draw_latent(raw, bias, persistence, spread, components, 0, noise, step, temperature, z)
+    one, two = (
+        np.zeros((1, bias_0.shape[0]), np.float32),
+        np.zeros((1, bias_1.shape[0]), np.float32),
+    )
+    add_product(z, kernel_0, one[0])
+    silu(one, bias_0)
+    add_product(one[0], kernel_1, two[0])
+    scaled = np.empty(1, np.float32)
+    silu_product(two, bias_1, to_return[:-1], to_return[-1], scaled)
+    log_return: float = scaled[0] * numbers[4] + numbers[5]
+    return log_return
+
+
+@compiled_fused
+def force_lane(
+    wide: Float32Array,
+    calendar: Float32Array,
+    numbers: FloatArray,
+    action: float,
+    latent: Float32Array,
+    open_time_ms: int,
+    memory: Float32Array,
+) -> None:
+    """Let one lane live a latent [Z] that did happen, of a bar that opens then; either preset."""
+    latents, hidden, first = int(numbers[1]), int(numbers[2]), int(numbers[7])
+    z, bar = memory[first + 2 * hidden :][:latents], open_time_ms // int(numbers[3])
+    if numbers[6] > 0.0:
+        memory[first + 2 * hidden + latents] = action
+        remember(wide, calendar, numbers, bar, 0, memory)
+        z[:] = latent
+    else:
+        z[:] = latent
+        remember(wide, calendar, numbers, bar + 1, 0, memory)

@@ -390,10 +390,41 @@ def show_lanes(inputs: FloatArray, which: NDArray[np.int64], out: NDArray[np.flo
 
 
 @compiled
-def plain_bar(simple_return: float, price: float) -> Bar:
+def plain_bar(simple_return: float, price: float, funding_rate: float) -> Bar:
     """A bar of which only the return is known: high and low are the further of its two ends."""
     return Bar(
-        simple_return, 0.0, max(simple_return, 0.0), min(simple_return, 0.0), 0.0, 0.0, price, 1.0
+        simple_return,
+        0.0,
+        max(simple_return, 0.0),
+        min(simple_return, 0.0),
+        funding_rate,
+        0.0,
+        price,
+        1.0,
+    )
+
+
+@compiled
+def inside_bar(
+    log_return: float,
+    bar_range: float,
+    price: float,
+    fill_range: float,
+    fill_volume: float,
+    funding_rate: float,
+) -> Bar:
+    """A bar whose range is known: what it exceeds the body by is split evenly above and below."""
+    body = abs(log_return)
+    beyond = 0.5 * (max(bar_range, body) - body)
+    return Bar(
+        math.expm1(log_return),
+        0.0,
+        math.expm1(max(log_return, 0.0) + beyond),
+        math.expm1(min(log_return, 0.0) - beyond),
+        funding_rate,
+        fill_range,
+        price,
+        max(fill_volume * price, 1.0),
     )
 
 
@@ -409,7 +440,7 @@ def expm1(values: FloatArray, out: FloatArray) -> None:
 def plain_bars(log_return: FloatArray, price: FloatArray, bars: FloatArray) -> None:
     """`plain_bar` of N lanes [N, 8] from log returns [N]; moves the prices [N] along."""
     for i in range(log_return.shape[0]):
-        bar = plain_bar(math.expm1(log_return[i]), price[i])
+        bar = plain_bar(math.expm1(log_return[i]), price[i], 0.0)
         bars[i, 0] = bar.simple_return
         bars[i, 1] = bar.simple_open
         bars[i, 2] = bar.simple_high

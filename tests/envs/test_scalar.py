@@ -1,4 +1,4 @@
-"""The scalar environments' short cuts give what the long way gives, bit for bit."""
+"""One lane by itself is one lane of many, bit for bit, and what else is particular to it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rule_cases import CASES
 
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.dream_lanes import NoiseAhead
 from worldmodel_trading.envs.engine.engine import DreamEngine
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.spaces import target_weight
+from worldmodel_trading.envs.vector import DreamVectorEnv
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ActionError
 from worldmodel_trading.models.world_model import WorldModel
@@ -20,98 +22,87 @@ from worldmodel_trading.models.world_model import WorldModel
 BARS = 150  # more than the steps whose noise is drawn at once
 
 
-def long_way(env: DreamEnv) -> DreamEnv:
-    """The same environment, each part of a step called by itself."""
-    assert env._lane.is_plain
-    env._lane.is_plain = False
-    return env
-
-
-def course(env: DreamEnv, seed: int, episodes: int = 2) -> list[Any]:
-    """Everything that an environment returns, in order."""
-    rng, told = np.random.default_rng(seed), []
-    for episode in range(episodes):
-        observation, info = env.reset(seed=seed if episode == 0 else None)
-        told += [observation.tobytes(), info]
-        over = False
-        while not over:
-            target = rng.uniform(-1.0, 1.0, 1).astype(np.float32)
-            observation, reward, terminated, truncated, info = env.step(target)
-            told += [observation.tobytes(), reward, terminated, truncated, info]
-            over = terminated or truncated
+def course(env: DreamEnv, seed: int, bars: int = BARS) -> list[Any]:
+    """Everything that an environment returns in an episode, in order."""
+    rng = np.random.default_rng(seed)
+    observation, info = env.reset(seed=seed)
+    told: list[Any] = [observation.tobytes(), info]
+    for _ in range(bars):
+        action = rng.uniform(-1.0, 1.0, (1, 1)).astype(np.float32)[0]
+        observation, reward, terminated, truncated, info = env.step(action)
+        told += [observation.tobytes(), reward, terminated, truncated, info]
+        if terminated or truncated:
+            break
     return told
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"temperature": 0.0},
-        {"temperature": 1.7},
-        {"no_trade_band": 0.1, "max_turnover": 0.5},
-        {"fill_delay": 2},
-        {"capital_usdt": 1_000.0},
-        {"reward": "differential_sharpe"},
-    ],
-    ids=str,
-)
-def test_a_plain_dream_is_the_general_one(
-    settings: dict[str, Any], market_model: WorldModel
+def course_of_a_lane(env: DreamVectorEnv, seed: int, bars: int = BARS) -> list[Any]:
+    """The same of the one lane of a vector environment."""
+
+    def told_of(infos: dict[str, Any]) -> dict[str, Any]:
+        return {k: v[0].item() for k, v in infos.items() if not k.startswith("_")}
+
+    rng = np.random.default_rng(seed)
+    observations, infos = env.reset(seed=seed)
+    told: list[Any] = [observations[0].tobytes(), told_of(infos)]
+    for _ in range(bars):
+        actions = rng.uniform(-1.0, 1.0, (1, 1)).astype(np.float32)
+        observations, rewards, terminated, truncated, infos = env.step(actions)
+        told += [observations[0].tobytes(), rewards[0], bool(terminated[0]), bool(truncated[0])]
+        told += [told_of(infos)]
+        if terminated[0] or truncated[0]:
+            break
+    return told
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    **CASES,
+    "temperature 0": {"temperature": 0.0},
+    "temperature 1.7": {"temperature": 1.7},
+    "another reward": {"reward": "differential_sharpe"},
+    "features": {"observation": "features"},
+    "funding": {"funding": 1e-4},
+    "meter": {"ood_limit": 1.0},
+    "all of it": {
+        "observation": "features",
+        "leverage": 3.0,
+        "funding": 1e-4,
+        "slippage_per_range": 0.1,
+        "ood_limit": 0.99,
+    },
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_scalar_dream_is_one_lane_of_many_to_the_last_bit(
+    name: str, tiny_model: WorldModel
 ) -> None:
-    envs = [DreamEnv(market_model, horizon=BARS, **settings) for _ in range(2)]
-    plain, general = course(envs[0], 11), course(long_way(envs[1]), 11)
-    assert plain == general
+    settings = SETTINGS[name]
+    alone = DreamEnv(tiny_model, horizon=BARS, **settings)
+    lane = DreamVectorEnv(1, tiny_model, horizon=BARS, autoreset_mode="disabled", **settings)
+    assert course(alone, 11) == course_of_a_lane(lane, 11)
 
 
-def test_a_liquidation_in_a_plain_dream_is_the_general_one(market_model: WorldModel) -> None:
-    def end(env: DreamEnv) -> tuple[int, Any]:
-        env.reset(seed=1)
-        env._account.state[1] = -60.0  # a short so large that a bar of +1 % ends it
-        for bars in range(1, BARS):
-            observation, reward, terminated, truncated, info = env.step(np.zeros(1))
-            if terminated:
-                return bars, (observation.tobytes(), reward, truncated, info)
-        raise AssertionError("it survived")
-
-    settings: dict[str, Any] = {"max_turnover": 1e-6, "temperature": 3.0}
-    plain = end(DreamEnv(market_model, **settings))
-    assert plain == end(long_way(DreamEnv(market_model, **settings)))
-    assert plain[1][3]["weight"] == 0.0
-    assert not plain[1][2]
+def test_a_liquidation_in_a_dream_ends_it(market_model: WorldModel) -> None:
+    env = DreamEnv(market_model, max_turnover=1e-6, temperature=3.0)
+    env.reset(seed=1)
+    env._account.state[1] = -60.0  # a short so large that a bar of +1 % ends it
+    for _ in range(BARS):
+        *_, terminated, truncated, info = env.step(np.zeros(1))
+        if terminated:
+            break
+    assert (terminated, truncated, info["weight"]) == (True, False, 0.0)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{"leverage": 2.0}, {"slippage_per_range": 0.1}, {"funding": 1e-4}, {"ood_limit": 1.0}],
-    ids=str,
-)
-def test_what_is_not_plain_takes_the_long_way(
-    settings: dict[str, Any], market_model: WorldModel
+def test_a_dream_after_a_forced_one_is_the_dream_of_its_seed(
+    tiny_model: WorldModel, candles: Candles
 ) -> None:
-    env = DreamEnv(market_model, horizon=BARS, **settings)
-    assert not env._lane.is_plain
-    assert course(env, 3, episodes=1) == course(
-        DreamEnv(market_model, horizon=BARS, **settings), 3, 1
-    )
-    assert not DreamEnv(market_model, observation="features")._lane.is_plain
-
-
-def test_a_dream_after_a_forced_one_is_as_if_it_had_been_dreamed_the_long_way(
-    market_model: WorldModel, candles: Candles
-) -> None:
-    def after(env: DreamEnv) -> list[Any]:
-        course(env, 4, episodes=1)
-        env.reset(options={"candles": candles})
-        for _ in range(5):
-            env.step(np.ones(1))
-        env.reset()
-        return [env.step(np.ones(1))[:2] for _ in range(5)]
-
-    one = after(DreamEnv(market_model, horizon=BARS))
-    other = after(long_way(DreamEnv(market_model, horizon=BARS)))
-    for (seen, reward), (same, paid) in zip(one, other, strict=True):
-        np.testing.assert_array_equal(seen, same)
-        assert reward == paid
+    env = DreamEnv(tiny_model, horizon=BARS)
+    fresh = course(env, 4, 70)
+    env.reset(options={"candles": candles})
+    for _ in range(5):
+        env.step(np.ones(1))
+    assert course(env, 4, 70) == fresh
 
 
 def test_a_copy_in_the_middle_of_an_episode_goes_its_own_way(market_model: WorldModel) -> None:

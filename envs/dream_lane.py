@@ -1,0 +1,193 @@
+"""One lane of a dream: where it is, what it shows, and what its bars do to an account.
+
+The numbers are those of a lane among many (`envs.dream_lanes`), to the last bit; a step is two or
+three calls of compiled code instead of array operations over lanes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ..market.account.settlement import inside_bar, plain_bar, settle_state
+from ..market.arrays import Float32Array, FloatArray
+from ..market.numerics.compiled import compiled
+from .dream_bars import inside
+from .dream_lanes import DreamLanes
+from .engine.engine import DreamState
+from .engine.one_lane import dream_heard_lane, dream_lane, force_lane
+from .one_account import FLOAT32, Lived, account_of
+from .spaces import FEATURE_BOUND
+
+
+class Forced(NamedTuple):
+    """A recorded bar that is lived instead of a drawn one.
+
+    Attributes:
+        latent: z [Z].
+        log_return: Of the bar.
+    """
+
+    latent: Float32Array
+    log_return: float
+
+
+@compiled
+def live_lane(
+    account: FloatArray,
+    due: float,
+    log_return: float,
+    funding_rate: float,
+    levels: FloatArray,
+    features: FloatArray,
+    columns: tuple[int, int],
+    z: Float32Array,
+    h: Float32Array,
+    shows_features: bool,
+    observation: Float32Array,
+) -> Lived:
+    """Settle the bar that was dreamed, and look at what comes of it.
+
+    Args:
+        account: State of a `ScalarAccount`, updated.
+        due: Target weight that is filled now.
+        log_return: Of the bar.
+        funding_rate: Charged on a position held through it.
+        levels: Newest close, its bar's range and volume, and what volume is measured against [4];
+            the first three are updated.
+        features: Decoded [F]; empty where nobody looks inside bars or at features.
+        columns: Of the range and the log volume among them; (−1, −1) where nobody looks inside.
+        z: Latent [Z].
+        h: Hidden state [H].
+        shows_features: Whether the policy sees the features, or [z, h].
+        observation: [D], written.
+    """
+    price, held = levels[0], account[1]
+    if columns[0] < 0:
+        bar = plain_bar(math.expm1(log_return), price, funding_rate)
+    else:
+        bar_range, volume = inside(features, columns[0], columns[1], levels[3])
+        bar = inside_bar(log_return, bar_range, price, levels[1], levels[2], funding_rate)
+        levels[1], levels[2] = max(bar_range, abs(log_return)), volume
+    levels[0] = price * (1.0 + bar.simple_return)
+    settled = settle_state(account, due, bar)
+    show_market(features, z, h, shows_features, observation)
+    return account_of(account, held, bar.simple_return, settled, observation)
+
+
+@compiled
+def show_market(
+    features: FloatArray,
+    z: Float32Array,
+    h: Float32Array,
+    shows_features: bool,
+    observation: Float32Array,
+) -> None:
+    """Write what a policy sees of the market: the features [F], bounded, or [z, h]."""
+    if shows_features:
+        for f in range(features.shape[0]):
+            observation[f] = min(max(features[f], -FEATURE_BOUND), FEATURE_BOUND)
+        return
+    for d in range(z.shape[0]):
+        observation[d] = z[d]
+    for j in range(h.shape[0]):
+        observation[z.shape[0] + j] = h[j]
+
+
+class DreamLane:
+    """A lane that leaves `DreamLanes` for as long as an episode lasts.
+
+    Args:
+        lanes: One lane, which is placed where an episode begins.
+        size: D, numbers of an observation.
+
+    Attributes:
+        time_ms: Open time of the bar that just closed [ms UTC].
+        z: Its latent [Z].
+        h: M's hidden state after it [H].
+    """
+
+    def __init__(self, lanes: DreamLanes, size: int) -> None:
+        engine, model = lanes.engine, lanes.engine.lane_model
+        self._lanes, self._model, self._size = lanes, model, size
+        self._heard = engine.lane_decoder if engine.config.preset == "paper" else None
+        self._memory = model.memory()
+        self.z, self.h = self._memory[model.z], self._memory[model.h]
+        self._cell = self._memory[model.cell]
+        self._levels: FloatArray = np.zeros(4)
+        self._columns = lanes.bars.columns
+        self._shows_features = "features" in lanes.layout
+        self._decodes = self._shows_features or self._columns[0] >= 0
+        self._decode = engine.world_model.row_decoder()
+        self._features: FloatArray = np.zeros(len(engine.config.features.names))
+        self._interval_ms = engine.interval_ms
+        self.time_ms = 0
+
+    @property
+    def price(self) -> float:
+        """Newest close."""
+        return self._levels.item(0)
+
+    def begin(self, observation: Float32Array) -> None:
+        """Stand where the lane of `DreamLanes` stands, and look at the market from there."""
+        state: DreamState = self._lanes.state
+        self.z[:], self.h[:], self._cell[:] = state.z[0], state.h[0], state.c[0]
+        self.time_ms = int(state.open_time_ms[0])
+        self._levels[:] = self._lanes.bars.levels(0)
+        self._look_inside()
+        show_market(self._features, self.z, self.h, self._shows_features, observation)
+
+    def live(
+        self,
+        account: FloatArray,
+        target: float,
+        due: float,
+        rng: np.random.Generator,
+        forced: Forced | None = None,
+    ) -> tuple[Float32Array, Lived]:
+        """Dream a bar and settle it; see `TradingEnv._live`.
+
+        Args:
+            account: State of a `ScalarAccount`, updated.
+            target: What the agent wants; only the ``paper`` preset's market hears it.
+            due: What the account fills now.
+            rng: What noise and funding are drawn from.
+            forced: Do not draw, but live this bar.
+        """
+        self.time_ms += self._interval_ms
+        log_return = self._draw(target, rng) if forced is None else self._force(target, forced)
+        self._look_inside()
+        observation: Float32Array = np.empty(self._size, FLOAT32)
+        lived = live_lane(
+            account,
+            due,
+            log_return,
+            self._lanes.funding.charge_one(self.time_ms, rng),
+            self._levels,
+            self._features,
+            self._columns,
+            self.z,
+            self.h,
+            self._shows_features,
+            observation,
+        )
+        return observation, lived
+
+    def _draw(self, target: float, rng: np.random.Generator) -> float:
+        lanes, noise = self._lanes, self._lanes.noise
+        step = noise.next(rng)
+        drawn = (noise.table, step, lanes.temperature32, self.time_ms, self._memory)
+        if self._heard is None:
+            return dream_lane(*self._model, *drawn)
+        return dream_heard_lane(*self._model, target, *self._heard, *drawn)
+
+    def _force(self, target: float, forced: Forced) -> float:
+        wide, _, calendar, numbers = self._model
+        force_lane(wide, calendar, numbers, target, forced.latent, self.time_ms, self._memory)
+        return forced.log_return
+
+    def _look_inside(self) -> None:
+        if self._decodes:
+            self._decode(self.z, self._features)
