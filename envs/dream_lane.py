@@ -176,12 +176,13 @@ class DreamLane:
         return observation, lived
 
     def _draw(self, target: float, rng: np.random.Generator) -> float:
-        lanes, noise = self._lanes, self._lanes.noise
-        step = noise.next(rng)
-        drawn = (noise.table, step, lanes.temperature32, self.time_ms, self._memory)
+        noise, model = self._lanes.noise, self._model
+        step, temperature = noise.next(rng), self._lanes.temperature32
         if self._heard is None:
-            return dream_lane(*self._model, *drawn)
-        return dream_heard_lane(*self._model, target, *self._heard, *drawn)
+            return dream_lane(*model, noise.table, step, temperature, self.time_ms, self._memory)
+        return dream_heard_lane(
+            *model, target, *self._heard, noise.table, step, temperature, self.time_ms, self._memory
+        )
 
     def _force(self, target: float, forced: Forced) -> float:
         wide, _, calendar, numbers = self._model

@@ -76,6 +76,9 @@ class Noise(NamedTuple):
     normals: Float32Array
 
 
+LaneDecoder = tuple[Float32Array, Float32Array, Float32Array, Float32Array, Float32Array]
+
+
 class _Week(NamedTuple):
     """The calendar of the bars of a week from 1970-01-01 on [B, 4], and a bar's length."""
 
@@ -192,11 +195,12 @@ class DreamEngine:
         return LaneModel.of(self._weights, self._week.table, self.config, self.interval_ms)
 
     @cached_property
-    def lane_decoder(self) -> tuple[Float32Array, ...]:
+    def lane_decoder(self) -> LaneDecoder:
         """V's decoder as far as a lane's return needs it: see `one_lane.dream_heard_lane`."""
         first, second, last = self._weights.decoder
         to_return = np.append(self._weights.to_return, last.bias[0])
-        return *first, *second, np.ascontiguousarray(to_return, dtype=np.float32)
+        to_return = np.ascontiguousarray(to_return, dtype=np.float32)
+        return first.kernel, first.bias, second.kernel, second.bias, to_return
 
     @property
     def num_segments(self) -> int:
