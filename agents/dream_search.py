@@ -225,7 +225,7 @@ def train_controller(
         else _validation(world_model, validation, broker, merit),
         callback=callback,
     )
-    return LinearController(result.parameters), result
+    return LinearController(result.parameters, world_model.fingerprint), result
 
 
 def _validation(

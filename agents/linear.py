@@ -16,6 +16,7 @@ from ..market.numerics.compiled import compiled_sums
 from ..market.numerics.float32_tanh import tanh
 
 _FORMAT_VERSION = 1
+_WORLD_MODEL = "world_model"  # in the file's metadata: the fingerprint
 
 
 class LinearController:
@@ -23,12 +24,16 @@ class LinearController:
 
     Args:
         parameters: W and then b [D + 1], for observations of D numbers.
+        world_model_hash: `WorldModel.fingerprint` of the one whose z and h it learned from, which
+            keeps it out of another (`check_policy`); None where that is not known.
 
     Raises:
         ConfigError: The parameters are not a finite vector of at least two numbers.
     """
 
-    def __init__(self, parameters: NDArray[np.floating[Any]]) -> None:
+    def __init__(
+        self, parameters: NDArray[np.floating[Any]], world_model_hash: str | None = None
+    ) -> None:
         vector = np.array(parameters, dtype=np.float32)
         if vector.ndim != 1 or vector.size < 2 or not np.isfinite(vector).all():
             raise ConfigError(
@@ -37,6 +42,7 @@ class LinearController:
             )
         vector.setflags(write=False)
         self.parameters = vector
+        self.world_model_hash = world_model_hash
 
     @property
     def observation_size(self) -> int:
@@ -79,25 +85,28 @@ class LinearController:
             "format_version": _FORMAT_VERSION,
             "policy": "tanh(W·observation + b)",
             "observation_size": self.observation_size,
+            "world_model": self.world_model_hash,
             **provenance,
         }
-        write_whole(path, to_bytes({"parameters": self.parameters}))
+        learned = {_WORLD_MODEL: self.world_model_hash} if self.world_model_hash else None
+        write_whole(path, to_bytes({"parameters": self.parameters}, learned))
         write_whole(path.with_suffix(".json"), json.dumps(facts, indent=2) + "\n")
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> LinearController:
-        """Read a controller written by `save`.
+        """Read a controller written by `save`; an old one names no world model.
 
         Raises:
             ModelFileError: The file is missing, altered or holds something else.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load as from_bytes
+        from safetensors import SafetensorError, safe_open
 
         try:
-            return cls(from_bytes(Path(path).read_bytes())["parameters"])
-        except (OSError, SafetensorError, KeyError, ConfigError) as error:
+            with safe_open(path, framework="numpy") as stored:
+                learned = (stored.metadata() or {}).get(_WORLD_MODEL)
+                return cls(stored.get_tensor("parameters"), learned)
+        except (OSError, SafetensorError, ConfigError) as error:
             raise ModelFileError(f"{path} is no linear controller: {error}") from error
 
 

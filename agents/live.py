@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..envs.engine.engine import DreamEngine, DreamState
 from ..envs.spaces import LATENT_BOUND
-from ..evaluation.policy import Policy
+from ..evaluation.policy import Policy, check_policy
 from ..market.account.broker import ScalarAccount, dream_bars
 from ..market.account.rules import BrokerConfig
 from ..market.arrays import FloatArray
 from ..market.candles import Candles
 from ..market.errors import FeatureError
-from ..market.features import StreamingFeatures, compute_features, valid_rows
+from ..market.features import StreamingFeatures, valid_rows
+from ..market.sources import open_candles
 from ..models.regimes import Regimes
 from ..models.world_model import WorldModel
+
+if TYPE_CHECKING:
+    from ..market.sources import CandleSource
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,15 @@ class LiveTrader:
         world_model: Sees the market.
         policy: Chooses the target weight from [z, h, account].
         broker: The paper account's rules.
+
+    Raises:
+        ConfigError: The policy was trained in another world model.
     """
 
     def __init__(
         self, world_model: WorldModel, policy: Policy, broker: BrokerConfig | None = None
     ) -> None:
+        check_policy(policy, world_model.fingerprint)
         self._world_model = world_model
         self._engine = DreamEngine(world_model)
         self._policy = policy
@@ -71,19 +80,18 @@ class LiveTrader:
         """Bars that `warm_up` needs."""
         return self._world_model.config.features.warmup + self._engine.warmup
 
-    def warm_up(self, history: Candles) -> Decision:
+    def warm_up(self, history: CandleSource) -> Decision:
         """Hear recorded bars; returns the decision at the last one's close.
+
+        Args:
+            history: Anything `open_candles` opens.
 
         Raises:
             FeatureError: There are fewer than `history_bars` without a gap at the end, or the bars
-                are of another interval than the world model's.
+                are of another interval than the world model's. Another symbol is warned of.
         """
-        expected = self._world_model.provenance.interval
-        if history.interval != expected:
-            raise FeatureError(
-                f"the candles' interval is {history.interval}; the world model's is {expected}"
-            )
-        features = compute_features(history, self._world_model.config.features)
+        history = open_candles(history)
+        features = self._world_model.features(history)
         window = features[-self._engine.warmup :]
         if len(window) < self._engine.warmup or not valid_rows(window).all():
             raise FeatureError(

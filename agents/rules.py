@@ -42,12 +42,13 @@ class Momentum:
     decoded ones (``observation="features"``).
 
     Args:
-        horizon: Look-back in bars; one of the feature specification's horizons.
+        horizon: Look-back in bars; one of the feature specification's horizons, None the longest.
         features: The specification the observation was made with.
     """
 
-    def __init__(self, horizon: int = 168, features: FeatureSpec | None = None) -> None:
-        names = (features or FeatureSpec()).names
+    def __init__(self, horizon: int | None = None, features: FeatureSpec | None = None) -> None:
+        features = features or FeatureSpec()
+        names, horizon = features.names, horizon or features.warmup
         if f"momentum_{horizon}" not in names:
             known = [name for name in names if name.startswith("momentum")]
             raise ConfigError(

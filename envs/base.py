@@ -63,6 +63,7 @@ class TradingEnv(gym.Env[Observation, Any]):
 
     Attributes:
         observation_layout: Names of the observation's parts, and their slices.
+        world_model_hash: `WorldModel.fingerprint` of the one that the market is seen through.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium's own declaration
@@ -71,6 +72,7 @@ class TradingEnv(gym.Env[Observation, Any]):
     }
     title = "market"
     _spec: EnvSpec | None = None
+    world_model_hash: str | None = None
 
     def __init__(
         self,

@@ -134,6 +134,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
             self._lanes.layout, actions, broker, reward, render_mode, self._lanes.max_steps
         )
         self._lane = DreamLane(self._lanes, self._size)
+        self.world_model_hash = self.engine.world_model.fingerprint
         self.title = f"WorldModelDream {self.engine.world_model.provenance.symbol}"
 
     def _begin(self, options: dict[str, Any] | None) -> Start:

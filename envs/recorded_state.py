@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from ..market.features import compute_features
 from ..models.world_model import WorldModel
 from .engine.engine import DreamEngine
 from .recorded import Tape
@@ -23,8 +22,7 @@ class RecordedMemory:
 
     def __init__(self, world_model: WorldModel, tape: Tape, num_lanes: int) -> None:
         self._engine = DreamEngine(world_model)
-        features = compute_features(tape.candles, world_model.config.features)
-        latents = world_model.encode(features)
+        latents = world_model.encode(world_model.features(tape.candles))
         self._latents = np.clip(latents, -LATENT_BOUND, LATENT_BOUND)
         self._log_return = np.diff(np.log(tape.candles.close), prepend=np.nan)
         self._open_time_ms = tape.candles.open_time_ms

@@ -49,7 +49,7 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
     |---|---|---|---|---|
     | ``latent`` | a world model | Z | ±10 | z_t, the posterior mean of V |
     | ``hidden`` | a world model | H | ±1 | h_t, what M remembers |
-    | ``features`` | no world model | F | ±100 | raw features; `FeatureSpec.names` |
+    | ``features`` | no world model | F | ±100 | raw features; `FeatureSpec.for_interval` |
     | ``account`` | always | 1 or more | ±100 | drifted weight before the next trade, or what ``account_observation`` names |
 
     With a world model the space is that of ``WorldModelDream-v0`` on the same model.
@@ -108,6 +108,8 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
     Attributes:
         training_bars: Bars of the range that the world model was trained on; `evaluate_policy`
             refuses them unless told otherwise.
+        other_market: What is wrong with candles of another symbol than the world model's, which
+            `evaluate_policy` refuses likewise; empty where nothing is.
 
     ## Version history
     v0: the first.
@@ -115,6 +117,8 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
 
     public_name = "BybitReplay-v0"
     title = "BybitReplay"
+    training_bars = 0
+    other_market = ""
 
     def __init__(
         self,
@@ -141,7 +145,8 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
             fill_delay=fill_delay,
             **with_order_rules(account, candles),
         )
-        self.tape = open_tape(candles, world_model, start, end, funding, unrecorded_funding_rate)
+        model = opened(world_model)
+        self.tape = open_tape(candles, model, start, end, funding, unrecorded_funding_rate)
         self._episode_length = check_length(episode_length)
         self._starts = self.tape.starts(self._episode_length)
         self._random_start = check_random_start(random_start)
@@ -149,10 +154,13 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         # Plain numbers straight from the arrays; lists of them would take 60 bytes a bar.
         self._time_at: Callable[[int], int] = self.tape.candles.open_time_ms.item
         self._close_at: Callable[[int], float] = self.tape.candles.close.item
-        self._memory = remember(self.tape, world_model, 1)
-        self.training_bars = count_training_bars(self.tape, world_model)
+        self._memory = remember(self.tape, model, 1)
         longest = self._episode_length or int(self.tape.steps_left.max())
         super().__init__(self.tape.layout, actions, broker, reward, render_mode, longest)
+        if model is not None:
+            self.world_model_hash = model.fingerprint
+            self.other_market = model.provenance.other_market(self.tape.candles.symbol)
+            self.training_bars = count_training_bars(self.tape, model)
         self.title = f"BybitReplay {self.tape.candles.symbol} {self.tape.candles.interval}"
 
     def _begin(self, options: dict[str, Any] | None) -> Start:
@@ -200,41 +208,37 @@ def open_tape(
     """Candles from anywhere, seen raw or through a world model, as a tape."""
     record = open_candles(candles)
     charged = funding_per_bar(open_funding(funding), record, unrecorded_funding_rate)
-    if world_model is None:
-        tape = feature_tape(record, FeatureSpec(), charged)
+    model = opened(world_model)
+    if model is None:
+        tape = feature_tape(record, FeatureSpec.for_interval(record.interval), charged)
     else:
-        from ..models.load import open_world_model
-
-        tape = latent_tape(record, open_world_model(world_model), charged)
+        tape = latent_tape(record, model, charged)
     return tape if start is None and end is None else restrict(tape, start, end)
 
 
-def remember(
-    tape: Tape, world_model: WorldModel | str | os.PathLike[str] | None, num_lanes: int
-) -> RecordedMemory | None:
-    """What M remembers beside the tape, where it depends on the actions: the ``paper`` preset."""
+def opened(world_model: WorldModel | str | os.PathLike[str] | None) -> WorldModel | None:
+    """The world model of that name, if there is to be one; replay without one needs no torch."""
     if world_model is None:
         return None
     from ..models.load import open_world_model
 
-    model = open_world_model(world_model)
-    if model.config.preset != "paper":
+    return open_world_model(world_model)
+
+
+def remember(tape: Tape, world_model: WorldModel | None, num_lanes: int) -> RecordedMemory | None:
+    """What M remembers beside the tape, where it depends on the actions: the ``paper`` preset."""
+    if world_model is None or world_model.config.preset != "paper":
         return None
     from .recorded_state import RecordedMemory
 
-    return RecordedMemory(model, tape, num_lanes)
+    return RecordedMemory(world_model, tape, num_lanes)
 
 
-def count_training_bars(tape: Tape, world_model: WorldModel | str | os.PathLike[str] | None) -> int:
+def count_training_bars(tape: Tape, world_model: WorldModel) -> int:
     """How many of the tape's observable bars lie in the world model's training range."""
-    if world_model is None:
+    made, times = world_model.provenance, tape.candles.open_time_ms
+    if made.other_market(tape.candles.symbol):
         return 0
-    from ..models.load import open_world_model
-
-    made, candles = open_world_model(world_model).provenance, tape.candles
-    if (made.symbol, made.interval) != (candles.symbol, candles.interval):
-        return 0
-    times = candles.open_time_ms
     trained = (times >= made.train_start_ms) & (times < made.train_end_ms)
     return int((trained & (tape.steps_left >= 0)).sum())
 

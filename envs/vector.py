@@ -28,7 +28,7 @@ from .protocol import (
     read_options,
     refuse_closed,
 )
-from .replay import check_length, open_tape, remember, with_order_rules
+from .replay import check_length, open_tape, opened, remember, with_order_rules
 from .spaces import (
     ActionKind,
     action_space,
@@ -98,9 +98,11 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
     Attributes:
         observation_layout: Names of the observation's parts, and their slices.
         reset_options: Names of the options that `reset` takes.
+        world_model_hash: `WorldModel.fingerprint` of the one that the market is seen through.
     """
 
     _spec: EnvSpec | None = None
+    world_model_hash: str | None = None
 
     def __init__(
         self,
@@ -348,17 +350,19 @@ class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
             fill_delay=fill_delay,
             **with_order_rules(account, candles),
         )
-        tape = open_tape(candles, world_model, start, end, funding, unrecorded_funding_rate)
+        model = opened(world_model)
+        tape = open_tape(candles, model, start, end, funding, unrecorded_funding_rate)
         lanes = ReplayLanes(
             tape,
             num_envs,
             check_length(episode_length),
             random_start,
-            remember(tape, world_model, num_envs),
+            remember(tape, model, num_envs),
         )
         super().__init__(
             num_envs, lanes, actions, broker, reward, autoreset_mode, max_episode_steps
         )
+        self.world_model_hash = None if model is None else model.fingerprint
 
 
 class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
@@ -402,6 +406,7 @@ class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         super().__init__(
             num_envs, lanes, actions, broker, reward, autoreset_mode, max_episode_steps
         )
+        self.world_model_hash = engine.world_model.fingerprint
 
 
 def _check_limit(max_episode_steps: int | None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,11 +12,15 @@ from numpy.typing import ArrayLike
 from ..market.arrays import BoolArray, FloatArray, IntArray
 from ..market.candles import Candles
 from ..market.errors import ConfigError
+from ..market.sources import open_candles
 from ..market.synthetic import MixtureDensity, SyntheticMarket
 from ..models.forecast import ReturnForecast
 from ..models.world_model import WorldModel
 from .baselines import baseline_forecasts, finite_scores
 from .significance import Interval, stationary_bootstrap_rows
+
+if TYPE_CHECKING:
+    from ..market.sources import CandleSource
 
 _BLOCK_BARS = 168.0  # a week: scores of neighbouring bars share their volatility
 _REPLICATIONS = 500
@@ -93,7 +97,7 @@ def pit_calibration(transforms: FloatArray) -> Calibration:
 
 def density_scores(
     world_model: WorldModel,
-    candles: Candles,
+    candles: CandleSource,
     train_rows: tuple[int, int],
     ranges: Mapping[str, tuple[int, int]],
     *,
@@ -103,7 +107,7 @@ def density_scores(
 
     Args:
         world_model: Forecasts one step ahead from bars up to the one before.
-        candles: All bars, those before the ranges included.
+        candles: All bars, those before the ranges included: anything `open_candles` opens.
         train_rows: Rows on which the baselines are fitted.
         ranges: Rows to score, by name.
         seed: Of the bootstrap.
@@ -114,6 +118,7 @@ def density_scores(
         ``crps_skill_to_garch_t`` (1 − CRPS ÷ CRPS) with block-bootstrap intervals; the world
         model's ``mean_slope``, of returns on its mean forecasts; and its ``calibration``.
     """
+    candles = open_candles(candles)
     returns = 100 * candles.log_returns()
     rivals = baseline_forecasts(returns, train_rows)
     forecast = world_model.return_forecast(candles)

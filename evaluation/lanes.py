@@ -9,7 +9,7 @@ from gymnasium.vector import VectorEnv
 
 from ..market.arrays import FloatArray
 from .performance import Performance, measure_performance
-from .policy import Policy
+from .policy import Policy, check_policy
 
 
 def evaluate_lanes(
@@ -32,7 +32,11 @@ def evaluate_lanes(
     Returns:
         The pooled performance, and the equity [N, T + 1]; an account that ended early holds its
         last value.
+
+    Raises:
+        ConfigError: The policy was trained in another world model than the environment's.
     """
+    check_policy(policy, getattr(env.unwrapped, "world_model_hash", None))
     observations, info = env.reset(seed=seed)
     running = np.ones(env.num_envs, dtype=np.bool_)
     equity, turnover, cost = [info["equity"]], [], []

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..market.arrays import FloatArray, IntArray
-from ..market.errors import ConfigError, TrainingBarsError
+from ..market.errors import ConfigError, OtherMarketError, TrainingBarsError
 from ..market.settings import seed_number
+from ..models.provenance import refused_market
 from .performance import Performance, measure_performance
-from .policy import Policy
+from .policy import Policy, check_policy
 
 _REQUIRED_INFO = ("equity", "weight", "price", "market_return", "cost")
 
@@ -115,8 +116,10 @@ def run_episode(
         deterministic: Passed to ``predict``.
 
     Raises:
-        ConfigError: The environment's info lacks a key.
+        ConfigError: The environment's info lacks a key, or the policy was trained in another world
+            model than the environment's.
     """
+    check_policy(policy, getattr(_unwrapped(env), "world_model_hash", None))
     observation, info = env.reset(seed=None if seed is None else seed_number(seed), options=options)
     infos, actions, rewards = [_checked_info(info)], [], []
     state, episode_start = None, np.ones(1, dtype=bool)
@@ -143,6 +146,7 @@ def evaluate_policy(
     options: dict[str, Any] | None = None,
     deterministic: bool = True,
     allow_training_bars: bool = False,
+    allow_other_market: bool = False,
 ) -> Evaluation:
     """Run episodes and measure them together.
 
@@ -155,13 +159,18 @@ def evaluate_policy(
         options: Passed to every reset.
         deterministic: Passed to ``predict``.
         allow_training_bars: Evaluate on bars that the environment's world model was trained on.
+        allow_other_market: Evaluate on bars of another symbol than the world model's.
 
     Raises:
         TrainingBarsError: The replay holds such bars, and they are not allowed.
+        OtherMarketError: The replay is of another market, and that is not allowed.
     """
     if episodes < 1:
         raise ConfigError(f"episodes is {episodes}; expected at least 1")
-    seen = int(getattr(getattr(env, "unwrapped", env), "training_bars", 0))
+    other = getattr(_unwrapped(env), "other_market", "")
+    if other and not allow_other_market:
+        raise OtherMarketError(refused_market(other))
+    seen = int(getattr(_unwrapped(env), "training_bars", 0))
     if seen and not allow_training_bars:
         raise TrainingBarsError(
             f"the world model was trained on {seen} bars of this replay: begin after its training "
@@ -172,6 +181,10 @@ def evaluate_policy(
         for i in range(episodes)
     ]
     return pool_episodes(records, bars_per_year)
+
+
+def _unwrapped(env: Environment) -> object:
+    return getattr(env, "unwrapped", env)
 
 
 def pool_episodes(records: Sequence[EpisodeRecord], bars_per_year: float) -> Evaluation:

@@ -30,6 +30,8 @@ from .errors import ConfigError as ConfigError
 from .errors import FeatureError as FeatureError
 from .errors import FundingError as FundingError
 from .errors import ModelFileError as ModelFileError
+from .errors import OtherMarketError as OtherMarketError
+from .errors import OtherMarketWarning as OtherMarketWarning
 from .errors import OutputError as OutputError
 from .errors import StoreError as StoreError
 from .errors import StoreFormatError as StoreFormatError

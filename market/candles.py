@@ -15,6 +15,9 @@ from .arrays import BoolArray, FloatArray, IntArray
 from .errors import CandleError
 from .times import FIRST_MS, LAST_MS, Time, describe_time, format_time, to_ms
 
+UNNAMED = "UNKNOWN"
+"""The symbol of candles whose source does not name it."""
+
 _MINUTE_MS = 60_000
 INTERVALS_MS: dict[str, int] = {
     **{str(m): m * _MINUTE_MS for m in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)},
@@ -80,7 +83,7 @@ class Candles:
     close: FloatArray
     volume: FloatArray
     turnover: FloatArray
-    symbol: str = "UNKNOWN"
+    symbol: str = UNNAMED
     interval: str = "60"
 
     def __post_init__(self) -> None:

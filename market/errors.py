@@ -20,6 +20,14 @@ class FeatureError(WorldModelTradingError, ValueError):
     """Features that cannot be computed, or that are not those a world model was trained on."""
 
 
+class OtherMarketError(FeatureError):
+    """Bars of another interval or symbol than a world model was trained on."""
+
+
+class OtherMarketWarning(UserWarning):
+    """Bars of another symbol than a world model was trained on, where that may be meant."""
+
+
 class ConfigError(WorldModelTradingError, ValueError):
     """A setting with an impossible value, or an unknown one."""
 

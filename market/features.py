@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -11,11 +12,20 @@ from .arrays import BoolArray, Float32Array, FloatArray, IntArray
 from .candles import INTERVALS_MS, Candles
 from .errors import FeatureError
 from .settings import truth, whole_number
+from .sources import open_candles
 from .times import format_time
+
+if TYPE_CHECKING:
+    from .sources import CandleSource
 
 _COLUMNS = ("open", "high", "low", "close", "volume")
 _BASE_NAMES = ("log_return", "range", "log_volume", "body")
 _VOLATILITY_FLOOR = 1e-5  # log return per bar; keeps the logarithm finite on constant prices
+_HORIZONS: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("120", "240", "360", "720"), (6, 24, 84)),
+    "D": (5, 20, 60),
+    "W": (4, 13, 26),
+}
 CALENDAR_NAMES = ("hour_sin", "hour_cos", "weekday_sin", "weekday_cos")
 
 
@@ -46,6 +56,15 @@ class FeatureSpec:
         object.__setattr__(self, "horizons", horizons)
         object.__setattr__(self, "detrend_volume", detrend_volume)
 
+    @classmethod
+    def for_interval(cls, interval: str) -> Self:
+        """The default look-backs of bars of an interval.
+
+        6, 24 and 168 bars up to an hour, where that is a quarter of a day, a day and a week.
+        Records of longer bars have fewer: at most 84 bars up to half a day, 60 days, 26 weeks.
+        """
+        return cls(_HORIZONS.get(interval, cls.horizons))
+
     @property
     def names(self) -> tuple[str, ...]:
         """Column names, in order: the four of one bar, then volatility, then momentum."""
@@ -61,7 +80,7 @@ class FeatureSpec:
         return max(self.horizons)
 
 
-def compute_features(candles: Candles, spec: FeatureSpec | None = None) -> FloatArray:
+def compute_features(candles: CandleSource, spec: FeatureSpec | None = None) -> FloatArray:
     """Features of every bar [T, F], float64; row t uses bars up to and including t.
 
     With r_t the close-to-close log return, the columns are: ``log_return`` r_t; ``range``
@@ -70,8 +89,13 @@ def compute_features(candles: Candles, spec: FeatureSpec | None = None) -> Float
     h bars ÷ √h.
 
     Rows whose window reaches before the first bar, or across a gap, are NaN.
+
+    Args:
+        candles: Anything `open_candles` opens.
+        spec: Which features; None are the default ones for the candles' interval.
     """
-    spec = spec or FeatureSpec()
+    candles = open_candles(candles)
+    spec = spec or FeatureSpec.for_interval(candles.interval)
     features = np.full((len(candles), len(spec.names)), np.nan)
     for start, stop in candles.segments():
         if stop - start > spec.warmup:
@@ -159,10 +183,13 @@ class StreamingFeatures:
     """Features bar by bar, the same numbers as the batch to the last bit.
 
     It keeps the bars of one window and computes the newest row with the batch's own arithmetic.
+
+    Args:
+        spec: Which features; None are the default ones for the interval of the first bars.
     """
 
     def __init__(self, spec: FeatureSpec | None = None) -> None:
-        self.spec = spec or FeatureSpec()
+        self._spec = spec
         self._newest: tuple[str, str, int] | None = None  # symbol, interval, open time [ms]
         self._window = np.empty((len(_COLUMNS), 0))  # newest bars without a gap between them
 
@@ -179,17 +206,18 @@ class StreamingFeatures:
             FeatureError: The bars are of another market, or do not follow the last ones.
         """
         adjacent = self._follows(bar)
+        self._spec = spec = self._spec or FeatureSpec.for_interval(bar.interval)
         start = 0
         if len(bar) > 1:
             *_, (start, _) = bar.segments()
         columns = _columns(bar, start, len(bar))
         if adjacent and start == 0:
             columns = np.concatenate([self._window, columns], axis=1)
-        self._window = columns[:, -(self.spec.warmup + 1) :]
+        self._window = columns[:, -(spec.warmup + 1) :]
         self._newest = (bar.symbol, bar.interval, int(bar.open_time_ms[-1]))
-        if self._window.shape[1] <= self.spec.warmup:
+        if self._window.shape[1] <= spec.warmup:
             return None
-        row: FloatArray = _segment_features(self._window, self.spec)[0]
+        row: FloatArray = _segment_features(self._window, spec)[0]
         return row
 
     def _follows(self, bar: Candles) -> bool:

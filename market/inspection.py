@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .arrays import BoolArray, FloatArray
 from .candles import Candles
+from .sources import open_candles
 from .times import format_time
+
+if TYPE_CHECKING:
+    from .sources import CandleSource
 
 VWAP_TOLERANCE = 0.001  # of the bar's high and low; exchanges round volume and turnover
 JUMP_FACTOR = 3.0  # between successive prices; no liquid market has moved so far in one bar
@@ -39,14 +44,18 @@ class Finding:
 
 
 @np.errstate(over="ignore")
-def inspect_candles(candles: Candles) -> list[Finding]:
+def inspect_candles(candles: CandleSource) -> list[Finding]:
     """Everything odd about these candles, in order of row; an empty list is a clean record.
 
     Gaps, one finding each. Average traded prices (turnover ÷ volume) outside their bars by more
     than 0.1%, as one finding, which says so if volume and turnover look swapped. Prices that
     change more than threefold between neighbouring bars or inside one. Runs of 24 bars and more
     without volume, or whose price stands still.
+
+    Args:
+        candles: Anything `open_candles` opens.
     """
+    candles = open_candles(candles)
     findings = [
         *_gaps(candles),
         *_average_prices(candles),

@@ -37,6 +37,7 @@ _AT_LEAST: dict[str, float] = {
     "bank_segments": 1,
 }
 _BELOW_ONE = ("ema_decay", "vae_ema_decay", "dropout")
+_WEEKLY = {"chunk_bars": 48, "burn_in_bars": 12, "warmup_bars": 24}
 _POSITIVE = ("vae_learning_rate", "mdn_rnn_learning_rate", "gradient_clip")
 
 
@@ -109,6 +110,17 @@ class WorldModelConfig:
     calibration_rounds: int = 20
     warmup_bars: int = 96
     bank_segments: int = 256
+
+    @classmethod
+    def for_interval(cls, interval: str, **settings: Any) -> Self:
+        """The default settings for bars of an interval, some of them given.
+
+        Look-backs follow the interval (`FeatureSpec.for_interval`); of weeks, which are few,
+        training chunks and warm-ups are short too.
+        """
+        short = _WEEKLY if interval == "W" else {}
+        features = FeatureSpec.for_interval(interval)
+        return cls(**{"features": features, **short, **settings})
 
     def __post_init__(self) -> None:
         self._check_choices()

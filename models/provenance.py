@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ..market.arrays import Float32Array, FloatArray, IntArray
-from ..market.candles import interval_ms
-from ..market.errors import CandleError, ModelFileError
+from ..market.candles import UNNAMED, interval_ms
+from ..market.errors import CandleError, ModelFileError, OtherMarketError, OtherMarketWarning
+
+ALLOW_OTHER_MARKET = "say allow_other_market=True (--allow-other-market)"
+"""What lets bars of another market in where they are refused."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,38 @@ class Provenance:
         """Length of one bar [ms]."""
         return interval_ms(self.interval)
 
+    def check_market(self, symbol: str, interval: str, *, allow_other: bool = True) -> None:
+        """The one check of every place where bars meet the model: refuse what it cannot read.
+
+        Args:
+            symbol: Of the bars.
+            interval: Of the bars.
+            allow_other: Whether bars of another symbol are warned of, or refused too.
+
+        Raises:
+            OtherMarketError: The interval is another, or the symbol is and that is not allowed.
+        """
+        if interval != self.interval:
+            raise OtherMarketError(
+                f"the candles' interval is {interval}; this world model was trained on "
+                f"{self.interval}: give candles of that interval, or train a world model on these"
+            )
+        other = self.other_market(symbol)
+        if other and not allow_other:
+            raise OtherMarketError(refused_market(other))
+        if other:
+            warnings.warn(other, OtherMarketWarning, stacklevel=2)
+
+    def other_market(self, symbol: str) -> str:
+        """What a person is told of bars of another symbol; empty if it is the model's, or unnamed.
+
+        Exchanges spell one instrument in many ways: BTCUSDT, BTC-USDT, BTC/USDT:USDT.
+        """
+        theirs, mine = _spelled(symbol), _spelled(self.symbol)
+        if theirs == mine or UNNAMED in (theirs, mine):
+            return ""
+        return f"the candles are of {symbol}; this world model was trained on {self.symbol}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
         return dataclasses.asdict(self)
@@ -71,6 +108,15 @@ class Provenance:
         except CandleError as error:
             raise ModelFileError(f"provenance: {error}") from None
         return cls(**values)
+
+
+def refused_market(other: str) -> str:
+    """Why bars of another market are refused, and what lets them in."""
+    return f"{other}: give candles of the same market, or {ALLOW_OTHER_MARKET}"
+
+
+def _spelled(symbol: str) -> str:
+    return re.sub("[^A-Z0-9]", "", symbol.upper().partition(":")[0])
 
 
 def library_versions() -> dict[str, str]:

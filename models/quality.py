@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from ..market.candles import Candles
 from ..market.errors import TrainingError
+from ..market.sources import open_candles
 from ..market.times import Time
 from .training.collapse import active_units
 from .training.sequences import FeatureRange, feature_range
 from .training.train import encode_range, scaled_tensor, validation_nll
 from .world_model import WorldModel
+
+if TYPE_CHECKING:
+    from ..market.sources import CandleSource
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,13 @@ class MDNRNNQuality:
 
 
 def vae_quality(
-    world_model: WorldModel, candles: Candles, start: Time | None = None, end: Time | None = None
+    world_model: WorldModel,
+    candles: CandleSource,
+    start: Time | None = None,
+    end: Time | None = None,
 ) -> VAEQuality:
     """Measure V on the bars of ``candles`` in [start, end); bars before serve as look-back."""
-    source = _scored_range(world_model, candles, start, end)
+    source = _scored_range(world_model, open_candles(candles), start, end)
     features = source.features[source.complete_rows]
     if len(features) < 2:
         raise TrainingError("fewer than two bars with complete features to measure V on")
@@ -71,13 +79,17 @@ def vae_quality(
 
 
 def mdn_rnn_quality(
-    world_model: WorldModel, candles: Candles, start: Time | None = None, end: Time | None = None
+    world_model: WorldModel,
+    candles: CandleSource,
+    start: Time | None = None,
+    end: Time | None = None,
 ) -> MDNRNNQuality:
     """Measure M's forecasts of the bars of ``candles`` in [start, end).
 
     The forecast of the first bar comes from the bar before it, so give the candles before
     ``start`` too.
     """
+    candles = open_candles(candles)
     first, last = candles.row_range(start, end)
     forecast = world_model.return_forecast(candles.rows(0, last)).rows(max(first - 1, 0), last - 1)
     returns = 100 * candles.log_returns()[max(first, 1) : last]
@@ -96,6 +108,7 @@ def mdn_rnn_quality(
 def _scored_range(
     world_model: WorldModel, candles: Candles, start: Time | None, end: Time | None
 ) -> FeatureRange:
+    world_model.provenance.check_market(candles.symbol, candles.interval)
     first, last = candles.row_range(start, end)
     context = candles.rows(0, first) if first else None
     bars = world_model.config.warmup_bars + 1

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -19,8 +19,9 @@ from torch import Tensor
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.candles import Candles
 from ..market.errors import ConfigError, FeatureError, TrainingError
-from ..market.features import Scaler, calendar, compute_features, volume_level
+from ..market.features import FeatureSpec, Scaler, calendar, compute_features, volume_level
 from ..market.settings import seed_number
+from ..market.sources import open_candles
 from .config import WorldModelConfig
 from .decoded_return import decoded_return_mixture
 from .devices import choose_device
@@ -42,6 +43,9 @@ from .training.train import (
     train_vae,
 )
 from .vae import LATENT_LIMIT, VAE, silence_idle_dimensions
+
+if TYPE_CHECKING:
+    from ..market.sources import CandleSource
 
 _RETURN = 0  # column of the log return among the features
 
@@ -104,6 +108,23 @@ class WorldModel:
             f"Z={c.latent_size}, H={c.hidden_size}, K={c.num_components})"
         )
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of what z and h mean: preset, features, scaler, V and M.
+
+        Where dreams begin is no part of it, nor where the model is stored. What was learned from a
+        model's z and h remembers it, for another model of the same shape means something else.
+        """
+        kind = [self.config.preset, self.config.features.names, self.config.features.detrend_volume]
+        digest = hashlib.sha256(json.dumps(kind).encode())
+        for values in (self.scaler.mean, self.scaler.scale):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        for module in (self.vae, self.mdn_rnn):
+            for name, tensor in sorted(module.state_dict().items()):
+                digest.update(name.encode())
+                digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()
+
     def recent(self, share: float) -> WorldModel:
         """The same world model, whose dreams begin in the last ``share`` of its warm-up bank.
 
@@ -128,6 +149,19 @@ class WorldModel:
         """M's LSTM likewise."""
         return CompiledLSTM.of(self.mdn_rnn)
 
+    def features(self, candles: CandleSource) -> FloatArray:
+        """What V sees of bars [T, F], float64; NaN where their look-back is not complete.
+
+        Args:
+            candles: Anything `open_candles` opens.
+
+        Raises:
+            OtherMarketError: Their interval is not the model's. Another symbol is warned of.
+        """
+        candles = open_candles(candles)
+        self.provenance.check_market(candles.symbol, candles.interval)
+        return compute_features(candles, self.config.features)
+
     def encode(self, features: FloatArray) -> Float32Array:
         """Posterior means [..., Z] of raw features [..., F]; NaN where features are NaN."""
         features = np.asarray(features, dtype=np.float64)
@@ -151,26 +185,34 @@ class WorldModel:
         """`decode` of one latent, for whoever decodes one a step."""
         return RowDecoder(self.compiled_vae, self.scaler)
 
-    def latents(self, candles: Candles) -> Latents:
-        """Latents and hidden states of every bar; h runs on from gap to gap, from a state of zeros."""
-        z, after, runs = self._run(candles)
+    def latents(self, candles: CandleSource) -> Latents:
+        """Latents and hidden states of every bar; h runs on from gap to gap, from a state of zeros.
+
+        Args:
+            candles: Anything `open_candles` opens; see `features`.
+        """
+        z, after, runs = self._run(open_candles(candles))
         h = after
         if self.config.preset == "paper":
             h = np.zeros_like(after)
             h[1:] = after[:-1]
-        valid = np.zeros(len(candles), dtype=bool)
+        valid = np.zeros(len(z), dtype=bool)
         for start, stop in runs:
             valid[min(start + self.config.warmup_bars - 1, stop) : stop] = True
         z[~valid] = np.nan
         h = np.where(valid[:, None], h, np.float32(np.nan))
         return Latents(z, h, valid)
 
-    def return_forecast(self, candles: Candles) -> ReturnForecast:
+    def return_forecast(self, candles: CandleSource) -> ReturnForecast:
         """The predictive mixture of the log return from t to t+1, in percent, for every bar t.
 
         ``market``: M's own mixture, exactly. ``paper``: see `decoded_return_mixture`. Rows that
         `latents` does not call valid hold NaN.
+
+        Args:
+            candles: Anything `open_candles` opens; see `features`.
         """
+        candles = open_candles(candles)
         z, after, runs = self._run(candles)
         count, k = len(candles), self.config.num_components
         columns = [np.full((count, k), np.nan) for _ in range(3)]
@@ -246,8 +288,7 @@ class WorldModel:
         self, candles: Candles
     ) -> tuple[Float32Array, Float32Array, tuple[tuple[int, int], ...]]:
         """Latents [T, Z], the hidden state after each z entered [T, H], and the runs; zeros elsewhere."""
-        self._check_candles(candles)
-        features = compute_features(candles, self.config.features)
+        features = self.features(candles)
         runs = complete_runs(features, candles)
         waves = calendar(candles.open_time_ms + candles.interval_ms)
         z = np.zeros((len(candles), self.config.latent_size), dtype=np.float32)
@@ -275,17 +316,10 @@ class WorldModel:
             sigmas.double().numpy() * scale,
         )
 
-    def _check_candles(self, candles: Candles) -> None:
-        if candles.interval != self.provenance.interval:
-            raise FeatureError(
-                f"the candles' interval is {candles.interval}; "
-                f"this world model was trained on {self.provenance.interval}"
-            )
-
 
 def train_world_model(
-    train: Candles,
-    validation: Candles,
+    train: CandleSource,
+    validation: CandleSource,
     config: WorldModelConfig | None = None,
     *,
     seed: int = 0,
@@ -298,9 +332,9 @@ def train_world_model(
     """Train V, then M; choose the epochs on the validation candles.
 
     Args:
-        train: Training candles.
+        train: Training candles: anything `open_candles` opens.
         validation: Candles after them. The end of the training range serves as their context.
-        config: Settings.
+        config: Settings; None are the default ones for the candles' interval.
         seed: Of weights, data order and noise; the same seed gives the same model on one machine.
         source: Where the candles come from, in words, for the provenance.
         callbacks: Follow the training.
@@ -315,7 +349,9 @@ def train_world_model(
             to another training.
         FeatureError: A feature never changes (constant prices, no volume).
     """
-    config, seed = config or WorldModelConfig(), seed_number(seed)
+    train, validation = open_candles(train), open_candles(validation)
+    config = config or WorldModelConfig.for_interval(train.interval)
+    seed = seed_number(seed)
     history = TrainingHistory()
     session = Session(
         config=config,
@@ -387,7 +423,9 @@ def training_ranges(
         raise TrainingError(
             f"the training range has {train_range.longest_run} bars in a row with complete "
             f"features, after {config.features.warmup} bars of look-back; expected at least "
-            f"{needed}: give a longer range"
+            f"{needed}: give a longer range, or shorter look-backs "
+            f"(WorldModelConfig.for_interval({train.interval!r}) has "
+            f"{FeatureSpec.for_interval(train.interval).warmup} bars) and chunk_bars"
         )
     if len(validation_range.complete_rows) < 2:
         raise TrainingError(

@@ -144,6 +144,11 @@ def _add_fidelity(fidelity: argparse.ArgumentParser) -> None:
     _add_world_model(fidelity)
     _add_candles(fidelity)
     _add_seed_and_out(fidelity, "runs/fidelity", "the numbers and the page")
+    fidelity.add_argument(
+        "--allow-other-market",
+        action="store_true",
+        help="measure against candles of another symbol than the world model's",
+    )
 
 
 def _add_pretrained(pretrained: argparse.ArgumentParser) -> None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
+from typing import TextIO
 
 from worldmodel_trading.arguments import parser
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.dates import read_times
-from worldmodel_trading.market.errors import ConfigError, WorldModelTradingError
+from worldmodel_trading.market.errors import (
+    ConfigError,
+    OtherMarketWarning,
+    WorldModelTradingError,
+)
 from worldmodel_trading.market.files.writer import cannot_write, refuse_unwritable, sole_writer
 from worldmodel_trading.progress import Amount, TrainingConsole, be_quiet, say, tell
 from worldmodel_trading.terminal import STOPPED, interruptible, ready_streams, refused_output
@@ -25,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ready_streams()
     options = argparse.Namespace()
     try:
-        with interruptible():
+        with interruptible(), _plain_warnings():
             _do(arguments, options)
     except WorldModelTradingError as error:
         return _refuse(str(error))
@@ -59,6 +66,30 @@ def _refuse(message: str) -> int:
 
 def _kept(options: argparse.Namespace) -> str:
     return f"; finished stages are kept in {options.out}" if "out" in options else ""
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Say the package's own warnings in a line each, without the place in the code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", OtherMarketWarning)
+        others = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, OtherMarketWarning):
+                print(f"worldmodel-trading: {message}", file=sys.stderr)
+            else:
+                others(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show  # catch_warnings puts the old one back
+        yield
 
 
 def _use_data_folder(options: argparse.Namespace) -> None:
@@ -172,7 +203,11 @@ def _fidelity(options: argparse.Namespace) -> None:
     _one_thread()
     with sole_writer(options.out) as folder:
         measured = measure_fidelity(
-            world_model, candles, config, lambda stage: say(f"Measuring {stage}")
+            world_model,
+            candles,
+            config,
+            lambda stage: say(f"Measuring {stage}"),
+            allow_other_market=options.allow_other_market,
         )
         _, page = write_fidelity(folder, measured)
     tell(f"{fidelity_summary(measured.results)}\n\nReport: {page}")

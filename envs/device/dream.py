@@ -16,8 +16,6 @@ from torch import Tensor
 from ...market.account.rules import BrokerConfig
 from ...market.account.settlement import Bar
 from ...market.arrays import IntArray
-from ...market.candles import INTERVALS_MS
-from ...market.features import calendar
 from ...models.mdn_rnn import State
 from ..engine.engine import DreamEngine
 
@@ -78,8 +76,7 @@ class DeviceDream:
             (column, *_scaling(engine, column))
             for column in map(engine.config.features.names.index, ("range", "log_volume"))
         ]
-        week = np.arange(0, max(INTERVALS_MS["W"], engine.interval_ms), engine.interval_ms)
-        self._calendar = torch.from_numpy(calendar(week)).to(device)  # [B, 4]
+        self._calendar = torch.from_numpy(engine.week_calendar()).to(device)  # [B, 4]
 
     def empty(self, lanes: int) -> Market:
         """Room for that many lanes."""

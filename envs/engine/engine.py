@@ -80,7 +80,7 @@ LaneDecoder = tuple[Float32Array, Float32Array, Float32Array, Float32Array, Floa
 
 
 class _Week(NamedTuple):
-    """The calendar of the bars of a week from 1970-01-01 on [B, 4], and a bar's length."""
+    """The calendar of the bars of a week [B, 4], and a bar's length."""
 
     table: Float32Array
     interval_ms: int
@@ -176,8 +176,7 @@ class DreamEngine:
                 f"warmup is {warmup!r}; this world model's bank holds segments of {width} bars"
             )
         self.warmup = bars
-        week = np.arange(0, max(INTERVALS_MS["W"], self.interval_ms), self.interval_ms)
-        self._week = _Week(calendar(week), self.interval_ms)
+        self._week = _Week(self.week_calendar(), self.interval_ms)
         self._starts: DreamState | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -201,6 +200,12 @@ class DreamEngine:
         to_return = np.append(self._weights.to_return, last.bias[0])
         to_return = np.ascontiguousarray(to_return, dtype=np.float32)
         return first.kernel, first.bias, second.kernel, second.bias, to_return
+
+    def week_calendar(self) -> Float32Array:
+        """The calendar of the bars of a week [B, 4]: row b % B is that of bar b since 1970."""
+        bars = np.arange(0, max(INTERVALS_MS["W"], self.interval_ms), self.interval_ms)
+        phase = self.world_model.bank.open_time_ms[0] % self.interval_ms  # weeks begin on Mondays
+        return calendar(bars + phase)
 
     @property
     def num_segments(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.stats import rankdata
@@ -21,11 +21,14 @@ from ...envs.recorded import Tape, latent_tape, restrict
 from ...envs.recorded_state import RecordedMemory
 from ...market.account.rules import BrokerConfig
 from ...market.arrays import FloatArray
-from ...market.candles import Candles
 from ...market.errors import ConfigError
+from ...market.sources import open_candles
 from ...models.world_model import WorldModel
 from ..fidelity.paths import spread
 from ..significance import Interval
+
+if TYPE_CHECKING:
+    from ...market.sources import CandleSource
 
 Reads = Literal["both", "z", "h"]
 PARAMETER_SCALE = 0.1
@@ -71,7 +74,7 @@ class RankAgreement:
 
 def measure_rank_agreement(
     world_model: WorldModel,
-    candles: Candles,
+    candles: CandleSource,
     ranges: Mapping[str, tuple[int, int]],
     *,
     seed: int,
@@ -81,12 +84,13 @@ def measure_rank_agreement(
     reads: Reads = "both",
     recent: float = RECENT,
     broker: BrokerConfig | None = None,
+    allow_other_market: bool = False,
 ) -> RankAgreement:
     """Score the same random linear controllers in the dream and in replay.
 
     Args:
         world_model: The dream.
-        candles: All bars, those before the ranges included.
+        candles: All bars, those before the ranges included: anything `open_candles` opens.
         ranges: Rows of each replay, by name.
         seed: Of controllers and dreams.
         controllers: P.
@@ -96,9 +100,17 @@ def measure_rank_agreement(
         reads: Which part of the observation the controllers see beside the account.
         recent: Share of the training range, the last, in which dreams begin.
         broker: The account's rules, in both; Bybit's costs by default.
+        allow_other_market: Rank on bars of another symbol than the world model's.
+
+    Raises:
+        OtherMarketError: The candles are of another market, and that is not allowed.
     """
     if controllers < 3:
         raise ConfigError(f"controllers is {controllers}; a ranking needs at least 3")
+    candles = open_candles(candles)
+    world_model.provenance.check_market(
+        candles.symbol, candles.interval, allow_other=allow_other_market
+    )
     broker = broker or BrokerConfig()
     rng = np.random.default_rng(seed)
     parameters = random_controllers(world_model, controllers, rng, reads)

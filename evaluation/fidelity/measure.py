@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,10 @@ from ...market.arrays import FloatArray
 from ...market.candles import Candles
 from ...market.errors import TrainingBarsError
 from ...market.settings import check_count
+from ...market.sources import open_candles
 from ...market.times import format_time
 from ...models.ood import OODMeter
+from ...models.provenance import ALLOW_OTHER_MARKET
 from ...models.quality import vae_quality
 from ...models.world_model import WorldModel
 from ..comparison.rank_agreement import DREAMS, RankAgreement, measure_rank_agreement
@@ -40,6 +42,9 @@ from .stylised import (
     volatility_cone,
 )
 from .two_sample import WINDOW_BARS, real_against_real, two_sample_score
+
+if TYPE_CHECKING:
+    from ...market.sources import CandleSource
 
 Progress = Callable[[str], None]
 OOD_LEVELS = (0.05, 0.5, 0.95)
@@ -107,9 +112,11 @@ class _Ranges:
 
 def measure_fidelity(
     world_model: WorldModel,
-    candles: Candles,
+    candles: CandleSource,
     config: FidelityConfig | None = None,
     progress: Progress | None = None,
+    *,
+    allow_other_market: bool = False,
 ) -> Fidelity:
     """Measure a world model against the candles that it was trained on and those after them.
 
@@ -119,18 +126,25 @@ def measure_fidelity(
 
     Args:
         world_model: What to judge.
-        candles: Of the same market, training range included.
+        candles: Of the same market, training range included: anything `open_candles` opens.
         config: How thoroughly.
         progress: Called with the name of each stage as it begins.
+        allow_other_market: Measure against a market that the world model was not trained on.
 
     Raises:
-        TrainingBarsError: The candles hold no bars after the training range, or none of it, or are
-            of another market.
+        TrainingBarsError: The candles hold no bars after the training range, or none of it, or
+            other closes than the model was trained on.
+        OtherMarketError: They are of another symbol or interval, and that is not allowed.
     """
     config = config or FidelityConfig()
+    candles = open_candles(candles)
+    world_model.provenance.check_market(
+        candles.symbol, candles.interval, allow_other=allow_other_market
+    )
     say = progress or (lambda stage: None)
     ranges = _ranges(world_model, candles)
-    _check_market(world_model, candles)
+    if not allow_other_market:
+        _check_closes(world_model, candles)
     names = world_model.config.features.names
     train = candles.rows(*ranges.train)
     results: dict[str, Any] = _head(world_model, candles, ranges, config)
@@ -197,7 +211,7 @@ def _ranges(world_model: WorldModel, candles: Candles) -> _Ranges:
     return _Ranges((first, last), held_out)
 
 
-def _check_market(world_model: WorldModel, candles: Candles) -> None:
+def _check_closes(world_model: WorldModel, candles: Candles) -> None:
     """Symbols are only names: the closes that the model keeps tell whether it met these candles."""
     bank = world_model.bank
     _, rows, kept = np.intersect1d(candles.open_time_ms, bank.open_time_ms, return_indices=True)
@@ -207,7 +221,8 @@ def _check_market(world_model: WorldModel, candles: Candles) -> None:
         raise TrainingBarsError(
             f"the close of {format_time(int(candles.open_time_ms[row]))} is {candles.close[row]:g} in "
             f"these candles, and was {bank.close[other]:g} where the world model was trained "
-            f"({world_model.provenance.symbol}): give candles of the same market"
+            f"({world_model.provenance.symbol}): give candles of the same market, or "
+            f"{ALLOW_OTHER_MARKET}"
         )
 
 
@@ -406,6 +421,7 @@ def _rankings(
             dreams=config.rank_dreams,
             bars=config.bars,
             reads=reads,
+            allow_other_market=True,  # `fidelity` has asked
         )
 
     whole = measure(world_model, train=True)

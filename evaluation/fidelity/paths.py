@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...envs.engine.engine import DreamEngine
 from ...market.arrays import Float32Array, FloatArray, IntArray
-from ...market.candles import Candles
 from ...market.errors import ConfigError
 from ...market.features import FeatureSpec, compute_features, valid_rows
+from ...market.sources import open_candles
 from ...models.world_model import WorldModel
+
+if TYPE_CHECKING:
+    from ...market.sources import CandleSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +112,7 @@ def dream(
 
 
 def recorded_paths(
-    candles: Candles, bars: int, spec: FeatureSpec | None = None, name: str = "real"
+    candles: CandleSource, bars: int, spec: FeatureSpec | None = None, name: str = "real"
 ) -> Dreams:
     """Successive recorded windows of ``bars`` bars that do not overlap, with their features.
 
@@ -117,6 +121,7 @@ def recorded_paths(
     Raises:
         ConfigError: Not one window fits.
     """
+    candles = open_candles(candles)
     features = compute_features(candles, spec)
     usable = valid_rows(features)
     starts: list[int] = []
@@ -134,7 +139,7 @@ def recorded_paths(
 
 
 def recorded_latents(
-    world_model: WorldModel, candles: Candles, max_rows: int = 20_000
+    world_model: WorldModel, candles: CandleSource, max_rows: int = 20_000
 ) -> tuple[Float32Array, Float32Array]:
     """Latents [n, Z] and hidden states [n, H] met on recorded bars, evenly thinned."""
     latents = world_model.latents(candles)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,12 +16,16 @@ import torch
 from ...market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ...market.candles import Candles
 from ...market.errors import ConfigError
-from ...market.features import calendar, compute_features
+from ...market.features import calendar
+from ...market.sources import open_candles
 from ...models.forecast import ReturnForecast
 from ...models.mdn_rnn import State
 from ...models.training.train import build_mdn_rnn, build_vae
 from ...models.world_model import WorldModel
 from .paths import spread
+
+if TYPE_CHECKING:
+    from ...market.sources import CandleSource
 
 WARMUP_BARS = (1, 4, 12, 24, 48, 96, 192)
 _LONG_WARMUP = 384
@@ -47,7 +52,7 @@ class WarmupEffect:
 
 def warmup_effects(
     world_model: WorldModel,
-    candles: Candles,
+    candles: CandleSource,
     rows: tuple[int, int],
     *,
     lengths: Sequence[int] = WARMUP_BARS,
@@ -62,6 +67,7 @@ def warmup_effects(
         lengths: Warm-ups to try.
         samples: Bars to sample evenly.
     """
+    candles = open_candles(candles)
     z, ends = _windows(world_model, candles, rows, samples)
     outcomes = 100 * candles.log_returns()[ends + 1]
     times = candles.open_time_ms[ends]
@@ -77,7 +83,7 @@ def warmup_effects(
 
 
 def action_sensitivity(
-    world_model: WorldModel, candles: Candles, rows: tuple[int, int], *, samples: int = 1024
+    world_model: WorldModel, candles: CandleSource, rows: tuple[int, int], *, samples: int = 1024
 ) -> float:
     """|E[r given a = 1] − E[r given a = −1]| ÷ σ of the forecast, mean over bars.
 
@@ -86,6 +92,7 @@ def action_sensitivity(
     """
     if world_model.config.preset == "market":
         return 0.0
+    candles = open_candles(candles)
     z, ends = _windows(world_model, candles, rows, samples, bars=world_model.config.warmup_bars)
     times = candles.open_time_ms[ends]
     long, short = (
@@ -137,7 +144,7 @@ def with_untrained_memory(world_model: WorldModel, seed: int) -> WorldModel:
 
 def volatility_probes(
     world_model: WorldModel,
-    candles: Candles,
+    candles: CandleSource,
     train_rows: tuple[int, int],
     rows: tuple[int, int],
     *,
@@ -153,10 +160,11 @@ def volatility_probes(
         R² on ``rows`` of the probes ``z``, ``h``, ``z_and_h``, ``z_random_encoder``,
         ``h_untrained``.
     """
+    candles = open_candles(candles)
     latents = world_model.latents(candles)
     untrained = with_untrained_memory(world_model, seed).latents(candles)
     encoder = build_vae(world_model.config, seed).eval()
-    features = world_model.scaler.transform(compute_features(candles, world_model.config.features))
+    features = world_model.scaler.transform(world_model.features(candles))
     with torch.no_grad():
         random_z = encoder.encode(torch.from_numpy(np.nan_to_num(features))).mean.numpy()
     inputs = {
@@ -212,7 +220,7 @@ def _windows(
     bars: int = _LONG_WARMUP,
 ) -> tuple[Float32Array, IntArray]:
     """Latents of ``bars`` bars [N, bars, Z] that end at rows with a bar after them, and those rows."""
-    latents = world_model.encode(compute_features(candles, world_model.config.features))
+    latents = world_model.encode(world_model.features(candles))
     complete: BoolArray = np.asarray(np.isfinite(latents).all(axis=1))
     run = np.zeros(len(candles), dtype=np.int64)
     for start, stop in candles.segments():

@@ -6,23 +6,32 @@ What such a model forecasts and dreams as well as the trained one owes nothing t
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from ...market.candles import Candles
 from ...market.errors import ConfigError
+from ...market.sources import open_candles
 from ...models.training.callbacks import Callbacks, TrainingHistory
 from ...models.training.sequences import FeatureRange
 from ...models.training.train import Encoded, Session, build_vae, encode_range, scaled_tensor
 from ...models.vae import VAE
 from ...models.world_model import WorldModel, train_memory, training_ranges
 
+if TYPE_CHECKING:
+    from ...market.sources import CandleSource
+
 _KNOWN = -9.0  # log variance of a latent that is known: a random encoder's own says nothing
 
 
 def with_random_encoder(
-    world_model: WorldModel, train: Candles, validation: Candles, *, seed: int, epochs: int
+    world_model: WorldModel,
+    train: CandleSource,
+    validation: CandleSource,
+    *,
+    seed: int,
+    epochs: int,
 ) -> WorldModel:
     """The same market and settings, V's weights random, M trained on its latents.
 
@@ -45,6 +54,7 @@ def with_random_encoder(
             f"the preset is {config.preset!r}; a random encoder is no control where the return is "
             "decoded: expected 'market'"
         )
+    train, validation = open_candles(train), open_candles(validation)
     ranges = training_ranges(train, validation, config)
     vae = _standardised(build_vae(config, seed), _features(world_model, ranges[0]), ranges[0])
     encoded: list[Encoded] = [

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 
 from ..arrays import FloatArray, IntArray
-from ..candles import Candles
+from ..candles import UNNAMED, Candles
 from ..errors import CandleError, FundingError, TableError, WorldModelTradingError
 from ..funding import FundingRates
 from .cells import looks_naive, parse_numbers, parse_times
@@ -87,7 +87,7 @@ def read_candles(
             return Candles(
                 record.time_ms,
                 **record.values,
-                symbol=symbol or record.symbol or _symbol_in_name(source) or "UNKNOWN",
+                symbol=symbol or record.symbol or _symbol_in_name(source) or UNNAMED,
                 interval=interval or record.interval or infer_interval(record.time_ms),
             )
 
@@ -113,7 +113,7 @@ def read_funding(source: TableSource) -> FundingRates:
 def guess_symbol(file_name: str) -> str:
     """The part of a file name that looks like ``BTCUSDT``, else ``"UNKNOWN"``."""
     parts = re.split(r"[^A-Z0-9]+", file_name.upper())
-    return next((part for part in parts if _SYMBOL.fullmatch(part)), "UNKNOWN")
+    return next((part for part in parts if _SYMBOL.fullmatch(part)), UNNAMED)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from worldmodel_trading.envs.spaces import LATENT_BOUND
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import FeatureError
-from worldmodel_trading.market.features import compute_features, valid_rows
+from worldmodel_trading.market.features import valid_rows
 from worldmodel_trading.market.files.writer import refuse_unwritable, sole_writer, whole_file
 from worldmodel_trading.market.settings import check_count, seed_number
 from worldmodel_trading.market.sources import open_candles
@@ -79,8 +79,8 @@ def _dreamed(
     model: WorldModel, known: Candles, count: int, bars: int, temperature: float, seed: int
 ) -> tuple[FloatArray, FloatArray]:
     """Closes [N, T + 1], the first of which is known, and the meter's readings beside them."""
-    engine, rng, meter = DreamEngine(model), np.random.default_rng(seed), OODMeter.fit(model)
-    state = _state_after(engine, known, count)
+    engine, rng = DreamEngine(model), np.random.default_rng(seed)
+    state, meter = _state_after(engine, known, count), OODMeter.fit(model)
     idle = np.zeros(count)
     returns = [np.zeros(count)]
     readings = [meter.read(np.concatenate([state.z, state.h], axis=1))]
@@ -92,7 +92,7 @@ def _dreamed(
 
 
 def _state_after(engine: DreamEngine, known: Candles, count: int) -> DreamState:
-    features = compute_features(known, engine.config.features)[-engine.warmup :]
+    features = engine.world_model.features(known)[-engine.warmup :]
     if len(features) < engine.warmup or not valid_rows(features).all():
         raise FeatureError(
             f"the dreams need {engine.warmup + engine.config.features.warmup} bars in a row "

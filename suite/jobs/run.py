@@ -119,7 +119,7 @@ def _train(config: RunConfig, split: Split) -> tuple[WorldModel, TrainingHistory
     world_model, history = train_world_model(
         split.part("train"),
         split.part("validation"),
-        WorldModelConfig(**settings),
+        WorldModelConfig.for_interval(split.candles.interval, **settings),
         seed=config.seed,
         source=source_name(config.candles),
         callbacks=[TrainingConsole(), TensorBoardCallback(config.out_dir / "tensorboard")],

@@ -10,7 +10,7 @@ from worldmodel_trading.market.bybit.client import BybitClient
 from worldmodel_trading.market.bybit.feed import KlineFeed
 from worldmodel_trading.market.bybit.instruments import check_market
 from worldmodel_trading.market.candles import Candles, interval_ms
-from worldmodel_trading.market.errors import CandleError, ConfigError
+from worldmodel_trading.market.errors import CandleError
 from worldmodel_trading.market.settings import check_count
 from worldmodel_trading.market.times import format_time
 from worldmodel_trading.models.load import open_world_model
@@ -42,11 +42,8 @@ def watch(
     check_market(category, symbol, interval)
     bars = None if max_bars is None else check_count("bars", max_bars)
     model = open_world_model(world_model)
-    if model.provenance.interval != interval:
-        raise ConfigError(
-            f"--interval is {interval}; this world model was trained on {model.provenance.interval}"
-        )
-    policy: Policy = flat() if controller is None else LinearController.load(controller)
+    policy = _policy(controller)
+    model.provenance.check_market(symbol, interval)
     trader = LiveTrader(model, policy)
     with BybitClient(base_url) as client:
         history = _history(client, symbol, interval, category, trader.history_bars)
@@ -62,6 +59,17 @@ def watch(
             tell(_line(decision))
             if count == bars:
                 break
+
+
+def _policy(controller: str | None) -> Policy:
+    if controller is None:
+        return flat()
+    loaded = LinearController.load(controller)
+    if loaded.world_model_hash is None:
+        say(
+            "  the controller does not say which world model it was trained in: see that it is this"
+        )
+    return loaded
 
 
 def _history(client: BybitClient, symbol: str, interval: str, category: str, bars: int) -> Candles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -9,9 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from worldmodel_trading.agents.cma_es import CMAESConfig
+from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
 from worldmodel_trading.agents.linear import LinearController
+from worldmodel_trading.agents.live import LiveTrader
+from worldmodel_trading.envs.dream import DreamEnv
+from worldmodel_trading.envs.replay import BybitReplayEnv
+from worldmodel_trading.envs.vector import DreamVectorEnv, ReplayVectorEnv
+from worldmodel_trading.evaluation.lanes import evaluate_lanes
 from worldmodel_trading.evaluation.policy import Policy
+from worldmodel_trading.evaluation.rollout import run_episode
+from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, ModelFileError
+from worldmodel_trading.models.world_model import WorldModel
 
 
 def test_the_action_by_hand() -> None:
@@ -108,3 +119,44 @@ def test_files_that_are_no_controller_are_refused(tmp_path: Path) -> None:
         save_file(arrays, tmp_path / f"{name}.safetensors")
         with pytest.raises(ModelFileError, match=r"is no linear controller"):
             LinearController.load(tmp_path / f"{name}.safetensors")
+
+
+def test_it_remembers_its_world_model_and_is_kept_out_of_another(
+    market_model: WorldModel, candles: Candles, tmp_path: Path
+) -> None:
+    """Another model of the same shape: one weight of M differs."""
+    search = DreamSearchConfig(CMAESConfig(population=4, generations=1), dreams=2, horizon=4)
+    policy, _ = train_controller(market_model.recent(0.5), search, seed=0)
+    market_model.save_pretrained(tmp_path / "model")
+    loaded = LinearController.load(policy.save(tmp_path / "c.safetensors"))
+    same = WorldModel.from_pretrained(tmp_path / "model")
+    assert loaded.world_model_hash == policy.world_model_hash == same.fingerprint
+    assert json.loads((tmp_path / "c.json").read_text())["world_model"] == same.fingerprint
+    another = copy.deepcopy(same)
+    another.__dict__.pop("fingerprint")
+    another.mdn_rnn.lstm.weight_hh_l0[0, 0] += 1e-3
+    LiveTrader(same, loaded)
+    for meet in (
+        lambda model: LiveTrader(model, loaded),
+        lambda model: run_episode(DreamEnv(model, horizon=5), loaded),
+        lambda model: run_episode(BybitReplayEnv(candles, model, episode_length=5), loaded),
+        lambda model: evaluate_lanes(DreamVectorEnv(2, model, horizon=5), loaded, bars_per_year=1),
+        lambda model: evaluate_lanes(
+            ReplayVectorEnv(2, candles, model, episode_length=5), loaded, bars_per_year=1
+        ),
+    ):
+        meet(same)
+        with pytest.raises(ConfigError, match=r"was trained in the world model .*…, and this is"):
+            meet(another)
+
+
+def test_a_file_that_names_no_world_model_is_taken_as_it_is(
+    market_model: WorldModel, tmp_path: Path
+) -> None:
+    from safetensors.numpy import save_file
+
+    size = market_model.config.latent_size + market_model.config.hidden_size + 2
+    save_file({"parameters": np.zeros(size, np.float32)}, tmp_path / "old.safetensors")
+    old = LinearController.load(tmp_path / "old.safetensors")
+    assert old.world_model_hash is None
+    run_episode(DreamEnv(market_model, horizon=5), old)

@@ -39,7 +39,7 @@ REFUSALS = {
     "fidelity --out file": f"file {NO_FOLDER}",
     "pretrained --out file": f"file {NO_FOLDER}",
     f"{WATCH} --bars 0": "bars is 0; expected a whole number, 1 or more",
-    f"{WATCH} --interval 240": "--interval is 240; this world model was trained on 60",
+    f"{WATCH} --interval 240": "interval is 240; this world model was trained on 60",
     f"{WATCH} --controller nowhere": "nowhere is no linear controller",
     "watch --symbol btc": "symbol is 'btc'; expected capital letters",
     "fetch --symbol BTCUSDT --start yesterday": "--start: time is 'yesterday'; expected ISO 8601",

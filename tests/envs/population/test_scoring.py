@@ -206,7 +206,7 @@ def test_a_ruined_candidate_stays_ruined(candles: Candles, market_model: WorldMo
 def test_stretches_between_gaps_are_paths(candles: Candles, market_model: WorldModel) -> None:
     rows = np.r_[0:800, 900:1_500]
     names = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
-    holed = Candles(**{n: getattr(candles, n)[rows] for n in names}, symbol="HOLED")
+    holed = Candles(**{n: getattr(candles, n)[rows] for n in names}, symbol=candles.symbol)
     tape = latent_tape(holed, market_model)
     size = tape.layout["account"].stop
     parameters = np.random.default_rng(1).normal(0, 0.3, (3, size + 1))
