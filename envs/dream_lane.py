@@ -42,10 +42,8 @@ def live_lane(
     funding_rate: float,
     levels: FloatArray,
     features: FloatArray,
-    columns: tuple[int, int],
     z: Float32Array,
     h: Float32Array,
-    shows_features: bool,
     observation: Float32Array,
 ) -> Lived:
     """Settle the bar that was dreamed, and look at what comes of it.
@@ -55,25 +53,25 @@ def live_lane(
         due: Target weight that is filled now.
         log_return: Of the bar.
         funding_rate: Charged on a position held through it.
-        levels: Newest close, its bar's range and volume, and what volume is measured against [4];
-            the first three are updated.
-        features: Decoded [F]; empty where nobody looks inside bars or at features.
-        columns: Of the range and the log volume among them; (−1, −1) where nobody looks inside.
+        levels: Newest close, its bar's range and volume, what volume is measured against; columns
+            of the range and the log volume among the features, −1 where nobody looks inside bars;
+            and 1 where the policy sees the features, 0 where [z, h] [7]. The first three are
+            updated. One array to hand over instead of seven numbers.
+        features: Decoded [F], where anybody looks at them.
         z: Latent [Z].
         h: Hidden state [H].
-        shows_features: Whether the policy sees the features, or [z, h].
         observation: [D], written.
     """
     price, held = levels[0], account[1]
-    if columns[0] < 0:
+    if levels[4] < 0.0:
         bar = plain_bar(math.expm1(log_return), price, funding_rate)
     else:
-        bar_range, volume = inside(features, columns[0], columns[1], levels[3])
+        bar_range, volume = inside(features, int(levels[4]), int(levels[5]), levels[3])
         bar = inside_bar(log_return, bar_range, price, levels[1], levels[2], funding_rate)
         levels[1], levels[2] = max(bar_range, abs(log_return)), volume
     levels[0] = price * (1.0 + bar.simple_return)
     settled = settle_state(account, due, bar)
-    show_market(features, z, h, shows_features, observation)
+    show_market(features, z, h, levels[6] > 0.0, observation)
     return account_of(account, held, bar.simple_return, settled, observation)
 
 
@@ -116,13 +114,14 @@ class DreamLane:
         self._memory = model.memory()
         self.z, self.h = self._memory[model.z], self._memory[model.h]
         self._cell = self._memory[model.cell]
-        self._levels: FloatArray = np.zeros(4)
-        self._columns = lanes.bars.columns
         self._shows_features = "features" in lanes.layout
-        self._decodes = self._shows_features or self._columns[0] >= 0
+        self._decodes = self._shows_features or lanes.bars.decodes
+        self._levels: FloatArray = np.zeros(7)
+        self._levels[4:6], self._levels[6] = lanes.bars.columns, self._shows_features
         self._decode = engine.world_model.row_decoder()
         self._features: FloatArray = np.zeros(len(engine.config.features.names))
         self._interval_ms = engine.interval_ms
+        self._charge = None if lanes.funding.is_off else lanes.funding.charge_one
         self.time_ms = 0
 
     @property
@@ -135,8 +134,9 @@ class DreamLane:
         state: DreamState = self._lanes.state
         self.z[:], self.h[:], self._cell[:] = state.z[0], state.h[0], state.c[0]
         self.time_ms = int(state.open_time_ms[0])
-        self._levels[:] = self._lanes.bars.levels(0)
-        self._look_inside()
+        self._levels[:4] = self._lanes.bars.levels(0)
+        if self._decodes:
+            self._decode(self.z, self._features)
         show_market(self._features, self.z, self.h, self._shows_features, observation)
 
     def live(
@@ -158,19 +158,18 @@ class DreamLane:
         """
         self.time_ms += self._interval_ms
         log_return = self._draw(target, rng) if forced is None else self._force(target, forced)
-        self._look_inside()
+        if self._decodes:
+            self._decode(self.z, self._features)
         observation: Float32Array = np.empty(self._size, FLOAT32)
         lived = live_lane(
             account,
             due,
             log_return,
-            self._lanes.funding.charge_one(self.time_ms, rng),
+            0.0 if self._charge is None else self._charge(self.time_ms, rng),
             self._levels,
             self._features,
-            self._columns,
             self.z,
             self.h,
-            self._shows_features,
             observation,
         )
         return observation, lived
@@ -188,7 +187,3 @@ class DreamLane:
         wide, _, calendar, numbers = self._model
         force_lane(wide, calendar, numbers, target, forced.latent, self.time_ms, self._memory)
         return forced.log_return
-
-    def _look_inside(self) -> None:
-        if self._decodes:
-            self._decode(self.z, self._features)
