@@ -22,6 +22,13 @@ bit. `options` are those of the scalar environment, `start` or `segment`, once f
 of N with None where chance decides, and `reset_mask`; what would be ignored is refused.
 `make_vec(id, num_envs=N, max_episode_steps=T)` truncates after T steps.
 
+**Processes.** `make_vec(id, num_envs=N, vectorization_mode="async")` and Stable-Baselines3's
+`SubprocVecEnv` may fork, spawn or use a fork server, whatever the parent has done before. Environments
+enter no pool of threads, and `import worldmodel_trading` keeps PyTorch to one thread in every process
+that is forked from then on: a child has its parent's pool without the threads, and would wait for
+them for ever. A child that needs PyTorch's threads must be spawned. Native lanes, without processes,
+are faster than both.
+
 **Other libraries.** `spec.max_episode_steps` tells an episode's length (with `episode_length=None`,
 that of the longest stretch) to whatever looks for it, such as `TimeAwareObservation`. TorchRL's
 `GymEnv(id)` and, over lanes with `autoreset_mode="same_step"`, `GymWrapper`, and skrl's `wrap_env`

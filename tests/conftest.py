@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; subprocesses inherit it
-
 import signal
 from collections.abc import Iterator
 from types import ModuleType
