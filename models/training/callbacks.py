@@ -25,7 +25,7 @@ class TrainingCallback:
 
         Args:
             row: Its ``stage``, ``epoch`` (from 1), ``train_loss``, ``validation_loss`` and other
-                metrics, ``seconds``, and ``memory_mb``, the process's peak.
+                metrics, ``seconds``, and ``memory_mb``, the process's peak where the system tells it.
         """
 
     def on_stage_end(self, stage: str) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -169,7 +167,9 @@ class Stage:
         row["train_loss"] = epoch_loss(self._progress.epoch)
         row.update(validate())
         row["seconds"] = time.perf_counter() - began
-        row["memory_mb"] = peak_memory_mb()
+        peak = peak_memory_mb()
+        if peak is not None:
+            row["memory_mb"] = peak
         return row
 
     def _rate(self, epoch: float) -> float:
@@ -231,7 +231,11 @@ class Stage:
             ) from None
 
 
-def peak_memory_mb() -> float:
-    """The process's highest resident memory so far [MB]."""
-    peak: Any = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak) / (1e6 if sys.platform == "darwin" else 1e3)
+def peak_memory_mb() -> float | None:
+    """The process's highest resident memory so far [MB]; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak: float = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
