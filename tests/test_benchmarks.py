@@ -48,7 +48,7 @@ def run(*arguments: str, peers: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_quick_run_writes_rows_and_machine(tmp_path: Path) -> None:
     out = tmp_path / "results" / "benchmarks.json"
-    names = ["dream", "dream-step", "replay-step", "shared-dreams"]
+    names = ["dream", "dream-step", "replay-step", "shared-dreams", "live"]
     done = run("benchmarks", "--quick", "--only", *names, "--out", str(out), peers=tmp_path)
     assert done.returncode == 0, done.stderr
     written = json.loads(out.read_text(encoding="utf-8"))
@@ -66,6 +66,7 @@ def test_a_quick_run_writes_rows_and_machine(tmp_path: Path) -> None:
         assert name in done.stdout
     table = out.with_suffix(".md").read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in table for name in rows)
+    assert min(rows[name]["value"] for name in ("live-step", "live-features")) > 0
     assert rows["step-anytrading"]["value"] is None
     assert "python -m benchmarks.peers --install" in rows["step-anytrading"]["note"]
 

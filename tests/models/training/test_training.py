@@ -229,11 +229,9 @@ def test_a_loss_that_is_not_finite_names_the_batch_and_keeps_the_checkpoint(
 
 def test_resuming_after_the_end_trains_nothing_more(split, tiny_config, tmp_path):
     first, history = train_world_model(*split, tiny_config, seed=5, checkpoint_dir=tmp_path)
-    began = time.perf_counter()
     again, told = train_world_model(
         *split, tiny_config, seed=5, checkpoint_dir=tmp_path, resume=True
     )
-    assert time.perf_counter() - began < 5
     assert_same(again, first)
     assert told.rows == history.rows
 

@@ -196,19 +196,3 @@ def test_too_little_history_is_refused(market_model: WorldModel) -> None:
     trader = LiveTrader(market_model, flat())
     with pytest.raises(FeatureError, match=str(trader.history_bars)):
         trader.warm_up(synthetic_candles(bars=150))
-
-
-def test_from_closed_candle_to_action_under_a_millisecond() -> None:
-    """The default model, 99th percentile of this thread's own processor time."""
-    candles = synthetic_candles(seed=3, bars=900)
-    model = WorldModel.from_pretrained("default")
-    size = model.config.latent_size + model.config.hidden_size + 2
-    trader = LiveTrader(model, LinearController(np.full(size, 0.01)))
-    trader.warm_up(candles.rows(0, 300))
-    bars = [candles.rows(row, row + 1) for row in range(300, 900)]
-    spent = []
-    for bar in bars:
-        began = time.thread_time()
-        trader.update(bar)
-        spent.append(time.thread_time() - began)
-    assert np.percentile(spent[50:], 99) < 1e-3
