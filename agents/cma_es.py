@@ -12,6 +12,7 @@ import numpy as np
 
 from ..market.arrays import FloatArray
 from ..market.errors import ConfigError
+from ..market.settings import check_count
 
 Fitness = Callable[[FloatArray, int], FloatArray]
 """Scores [P] of candidates [P, D] in a generation; higher is better."""
@@ -42,9 +43,8 @@ class CMAESConfig:
     validate_every: int = 5
 
     def __post_init__(self) -> None:
-        for name in ("population", "generations", "validate_every"):
-            if getattr(self, name) < (2 if name == "population" else 1):
-                raise ConfigError(f"cma-es {name} is {getattr(self, name)}; it is too small")
+        for name, least in (("population", 2), ("generations", 1), ("validate_every", 1)):
+            object.__setattr__(self, name, check_count(name, getattr(self, name), least))
         if not self.initial_sigma > 0:
             raise ConfigError(f"cma-es initial_sigma is {self.initial_sigma}; expected above 0")
         if not self.bound > self.initial_sigma:

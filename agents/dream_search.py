@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from ..envs.dream_funding import DreamFunding
+from ..envs.dream_lanes import check_temperature
 from ..envs.population.jobs import Dreams
 from ..envs.population.scorers import DreamWorkers, Scorer
 from ..envs.population.scoring import Scores, score_replay
@@ -21,7 +22,7 @@ from ..envs.recorded_state import RecordedMemory
 from ..market.account.rules import BrokerConfig
 from ..market.arrays import FloatArray
 from ..market.errors import ConfigError
-from ..market.settings import seed_number
+from ..market.settings import check_count, seed_number
 from ..models.world_model import WorldModel
 from .cma_es import CMAESConfig, SearchResult, search
 from .linear import LinearController
@@ -50,8 +51,8 @@ class DreamSearchConfig:
 
     def __post_init__(self) -> None:
         for name in ("dreams", "horizon"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1")
+            object.__setattr__(self, name, check_count(name, getattr(self, name)))
+        object.__setattr__(self, "temperature", check_temperature(self.temperature))
         if self.objective not in get_args(Objective):
             raise ConfigError(f"objective is {self.objective!r}; expected log_return or sharpe")
 
@@ -104,8 +105,7 @@ def search_seeds(seed: int, count: int) -> list[np.random.SeedSequence]:
     Raises:
         ConfigError: There is no search at all, or the seed is none.
     """
-    if count < 1:
-        raise ConfigError(f"the number of searches is {count}; expected at least 1")
+    check_count("searches", count)
     own = np.random.SeedSequence(seed_number(seed))
     return [own, *own.spawn(count - 1)]
 

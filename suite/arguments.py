@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from worldmodel_trading.config import RunConfig
 
-Job = Callable[[argparse.Namespace], None]
+Job = Callable[[argparse.Namespace], object]
 
 _MARKET = "the market"
 _CANDLES = "file of candles (docs/candles.md), bybit:SYMBOL:INTERVAL (stored), or synthetic"
@@ -290,13 +290,15 @@ _RUN: dict[str, dict[str, str]] = {
         "slippage": "fraction of the notional traded",
         "funding": "what positions pay at funding instants: a file of rates, bybit:SYMBOL "
         "(stored), a constant rate, or off (the default)",
-        "unrecorded_funding_rate": "rate in replay at instants that the record lacks",
+        "unrecorded_funding_rate": "rate in replay at instants that the record lacks (default: "
+        "0 inside the record, which has to cover validation and test)",
         "account": "any other setting of the account, such as leverage=3 or fill_delay=1; "
         "repeatable",
     },
     "the output": {
-        "out": "folder for the results, of this run alone (default: runs/latest)",
+        "out": "folder for the results of this run alone (default: runs/latest)",
         "resume": "go on from the checkpoints in the folder, to the same result as if never "
         "stopped",
+        "overwrite": "replace another run's results in the folder, or this run's, unfinished",
     },
 }

@@ -9,7 +9,8 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from typing import TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from worldmodel_trading.arguments import parser
 from worldmodel_trading.config import RunConfig
@@ -20,8 +21,13 @@ from worldmodel_trading.market.errors import (
     WorldModelTradingError,
 )
 from worldmodel_trading.market.files.writer import cannot_write, refuse_unwritable, sole_writer
+from worldmodel_trading.market.times import to_ms
+from worldmodel_trading.output import is_begun
 from worldmodel_trading.progress import Amount, TrainingConsole, be_quiet, say, tell
 from worldmodel_trading.terminal import STOPPED, interruptible, ready_streams, refused_output
+
+if TYPE_CHECKING:
+    from worldmodel_trading.market.bybit.fetch import FetchReport
 
 _REFUSED = 2
 _UNREAD = 141  # what a shell reports where nobody reads any more
@@ -53,7 +59,7 @@ def _do(arguments: Sequence[str] | None, options: argparse.Namespace) -> None:
         parser(_JOBS).parse_args(arguments, options)
         be_quiet(options.quiet)
         _use_data_folder(options)
-        job: Callable[[argparse.Namespace], None] = options.job
+        job: Callable[[argparse.Namespace], object] = options.job
         job(options)
     finally:
         sys.stdout.flush()  # what cannot be written is found out here, not when Python ends
@@ -65,7 +71,10 @@ def _refuse(message: str) -> int:
 
 
 def _kept(options: argparse.Namespace) -> str:
-    return f"; finished stages are kept in {options.out}" if "out" in options else ""
+    """How to go on with what was stopped, where that is possible."""
+    if "resume" not in options or not is_begun(Path(options.out)):
+        return ""
+    return f": the same command with --resume goes on from what is kept in {options.out}"
 
 
 @contextmanager
@@ -106,7 +115,7 @@ def _run(options: argparse.Namespace) -> None:
     settings["candles"] = options.candles or "synthetic"
     config = RunConfig(**settings)
     if options.symbol and not options.candles:
-        config = replace(config, candles=_fetched(options))
+        config = _fetched(config, options)
     from worldmodel_trading.jobs.run import run
 
     _one_thread()
@@ -120,16 +129,22 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _fetched(options: argparse.Namespace) -> str:
-    """Fetch what the store lacks of a symbol; returns the name of the stored candles."""
-    source = f"bybit:{options.category}:{options.symbol}:{options.interval or '60'}"
+def _fetched(config: RunConfig, options: argparse.Namespace) -> RunConfig:
+    """Fetch what the store lacks of a symbol; returns the run on what there is then."""
     if options.start is None:
         raise ConfigError("--symbol without --candles is fetched: give --start as well")
-    _fetch(options)
-    return source
+    refuse_unwritable(config.out_dir)
+    report = _fetch(options)
+    if report.start_ms is None or report.end_ms is None:
+        raise ConfigError(f"the exchange has no bar of {options.symbol} between --start and --end")
+    stored = f"bybit:{report.category}:{report.symbol}:{report.interval}"
+    end = None if options.end is None else min(report.end_ms, to_ms(options.end))
+    return replace(
+        config, candles=stored, start=max(report.start_ms, to_ms(options.start)), end=end
+    )
 
 
-def _fetch(options: argparse.Namespace) -> None:
+def _fetch(options: argparse.Namespace) -> FetchReport:
     from worldmodel_trading.market.bybit.fetch import fetch_bybit
     from worldmodel_trading.market.bybit.store import Store
     from worldmodel_trading.market.bybit.transport import BASE_URL
@@ -147,6 +162,7 @@ def _fetch(options: argparse.Namespace) -> None:
             amount,
         )
     tell(str(report))
+    return report
 
 
 def _watch(options: argparse.Namespace) -> None:
@@ -221,7 +237,7 @@ def _pretrained(options: argparse.Namespace) -> None:
     tell(f"World model: {options.out}")
 
 
-_JOBS: dict[str, Callable[[argparse.Namespace], None]] = {
+_JOBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "run": _run,
     "fetch": _fetch,
     "watch": _watch,

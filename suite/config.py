@@ -9,19 +9,22 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from worldmodel_trading.dates import read_times
 from worldmodel_trading.market.errors import ConfigError
-from worldmodel_trading.market.settings import plain
+from worldmodel_trading.market.settings import check_count, plain
 from worldmodel_trading.market.sources import source_name
 from worldmodel_trading.market.times import Time, iso_text
+
+if TYPE_CHECKING:
+    from worldmodel_trading.agents.dream_search import DreamSearchConfig
+    from worldmodel_trading.market.account.rules import BrokerConfig
+    from worldmodel_trading.models.config import WorldModelConfig
 
 _TIMES = ("start", "train_end", "validation_end", "end")
 # Of the settings these name no run: what is recorded is told by its content, the others have no
 # part in the result.
 _RECORDED = {"candles", "symbol", "interval", "funding", *_TIMES}
-_BESIDE = {"workers", "resume"}
-
-if TYPE_CHECKING:
-    from worldmodel_trading.market.account.rules import BrokerConfig
+_BESIDE = {"workers", "resume", "overwrite"}
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,14 @@ class RunConfig:
         taker_fee: Fraction of the notional traded.
         slippage: Fraction of the notional traded.
         funding: File of recorded rates, ``bybit:SYMBOL``, a constant rate an instant, or ``off``.
-        unrecorded_funding_rate: Charged in replay at instants that a record does not cover.
+        unrecorded_funding_rate: Charged in replay at instants that a record lacks; None charges
+            nothing, and refuses a record that ends before a range does or begins after it.
         account: Any other setting of the account, by name (`BrokerConfig.from_settings`):
             ``leverage``, ``fill_delay``, ``no_trade_band``, …
         device: ``cpu``, ``cuda`` or ``auto``, where V and M are trained and the search dreams; on
             CUDA ``workers`` are not needed and not started.
         resume: Go on from the checkpoints in ``out``, on a CPU as if nothing had happened.
+        overwrite: Take the place of another run in ``out``, or of the same one, unfinished.
         out: Folder for the results.
     """
 
@@ -87,24 +92,30 @@ class RunConfig:
     taker_fee: float = 0.00055
     slippage: float = 0.0002
     funding: str | float = "off"
-    unrecorded_funding_rate: float = 0.0
+    unrecorded_funding_rate: float | None = None
     account: Mapping[str, Any] = field(default_factory=dict)
     device: str = "cpu"
     resume: bool = False
+    overwrite: bool = False
     out: str = "runs/latest"
 
     def __post_init__(self) -> None:
+        """Refuse every impossible setting at once, and not when its turn comes."""
         self._write_out()
-        if self.evaluation_dreams < 1:
-            raise ConfigError(f"evaluation_dreams is {self.evaluation_dreams}; expected at least 1")
+        for name, least in (("seed", 0), ("evaluation_dreams", 1)):
+            check_count(name, getattr(self, name), least)
+        for name, least in (("search_seeds", 1), ("workers", 0)):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name), least)
         if not 0.0 < self.recent <= 1.0:
             raise ConfigError(f"recent is {self.recent}; expected a share in (0, 1]")
-        if self.num_searches() < 1:
-            raise ConfigError(f"search_seeds is {self.search_seeds}; expected at least 1")
-        self.broker()  # refuses impossible settings before any work is done
+        self.broker()
+        self.training(self.interval or "60")  # what is refused is the same for all
+        self.search()
 
     def _write_out(self) -> None:
         """Turn times into ISO text and numpy's numbers into Python's, as JSON has them."""
+        read_times({name: getattr(self, name) for name in _TIMES})
         for name, value in [(f.name, getattr(self, f.name)) for f in fields(self)]:
             if name in _TIMES:
                 value = None if value is None else iso_text(value)
@@ -127,6 +138,10 @@ class RunConfig:
             return self.search_seeds
         return 1 if self.preset == "paper" else 5
 
+    def unrecorded_rate(self) -> float:
+        """Funding charged in replay at instants that a record lacks."""
+        return self.unrecorded_funding_rate or 0.0
+
     def account_settings(self) -> dict[str, Any]:
         """The account's rules as environments take them."""
         return {"taker_fee": self.taker_fee, "slippage": self.slippage, **self.account}
@@ -136,6 +151,26 @@ class RunConfig:
         from worldmodel_trading.market.account.rules import BrokerConfig
 
         return BrokerConfig.from_settings(**self.account_settings())
+
+    def training(self, interval: str) -> WorldModelConfig:
+        """How the world model is trained on bars of an interval."""
+        from worldmodel_trading.models.config import WorldModelConfig
+
+        epochs = {"vae_epochs": self.vae_epochs, "mdn_rnn_epochs": self.mdn_rnn_epochs}
+        given: dict[str, Any] = {name: n for name, n in epochs.items() if n is not None}
+        return WorldModelConfig.for_interval(interval, **given, preset=self.preset)
+
+    def search(self) -> DreamSearchConfig:
+        """How a controller is searched for."""
+        from worldmodel_trading.agents.cma_es import CMAESConfig
+        from worldmodel_trading.agents.dream_search import DreamSearchConfig
+
+        return DreamSearchConfig(
+            CMAESConfig(population=self.population, generations=self.generations),
+            dreams=self.dreams,
+            horizon=self.horizon,
+            temperature=self.temperature,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold, and people can share: files by name, without a path."""

@@ -7,8 +7,9 @@ import json
 from dataclasses import dataclass
 
 from worldmodel_trading.config import RunConfig
+from worldmodel_trading.dates import refuse_outside
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.errors import ConfigError
+from worldmodel_trading.market.errors import ConfigError, FundingError
 from worldmodel_trading.market.sources import open_candles, open_funding
 from worldmodel_trading.market.times import Time, format_time
 
@@ -28,6 +29,32 @@ class Split:
         """The candles of one range."""
         return self.candles.between(*getattr(self, name))
 
+    def refuse_uncovered(self, funding: str | float) -> None:
+        """Refuse recorded funding rates that begin after a range or end before it does.
+
+        Dreams draw from the training range's rates, whichever there are; replay charges each.
+
+        Args:
+            funding: Anything `open_funding` opens.
+
+        Raises:
+            FundingError: There is none in the training range, or some of a replay are missing.
+        """
+        rates = open_funding(funding)
+        if isinstance(rates, float):
+            return
+        rates.between(*self.train)
+        for name in ("validation", "test"):
+            opens = self.part(name).open_time_ms
+            missing = rates.unrecorded(opens, self.candles.interval_ms)
+            outside = (missing < rates.time_ms[0]) | (missing > rates.time_ms[-1])
+            if outside.any():
+                raise FundingError(
+                    f"--funding: {rates!r} do not cover the {name} range, of which "
+                    f"{int(outside.sum())} funding instants lie outside: give rates that do, or "
+                    "say what is charged there, 0 perhaps, with --unrecorded-funding-rate"
+                )
+
     def content(self, funding: str | float) -> str:
         """SHA-256 of all that is recorded: candles, where they are cut, and funding rates.
 
@@ -42,9 +69,10 @@ class Split:
 
 def open_split(config: RunConfig) -> Split:
     """Open the candles and cut them into training, validation and test range."""
-    candles = open_candles(
-        config.candles, config.symbol, config.interval, start=config.start, end=config.end
-    )
+    record = open_candles(config.candles, config.symbol, config.interval)
+    names = ("start", "train_end", "validation_end", "end")
+    refuse_outside(record, {name: getattr(config, name) for name in names})
+    candles = record.between(config.start, config.end)
     count = len(candles)
     train_end = _cut(candles, config.train_end, _TRAIN_SHARE)
     validation_end = _cut(candles, config.validation_end, _TRAIN_SHARE + _VALIDATION_SHARE)

@@ -131,7 +131,8 @@ def fetch_bybit(
     now_ms = client.server_time_ms()
     first, stop = _bar_range(start, end, now_ms, interval)
     job.fetch_candles(first, stop)
-    charged_until = min(now_ms, now_ms if end is None else to_ms(end))
+    # What is charged at the very end is charged on the last bar.
+    charged_until = now_ms if end is None else min(now_ms, to_ms(end) + 1)
     if instrument.funding_interval_minutes:
         job.fetch_funding(first, charged_until, now_ms)
     return _report(job, first, stop, charged_until, sent_before, began)

@@ -116,7 +116,8 @@ def judge(
                 if pair[0].observation == observation
             ]
             dream = _dream(config, world_model, observation)
-            replays = {v: _replay(config, split, v, world_model, observation) for v in REPLAYS}
+            model = world_model if observation == "latent" else None
+            replays = {venue: open_replay(config, split, venue, model) for venue in REPLAYS}
             for entrant, found in chosen:
                 found.performance["dream"], equity = evaluate_lanes(
                     dream, entrant.policy, bars_per_year=years, seed=config.seed
@@ -150,23 +151,20 @@ def _dream(
     )
 
 
-def _replay(
-    config: RunConfig,
-    split: Split,
-    world: str,
-    world_model: WorldModel,
-    observation: ObservationKind,
+def open_replay(
+    config: RunConfig, split: Split, venue: str, world_model: WorldModel | None = None
 ) -> BybitReplayEnv:
-    start, end = getattr(split, world)
+    """Replay of a recorded range, whole; a world model's view of it, or the raw features."""
+    start, end = getattr(split, venue)
     return BybitReplayEnv(
         split.candles,
-        world_model if observation == "latent" else None,
+        world_model,
         start,
         end,
         episode_length=None,
         random_start=False,
         funding=config.funding,
-        unrecorded_funding_rate=config.unrecorded_funding_rate,
+        unrecorded_funding_rate=config.unrecorded_rate(),
         **config.account_settings(),
     )
 

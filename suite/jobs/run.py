@@ -6,17 +6,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from worldmodel_trading.agents.cma_es import CMAESConfig
-from worldmodel_trading.agents.dream_search import (
-    DreamSearchConfig,
-    Searches,
-    TrainedController,
-    train_controllers,
-)
+from worldmodel_trading.agents.dream_search import Searches, TrainedController, train_controllers
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.population.scorers import open_scorer
@@ -33,15 +27,17 @@ from worldmodel_trading.evaluation.report.run_page import write_report
 from worldmodel_trading.evaluation.report.sentences import summarise
 from worldmodel_trading.evaluation.report.text_table import comparison_rows, comparison_table
 from worldmodel_trading.evaluation.results import write_results
-from worldmodel_trading.jobs.contest import REPLAYS, Contest, hold_contest
+from worldmodel_trading.jobs.contest import REPLAYS, Contest, hold_contest, open_replay
+from worldmodel_trading.market.files.writer import refuse_unwritable
 from worldmodel_trading.market.inspection import inspect_candles
 from worldmodel_trading.market.sources import source_name
-from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.devices import choose_device
 from worldmodel_trading.models.machine import this_machine
 from worldmodel_trading.models.provenance import library_versions
 from worldmodel_trading.models.quality import mdn_rnn_quality, vae_quality
 from worldmodel_trading.models.training.callbacks import TensorBoardCallback, TrainingHistory
-from worldmodel_trading.models.world_model import WorldModel, train_world_model
+from worldmodel_trading.models.world_model import WorldModel, train_world_model, training_ranges
+from worldmodel_trading.output import run_folder
 from worldmodel_trading.progress import Counter, TrainingConsole, say, tell
 from worldmodel_trading.split import Split, open_split
 
@@ -67,14 +63,33 @@ def run(config: RunConfig) -> RunResults:
     Returns:
         What ``results.json`` holds.
     """
+    refuse_unwritable(config.out_dir)
     stages = Stages()
-    config.out_dir.mkdir(parents=True, exist_ok=True)
     with stages("candles", f"Candles from {config.candles}"):
         split = open_split(config)
-        run_id = config.run_id(split.content(config.funding))
         say(f"  {split.candles!r}")
         for finding in inspect_candles(split.candles):
             say(f"  {finding}")
+        _refuse_impossible(config, split)
+    run_id = config.run_id(split.content(config.funding))
+    settings = {"resume": config.resume, "overwrite": config.overwrite}
+    with run_folder(config.out_dir, run_id, **settings):
+        return _work(config, split, run_id, stages)
+
+
+def _refuse_impossible(config: RunConfig, split: Split) -> None:
+    """Refuse what some later stage would refuse, after the work of those before it."""
+    choose_device(config.device)
+    if config.unrecorded_funding_rate is None:
+        split.refuse_uncovered(config.funding)
+    training_ranges(
+        split.part("train"), split.part("validation"), config.training(split.candles.interval)
+    )
+    for venue in REPLAYS:
+        open_replay(config, split, venue)
+
+
+def _work(config: RunConfig, split: Split, run_id: str, stages: Stages) -> RunResults:
     with stages("baselines", "Baselines: Student-t, GARCH, GJR-GARCH"):
         baselines = _baselines(split)
     with stages("world_model", f"World model: V, then M ({config.preset} preset)"):
@@ -112,14 +127,10 @@ def run(config: RunConfig) -> RunResults:
 
 
 def _train(config: RunConfig, split: Split) -> tuple[WorldModel, TrainingHistory]:
-    settings: dict[str, Any] = {"preset": config.preset}
-    for name in ("vae_epochs", "mdn_rnn_epochs"):
-        if getattr(config, name) is not None:
-            settings[name] = getattr(config, name)
     world_model, history = train_world_model(
         split.part("train"),
         split.part("validation"),
-        WorldModelConfig.for_interval(split.candles.interval, **settings),
+        config.training(split.candles.interval),
         seed=config.seed,
         source=source_name(config.candles),
         callbacks=[TrainingConsole(), TensorBoardCallback(config.out_dir / "tensorboard")],
@@ -143,20 +154,14 @@ def _baselines(split: Split) -> dict[str, BaselineScores]:
 
 
 def _search(config: RunConfig, split: Split, world_model: WorldModel) -> Searches:
-    search = DreamSearchConfig(
-        CMAESConfig(population=config.population, generations=config.generations),
-        dreams=config.dreams,
-        horizon=config.horizon,
-        temperature=config.temperature,
-    )
+    search, searches = config.search(), config.num_searches()
     validation = open_tape(
         split.candles,
         world_model,
         *split.validation,
         config.funding,
-        config.unrecorded_funding_rate,
+        config.unrecorded_rate(),
     )
-    searches = config.num_searches()
 
     def line(row: dict[str, float]) -> str | None:
         done = int(row["generation"]) + 1
@@ -167,7 +172,13 @@ def _search(config: RunConfig, split: Split, world_model: WorldModel) -> Searche
     with (
         open_scorer(world_model, config.device, config.num_workers()) as workers,
         Counter("C", searches * config.generations, "generation", line) as counter,
+        _SearchBoard(config) as board,
     ):
+
+        def callback(row: dict[str, float]) -> None:
+            counter(row)
+            board(row)
+
         return train_controllers(
             world_model,
             search,
@@ -176,9 +187,36 @@ def _search(config: RunConfig, split: Split, world_model: WorldModel) -> Searche
             seed=config.seed,
             funding=DreamFunding(config.funding, world_model),
             validation=validation,
-            callback=counter,
+            callback=callback,
             workers=workers,
         )
+
+
+class _SearchBoard:
+    """Writes the generations of every search to TensorBoard, one folder a search."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._board = TensorBoardCallback(config.out_dir / "tensorboard")
+        self._generations = config.generations
+        self._search: str | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._search is not None:
+            self._board.on_stage_end(self._search)
+
+    def __call__(self, row: dict[str, float]) -> None:
+        """A generation is done."""
+        search = f"controller-{int(row['search']) + 1}"
+        if search != self._search:
+            self.__exit__()
+            self._board.on_stage_start(search, self._generations)
+            self._search = search
+        numbers = {name: row[name] for name in row if name not in ("search", "generation")}
+        generation = row["generation"] + 1
+        self._board.on_epoch({"stage": "controller", "epoch": generation, **numbers})
 
 
 def _generation_line(row: dict[str, float], searches: int) -> str:

@@ -189,7 +189,7 @@ def test_searches_have_seeds_of_their_own_that_more_of_them_leave_alone() -> Non
 
     assert states(4, 5)[:3] == states(4, 3)
     assert len({*states(4, 5), *states(5, 5), *states(0, 5)}) == 15
-    with pytest.raises(ConfigError, match="the number of searches is 0; expected at least 1"):
+    with pytest.raises(ConfigError, match="searches is 0; expected a whole number, 1 or more"):
         search_seeds(4, 0)
     with pytest.raises(ConfigError, match="seed is -1; expected a whole number"):
         search_seeds(-1, 2)

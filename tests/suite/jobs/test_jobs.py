@@ -106,7 +106,7 @@ def test_an_unknown_kind_of_forecast_file_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
+def test_a_run_resumes_to_the_same_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As `test_training` does with a killed process, here through the command line."""
     settings = {"vae-epochs": 2, "mdn-rnn-epochs": 2, "generations": 2, "population": 4}
     settings |= {"dreams": 2, "horizon": 24, "evaluation-dreams": 2}
@@ -117,7 +117,18 @@ def test_a_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
     assert main(["run", *small, "--out", str(parted)]) == 0
     (parted / "checkpoints" / "mdn_rnn.safetensors").unlink()  # as if stopped before M
     (parted / "world_model" / "model.safetensors").unlink()
+    (parted / "results.json").unlink()
+    unfinished = {path: path.read_bytes() for path in parted.rglob("*") if path.is_file()}
+    for other, said in (([], "go on with --resume"), (["--seed", "1"], "of another run")):
+        capsys.readouterr()
+        assert main(["run", *small, *other, "--out", str(parted)]) == 2
+        assert said in capsys.readouterr().err
+    assert {p: p.read_bytes() for p in parted.rglob("*") if p.is_file()} == unfinished
     assert main(["run", *small, "--resume", "--out", str(parted)]) == 0
+    shown = capsys.readouterr().out
+    assert "  V goes on after epoch 2\n" in shown
+    assert "V epoch" not in shown
+    assert "M epoch   1" in shown
     weights = [(out / "world_model" / "model.safetensors").read_bytes() for out in (whole, parted)]
     assert weights[0] == weights[1]
     runs = [json.loads((out / "results.json").read_text())["run_id"] for out in (whole, parted)]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.cli import main
@@ -239,7 +240,26 @@ def test_nothing_half_written_is_left(out: Path) -> None:
     expected = {"results.json", "report.html", "world_model", "controller.safetensors"}
     assert expected | {"controller.json"} <= names
     assert not [p for p in out.rglob("*") if p.suffix in (".partial", ".tmp", ".pkl", ".pt")]
-    assert list((out / "tensorboard").iterdir())
+
+
+def test_tensorboard_shows_every_epoch_and_every_generation_once(
+    results: dict[str, Any], out: Path
+) -> None:
+    searches = results["controller"]["searches"]
+    expected = {"vae/validation_loss": 2, "mdn_rnn/validation_loss": 2} | {
+        f"controller-{number}/best": search["generations"]
+        for number, search in enumerate(searches, start=1)
+    }
+    assert {path.name for path in (out / "tensorboard").iterdir()} == {
+        name.split("/")[0] for name in expected
+    }
+    for name, count in expected.items():
+        folder, _, number = name.partition("/")
+        accumulator = EventAccumulator(str(out / "tensorboard" / folder))
+        accumulator.Reload()
+        stage = folder.split("-")[0]
+        steps = [event.step for event in accumulator.Scalars(f"{stage}/{number}")]
+        assert steps == list(range(1, count + 1))
 
 
 def test_the_same_seed_gives_the_same_results(
@@ -283,6 +303,11 @@ def test_console_shows_the_table_and_the_report(csv: Path, tmp_path: Path) -> No
         assert row in done.stdout
     assert "C 5/5 generation  40" in done.stdout
     assert f"Report: {out / 'report.html'}" in done.stdout
+    work = [
+        line for line in done.stdout.splitlines() if " epoch " in line or " generation " in line
+    ]
+    assert len(work) > 4
+    assert max(map(len, work)) <= 80
     assert done.stderr == ""  # no terminal, no bars; no warnings either
     assert "\r" not in done.stdout
 
@@ -316,7 +341,7 @@ def test_a_run_is_named_by_its_settings_and_by_what_was_recorded(csv: Path, tmp_
     ("settings", "said"),
     [
         ({"evaluation_dreams": 0}, "evaluation_dreams is 0"),
-        ({"search_seeds": 0}, "search_seeds is 0; expected at least 1"),
+        ({"search_seeds": 0}, "search_seeds is 0; expected a whole number, 1 or more"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], said: str) -> None:
