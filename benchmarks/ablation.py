@@ -29,7 +29,8 @@ from worldmodel_trading.market.features import FeatureSpec
 from worldmodel_trading.market.files.export import read_candles
 from worldmodel_trading.market.files.writer import write_whole
 from worldmodel_trading.models.config import WorldModelConfig
-from worldmodel_trading.models.world_model import WorldModel, train_world_model
+from worldmodel_trading.models.training.train import train_world_model
+from worldmodel_trading.models.world_model import WorldModel
 
 DREAMS, BARS = 256, 720
 

@@ -11,12 +11,12 @@ from .population.executors import SerialExecutor as SerialExecutor
 from .population.jobs import Dreams as Dreams
 from .population.scorers import DreamWorkers as DreamWorkers
 from .population.scorers import Scorer as Scorer
-from .population.scorers import open_scorer as open_scorer
 from .population.scoring import Scores as Scores
 from .population.scoring import score_replay as score_replay
 from .recorded import Tape as Tape
 from .replay import BybitReplayEnv as BybitReplayEnv
 from .replay import open_tape as open_tape
+from .scorers import open_scorer as open_scorer
 from .vector import DreamVectorEnv as DreamVectorEnv
 from .vector import ReplayVectorEnv as ReplayVectorEnv
 from .vector import TradingVectorEnv as TradingVectorEnv

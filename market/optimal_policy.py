@@ -6,16 +6,13 @@ Both know the regimes only through the exact filter, as any trader would at best
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .arrays import FloatArray, IntArray
 from .candles import Candles
 from .errors import CandleError
-
-if TYPE_CHECKING:
-    from .synthetic import MixtureDensity, SyntheticMarket
+from .synthetic import MixtureDensity, SyntheticMarket
 
 _LATTICE = 10  # belief coordinates are multiples of 1/10: 286 beliefs for four regimes
 _WEIGHTS = np.linspace(-1.0, 1.0, 21)

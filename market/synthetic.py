@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +16,6 @@ from .arrays import FloatArray, IntArray
 from .candles import INTERVALS_MS, Candles, interval_ms
 from .errors import CandleError
 from .times import Time, to_ms
-
-if TYPE_CHECKING:
-    from .optimal_policy import OptimalPolicy
 
 DEFAULT_BARS = 26_280  # three years of hours
 START_PRICE = 10_000.0  # quote currency
@@ -217,16 +213,6 @@ class SyntheticMarket:
             100.0 * mean.reshape(rows, -1),
             100.0 * sigma.reshape(rows, -1),
         )
-
-    def optimal_policy(self, cost: float = 0.00075) -> OptimalPolicy:
-        """The (nearly) best trader of this market, who knows its laws but not its regime.
-
-        Args:
-            cost: Fee plus slippage, fraction of the traded notional.
-        """
-        from .optimal_policy import OptimalPolicy
-
-        return OptimalPolicy(self, cost)
 
     def _log_drift(self) -> FloatArray:
         return np.log1p(self.edge * np.array([regime.drift for regime in REGIMES]))

@@ -14,7 +14,7 @@ from .regimes import Regimes as Regimes
 from .training.callbacks import TensorBoardCallback as TensorBoardCallback
 from .training.callbacks import TrainingCallback as TrainingCallback
 from .training.callbacks import TrainingHistory as TrainingHistory
+from .training.train import train_world_model as train_world_model
 from .vae import VAE as VAE
 from .world_model import Latents as Latents
 from .world_model import WorldModel as WorldModel
-from .world_model import train_world_model as train_world_model

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from math import inf
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .config import Preset
+from ..market.arrays import Float32Array, IntArray
+from ..market.features import calendar
+from .config import Preset, WorldModelConfig
 from .mixture import Mixture, mixture_log_prob, mixture_size, sample_mixture, split_mixture
 from .vae import LATENT_LIMIT
 
@@ -260,3 +263,32 @@ def _spread(head: nn.Linear, num_components: int, dimensions: int) -> None:
         head.bias.zero_()
         widths = torch.linspace(-1.5, 0.5, num_components).repeat_interleave(dimensions)
         head.bias[num_components * (1 + dimensions) :] = widths
+
+
+def build_mdn_rnn(config: WorldModelConfig, seed: int) -> MDNRNN:
+    """M with weights drawn from the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MDNRNN(
+            config.preset,
+            config.latent_size,
+            config.hidden_size,
+            config.num_components,
+            config.head_size,
+        )
+
+
+def warmup_inputs(
+    latents: Float32Array,
+    last_open_time_ms: IntArray,
+    interval_ms: int,
+    market: bool,
+) -> tuple[Float32Array, Float32Array]:
+    """What M hears in a warm-up: latents [N, W, Z] and the calendars of the bars after [N, W, 4].
+
+    In ``paper`` (not ``market``) the last bar is left out: it enters with the first action.
+    """
+    bars = np.arange(latents.shape[1]) - (latents.shape[1] - 1)
+    times = np.asarray(last_open_time_ms)[:, None] + bars * interval_ms
+    heard = slice(None) if market else slice(-1)
+    return latents[:, heard], calendar(times + interval_ms)[:, heard]

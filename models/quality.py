@@ -12,9 +12,9 @@ from ..market.candles import Candles
 from ..market.errors import TrainingError
 from ..market.sources import open_candles
 from ..market.times import Time
-from .training.collapse import active_units
-from .training.sequences import FeatureRange, feature_range
-from .training.train import encode_range, scaled_tensor, validation_nll
+from .encoded import encode_range, scaled_tensor, validation_nll
+from .feature_range import FeatureRange, feature_range
+from .vae import active_units
 from .world_model import WorldModel
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,13 +19,9 @@ from ..market.features import Scaler
 from ..market.files.writer import write_whole
 from .config import WorldModelConfig
 from .hub import fetch_from_hub, is_hub_id
-from .mdn_rnn import MDNRNN
+from .mdn_rnn import MDNRNN, build_mdn_rnn
 from .provenance import Provenance, WarmupBank
-from .training.train import build_mdn_rnn, build_vae
-from .vae import VAE
-
-if TYPE_CHECKING:
-    from .world_model import WorldModel
+from .vae import VAE, build_vae
 
 FORMAT = "worldmodel-trading world model"
 FORMAT_VERSION = 2
@@ -36,18 +32,27 @@ _JSON_LIMIT_BYTES = 1 << 20
 _WEIGHTS_LIMIT_BYTES = 1 << 30
 _PRETRAINED = Path(__file__).parent / "pretrained"
 
-Parts = tuple[WorldModelConfig, Provenance, Scaler, VAE, MDNRNN, WarmupBank]
+
+class Parts(NamedTuple):
+    """What is kept of a world model, in the order in which `WorldModel` takes it."""
+
+    config: WorldModelConfig
+    provenance: Provenance
+    scaler: Scaler
+    vae: VAE
+    mdn_rnn: MDNRNN
+    bank: WarmupBank
 
 
-def save_world_model(world_model: WorldModel, folder: Path) -> None:
+def save_parts(parts: Parts, folder: Path) -> None:
     """Write the three files, each to a temporary one and then renamed, the manifest last."""
     config = {
-        "config": world_model.config.to_dict(),
-        "provenance": world_model.provenance.to_dict(),
+        "config": parts.config.to_dict(),
+        "provenance": parts.provenance.to_dict(),
     }
     contents = {
         CONFIG_FILE: _json_bytes(config),
-        WEIGHTS_FILE: save(_tensors(world_model), metadata={"format": FORMAT}),
+        WEIGHTS_FILE: save(_tensors(parts), metadata={"format": FORMAT}),
     }
     manifest = {
         "format": FORMAT,
@@ -58,16 +63,16 @@ def save_world_model(world_model: WorldModel, folder: Path) -> None:
         },
         "made_by": {
             "package": "worldmodel-trading",
-            "seed": world_model.provenance.seed,
-            "source": world_model.provenance.source,
-            "versions": world_model.provenance.versions,
+            "seed": parts.provenance.seed,
+            "source": parts.provenance.source,
+            "versions": parts.provenance.versions,
         },
     }
     for name, content in {**contents, MANIFEST_FILE: _json_bytes(manifest)}.items():
         write_whole(folder / name, content)
 
 
-def load_world_model(folder: str | Path) -> Parts:
+def load_parts(folder: str | Path) -> Parts:
     """Read, verify and rebuild a world model's parts.
 
     Args:
@@ -98,7 +103,7 @@ def load_world_model(folder: str | Path) -> Parts:
         close=tensors["bank.close"].numpy(),
         volume_level=tensors["bank.volume_level"].numpy(),
     )
-    return config, provenance, scaler, vae, mdn_rnn, bank
+    return Parts(config, provenance, scaler, vae, mdn_rnn, bank)
 
 
 def _folder(name: str | Path) -> Path:
@@ -118,10 +123,10 @@ def _json_bytes(values: Mapping[str, Any]) -> bytes:
     return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _tensors(world_model: WorldModel) -> dict[str, Tensor]:
-    bank, scaler = world_model.bank, world_model.scaler
-    tensors = {f"vae.{k}": v for k, v in world_model.vae.state_dict().items()}
-    tensors |= {f"mdn_rnn.{k}": v for k, v in world_model.mdn_rnn.state_dict().items()}
+def _tensors(parts: Parts) -> dict[str, Tensor]:
+    bank, scaler = parts.bank, parts.scaler
+    tensors = {f"vae.{k}": v for k, v in parts.vae.state_dict().items()}
+    tensors |= {f"mdn_rnn.{k}": v for k, v in parts.mdn_rnn.state_dict().items()}
     tensors |= {
         "scaler.mean": torch.tensor(scaler.mean),
         "scaler.scale": torch.tensor(scaler.scale),

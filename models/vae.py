@@ -7,8 +7,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .config import WorldModelConfig
+
 LATENT_LIMIT = 10.0
 """Latents lie in [-10, 10], encoded and dreamed alike."""
+
+ACTIVE_VARIANCE = 0.01
+"""A latent dimension is active if its posterior mean varies by more (Burda et al. 2016)."""
 
 _LOG_VARIANCE_MIN = -9.0
 _LOG_VARIANCE_MAX = 4.0
@@ -153,3 +158,20 @@ def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
         nn.SiLU(),
         nn.Linear(hidden, outputs),
     )
+
+
+def build_vae(config: WorldModelConfig, seed: int) -> VAE:
+    """V with weights drawn from the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return VAE(
+            len(config.features.names),
+            config.latent_size,
+            config.vae_hidden_size,
+            carry_return=config.preset == "market",
+        )
+
+
+def active_units(posterior_means: torch.Tensor) -> int:
+    """How many columns of posterior means [T, Z] are active."""
+    return int((posterior_means.var(0) > ACTIVE_VARIANCE).sum())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,31 +17,18 @@ from torch import Tensor
 
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.candles import Candles
-from ..market.errors import ConfigError, FeatureError, TrainingError
-from ..market.features import FeatureSpec, Scaler, calendar, compute_features, volume_level
-from ..market.settings import seed_number
+from ..market.errors import ConfigError, FeatureError
+from ..market.features import Scaler, calendar, compute_features
 from ..market.sources import open_candles
 from .config import WorldModelConfig
 from .decoded_return import decoded_return_mixture
-from .devices import choose_device
+from .feature_range import complete_runs
 from .forecast import ReturnForecast
 from .forward import CompiledLSTM, CompiledVAE, RowDecoder
-from .mdn_rnn import MDNRNN, State
-from .provenance import Provenance, WarmupBank, library_versions
-from .training.calibration import calibrate_dreams, warmup_inputs
-from .training.callbacks import Callbacks, TrainingCallback, TrainingHistory
-from .training.collapse import mdn_rnn_warnings, vae_warnings
-from .training.mean_tempering import mean_slope, scale_mean
-from .training.sequences import FeatureRange, complete_runs, feature_range
-from .training.train import (
-    Encoded,
-    Session,
-    encode_range,
-    scaled_tensor,
-    train_mdn_rnn,
-    train_vae,
-)
-from .vae import LATENT_LIMIT, VAE, silence_idle_dimensions
+from .mdn_rnn import MDNRNN, State, warmup_inputs
+from .provenance import Provenance, WarmupBank
+from .storage import Parts, load_parts, save_parts
+from .vae import VAE
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource
@@ -265,9 +251,8 @@ class WorldModel:
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json``, ``model.safetensors`` and ``manifest.json`` into a folder."""
-        from .storage import save_world_model
-
-        save_world_model(self, Path(folder))
+        parts = Parts(self.config, self.provenance, self.scaler, self.vae, self.mdn_rnn, self.bank)
+        save_parts(parts, Path(folder))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
@@ -280,9 +265,7 @@ class WorldModel:
         Raises:
             ModelFileError: Something is missing, altered, or of another format.
         """
-        from .storage import load_world_model
-
-        return cls(*load_world_model(folder))
+        return cls(*load_parts(folder))
 
     def _run(
         self, candles: Candles
@@ -315,165 +298,3 @@ class WorldModel:
             means.double().numpy() * scale + mean,
             sigmas.double().numpy() * scale,
         )
-
-
-def train_world_model(
-    train: CandleSource,
-    validation: CandleSource,
-    config: WorldModelConfig | None = None,
-    *,
-    seed: int = 0,
-    source: str = "",
-    callbacks: Sequence[TrainingCallback] = (),
-    checkpoint_dir: str | Path | None = None,
-    resume: bool = False,
-    device: str = "cpu",
-) -> tuple[WorldModel, TrainingHistory]:
-    """Train V, then M; choose the epochs on the validation candles.
-
-    Args:
-        train: Training candles: anything `open_candles` opens.
-        validation: Candles after them. The end of the training range serves as their context.
-        config: Settings; None are the default ones for the candles' interval.
-        seed: Of weights, data order and noise; the same seed gives the same model on one machine.
-        source: Where the candles come from, in words, for the provenance.
-        callbacks: Follow the training.
-        checkpoint_dir: Folder for a checkpoint after every epoch; None keeps none.
-        resume: Go on from the checkpoints in that folder, on a CPU bit for bit as if the training
-            had never stopped.
-        device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA where there is one. At the default
-            sizes a CPU is as fast.
-
-    Raises:
-        TrainingError: The candles are too few, the loss is not finite, or the checkpoints belong
-            to another training.
-        FeatureError: A feature never changes (constant prices, no volume).
-    """
-    train, validation = open_candles(train), open_candles(validation)
-    config = config or WorldModelConfig.for_interval(train.interval)
-    seed = seed_number(seed)
-    history = TrainingHistory()
-    session = Session(
-        config=config,
-        seed=seed,
-        callbacks=Callbacks(history, callbacks),
-        device=choose_device(device),
-        checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
-        identity=_identity(train, validation, config, seed),
-        resume=resume,
-    )
-    ranges = training_ranges(train, validation, config)
-    scaler = Scaler.fit(ranges[0].features, config.features.names)
-    scaled = [scaled_tensor(scaler.transform(each.features)) for each in ranges]
-    rows = [values[each.complete_rows] for values, each in zip(scaled, ranges, strict=True)]
-    vae = train_vae(rows[0], rows[1], session)
-    idle = silence_idle_dimensions(vae, rows[0])
-    _warn(session, [f"latent dimension {d} says more noise than signal: held at 0" for d in idle])
-    encoded = [encode_range(vae, values, each) for values, each in zip(scaled, ranges, strict=True)]
-    _warn(session, vae_warnings(encoded[0]))
-    mdn_rnn, bank = train_memory(encoded[0], encoded[1], train, session)
-    provenance = _provenance(train, validation, seed, source)
-    return WorldModel(config, provenance, scaler, vae, mdn_rnn, bank), history
-
-
-def train_memory(
-    encoded: Encoded, validation: Encoded, train: Candles, session: Session
-) -> tuple[MDNRNN, WarmupBank]:
-    """Train M on what V makes of the training range, as it is deployed.
-
-    Args:
-        encoded: The training range.
-        validation: The validation range.
-        train: The training candles.
-        session: The training's.
-
-    Returns:
-        M, its mean forecast tempered and its dreams calibrated (``market``), and the warm-up bank.
-    """
-    config = session.config
-    mdn_rnn = train_mdn_rnn(encoded, validation, session)
-    _warn(session, mdn_rnn_warnings(mdn_rnn, encoded))
-    latents = encoded.posterior.mean.numpy()
-    bank = _warmup_bank(latents, encoded.source, train, config)
-    if config.preset == "market":
-        if config.temper_mean:
-            slope = mean_slope(mdn_rnn, validation)
-            scale_mean(mdn_rnn, encoded, slope.believed)
-            session.callbacks.on_note(str(slope))
-        known = latents[encoded.source.complete_rows]
-        rounds = min(config.calibration_rounds, config.mdn_rnn_epochs)
-        seed = session.stage_seed(3)
-        calibrate_dreams(mdn_rnn, bank, known, train.interval_ms, rounds, seed)
-    return mdn_rnn, bank
-
-
-def training_ranges(
-    train: Candles, validation: Candles, config: WorldModelConfig
-) -> tuple[FeatureRange, FeatureRange]:
-    """Training and validation range as features.
-
-    Raises:
-        TrainingError: One is too short.
-    """
-    train_range = feature_range(train, config.features)
-    context = config.warmup_bars + 1
-    validation_range = feature_range(validation, config.features, train, context)
-    needed = max(config.chunk_bars + 1, config.warmup_bars)
-    if train_range.longest_run < needed:
-        raise TrainingError(
-            f"the training range has {train_range.longest_run} bars in a row with complete "
-            f"features, after {config.features.warmup} bars of look-back; expected at least "
-            f"{needed}: give a longer range, or shorter look-backs "
-            f"(WorldModelConfig.for_interval({train.interval!r}) has "
-            f"{FeatureSpec.for_interval(train.interval).warmup} bars) and chunk_bars"
-        )
-    if len(validation_range.complete_rows) < 2:
-        raise TrainingError(
-            f"the validation range has {len(validation_range.complete_rows)} bars with complete "
-            "features; expected at least 2: give a longer range"
-        )
-    return train_range, validation_range
-
-
-def _identity(train: Candles, validation: Candles, config: WorldModelConfig, seed: int) -> str:
-    parts = [train.data_hash(), validation.data_hash(), config.to_dict(), seed]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _warn(session: Session, warnings: list[str]) -> None:
-    for text in warnings:
-        session.callbacks.on_warning(text)
-
-
-def _provenance(train: Candles, validation: Candles, seed: int, source: str) -> Provenance:
-    step = train.interval_ms
-    return Provenance(
-        symbol=train.symbol,
-        interval=train.interval,
-        source=source,
-        train_start_ms=int(train.open_time_ms[0]),
-        train_end_ms=int(train.open_time_ms[-1]) + step,
-        validation_start_ms=int(validation.open_time_ms[0]),
-        validation_end_ms=int(validation.open_time_ms[-1]) + step,
-        data_hash=train.data_hash(),
-        seed=seed,
-        versions=library_versions(),
-    )
-
-
-def _warmup_bank(
-    z: Float32Array, source: FeatureRange, candles: Candles, config: WorldModelConfig
-) -> WarmupBank:
-    """Segments spread evenly over the training range."""
-    width = config.warmup_bars
-    ends = [np.arange(start + width - 1, stop) for start, stop in source.runs]
-    possible = np.concatenate(ends)
-    count = min(config.bank_segments, len(possible))
-    last = possible[np.linspace(0, len(possible) - 1, count).round().astype(int)]
-    rows = last[:, None] + np.arange(-width + 1, 1)
-    return WarmupBank(
-        z=np.clip(z[rows], -LATENT_LIMIT, LATENT_LIMIT),
-        open_time_ms=candles.open_time_ms[last],
-        close=candles.close[last],
-        volume_level=volume_level(candles, config.features, last),
-    )

@@ -11,9 +11,9 @@ from .envs.dream import DreamEnv as DreamEnv
 from .envs.engine.engine import DreamEngine as DreamEngine
 from .envs.population.jobs import Dreams as Dreams
 from .envs.population.scorers import DreamWorkers as DreamWorkers
-from .envs.population.scorers import open_scorer as open_scorer
 from .envs.replay import BybitReplayEnv as BybitReplayEnv
 from .envs.replay import open_tape as open_tape
+from .envs.scorers import open_scorer as open_scorer
 from .envs.vector import DreamVectorEnv as DreamVectorEnv
 from .envs.vector import ReplayVectorEnv as ReplayVectorEnv
 from .evaluation.comparison.rank_agreement import measure_rank_agreement as measure_rank_agreement
@@ -38,13 +38,14 @@ from .market.files.reader import read_candles as read_candles
 from .market.files.reader import read_funding as read_funding
 from .market.funding import FundingRates as FundingRates
 from .market.inspection import inspect_candles as inspect_candles
+from .market.optimal_policy import OptimalPolicy as OptimalPolicy
 from .market.sources import open_candles as open_candles
 from .market.sources import open_funding as open_funding
 from .market.synthetic import SyntheticMarket as SyntheticMarket
 from .market.synthetic import synthetic_candles as synthetic_candles
 from .models.config import WorldModelConfig as WorldModelConfig
 from .models.load import open_world_model as open_world_model
+from .models.training.train import train_world_model as train_world_model
 from .models.world_model import WorldModel as WorldModel
-from .models.world_model import train_world_model as train_world_model
 from .registration import register_environments as register_environments
 from .version import __version__ as __version__

@@ -71,7 +71,7 @@ def _train(candles: Candles, preset: Literal["market", "paper"]) -> WorldModel:
     import torch
 
     from worldmodel_trading.models.config import WorldModelConfig
-    from worldmodel_trading.models.world_model import train_world_model
+    from worldmodel_trading.models.training.train import train_world_model
 
     torch.set_num_threads(1)
     config = WorldModelConfig(

@@ -4,7 +4,6 @@ from .executors import SerialExecutor as SerialExecutor
 from .jobs import Dreams as Dreams
 from .scorers import DreamWorkers as DreamWorkers
 from .scorers import Scorer as Scorer
-from .scorers import open_scorer as open_scorer
 from .scoring import MarketPaths as MarketPaths
 from .scoring import Scores as Scores
 from .scoring import dream_paths as dream_paths

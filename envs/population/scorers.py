@@ -1,4 +1,4 @@
-"""Whoever can score a population: processes of this machine, or a device."""
+"""Who scores a population: the processes of this machine, and what a search needs of others."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from ...market.account.rules import BrokerConfig
 from ...market.arrays import FloatArray
 from ...market.errors import ConfigError
 from ...market.settings import whole_number
-from ...models.devices import choose_device
 from ...models.load import open_world_model
 from ...models.machine import num_cores
 from ...models.world_model import WorldModel
-from ..device.scorer import DeviceDreams
 from ..engine.engine import DreamEngine
 from .executors import Executor, ProcessExecutor, SerialExecutor
 from .jobs import Dreams, Job, PathsJob, Result, ScoreJob
@@ -113,25 +111,3 @@ class DreamWorkers:
         executor, self.executor = self.executor, None
         if executor is not None:
             executor.close()
-
-
-def open_scorer(
-    world_model: WorldModel | str | os.PathLike[str] = "default",
-    device: str = "cpu",
-    num_workers: int | None = None,
-    warmup: int | None = None,
-) -> DreamWorkers | DeviceDreams:
-    """What scores fastest on a device; a context manager.
-
-    Args:
-        world_model: A `WorldModel`, the folder of one, or ``"default"``.
-        device: ``"cpu"`` for the compiled engine; ``"cuda"``; ``"auto"`` for CUDA where there is one.
-        num_workers: Processes on a CPU; see `DreamWorkers`. CUDA needs none.
-        warmup: Recorded bars that M hears first; see `DreamEngine`.
-
-    Raises:
-        ConfigError: The device is not there, or ``num_workers`` is no number of processes.
-    """
-    if choose_device(device).type == "cuda":
-        return DeviceDreams(world_model, device, warmup)
-    return DreamWorkers(world_model, num_workers, warmup)

@@ -20,11 +20,10 @@ from ...envs.population.scoring import Scores, dream_paths, score_lanes, score_p
 from ...envs.recorded import Tape, latent_tape, restrict
 from ...envs.recorded_state import RecordedMemory
 from ...market.account.rules import BrokerConfig
-from ...market.arrays import FloatArray
+from ...market.arrays import FloatArray, spread
 from ...market.errors import ConfigError
 from ...market.sources import open_candles
 from ...models.world_model import WorldModel
-from ..fidelity.paths import spread
 from ..significance import Interval
 
 if TYPE_CHECKING:

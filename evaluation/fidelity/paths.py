@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...envs.engine.engine import DreamEngine
-from ...market.arrays import Float32Array, FloatArray, IntArray
+from ...market.arrays import Float32Array, FloatArray, IntArray, spread
 from ...market.errors import ConfigError
 from ...market.features import FeatureSpec, compute_features, valid_rows
 from ...market.sources import open_candles
@@ -148,10 +148,3 @@ def recorded_latents(
         raise ConfigError("no recorded bar has enough bars before it to be encoded")
     rows = rows[spread(min(max_rows, len(rows)), len(rows))]
     return latents.z[rows], latents.h[rows]
-
-
-def spread(count: int, length: int) -> IntArray:
-    """``count`` indices spread evenly over ``length``; more than there are go round again."""
-    if count >= length:
-        return np.arange(count) % length
-    return np.linspace(0, length - 1, count).round().astype(np.int64)

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ...market.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from ...market.arrays import BoolArray, Float32Array, FloatArray, IntArray, spread
 from ...market.candles import Candles
 from ...market.errors import ConfigError
 from ...market.features import calendar
 from ...market.sources import open_candles
 from ...models.forecast import ReturnForecast
-from ...models.mdn_rnn import State
-from ...models.training.train import build_mdn_rnn, build_vae
+from ...models.mdn_rnn import State, build_mdn_rnn
+from ...models.vae import build_vae
 from ...models.world_model import WorldModel
-from .paths import spread
 
 if TYPE_CHECKING:
     from ...market.sources import CandleSource

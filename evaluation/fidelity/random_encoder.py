@@ -13,11 +13,13 @@ from torch import nn
 
 from ...market.errors import ConfigError
 from ...market.sources import open_candles
+from ...models.encoded import Encoded, encode_range, scaled_tensor
+from ...models.feature_range import FeatureRange
 from ...models.training.callbacks import Callbacks, TrainingHistory
-from ...models.training.sequences import FeatureRange
-from ...models.training.train import Encoded, Session, build_vae, encode_range, scaled_tensor
-from ...models.vae import VAE
-from ...models.world_model import WorldModel, train_memory, training_ranges
+from ...models.training.loops import Session
+from ...models.training.train import train_memory, training_ranges
+from ...models.vae import VAE, build_vae
+from ...models.world_model import WorldModel
 
 if TYPE_CHECKING:
     from ...market.sources import CandleSource

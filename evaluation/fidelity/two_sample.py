@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...market.arrays import FloatArray, IntArray
+from ...market.arrays import FloatArray, spread
 from ...market.errors import ConfigError
 from ..significance import Interval
 from .paths import Dreams
@@ -56,7 +56,7 @@ def two_sample_score(
     count = min(map(len, sides))
     if count < _MIN_WINDOWS:
         raise ConfigError(f"{count} windows of {window} bars; the test needs {_MIN_WINDOWS} a side")
-    sides = [side[_thinned(len(side), min(len(side), _MAX_RATIO * count))] for side in sides]
+    sides = [side[spread(min(len(side), _MAX_RATIO * count), len(side))] for side in sides]
     judged = [_cross_validated_hits(sides, make) for make in (_trees, _regression)]
     hits = max(judged, key=lambda pair: float(pair[0].mean() + pair[1].mean()))
     return _excess_accuracy(hits, np.random.default_rng(seed))
@@ -144,11 +144,6 @@ def _level_summaries(values: FloatArray, returns: FloatArray) -> list[FloatArray
         link,
         *autocorrelation(values, 24)[:, [0, 23]].T,
     ]
-
-
-def _thinned(length: int, count: int) -> IntArray:
-    """``count`` rows of ``length``, evenly spread, in order."""
-    return np.linspace(0, length - 1, count).round().astype(np.int64)
 
 
 def _trees() -> Any:

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.features import calendar
-from ..mdn_rnn import MDNRNN, State
+from ..mdn_rnn import MDNRNN, State, warmup_inputs
 from ..provenance import WarmupBank
 from .mean_tempering import return_moments
 
@@ -213,19 +213,3 @@ def warm_state(
     with torch.no_grad():
         state: State = mdn_rnn(torch.from_numpy(inputs), torch.from_numpy(waves))[1]
     return state
-
-
-def warmup_inputs(
-    latents: Float32Array,
-    last_open_time_ms: IntArray,
-    interval_ms: int,
-    market: bool,
-) -> tuple[Float32Array, Float32Array]:
-    """What M hears in a warm-up: latents [N, W, Z] and the calendars of the bars after [N, W, 4].
-
-    In ``paper`` (not ``market``) the last bar is left out: it enters with the first action.
-    """
-    bars = np.arange(latents.shape[1]) - (latents.shape[1] - 1)
-    times = np.asarray(last_open_time_ms)[:, None] + bars * interval_ms
-    heard = slice(None) if market else slice(-1)
-    return latents[:, heard], calendar(times + interval_ms)[:, heard]

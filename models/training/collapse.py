@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from ..encoded import Encoded
 from ..mdn_rnn import MDNRNN
 from ..mixture import LOG_SIGMA_MIN, Mixture
-from .train import Encoded
-
-ACTIVE_VARIANCE = 0.01
-"""A latent dimension is active if its posterior mean varies by more (Burda et al. 2016)."""
+from ..vae import active_units
 
 _FLOOR_SHARE = 0.05
 _ONE_COMPONENT = 0.99
-
-
-def active_units(posterior_means: torch.Tensor) -> int:
-    """How many columns of posterior means [T, Z] are active."""
-    return int((posterior_means.var(0) > ACTIVE_VARIANCE).sum())
 
 
 def vae_warnings(encoded: Encoded) -> list[str]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from ...market.synthetic import synthetic_candles
 from ..config import WorldModelConfig
-from ..world_model import WorldModel, train_world_model
+from ..world_model import WorldModel
 from .callbacks import TrainingCallback
+from .train import train_world_model
 
 CANDLE_SEED = 0
 TRAIN_SHARE, VALIDATION_SHARE = 0.70, 0.15

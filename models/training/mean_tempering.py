@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..encoded import Encoded, scored_runs
 from ..mdn_rnn import MDNRNN
-from .train import Encoded, scored_runs
 
 _RIDGE = 1e-4  # of the mean variance of h
 

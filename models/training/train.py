@@ -1,334 +1,196 @@
-"""Training of V on single bars, then of M on sequences of encoded bars."""
+"""Training of a world model: V, then M on what V makes of the bars, then what is done to M."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
+from ...market.arrays import Float32Array, spread
+from ...market.candles import Candles
 from ...market.errors import TrainingError
+from ...market.features import FeatureSpec, Scaler, volume_level
+from ...market.settings import seed_number
+from ...market.sources import open_candles
 from ..config import WorldModelConfig
+from ..devices import choose_device
+from ..encoded import Encoded, encode_range, scaled_tensor
+from ..feature_range import FeatureRange, feature_range
 from ..mdn_rnn import MDNRNN
-from ..vae import VAE, Posterior
-from .callbacks import Callbacks
-from .checkpoints import Checkpoint
-from .sequences import FeatureRange, chunk_starts
-from .stage import Stage, StageSettings
+from ..provenance import Provenance, WarmupBank, library_versions
+from ..vae import LATENT_LIMIT, silence_idle_dimensions
+from ..world_model import WorldModel
+from .calibration import calibrate_dreams
+from .callbacks import Callbacks, TrainingCallback, TrainingHistory
+from .collapse import mdn_rnn_warnings, vae_warnings
+from .loops import Session, train_mdn_rnn, train_vae
+from .mean_tempering import mean_slope, scale_mean
 
-_ACTION_HOLD = 0.9  # chance that a training action is held for another bar
-_VAE_GRADIENT_CLIP = 10.0
+if TYPE_CHECKING:
+    from ...market.sources import CandleSource
 
 
-@dataclass(frozen=True)
-class Session:
-    """What both stages of one training share.
+def train_world_model(
+    train: CandleSource,
+    validation: CandleSource,
+    config: WorldModelConfig | None = None,
+    *,
+    seed: int = 0,
+    source: str = "",
+    callbacks: Sequence[TrainingCallback] = (),
+    checkpoint_dir: str | Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+) -> tuple[WorldModel, TrainingHistory]:
+    """Train V, then M; choose the epochs on the validation candles.
 
-    Attributes:
-        config: The settings.
-        seed: Of weights, data order and noise.
-        callbacks: Told of each epoch.
-        device: Where tensors live, ``"cpu"`` or ``"cuda"``; on CUDA the forward passes run in
-            mixed precision. Noise is drawn on the CPU, the same on every device.
-        checkpoint_dir: Folder of the checkpoints, one file a stage; None keeps none.
-        identity: Of candles, settings and seed, for the checkpoints.
-        resume: Go on from the checkpoints.
+    Args:
+        train: Training candles: anything `open_candles` opens.
+        validation: Candles after them. The end of the training range serves as their context.
+        config: Settings; None are the default ones for the candles' interval.
+        seed: Of weights, data order and noise; the same seed gives the same model on one machine.
+        source: Where the candles come from, in words, for the provenance.
+        callbacks: Follow the training.
+        checkpoint_dir: Folder for a checkpoint after every epoch; None keeps none.
+        resume: Go on from the checkpoints in that folder, on a CPU bit for bit as if the training
+            had never stopped.
+        device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA where there is one. At the default
+            sizes a CPU is as fast.
+
+    Raises:
+        TrainingError: The candles are too few, the loss is not finite, or the checkpoints belong
+            to another training.
+        FeatureError: A feature never changes (constant prices, no volume).
     """
+    train, validation = open_candles(train), open_candles(validation)
+    config = config or WorldModelConfig.for_interval(train.interval)
+    seed = seed_number(seed)
+    history = TrainingHistory()
+    session = Session(
+        config=config,
+        seed=seed,
+        callbacks=Callbacks(history, callbacks),
+        device=choose_device(device),
+        checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
+        identity=_identity(train, validation, config, seed),
+        resume=resume,
+    )
+    ranges = training_ranges(train, validation, config)
+    scaler = Scaler.fit(ranges[0].features, config.features.names)
+    scaled = [scaled_tensor(scaler.transform(each.features)) for each in ranges]
+    rows = [values[each.complete_rows] for values, each in zip(scaled, ranges, strict=True)]
+    vae = train_vae(rows[0], rows[1], session)
+    idle = silence_idle_dimensions(vae, rows[0])
+    _warn(session, [f"latent dimension {d} says more noise than signal: held at 0" for d in idle])
+    encoded = [encode_range(vae, values, each) for values, each in zip(scaled, ranges, strict=True)]
+    _warn(session, vae_warnings(encoded[0]))
+    mdn_rnn, bank = train_memory(encoded[0], encoded[1], train, session)
+    provenance = _provenance(train, validation, seed, source)
+    return WorldModel(config, provenance, scaler, vae, mdn_rnn, bank), history
 
-    config: WorldModelConfig
-    seed: int
-    callbacks: Callbacks
-    device: torch.device
-    checkpoint_dir: Path | None = None
-    identity: str = ""
-    resume: bool = False
 
-    def stage_seed(self, number: int) -> int:
-        """A seed for each stage, so that resuming M needs nothing of V's training."""
-        return int(np.random.default_rng([self.seed, number]).integers(2**31))
+def train_memory(
+    encoded: Encoded, validation: Encoded, train: Candles, session: Session
+) -> tuple[MDNRNN, WarmupBank]:
+    """Train M on what V makes of the training range, as it is deployed.
 
-    def checkpoint(self, name: str) -> Checkpoint | None:
-        """The checkpoint of a stage."""
-        if self.checkpoint_dir is None:
-            return None
-        return Checkpoint(self.checkpoint_dir / f"{name}.safetensors", self.identity)
+    Args:
+        encoded: The training range.
+        validation: The validation range.
+        train: The training candles.
+        session: The training's.
 
-    def mixed_precision(self) -> torch.autocast:
-        """The context of the forward passes."""
-        cuda = self.device.type == "cuda"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=cuda)
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A feature range seen through V.
-
-    Attributes:
-        posterior: q(z|x) of every row [T, Z]; of zeros where features are incomplete.
-        calendar_next: [T, 4].
-        source: The range.
-        held: Dimensions of z that V holds at 0; their posterior has no width.
+    Returns:
+        M, its mean forecast tempered and its dreams calibrated (``market``), and the warm-up bank.
     """
-
-    posterior: Posterior
-    calendar_next: Tensor
-    source: FeatureRange
-    held: tuple[int, ...] = ()
-
-    def to(self, device: torch.device) -> Encoded:
-        """The same on another device."""
-        posterior = Posterior(*(part.to(device) for part in self.posterior))
-        return replace(self, posterior=posterior, calendar_next=self.calendar_next.to(device))
-
-
-def build_vae(config: WorldModelConfig, seed: int) -> VAE:
-    """V with weights drawn from the seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return VAE(
-            len(config.features.names),
-            config.latent_size,
-            config.vae_hidden_size,
-            carry_return=config.preset == "market",
-        )
-
-
-def build_mdn_rnn(config: WorldModelConfig, seed: int) -> MDNRNN:
-    """M with weights drawn from the seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return MDNRNN(
-            config.preset,
-            config.latent_size,
-            config.hidden_size,
-            config.num_components,
-            config.head_size,
-        )
-
-
-def train_vae(train: Tensor, validation: Tensor, session: Session) -> VAE:
-    """Train V on standardised feature rows [N, F]; returns the best by validation loss."""
-    config, seed = session.config, session.stage_seed(1)
-    vae = build_vae(config, seed).to(session.device)
-    train, validation = train.to(session.device), validation.to(session.device)
-    settings = StageSettings(
-        name="vae",
-        epochs=config.vae_epochs,
-        patience=config.patience_epochs,
-        learning_rate=config.vae_learning_rate,
-        gradient_clip=_VAE_GRADIENT_CLIP,
-        ema_decay=config.vae_ema_decay,
-    )
-    optimiser = torch.optim.Adam(vae.parameters(), lr=config.vae_learning_rate)
-    stage = Stage(
-        settings,
-        vae,
-        optimiser,
-        seed,
-        session.callbacks,
-        session.checkpoint("vae"),
-        session.resume,
-    )
-    batches = max(1, len(train) // config.vae_batch_size)
-
-    def epoch_loss(epoch: int) -> float:
-        beta = config.kl_weight * min(1.0, (epoch + 1) / max(1, config.kl_warmup_epochs))
-        order = torch.from_numpy(stage.rng.permutation(len(train)))
-        total = 0.0
-        for batch, rows in enumerate(order.tensor_split(batches)):
-            with session.mixed_precision():
-                loss = vae_loss(vae, train[rows], beta, config.free_bits, stage.generator)
-            total += stage.step(loss, batch, batches)
-        return total / batches
-
-    @torch.no_grad()
-    def validate() -> dict[str, float]:
-        fixed = torch.Generator().manual_seed(0)
-        loss = vae_loss(stage.averaged, validation, config.kl_weight, 0.0, fixed)
-        return {"validation_loss": loss.item()}
-
-    vae.load_state_dict(stage.fit(epoch_loss, validate))
-    return vae.cpu()
-
-
-def vae_loss(
-    vae: torch.nn.Module,
-    features: Tensor,
-    beta: float,
-    free_bits: float,
-    generator: torch.Generator,
-) -> Tensor:
-    """-ELBO of features [B, F], the KL weighted by β and free up to ``free_bits`` a dimension."""
-    assert isinstance(vae, VAE)
-    posterior = vae.encode(features)
-    normals = torch.randn(posterior.mean.shape, generator=generator).to(features.device)
-    reconstruction = vae.reconstruction_nll(features, posterior.sample(normals)).mean()
-    kl = vae.kl(posterior).mean(0).clamp(min=free_bits).sum()
-    return reconstruction + beta * kl
-
-
-def encode_range(vae: VAE, scaled: Tensor, source: FeatureRange) -> Encoded:
-    """Standardised features [T, F] (NaN where incomplete) through V."""
-    with torch.no_grad():
-        complete = ~torch.isnan(scaled).any(dim=1)
-        posterior = vae.encode(torch.where(complete[:, None], scaled, torch.zeros(())))
-        held = vae.held_dimensions()
-        posterior.log_variance[:, list(held)] = -torch.inf
-    return Encoded(posterior, torch.from_numpy(source.calendar_next), source, held)
-
-
-def train_mdn_rnn(train: Encoded, validation: Encoded, session: Session) -> MDNRNN:
-    """Train M on encoded sequences; returns the averaged weights, the best by validation loss."""
-    config, seed = session.config, session.stage_seed(2)
-    mdn_rnn = build_mdn_rnn(config, seed)
-    mdn_rnn.hold(train.held)
-    mdn_rnn.to(session.device)
-    train, validation = train.to(session.device), validation.to(session.device)
-    settings = StageSettings(
-        name="mdn_rnn",
-        epochs=config.mdn_rnn_epochs,
-        patience=config.patience_epochs,
-        learning_rate=config.mdn_rnn_learning_rate,
-        gradient_clip=config.gradient_clip,
-        ema_decay=config.ema_decay,
-    )
-    optimiser = torch.optim.AdamW(
-        _decay_groups(mdn_rnn, config.weight_decay), lr=config.mdn_rnn_learning_rate
-    )
-    stage = Stage(
-        settings,
-        mdn_rnn,
-        optimiser,
-        seed,
-        session.callbacks,
-        session.checkpoint("mdn_rnn"),
-        session.resume,
-    )
-
-    def epoch_loss(_: int) -> float:
-        # z is drawn anew from q(z|x) every epoch (Ha & Schmidhuber 2018)
-        normals = torch.randn(train.posterior.mean.shape, generator=stage.generator)
-        latents = train.posterior.sample(normals.to(session.device))
-        stride = config.chunk_bars - config.burn_in_bars
-        starts = chunk_starts(train.source.runs, config.chunk_bars, stride, stage.rng)
-        batches = max(1, len(starts) // config.mdn_rnn_batch_size)
-        total = 0.0
-        for batch, first in enumerate(np.array_split(starts, batches)):
-            rows = torch.from_numpy(first[:, None] + np.arange(config.chunk_bars + 1))
-            actions = _training_actions(len(first), session, stage.rng)
-            mask = _dropout_mask(len(first), session, stage.generator)
-            with session.mixed_precision():
-                loss = mdn_rnn_loss(
-                    mdn_rnn, latents[rows], train.calendar_next[rows], actions, mask, config
-                )
-            total += stage.step(loss, batch, batches)
-        return total / batches
-
-    def validate() -> dict[str, float]:
-        assert isinstance(stage.averaged, MDNRNN)
-        returns, latents = validation_nll(stage.averaged, validation)
-        return {
-            "validation_loss": returns + _latent_weight(config) * latents,
-            "validation_return_nll": returns,
-            "validation_latent_nll": latents,
-        }
-
-    mdn_rnn.load_state_dict(stage.fit(epoch_loss, validate))
-    return mdn_rnn.cpu()
-
-
-def _decay_groups(mdn_rnn: MDNRNN, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay what decides the return; decaying z's head would pull dreams towards the mean."""
-    named = list(mdn_rnn.named_parameters())
-    decays = ("lstm.weight", "return_head.weight")
-    return [
-        {"params": [p for n, p in named if n.startswith(decays)], "weight_decay": weight_decay},
-        {"params": [p for n, p in named if not n.startswith(decays)], "weight_decay": 0.0},
-    ]
-
-
-def _training_actions(count: int, session: Session, rng: np.random.Generator) -> Tensor | None:
-    """Actions [B, L, 1] that know nothing of the market: uniform, held for about ten bars."""
-    if session.config.preset == "market":
-        return None
-    length = session.config.chunk_bars
-    drawn = rng.uniform(-1.0, 1.0, size=(count, length))
-    changes = rng.random((count, length)) >= _ACTION_HOLD
-    changes[:, 0] = True
-    last_change = np.maximum.accumulate(np.where(changes, np.arange(length), 0), axis=1)
-    held = np.take_along_axis(drawn, last_change, axis=1)
-    return torch.from_numpy(held[..., None].astype(np.float32)).to(session.device)
-
-
-def _dropout_mask(count: int, session: Session, generator: torch.Generator) -> Tensor | None:
-    """Zeros and 1/(1-p) for the scored bars of chunks [B, L - burn-in, H]."""
     config = session.config
-    if not config.dropout:
-        return None
-    shape = (count, config.chunk_bars - config.burn_in_bars, config.hidden_size)
-    kept = torch.rand(shape, generator=generator) >= config.dropout
-    return (kept.float() / (1 - config.dropout)).to(session.device)
+    mdn_rnn = train_mdn_rnn(encoded, validation, session)
+    _warn(session, mdn_rnn_warnings(mdn_rnn, encoded))
+    latents = encoded.posterior.mean.numpy()
+    bank = _warmup_bank(latents, encoded.source, train, config)
+    if config.preset == "market":
+        if config.temper_mean:
+            slope = mean_slope(mdn_rnn, validation)
+            scale_mean(mdn_rnn, encoded, slope.believed)
+            session.callbacks.on_note(str(slope))
+        known = latents[encoded.source.complete_rows]
+        rounds = min(config.calibration_rounds, config.mdn_rnn_epochs)
+        seed = session.stage_seed(3)
+        calibrate_dreams(mdn_rnn, bank, known, train.interval_ms, rounds, seed)
+    return mdn_rnn, bank
 
 
-def _latent_weight(config: WorldModelConfig) -> float:
-    return config.latent_loss_weight if config.preset == "market" else 1.0
+def training_ranges(
+    train: Candles, validation: Candles, config: WorldModelConfig
+) -> tuple[FeatureRange, FeatureRange]:
+    """Training and validation range as features.
 
-
-def mdn_rnn_loss(
-    mdn_rnn: MDNRNN,
-    latents: Tensor,
-    calendars_next: Tensor,
-    actions: Tensor | None,
-    mask: Tensor | None,
-    config: WorldModelConfig,
-) -> Tensor:
-    """Mean -log p of chunks [B, L+1, Z], the burn-in unscored."""
-    hidden, _ = mdn_rnn(latents[:, :-1], calendars_next[:, :-1], actions)
-    scored = slice(config.burn_in_bars, None)
-    returns, rest = mdn_rnn.log_prob(
-        hidden[:, scored], latents[:, :-1][:, scored], latents[:, 1:][:, scored], mask
-    )
-    return -(returns.mean() + _latent_weight(config) * rest.mean())
-
-
-@torch.no_grad()
-def validation_nll(mdn_rnn: MDNRNN, encoded: Encoded) -> tuple[float, float]:
-    """Mean -log p of the standardised return and of the latent, of the bars that count."""
-    total_returns, total_latents, count = 0.0, 0.0, 0
-    for hidden, latents in scored_runs(mdn_rnn, encoded):
-        returns, rest = mdn_rnn.log_prob(hidden, latents[:-1], latents[1:])
-        total_returns -= returns.double().sum().item()
-        total_latents -= rest.double().sum().item()
-        count += len(returns)
-    if not count:
-        raise TrainingError(
-            "the validation range has no two complete bars in a row: give more bars"
-        )
-    return total_returns / count, total_latents / count
-
-
-@torch.no_grad()
-def scored_runs(mdn_rnn: MDNRNN, encoded: Encoded) -> Iterator[tuple[Tensor, Tensor]]:
-    """The bars that count in the deployed form: posterior means, the state carried along each run.
-
-    Yields:
-        For each run, h before n bars [n, H], and the latents [n + 1, Z] of the bar before the first
-        of them and of all n.
+    Raises:
+        TrainingError: One is too short.
     """
-    for start, stop in encoded.source.runs:
-        first = max(encoded.source.scored_from - 1 - start, 0)
-        if stop - start < first + 2:
-            continue
-        latents = encoded.posterior.mean[start:stop]
-        hidden, _ = mdn_rnn(latents[None, :-1], encoded.calendar_next[None, start : stop - 1])
-        yield hidden[0, first:], latents[first:]
+    train_range = feature_range(train, config.features)
+    context = config.warmup_bars + 1
+    validation_range = feature_range(validation, config.features, train, context)
+    needed = max(config.chunk_bars + 1, config.warmup_bars)
+    if train_range.longest_run < needed:
+        raise TrainingError(
+            f"the training range has {train_range.longest_run} bars in a row with complete "
+            f"features, after {config.features.warmup} bars of look-back; expected at least "
+            f"{needed}: give a longer range, or shorter look-backs "
+            f"(WorldModelConfig.for_interval({train.interval!r}) has "
+            f"{FeatureSpec.for_interval(train.interval).warmup} bars) and chunk_bars"
+        )
+    if len(validation_range.complete_rows) < 2:
+        raise TrainingError(
+            f"the validation range has {len(validation_range.complete_rows)} bars with complete "
+            "features; expected at least 2: give a longer range"
+        )
+    return train_range, validation_range
 
 
-def scaled_tensor(values: Sequence[float] | NDArray[Any]) -> Tensor:
-    """Float32 tensor of standardised features."""
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+def _identity(train: Candles, validation: Candles, config: WorldModelConfig, seed: int) -> str:
+    parts = [train.data_hash(), validation.data_hash(), config.to_dict(), seed]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _warn(session: Session, warnings: list[str]) -> None:
+    for text in warnings:
+        session.callbacks.on_warning(text)
+
+
+def _provenance(train: Candles, validation: Candles, seed: int, source: str) -> Provenance:
+    step = train.interval_ms
+    return Provenance(
+        symbol=train.symbol,
+        interval=train.interval,
+        source=source,
+        train_start_ms=int(train.open_time_ms[0]),
+        train_end_ms=int(train.open_time_ms[-1]) + step,
+        validation_start_ms=int(validation.open_time_ms[0]),
+        validation_end_ms=int(validation.open_time_ms[-1]) + step,
+        data_hash=train.data_hash(),
+        seed=seed,
+        versions=library_versions(),
+    )
+
+
+def _warmup_bank(
+    z: Float32Array, source: FeatureRange, candles: Candles, config: WorldModelConfig
+) -> WarmupBank:
+    """Segments spread evenly over the training range."""
+    width = config.warmup_bars
+    ends = [np.arange(start + width - 1, stop) for start, stop in source.runs]
+    possible = np.concatenate(ends)
+    count = min(config.bank_segments, len(possible))
+    last = possible[spread(count, len(possible))]
+    rows = last[:, None] + np.arange(-width + 1, 1)
+    return WarmupBank(
+        z=np.clip(z[rows], -LATENT_LIMIT, LATENT_LIMIT),
+        open_time_ms=candles.open_time_ms[last],
+        close=candles.close[last],
+        volume_level=volume_level(candles, config.features, last),
+    )

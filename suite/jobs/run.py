@@ -13,8 +13,8 @@ import numpy as np
 from worldmodel_trading.agents.dream_search import Searches, TrainedController, train_controllers
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.envs.dream_funding import DreamFunding
-from worldmodel_trading.envs.population.scorers import open_scorer
 from worldmodel_trading.envs.replay import open_tape
+from worldmodel_trading.envs.scorers import open_scorer
 from worldmodel_trading.evaluation.baselines import BaselineScores, baseline_return_nll
 from worldmodel_trading.evaluation.outcome import (
     CandleFacts,
@@ -36,7 +36,8 @@ from worldmodel_trading.models.machine import this_machine
 from worldmodel_trading.models.provenance import library_versions
 from worldmodel_trading.models.quality import mdn_rnn_quality, vae_quality
 from worldmodel_trading.models.training.callbacks import TensorBoardCallback, TrainingHistory
-from worldmodel_trading.models.world_model import WorldModel, train_world_model, training_ranges
+from worldmodel_trading.models.training.train import train_world_model, training_ranges
+from worldmodel_trading.models.world_model import WorldModel
 from worldmodel_trading.output import run_folder
 from worldmodel_trading.progress import Counter, TrainingConsole, say, tell
 from worldmodel_trading.split import Split, open_split

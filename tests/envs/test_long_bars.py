@@ -22,7 +22,8 @@ from worldmodel_trading.market.features import (
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.config import WorldModelConfig
 from worldmodel_trading.models.mdn_rnn import State
-from worldmodel_trading.models.world_model import WorldModel, train_world_model
+from worldmodel_trading.models.training.train import train_world_model
+from worldmodel_trading.models.world_model import WorldModel
 
 MONDAY = "2018-01-01"
 TINY = {"vae_epochs": 2, "mdn_rnn_epochs": 2, "hidden_size": 6, "latent_size": 3, "head_size": 8}

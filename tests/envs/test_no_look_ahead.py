@@ -16,7 +16,8 @@ from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import TrainingBarsError
 from worldmodel_trading.market.features import compute_features
 from worldmodel_trading.models.config import WorldModelConfig
-from worldmodel_trading.models.world_model import WorldModel, train_world_model
+from worldmodel_trading.models.training.train import train_world_model
+from worldmodel_trading.models.world_model import WorldModel
 
 CUTS = (700, 1_203)
 

@@ -10,7 +10,7 @@ import pytest
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import CandleError
-from worldmodel_trading.market.optimal_policy import kelly_weights
+from worldmodel_trading.market.optimal_policy import OptimalPolicy, kelly_weights
 from worldmodel_trading.market.synthetic import (
     REGIMES,
     MixtureDensity,
@@ -293,7 +293,7 @@ def unseen() -> Candles:
 
 
 def test_the_optimal_policy_earns_after_costs(market: SyntheticMarket, unseen: Candles) -> None:
-    policy = market.optimal_policy(COST)
+    policy = OptimalPolicy(market, COST)
     targets = policy.targets(unseen)
     growth = replay(unseen, targets, COST)
     annual = growth.mean() * YEAR
@@ -302,13 +302,13 @@ def test_the_optimal_policy_earns_after_costs(market: SyntheticMarket, unseen: C
     assert sharpe > 2.5
     for rival in (np.ones(len(unseen)), -np.ones(len(unseen)), momentum(unseen, 168)):
         assert growth.sum() > replay(unseen, rival, COST).sum() + 0.5
-    costless = market.optimal_policy(0.0).targets(unseen)
+    costless = OptimalPolicy(market, 0.0).targets(unseen)
     assert growth.sum() > replay(unseen, costless, COST).sum()
     assert np.abs(np.diff(targets)).mean() < 0.5 * np.abs(np.diff(costless)).mean()
 
 
 def test_buy_and_hold_is_not_the_answer(market: SyntheticMarket, unseen: Candles) -> None:
-    targets = market.optimal_policy(COST).targets(unseen)
+    targets = OptimalPolicy(market, COST).targets(unseen)
     assert np.mean(targets > 0.5) > 0.2
     assert np.mean(targets < -0.5) > 0.15
 
@@ -316,11 +316,11 @@ def test_buy_and_hold_is_not_the_answer(market: SyntheticMarket, unseen: Candles
 def test_without_edge_the_best_is_to_stay_flat() -> None:
     market = SyntheticMarket(edge=0.0)
     candles, _ = market.sample(bars=3_000, seed=1)
-    assert not market.optimal_policy(COST).targets(candles).any()
+    assert not OptimalPolicy(market, COST).targets(candles).any()
 
 
 def test_targets_are_causal(market: SyntheticMarket, unseen: Candles) -> None:
-    policy = market.optimal_policy(COST)
+    policy = OptimalPolicy(market, COST)
     whole = policy.targets(unseen.rows(0, 1_000))
     assert np.array_equal(policy.targets(unseen.rows(0, 600)), whole[:600])
     assert np.abs(whole).max() <= 1.0
@@ -328,7 +328,7 @@ def test_targets_are_causal(market: SyntheticMarket, unseen: Candles) -> None:
 
 def test_costs_out_of_range_are_refused(market: SyntheticMarket) -> None:
     with pytest.raises(CandleError, match=r"cost is -0\.1"):
-        market.optimal_policy(-0.1)
+        OptimalPolicy(market, -0.1)
 
 
 def momentum(candles: Candles, bars: int) -> FloatArray:

@@ -4,7 +4,8 @@ import torch
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.config import WorldModelConfig
-from worldmodel_trading.models.world_model import WorldModel, train_world_model
+from worldmodel_trading.models.training.train import train_world_model
+from worldmodel_trading.models.world_model import WorldModel
 
 TRAIN_BARS, VALIDATION_BARS = 1_200, 400
 

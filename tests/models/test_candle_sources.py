@@ -22,7 +22,8 @@ from worldmodel_trading.market.features import compute_features
 from worldmodel_trading.market.files.export import to_frame, write_candles
 from worldmodel_trading.market.inspection import inspect_candles
 from worldmodel_trading.models.quality import mdn_rnn_quality, vae_quality
-from worldmodel_trading.models.world_model import WorldModel, train_world_model
+from worldmodel_trading.models.training.train import train_world_model
+from worldmodel_trading.models.world_model import WorldModel
 
 TRAIN, LATER = (0, 1_200), (1_200, 1_900)
 

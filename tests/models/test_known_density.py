@@ -6,10 +6,11 @@ import torch
 from scipy.stats import norm
 
 from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.encoded import Encoded, validation_nll
+from worldmodel_trading.models.feature_range import FeatureRange
 from worldmodel_trading.models.mdn_rnn import CALENDAR_SIZE
 from worldmodel_trading.models.training.callbacks import Callbacks, TrainingHistory
-from worldmodel_trading.models.training.sequences import FeatureRange
-from worldmodel_trading.models.training.train import Encoded, Session, train_mdn_rnn, validation_nll
+from worldmodel_trading.models.training.loops import Session, train_mdn_rnn
 from worldmodel_trading.models.vae import Posterior
 
 STAY = 0.98

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from worldmodel_trading.market.errors import ModelFileError
 from worldmodel_trading.models.storage import (
     CONFIG_FILE,
+    FORMAT_VERSION,
     MANIFEST_FILE,
     WEIGHTS_FILE,
 )
@@ -100,8 +101,10 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 
 def test_a_newer_format_is_named_with_the_cure(folder):
-    edit_json(folder / MANIFEST_FILE, lambda m: m.update(format_version=2))
-    with pytest.raises(ModelFileError, match="format version 2; this release reads 1: install"):
+    newer = FORMAT_VERSION + 1
+    edit_json(folder / MANIFEST_FILE, lambda m: m.update(format_version=newer))
+    told = f"format version {newer}; this release reads {FORMAT_VERSION}: install"
+    with pytest.raises(ModelFileError, match=told):
         WorldModel.from_pretrained(folder)
 
 

@@ -5,7 +5,7 @@ import torch
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, FeatureError
 from worldmodel_trading.market.features import calendar, compute_features
-from worldmodel_trading.models.training.sequences import complete_runs
+from worldmodel_trading.models.feature_range import complete_runs
 from worldmodel_trading.models.world_model import WorldModel
 
 COLUMNS = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")

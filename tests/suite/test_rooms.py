@@ -7,6 +7,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,27 @@ from worldmodel_trading import cli
 
 ROOMS = ("market", "models", "envs", "evaluation", "agents")  # each may import those before it
 PACKAGE = "worldmodel_trading"
+
+PARTS = {  # of each room, its files and the rooms in it; each may import those before it
+    "market": """
+        arrays errors settings records times numerics candles features funding synthetic
+        optimal_policy account files bybit sources inspection
+    """,
+    "models": """
+        config mixture vae mdn_rnn decoded_return forward feature_range forecast provenance machine
+        devices hub storage world_model encoded load regimes ood quality training
+    """,
+    "envs": """
+        protocol arguments spaces one_account rendering recorded base engine recorded_state replay
+        dream_funding dream_bars dream_lanes dream_lane dream replay_lanes vector population
+        device scorers
+    """,
+    "evaluation": """
+        policy performance rollout lanes significance likelihood baselines density results seeds
+        outcome report comparison fidelity
+    """,
+    "agents": "linear cma_es dream_search rules live sb3",
+}
 
 
 def folder(room: str) -> Path:
@@ -42,15 +64,22 @@ def imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield node.module or ""
         elif isinstance(node, ast.ImportFrom):
-            package = package_of(path)
-            above = package[: len(package) + 1 - node.level]
-            if node.module is None:  # from . import module
-                yield from (".".join([*above, alias.name]) for alias in node.names)
-            else:
-                yield ".".join([*above, node.module])
+            above = package_of(path)[: len(package_of(path)) + 1 - node.level] if node.level else []
+            source = ".".join([*above, *filter(None, [node.module])])
+            yield source
+            yield from (f"{source}.{alias.name}" for alias in node.names)  # if it is a module
+
+
+def imports() -> dict[str, set[str]]:
+    """What each module of the package imports of it, by dotted names; a face loads nothing."""
+    suite = folder("cli")
+    files = {f"{PACKAGE}.{path.stem}": path for path in suite.glob("*.py")}
+    files |= {f"{PACKAGE}.jobs.{path.stem}": path for path in (suite / "jobs").glob("*.py")}
+    for path in [path for room in ROOMS for path in modules(room)]:
+        files[".".join([*package_of(path), path.stem])] = path
+    files = {name: path for name, path in files.items() if path.stem != "__init__"}
+    return {name: {end for end in imported(path) if end in files} for name, path in files.items()}
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -64,6 +93,31 @@ def test_a_room_imports_only_those_before_it(room: str) -> None:
             if parts[0] == PACKAGE:
                 assert len(parts) > 1, f"{path} imports the front door"
                 assert parts[1] in allowed, f"{path} imports {name}"
+
+
+def part(dotted: str) -> str:
+    """The part of its room that a module lies in, or is."""
+    return dotted.split(".")[2]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_inside_a_room_each_part_imports_only_those_before_it(room: str) -> None:
+    order = PARTS[room].split()
+    graph = {name: ends for name, ends in imports().items() if name.split(".")[1] == room}
+    assert sorted(order) == sorted({part(name) for name in graph})
+    for name, ends in graph.items():
+        allowed = order[: order.index(part(name)) + 1]
+        inside = [end for end in ends if end.split(".")[1] == room]
+        assert [end for end in inside if part(end) not in allowed] == [], name
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = imports()
+    assert len(graph) > 100
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -141,6 +195,19 @@ def test_the_front_door_has_a_version_and_refuses_what_it_does_not_know() -> Non
     assert worldmodel_trading.__version__ == version("worldmodel-trading")
     with pytest.raises(AttributeError, match="Candels"):
         _ = worldmodel_trading.Candels  # type: ignore[attr-defined]
+
+
+def test_a_world_model_is_loaded_without_its_trainer(tmp_path: Path) -> None:
+    code = """
+import sys
+before = set(sys.modules)
+from worldmodel_trading.models import WorldModel
+model = WorldModel.from_pretrained("default")
+ours = [name for name in sys.modules if name.startswith("worldmodel_trading.models.training")]
+print(model.config.preset, ours, "resource" in set(sys.modules) - before)
+"""
+    done = run(code, cwd=tmp_path)
+    assert (done.stdout.strip(), done.stderr) == ("market [] False", "")
 
 
 def test_making_replay_needs_no_torch(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from worldmodel_trading.envs.device.scorer import DeviceDreams, Tiles, chunk_len
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.engine.engine import DreamEngine
 from worldmodel_trading.envs.population.jobs import Dreams
-from worldmodel_trading.envs.population.scorers import DreamWorkers, open_scorer
+from worldmodel_trading.envs.population.scorers import DreamWorkers
 from worldmodel_trading.envs.population.scoring import Scores, score_lanes
+from worldmodel_trading.envs.scorers import open_scorer
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.funding import FUNDING_INTERVAL_MS, FundingRates

@@ -16,17 +16,12 @@ from worldmodel_trading.envs.engine.engine import DreamEngine
 from worldmodel_trading.envs.population.scoring import dream_paths
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.models.mdn_rnn import State
+from worldmodel_trading.models.encoded import encode_range, scaled_tensor
+from worldmodel_trading.models.feature_range import feature_range
+from worldmodel_trading.models.mdn_rnn import State, build_mdn_rnn
 from worldmodel_trading.models.quality import vae_quality
 from worldmodel_trading.models.training.callbacks import Callbacks, TrainingHistory
-from worldmodel_trading.models.training.sequences import feature_range
-from worldmodel_trading.models.training.train import (
-    Session,
-    build_mdn_rnn,
-    encode_range,
-    scaled_tensor,
-    train_mdn_rnn,
-)
+from worldmodel_trading.models.training.loops import Session, train_mdn_rnn
 from worldmodel_trading.models.world_model import WorldModel
 
 HELD, OTHERS = 1, [0, 2]

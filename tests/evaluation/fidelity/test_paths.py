@@ -6,7 +6,6 @@ from worldmodel_trading.evaluation.fidelity.paths import (
     dream,
     recorded_latents,
     recorded_paths,
-    spread,
 )
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
@@ -76,11 +75,6 @@ def test_recorded_latents_are_those_of_the_model(world_model):
     assert z.shape == (50, world_model.config.latent_size)
     np.testing.assert_array_equal(z[-1], latents.z[-1])
     np.testing.assert_array_equal(h[-1], latents.h[-1])
-
-
-def test_spread():
-    assert spread(3, 11).tolist() == [0, 5, 10]
-    assert spread(5, 2).tolist() == [0, 1, 0, 1, 0]
 
 
 def test_wrong_input_is_named(world_model):

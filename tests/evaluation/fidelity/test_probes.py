@@ -13,7 +13,8 @@ from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.features import compute_features
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.config import WorldModelConfig
-from worldmodel_trading.models.world_model import WorldModel, train_world_model
+from worldmodel_trading.models.training.train import train_world_model
+from worldmodel_trading.models.world_model import WorldModel
 
 BARS = 3_000
 ROWS = (1_500, BARS)

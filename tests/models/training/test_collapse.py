@@ -1,7 +1,8 @@
 import torch
 
 from worldmodel_trading.models.mixture import LOG_SIGMA_MIN, Mixture
-from worldmodel_trading.models.training.collapse import active_units, mixture_warnings
+from worldmodel_trading.models.training.collapse import mixture_warnings
+from worldmodel_trading.models.vae import active_units
 
 
 def mixture(logits, log_sigmas) -> Mixture:
@@ -41,7 +42,7 @@ def test_active_units_are_those_that_vary():
 def test_a_v_that_must_not_speak_is_noticed(split, tiny_config):
     from dataclasses import replace
 
-    from worldmodel_trading.models.world_model import train_world_model
+    from worldmodel_trading.models.training.train import train_world_model
 
     silent = replace(
         tiny_config, preset="paper", kl_weight=1e4, kl_warmup_epochs=0, free_bits=0.0, vae_epochs=12

@@ -6,21 +6,16 @@ import pytest
 import torch
 
 from worldmodel_trading.market.synthetic import synthetic_candles
+from worldmodel_trading.models.encoded import Encoded, encode_range, scaled_tensor, scored_runs
+from worldmodel_trading.models.feature_range import feature_range
 from worldmodel_trading.models.training.mean_tempering import (
     Slope,
     mean_slope,
     return_moments,
     scale_mean,
 )
-from worldmodel_trading.models.training.sequences import feature_range
-from worldmodel_trading.models.training.train import (
-    Encoded,
-    encode_range,
-    scaled_tensor,
-    scored_runs,
-)
+from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.vae import Posterior
-from worldmodel_trading.models.world_model import train_world_model
 
 
 @pytest.fixture(scope="module")

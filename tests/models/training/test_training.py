@@ -14,7 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, FeatureError, TrainingError
 from worldmodel_trading.models.training.callbacks import TensorBoardCallback, TrainingCallback
-from worldmodel_trading.models.world_model import WorldModel, train_world_model
+from worldmodel_trading.models.training.train import train_world_model
+from worldmodel_trading.models.world_model import WorldModel
 
 
 def weights(model: WorldModel) -> dict[str, torch.Tensor]:
@@ -202,17 +203,17 @@ def test_an_unknown_device_is_refused(split, tiny_config, device):
 def test_a_loss_that_is_not_finite_names_the_batch_and_keeps_the_checkpoint(
     split, tiny_config, tmp_path, stage, monkeypatch
 ):
-    from worldmodel_trading.models.training import train as training
+    from worldmodel_trading.models.training import loops
 
     # V: 4 batches an epoch and one validation; M: 1 batch an epoch
-    loss, calls, nth = getattr(training, f"{stage}_loss"), [], 7 if stage == "vae" else 3
+    loss, calls, nth = getattr(loops, f"{stage}_loss"), [], 7 if stage == "vae" else 3
 
     def poisoned(*arguments):
         value = loss(*arguments)
         calls.append(value)
         return value * float("nan") if len(calls) == nth else value
 
-    monkeypatch.setattr(training, f"{stage}_loss", poisoned)
+    monkeypatch.setattr(loops, f"{stage}_loss", poisoned)
     file = tmp_path / f"{stage}.safetensors"
     with pytest.raises(
         TrainingError, match=rf"{stage}: the loss is nan at epoch \d, batch \d of \d"
