@@ -275,7 +275,7 @@ SCRIPT = """
 import sys, torch
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.config import WorldModelConfig
-from worldmodel_trading.models.world_model import train_world_model
+from worldmodel_trading.models.training.train import train_world_model
 import json
 torch.set_num_threads(1)
 candles = synthetic_candles(seed=3, bars=1_900)
