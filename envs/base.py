@@ -194,6 +194,13 @@ class TradingEnv(gym.Env[Observation, Any]):
         super().close()
         self._steps_left, self._closed = 0, True
 
+    def _deliver(self, observation: Observation, lived: Lived) -> Lived:
+        """Close the account at the last price of a contract that ended with the bar just lived."""
+        self._account.close()
+        self._account.show(observation)
+        equity, _, growth, cost, turnover, market_return, _ = lived
+        return equity, 0.0, growth, cost, turnover, market_return, True
+
     def _tell(self, info: dict[str, Any]) -> bool:
         """Add what this market tells beyond the others; whether it cuts the episode short."""
         return False

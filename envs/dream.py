@@ -13,9 +13,9 @@ from ..market.account.rules import BrokerConfig
 from ..market.arrays import FloatArray, IntArray
 from ..market.errors import ConfigError
 from ..market.features import volume_level
-from ..market.sources import open_candles
+from ..market.sources import open_candles, with_order_rules
 from ..market.times import Time, format_time, to_ms
-from ..models.load import open_world_model
+from ..models.load import dreamed_instrument, open_world_model
 from ..models.world_model import WorldModel
 from .arguments import refuse_unknown
 from .base import Observation, Start, TradingEnv
@@ -29,7 +29,7 @@ from .recorded import latent_tape
 from .spaces import ActionKind
 
 if TYPE_CHECKING:
-    from ..market.sources import FundingSource
+    from ..market.sources import FundingSource, InstrumentSource
 
 _ONE = np.ones(1, dtype=np.bool_)
 
@@ -92,10 +92,13 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         render_mode: None, ``"ansi"`` or ``"rgb_array"``.
         reward: ``"log_return"``, ``"simple_return"`` or ``"differential_sharpe"``.
         funding: A constant rate an instant; recorded rates (a file's path, ``"bybit:SYMBOL"``) to
-            draw from, those of the training range; or None for none.
+            draw from, those of the training range, each at instants of its own interval; or None
+            for none.
         ood_limit: Truncate where the out-of-distribution meter reads more: the share of the
             training range's states (z, h) that are nearer to its middle, in (0, 1]. 1 only measures;
             None turns the meter off.
+        instrument: The symbol's trading rules, as in ``BybitReplay-v0``; by default those that the
+            store has of the symbol that the world model was trained on.
         account: Any other setting of the account; see `BybitReplayEnv`. With leverage above 1,
             slippage by range or impact, the bars' ranges and volumes are decoded from z.
 
@@ -120,12 +123,17 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         reward: RewardName = "log_return",
         funding: FundingSource = None,
         ood_limit: float | None = None,
+        instrument: InstrumentSource = None,
         **account: Any,
     ) -> None:
         refuse_unknown(DreamEnv, self.public_name, account)
-        broker = BrokerConfig.from_settings(taker_fee=taker_fee, slippage=slippage, **account)
-        self.engine = DreamEngine(open_world_model(world_model), warmup)
-        charged = DreamFunding(funding, self.engine.world_model)
+        model = open_world_model(world_model)
+        traded = dreamed_instrument(model, instrument)
+        broker = BrokerConfig.from_settings(
+            taker_fee=taker_fee, slippage=slippage, **with_order_rules(account, traded)
+        )
+        self.engine = DreamEngine(model, warmup)
+        charged = DreamFunding(funding, model, instrument)
         self._lanes = DreamLanes(
             self.engine, 1, observation, temperature, horizon, charged, ood_limit, broker
         )
@@ -166,6 +174,8 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         forced = None if self._recorded is None else self._recorded.next()
         account, lane = self._account.state, self._lane
         observation, lived = lane.live(account, target, due, self.np_random, forced)
+        if self._recorded is not None and self._recorded.ended:
+            lived = self._deliver(observation, lived)
         return observation, lane.price, lane.time_ms, lived
 
     def _tell(self, info: dict[str, Any]) -> bool:
@@ -185,6 +195,10 @@ class RecordedPath:
         candles: Anything `open_candles` opens.
         start: Begin at the first observable row at or after it; None at the first.
         horizon: Bars at most.
+
+    Attributes:
+        num_bars: Bars that can be lived.
+        ended: Whether the contract ended with the newest bar.
     """
 
     def __init__(self, engine: DreamEngine, candles: Any, start: Time | None, horizon: int) -> None:
@@ -196,6 +210,8 @@ class RecordedPath:
         last = self._row + min(horizon, int(tape.steps_left[self._row]))
         self.num_bars = last - self._row
         self._log_close = np.log(self._record.close)
+        self._delivery_row = tape.delivery_row
+        self.ended = False
 
     def _first_row(self, steps_left: IntArray, start: Time | None) -> int:
         """The first row with a whole warm-up before it and a bar after it."""
@@ -225,5 +241,6 @@ class RecordedPath:
     def next(self) -> Forced:
         """The bar that comes."""
         self._row += 1
+        self.ended = self._row == self._delivery_row
         change = self._log_close[self._row] - self._log_close[self._row - 1]
         return Forced(self._latents[self._row], float(change))

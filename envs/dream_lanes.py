@@ -255,6 +255,10 @@ class DreamLanes:
         assert self._meter is not None
         return self._meter.read(np.concatenate([z, h], axis=-1))
 
+    def delivered(self) -> BoolArray | None:
+        """No lane: the instrument that is dreamed does not end."""
+        return None
+
     def cut_short(self, info: dict[str, FloatArray]) -> BoolArray | None:
         """Lanes [N] whose reading is beyond the limit; None where there is none."""
         if self.ood_limit is None or self.ood_limit == 1.0:

@@ -32,6 +32,8 @@ class Tape:
         bars: What each row does to an account held through it [T, 8], columns `BAR_FIELDS`.
         steps_left: Steps that an episode starting at the row can take, at most; -1 where the row
             cannot be observed.
+        delivery_row: Row of the bar with which the contract ended; None where it lives on, or the
+            record ends before it.
     """
 
     candles: Candles
@@ -39,9 +41,12 @@ class Tape:
     layout: dict[str, slice]
     bars: FloatArray
     steps_left: IntArray
+    delivery_row: int | None = None
 
     def starts(self, length: int | None) -> IntArray:
         """Rows from which ``length`` steps can be taken; for None, the first of each run.
+
+        An episode that the contract's end cuts short is whole: it is the market that ended.
 
         Raises:
             ConfigError: There is none.
@@ -51,7 +56,8 @@ class Tape:
             before = np.concatenate([[-1], self.steps_left[:-1]])
             rows = np.flatnonzero(observed & (before != self.steps_left + 1))
         else:
-            rows = np.flatnonzero(self.steps_left >= length)
+            ends = np.arange(len(self.steps_left)) + self.steps_left == self.delivery_row
+            rows = np.flatnonzero((self.steps_left >= length) | (ends & (self.steps_left >= 1)))
         if not len(rows):
             longest = int(self.steps_left.max())
             raise ConfigError(
@@ -124,13 +130,16 @@ def _tape(
         layout=layout,
         bars=replay_bars(candles, 0.0 if funding is None else funding),
         steps_left=_steps_left(candles, valid),
+        delivery_row=candles.delivery_row,
     )
 
 
 def _steps_left(candles: Candles, valid: BoolArray) -> IntArray:
-    """Rows after t up to the next gap or the end, where t and all of those are observable."""
+    """Rows after t up to the next gap or end, the contract's too, where all of them are observable."""
     steps = np.full(len(candles), -1, dtype=np.int64)
-    for start, stop in candles.segments():
+    last = len(candles) - 1 if candles.delivery_row is None else candles.delivery_row
+    for start, end in candles.segments():
+        stop = min(end, last + 1)
         rows = np.arange(start, stop)
         steps[rows] = np.where(valid[rows], stop - 1 - rows, -1)
     return steps

@@ -14,7 +14,13 @@ from ..market.account.rules import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.features import FeatureSpec
 from ..market.settings import whole_number
-from ..market.sources import funding_per_bar, open_candles, open_funding, stored_order_rules
+from ..market.sources import (
+    funding_per_bar,
+    open_candles,
+    open_funding,
+    traded_instrument,
+    with_order_rules,
+)
 from ..market.times import Time
 from .arguments import refuse_unknown
 from .base import Observation, Start, TradingEnv
@@ -24,7 +30,7 @@ from .recorded import Tape, check_random_start, feature_tape, latent_tape, restr
 from .spaces import ActionKind
 
 if TYPE_CHECKING:
-    from ..market.sources import CandleSource, FundingSource
+    from ..market.sources import CandleSource, FundingSource, InstrumentSource
     from ..models.world_model import WorldModel
     from .recorded_state import RecordedMemory
 
@@ -63,14 +69,18 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
     latents have their history from the candles before.
 
     ## Episode end
-    Terminated by liquidation or ruin; truncated after ``episode_length`` bars, or at the end of
-    the range or of its stretch without gaps when ``episode_length`` is None.
+    Terminated by liquidation or ruin, or with the contract: where the instrument's
+    ``delivery_time_ms`` lies in the record, the account is closed at the close of the last bar
+    that opened before it, at no cost, and bars after it are not played. An episode of any length may
+    end so. Truncated after ``episode_length`` bars, or at the end of the range or of its stretch
+    without gaps when ``episode_length`` is None: candles that merely end are no delivery.
 
     ## Info
     ``equity`` (1 at reset), ``weight``, ``price`` (close), ``market_return`` (simple return of the
     bar just lived), ``cost`` (fraction of equity paid at this step), ``turnover`` (|Δw|
     traded at this step), ``time_ms`` (open time of the
-    bar just closed).
+    bar just closed), and, where the record reaches the contract's end, ``delivered`` (whether it
+    ended with this bar; the weight is then 0).
 
     ## Reset options
     ``start``: a time: begin at the first possible row at or after it. What would be ignored is
@@ -95,15 +105,19 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         reward: ``"log_return"``, ``"simple_return"`` or ``"differential_sharpe"``.
         funding: Recorded rates (a file's path, ``"bybit:SYMBOL"``), a constant rate an instant, or
             None for none; see `open_funding`.
-        unrecorded_funding_rate: Charged at instants that a record does not cover.
+        unrecorded_funding_rate: Charged at instants that were due and are not recorded. When they
+            were due is read from the record, however often its interval changes; after its end
+            the instrument's present interval holds.
+        instrument: The symbol's trading rules: ``"bybit:SYMBOL"``, which ``fetch`` stores, a mapping
+            of an `Instrument`'s fields, or an `Instrument`. Stored candles bring their own.
         account: Any other setting of the account (`BrokerConfig.from_settings`): ``leverage``,
             ``maintenance_margin``, ``no_trade_band``, ``slippage_per_range``, ``impact`` with
             ``impact_capital_usdt``, ``capital_usdt``, … ``account_observation`` names what the
             policy sees of its account, some of ``"weight"``, ``"unrealised_profit"`` (the price's
             returns in favour of the side held, since it was taken) and ``"bars_on_side"`` (bars t
             since the last change of sign, as t ÷ (t + 24)). With a capital, orders are
-            rounded by the rules of a stored instrument; of candles from elsewhere, by BTCUSDT's
-            unless ``qty_step``, ``tick_size`` and ``min_notional_usdt`` are given.
+            rounded by the instrument's rules, or by ``qty_step``, ``tick_size`` and
+            ``min_notional_usdt``; without either it is refused.
 
     Attributes:
         training_bars: Bars of the range that the world model was trained on; `evaluate_policy`
@@ -136,17 +150,17 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         reward: RewardName = "log_return",
         funding: FundingSource = None,
         unrecorded_funding_rate: float = 0.0,
+        instrument: InstrumentSource = None,
         **account: Any,
     ) -> None:
         refuse_unknown(BybitReplayEnv, self.public_name, account)
+        rules = with_order_rules(account, traded_instrument(candles, instrument))
         broker = BrokerConfig.from_settings(
-            taker_fee=taker_fee,
-            slippage=slippage,
-            fill_delay=fill_delay,
-            **with_order_rules(account, candles),
+            taker_fee=taker_fee, slippage=slippage, fill_delay=fill_delay, **rules
         )
         model = opened(world_model)
-        self.tape = open_tape(candles, model, start, end, funding, unrecorded_funding_rate)
+        record = open_candles(candles, instrument=instrument)
+        self.tape = open_tape(record, model, start, end, funding, unrecorded_funding_rate)
         self._episode_length = check_length(episode_length)
         self._starts = self.tape.starts(self._episode_length)
         self._random_start = check_random_start(random_start)
@@ -177,7 +191,8 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         if self._memory is not None:
             self._memory.begin(np.ones(1, dtype=np.bool_), np.array([row]))
             observation[self.observation_layout["hidden"]] = self._memory.hidden[0]
-        num_steps = self._episode_length or int(self.tape.steps_left[row])
+        left = int(self.tape.steps_left[row])
+        num_steps = min(self._episode_length or left, left)
         return Start(num_steps, observation, self._close_at(row), self._time_at(row))
 
     def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
@@ -187,14 +202,14 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         if self._memory is not None:
             self._memory.advance(np.array([target]), np.array([row]))
             observation[self.observation_layout["hidden"]] = self._memory.hidden[0]
+        if row == tape.delivery_row:
+            lived = self._deliver(observation, lived)
         return observation, self._close_at(row), self._time_at(row), lived
 
-
-def with_order_rules(account: dict[str, Any], candles: CandleSource) -> dict[str, Any]:
-    """The account's settings; one with a capital rounds by its stored instrument's rules."""
-    if "capital_usdt" not in account:
-        return account
-    return {**stored_order_rules(candles), **account}
+    def _tell(self, info: dict[str, Any]) -> bool:
+        if self.tape.delivery_row is not None:
+            info["delivered"] = self._row == self.tape.delivery_row
+        return False
 
 
 def open_tape(

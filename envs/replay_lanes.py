@@ -77,7 +77,8 @@ class ReplayLanes:
         self.rows[lanes] = rows
         if self._memory is not None:
             self._memory.begin(lanes, rows)
-        return self._length or self._tape.steps_left[rows]
+        left: IntArray = self._tape.steps_left[rows]
+        return left if self._length is None else np.asarray(np.minimum(left, self._length))
 
     def advance(self, targets: FloatArray, chance: Chance, waiting: BoolArray) -> FloatArray:
         """Live one bar: the bars lived [N, 8], columns `BAR_FIELDS`."""
@@ -93,9 +94,16 @@ class ReplayLanes:
         if self._memory is not None:
             out[:, self.layout["hidden"]] = self._memory.hidden
 
-    def extra_info(self) -> dict[str, FloatArray]:
-        """Nothing beyond what every market tells."""
-        return {}
+    def extra_info(self) -> dict[str, BoolArray]:
+        """``delivered`` [N], where the record reaches the contract's end."""
+        ended = self.delivered()
+        return {} if ended is None else {"delivered": ended}
+
+    def delivered(self) -> BoolArray | None:
+        """Lanes [N] that stand on the contract's last bar; None where the record has none."""
+        if self._tape.delivery_row is None:
+            return None
+        return np.asarray(self.rows == self._tape.delivery_row)
 
     def cut_short(self, info: dict[str, FloatArray]) -> BoolArray | None:
         """No lane: a record ends where it ends."""

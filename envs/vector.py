@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..market.account.rules import BrokerConfig
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.errors import ConfigError
 from ..market.settings import scalar, seed_number, whole_number
+from ..market.sources import open_candles, traded_instrument, with_order_rules
 from ..market.times import Time
 from .arguments import refuse_unknown
 from .protocol import (
@@ -28,7 +29,7 @@ from .protocol import (
     read_options,
     refuse_closed,
 )
-from .replay import check_length, open_tape, opened, remember, with_order_rules
+from .replay import check_length, open_tape, opened, remember
 from .spaces import (
     ActionKind,
     action_space,
@@ -38,7 +39,7 @@ from .spaces import (
 )
 
 if TYPE_CHECKING:
-    from ..market.sources import CandleSource, FundingSource
+    from ..market.sources import CandleSource, FundingSource, InstrumentSource
     from ..models.world_model import WorldModel
     from .dream_lanes import ObservationKind
 
@@ -71,8 +72,11 @@ class Lanes(Protocol):
     def view(self, out: Observations) -> None:
         """Write what policies see besides the account into ``out`` [N, D - 1]."""
 
-    def extra_info(self) -> dict[str, FloatArray]:
+    def extra_info(self) -> Mapping[str, FloatArray | BoolArray]:
         """What this market tells beyond the others, arrays [N]."""
+
+    def delivered(self) -> BoolArray | None:
+        """Lanes [N] whose contract ended with the bar just lived, if any can."""
 
     def cut_short(self, info: dict[str, FloatArray]) -> BoolArray | None:
         """Lanes [N] to truncate before their time, if any."""
@@ -190,6 +194,10 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         settled = self._account.step(targets, bars)
         self._steps_left -= 1
         rewards, terminated = self._reward.step(settled.reward), settled.terminated
+        delivered = self._lanes.delivered()
+        if delivered is not None:
+            self._account.close(delivered)
+            terminated = terminated | delivered
         truncated = (self._steps_left <= 0) & ~terminated
         market_return, cost = bars[:, 0].copy(), settled.cost
         turnover = np.abs(settled.executed - held)
@@ -337,6 +345,7 @@ class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         funding: FundingSource = None,
         unrecorded_funding_rate: float = 0.0,
         max_episode_steps: int | None = None,
+        instrument: InstrumentSource = None,
         **account: Any,
     ) -> None:
         from .replay_lanes import ReplayLanes
@@ -344,14 +353,13 @@ class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         num_envs = check_num_envs(num_envs)
         refuse_rendering(render_mode)
         refuse_unknown(ReplayVectorEnv, self.public_name, account)
+        rules = with_order_rules(account, traded_instrument(candles, instrument))
         broker = BrokerConfig.from_settings(
-            taker_fee=taker_fee,
-            slippage=slippage,
-            fill_delay=fill_delay,
-            **with_order_rules(account, candles),
+            taker_fee=taker_fee, slippage=slippage, fill_delay=fill_delay, **rules
         )
         model = opened(world_model)
-        tape = open_tape(candles, model, start, end, funding, unrecorded_funding_rate)
+        record = open_candles(candles, instrument=instrument)
+        tape = open_tape(record, model, start, end, funding, unrecorded_funding_rate)
         lanes = ReplayLanes(
             tape,
             num_envs,
@@ -387,9 +395,10 @@ class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         funding: FundingSource = None,
         ood_limit: float | None = None,
         max_episode_steps: int | None = None,
+        instrument: InstrumentSource = None,
         **account: Any,
     ) -> None:
-        from ..models.load import open_world_model
+        from ..models.load import dreamed_instrument, open_world_model
         from .dream_funding import DreamFunding
         from .dream_lanes import DreamLanes
         from .engine.engine import DreamEngine
@@ -397,9 +406,13 @@ class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         num_envs = check_num_envs(num_envs)
         refuse_rendering(render_mode)
         refuse_unknown(DreamVectorEnv, self.public_name, account)
-        broker = BrokerConfig.from_settings(taker_fee=taker_fee, slippage=slippage, **account)
-        engine = DreamEngine(open_world_model(world_model), warmup)
-        charged = DreamFunding(funding, engine.world_model)
+        model = open_world_model(world_model)
+        traded = dreamed_instrument(model, instrument)
+        broker = BrokerConfig.from_settings(
+            taker_fee=taker_fee, slippage=slippage, **with_order_rules(account, traded)
+        )
+        engine = DreamEngine(model, warmup)
+        charged = DreamFunding(funding, model, instrument)
         lanes = DreamLanes(
             engine, num_envs, observation, temperature, horizon, charged, ood_limit, broker
         )

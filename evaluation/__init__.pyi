@@ -18,6 +18,7 @@ from .fidelity.report import fidelity_summary as fidelity_summary
 from .fidelity.report import write_fidelity as write_fidelity
 from .fidelity.stylised import StylisedFacts as StylisedFacts
 from .lanes import evaluate_lanes as evaluate_lanes
+from .likelihood import GarchParameters as GarchParameters
 from .performance import Performance as Performance
 from .performance import calmar_ratio as calmar_ratio
 from .performance import max_drawdown as max_drawdown

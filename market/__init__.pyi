@@ -51,11 +51,15 @@ from .files.reader import read_candles as read_candles
 from .files.reader import read_funding as read_funding
 from .funding import FundingRates as FundingRates
 from .funding import constant_funding as constant_funding
+from .funding_clock import FundingClock as FundingClock
+from .funding_clock import FundingGrid as FundingGrid
 from .inspection import Finding as Finding
 from .inspection import inspect_candles as inspect_candles
+from .instruments import Instrument as Instrument
 from .optimal_policy import OptimalPolicy as OptimalPolicy
 from .sources import open_candles as open_candles
 from .sources import open_funding as open_funding
+from .sources import open_instrument as open_instrument
 from .synthetic import MixtureDensity as MixtureDensity
 from .synthetic import Regime as Regime
 from .synthetic import SyntheticMarket as SyntheticMarket

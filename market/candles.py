@@ -6,7 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from .arrays import BoolArray, FloatArray, IntArray
 from .errors import CandleError
 from .times import FIRST_MS, LAST_MS, Time, describe_time, format_time, to_ms
+
+if TYPE_CHECKING:
+    from .instruments import Instrument
 
 UNNAMED = "UNKNOWN"
 """The symbol of candles whose source does not name it."""
@@ -71,6 +74,7 @@ class Candles:
         turnover: Traded value [T], quote currency.
         symbol: The instrument's name, ``BTCUSDT``.
         interval: Bybit's code: minutes as ``"1"`` … ``"720"``, or ``"D"``, ``"W"``.
+        instrument: The symbol's trading rules, where they are known: the store's candles carry them.
 
     Raises:
         CandleError: Naming the first row that breaks a rule, its time, and what is wrong.
@@ -85,6 +89,7 @@ class Candles:
     turnover: FloatArray
     symbol: str = UNNAMED
     interval: str = "60"
+    instrument: Instrument | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "open_time_ms", _column(self.open_time_ms, np.int64))
@@ -95,6 +100,11 @@ class Candles:
             raise CandleError(f"candle columns differ in length: {lengths}")
         if not len(self):
             raise CandleError("there are no candles: expected at least one row")
+        if self.instrument is not None and self.instrument.symbol != self.symbol:
+            raise CandleError(
+                f"the instrument is {self.instrument.symbol} and the candles are of {self.symbol}: "
+                "give the rules of the symbol that is traded"
+            )
         _validate(self)
         for name in ("open_time_ms", *_COLUMNS):
             getattr(self, name).setflags(write=False)
@@ -117,6 +127,28 @@ class Candles:
     def bars_per_year(self) -> float:
         """Bars in 365 days of a market that never closes."""
         return 365 * INTERVALS_MS["D"] / self.interval_ms
+
+    @property
+    def delivery_row(self) -> int | None:
+        """Row of the bar with which the contract ended; None where it lives on after the record.
+
+        It is the last bar that opened before the instrument's ``delivery_time_ms``, if the record
+        gets there. Candles that merely end are no delivery.
+
+        Raises:
+            CandleError: The contract ended before the first bar.
+        """
+        ended_ms = 0 if self.instrument is None else self.instrument.delivery_time_ms
+        if not ended_ms:
+            return None
+        opened = int(np.searchsorted(self.open_time_ms, ended_ms))
+        if not opened:
+            raise CandleError(
+                f"{self.symbol} ended on {format_time(ended_ms)}, before the first of its candles, "
+                f"{format_time(int(self.open_time_ms[0]))}: give the candles of its life"
+            )
+        reached = opened < len(self) or ended_ms <= self.open_time_ms[-1] + self.interval_ms
+        return opened - 1 if reached else None
 
     def log_returns(self) -> FloatArray:
         """Close-to-close log returns [T]: row t is earned by bar t; row 0 is NaN."""

@@ -1,9 +1,13 @@
-"""Funding: the rates that longs pay to shorts at recorded instants, and which bars they fall on."""
+"""Funding: the rates that longs pay to shorts at recorded instants, and which bars they fall on.
+
+When funding was due is a question of its own: `market.funding_clock`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,10 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .arrays import FloatArray, IntArray
 from .errors import FundingError
+from .funding_clock import FUNDING_INTERVAL_MS, FundingClock, FundingGrid, read_clock
+from .instruments import Instrument
 from .times import FIRST_MS, LAST_MS, Time, describe_time, format_time, to_ms
-
-FUNDING_INTERVAL_MS = 8 * 3_600_000
-"""Bybit's usual distance between two funding instants [ms]: 00:00, 08:00 and 16:00 UTC."""
 
 _MINUTE_MS = 60_000
 _CLOCK_NOISE_MS = 1_000  # some sources stamp a rate a little after its instant
@@ -78,12 +81,17 @@ class FundingRates:
             )
         return FundingRates(self.time_ms[first:last], self.rate[first:last])
 
+    @cached_property
+    def clock(self) -> FundingClock:
+        """When the symbol is charged, read from the record; its last interval goes on after it."""
+        return read_clock(self.time_ms)
+
     def per_bar(
         self,
         open_time_ms: ArrayLike,
         interval_ms: int,
         unrecorded_rate: float = 0.0,
-        funding_interval_ms: int = FUNDING_INTERVAL_MS,
+        instrument: Instrument | None = None,
     ) -> FloatArray:
         """Rate charged on a position held during each bar [T]; 0 without a funding instant.
 
@@ -94,48 +102,89 @@ class FundingRates:
         Args:
             open_time_ms: Bar open times [T], increasing.
             interval_ms: Length of a bar [ms].
-            unrecorded_rate: Charged at every multiple of the funding interval without a record.
-            funding_interval_ms: Where unrecorded instants lie, in multiples since 1970 UTC.
+            unrecorded_rate: Charged at every instant that was due and is not recorded.
+            instrument: Whose rates they are; see `unrecorded`. Nothing is charged once it has ended.
         """
         opens = np.asarray(open_time_ms, dtype=np.int64)
-        charged = _charge(opens, interval_ms, self.time_ms, self.rate)
-        missing = self.unrecorded(opens, interval_ms, funding_interval_ms)
-        if unrecorded_rate and len(missing):
-            charged += _charge(
-                opens, interval_ms, missing, np.full(len(missing), float(unrecorded_rate))
-            )
-        return charged
+        times, rates = self.time_ms, self.rate
+        if unrecorded_rate:
+            missing = self.unrecorded(opens, interval_ms, instrument)
+            times = np.concatenate([times, missing])
+            rates = np.concatenate([rates, np.full(len(missing), float(unrecorded_rate))])
+        lived = times <= _end_of(instrument)
+        return _charge(opens, interval_ms, times[lived], rates[lived])
 
     def unrecorded(
-        self,
-        open_time_ms: ArrayLike,
-        interval_ms: int,
-        funding_interval_ms: int = FUNDING_INTERVAL_MS,
+        self, open_time_ms: ArrayLike, interval_ms: int, instrument: Instrument | None = None
     ) -> IntArray:
-        """Instants [ms] on the funding grid within the bars for which no rate is recorded."""
-        grid = _grid(np.asarray(open_time_ms, dtype=np.int64), interval_ms, funding_interval_ms)
-        return np.setdiff1d(grid, self.time_ms)
+        """Instants [ms] within the bars at which funding was due and no rate is recorded.
+
+        What was due is read from the record itself, stretch by stretch, however often its interval
+        changes (`read_clock`). Before the record its first interval holds; after its end the
+        instrument's present one, or where that is unknown the record's last.
+
+        Args:
+            open_time_ms: Bar open times [T], increasing.
+            interval_ms: Length of a bar [ms].
+            instrument: Whose rates they are: its present funding interval, and when it ended.
+        """
+        present_ms = _interval_of(instrument)
+        clock = self.clock if present_ms is None else self._clock_until_now(present_ms)
+        opens = np.asarray(open_time_ms, dtype=np.int64)
+        return np.setdiff1d(_due(opens, interval_ms, clock, instrument), self.time_ms)
+
+    def _clock_until_now(self, present_ms: int) -> FundingClock:
+        """The record's clock, with an interval of its own after the record's end."""
+        clock = read_clock(self.time_ms, default_ms=present_ms)
+        last = clock.grids[-1]
+        phase_ms = last.phase_ms if last.interval_ms == present_ms else 0
+        return clock.then(int(self.time_ms[-1]), FundingGrid(present_ms, phase_ms))
 
 
 def constant_funding(
     open_time_ms: ArrayLike,
     interval_ms: int,
     rate: float,
-    funding_interval_ms: int = FUNDING_INTERVAL_MS,
+    instrument: Instrument | None = None,
 ) -> FloatArray:
-    """`FundingRates.per_bar` with the same rate at every instant of the grid, none recorded."""
+    """`FundingRates.per_bar` with the same rate at every instant, none recorded.
+
+    Args:
+        open_time_ms: Bar open times [T], increasing.
+        interval_ms: Length of a bar [ms].
+        rate: Fraction of notional an instant.
+        instrument: Whose funding interval it is, and when it ended; 8 h and never by default.
+    """
     opens = np.asarray(open_time_ms, dtype=np.int64)
-    grid = _grid(opens, interval_ms, funding_interval_ms)
-    return _charge(opens, interval_ms, grid, np.full(len(grid), float(rate)))
+    due = _due(opens, interval_ms, constant_clock(instrument), instrument)
+    return _charge(opens, interval_ms, due, np.full(len(due), float(rate)))
 
 
-def _grid(opens: IntArray, interval_ms: int, funding_interval_ms: int) -> IntArray:
-    """Funding instants in (first open, last close] that some bar holds."""
+def constant_clock(instrument: Instrument | None = None) -> FundingClock:
+    """The clock of a market without a record: the instrument's interval, or every 8 h."""
+    return FundingClock.every(_interval_of(instrument) or FUNDING_INTERVAL_MS)
+
+
+def _interval_of(instrument: Instrument | None) -> int | None:
+    """The present funding interval [ms], if it is known."""
+    minutes = 0 if instrument is None else instrument.funding_interval_minutes
+    return minutes * _MINUTE_MS or None
+
+
+def _end_of(instrument: Instrument | None) -> int:
+    """When the contract ended [ms UTC]; beyond all time where it has not."""
+    ended = None if instrument is None else instrument.delivery_time_ms
+    return ended or LAST_MS
+
+
+def _due(
+    opens: IntArray, interval_ms: int, clock: FundingClock, instrument: Instrument | None
+) -> IntArray:
+    """Instants of a clock that some bar holds, while the contract lives."""
     if not len(opens):
         return np.empty(0, dtype=np.int64)
-    first = int(opens[0]) // funding_interval_ms + 1
-    last = (int(opens[-1]) + interval_ms) // funding_interval_ms
-    instants = np.arange(first, last + 1, dtype=np.int64) * funding_interval_ms
+    last = min(int(opens[-1]) + interval_ms, _end_of(instrument))
+    instants = clock.instants(int(opens[0]), max(last, int(opens[0])))
     return instants[_bar_of(opens, interval_ms, instants) >= 0]
 
 

@@ -26,10 +26,11 @@ class Finding:
 
     Attributes:
         kind: ``gap``, ``volume_turnover_swapped``, ``vwap_outside_bar``, ``price_jump``,
-            ``zero_volume`` or ``stale_price``.
+            ``delivery``, ``zero_volume`` or ``stale_price``.
         row: The first row concerned.
         time_ms: That row's open time [ms UTC].
-        bars: How many bars are concerned; of a gap, how many are missing.
+        bars: How many bars are concerned; of a gap, how many are missing; of a delivery, how many
+            lie after it.
         message: What is odd, in words.
     """
 
@@ -49,7 +50,8 @@ def inspect_candles(candles: CandleSource) -> list[Finding]:
 
     Gaps, one finding each. Average traded prices (turnover ÷ volume) outside their bars by more
     than 0.1%, as one finding, which says so if volume and turnover look swapped. Prices that
-    change more than threefold between neighbouring bars or inside one. Runs of 24 bars and more
+    change more than threefold between neighbouring bars or inside one. The contract's end, where the
+    instrument has one inside the record. Runs of 24 bars and more
     without volume, or whose price stands still.
 
     Args:
@@ -60,6 +62,7 @@ def inspect_candles(candles: CandleSource) -> list[Finding]:
         *_gaps(candles),
         *_average_prices(candles),
         *_jumps(candles),
+        *_delivery(candles),
         *_runs(candles, candles.volume == 0, "zero_volume", "without volume"),
         *_runs(candles, _stale(candles), "stale_price", "whose price stands still"),
     ]
@@ -68,6 +71,17 @@ def inspect_candles(candles: CandleSource) -> list[Finding]:
 
 def _finding(candles: Candles, kind: str, row: int, bars: int, message: str) -> Finding:
     return Finding(kind, row, int(candles.open_time_ms[row]), bars, message)
+
+
+def _delivery(candles: Candles) -> list[Finding]:
+    row = candles.delivery_row
+    if row is None or candles.instrument is None:
+        return []
+    after = len(candles) - row - 1
+    ended = format_time(candles.instrument.delivery_time_ms)
+    unplayed = f", and the {after} {_bars(after)} after it are not played" if after else ""
+    message = f"the contract ended on {ended}: accounts are closed at this bar's close{unplayed}"
+    return [_finding(candles, "delivery", row, after, message)]
 
 
 def _gaps(candles: Candles) -> list[Finding]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from .arrays import FloatArray
-from .candles import Candles
+from .candles import UNNAMED, Candles
 from .errors import CandleError, ConfigError
 from .settings import real_number
 from .times import Time
@@ -16,9 +18,11 @@ from .times import Time
 if TYPE_CHECKING:
     from .files.reader import TableSource
     from .funding import FundingRates
+    from .instruments import Instrument
 
     CandleSource: TypeAlias = Candles | TableSource | None
     FundingSource: TypeAlias = FundingRates | TableSource | float | None
+    InstrumentSource: TypeAlias = Instrument | Mapping[str, Any] | str | None
 
 EMBEDDED = "synthetic"
 _FILE = "CSV, JSON, Parquet or Feather file"
@@ -30,6 +34,7 @@ def open_candles(
     interval: str | None = None,
     start: Time | None = None,
     end: Time | None = None,
+    instrument: InstrumentSource = None,
 ) -> Candles:
     """Candles from wherever they are.
 
@@ -41,8 +46,14 @@ def open_candles(
         interval: Bybit's code; inferred from a file's or frame's spacing when None.
         start: Keep the bars that open then or later.
         end: Keep the bars that open before.
+        instrument: The symbol's trading rules, see `open_instrument`; by default those that the
+            candles bring along.
     """
     candles = _open(source, symbol, interval)
+    rules = open_instrument(instrument, candles.symbol)
+    if rules is not None:
+        named = rules.symbol if candles.symbol == UNNAMED else candles.symbol
+        candles = replace(candles, symbol=named, instrument=rules)
     return candles if start is None and end is None else candles.between(start, end)
 
 
@@ -97,12 +108,9 @@ def open_funding(source: FundingSource) -> FundingRates | float:
     if real_number(source) is not None:
         return _funding_rate(source, "funding")
     if isinstance(source, str) and source.startswith("bybit:"):
-        from .bybit.instruments import CATEGORIES
         from .bybit.store import Store
 
-        first, *rest = source.split(":")[1:]
-        category, symbol = (first, rest[0]) if first in CATEGORIES and rest else ("linear", first)
-        return Store().funding(category, symbol)
+        return Store().funding(*_market_of(source))
     absent = isinstance(source, str) and not os.path.exists(source)
     if absent or isinstance(
         source, int | float | complex | np.generic
@@ -130,32 +138,87 @@ def funding_per_bar(
 
     Args:
         funding: As `open_funding` gives it.
-        candles: The bars.
+        candles: The bars; their instrument knows its present funding interval and its end.
         unrecorded_rate: Charged at instants that the record does not cover.
     """
     from .funding import FundingRates, constant_funding
 
     unrecorded_rate = _funding_rate(unrecorded_rate, "unrecorded_funding_rate")
+    opens, interval_ms, instrument = candles.open_time_ms, candles.interval_ms, candles.instrument
     if isinstance(funding, FundingRates):
-        return funding.per_bar(candles.open_time_ms, candles.interval_ms, unrecorded_rate)
-    return constant_funding(candles.open_time_ms, candles.interval_ms, funding)
+        return funding.per_bar(opens, interval_ms, unrecorded_rate, instrument)
+    return constant_funding(opens, interval_ms, funding, instrument)
 
 
-def stored_order_rules(source: object) -> dict[str, float]:
-    """Order rules of a stored instrument, as the account's settings name them.
+def open_instrument(source: InstrumentSource, symbol: str | None = None) -> Instrument | None:
+    """An instrument's trading rules from wherever they are.
 
     Args:
-        source: ``"bybit:SYMBOL:INTERVAL"``; for candles from elsewhere there are none: ``{}``.
-    """
-    if not (isinstance(source, str) and source.startswith("bybit:")):
-        return {}
-    from .bybit.store import Store, parse_source
+        source: An `Instrument` as it is; a mapping of its fields, whose times may be anything
+            `to_ms` takes; ``"bybit:BTCUSDT"`` (or ``"bybit:inverse:BTCUSD"``), rules that
+            ``worldmodel-trading fetch`` has stored; None for none.
+        symbol: Names the instrument where a mapping does not.
 
-    category, symbol, _ = parse_source(source)
-    rules = Store().instrument(category, symbol)
-    named = {
-        "qty_step": rules.quantity_step,
-        "tick_size": rules.tick_size,
-        "min_notional_usdt": rules.min_notional,
-    }
-    return {name: value for name, value in named.items() if value > 0}
+    Raises:
+        ConfigError: It is none of these, or a rule is impossible.
+        StoreError: It is not stored.
+    """
+    from .instruments import Instrument
+
+    if source is None or isinstance(source, Instrument):
+        return source
+    if isinstance(source, str) and source.startswith("bybit:"):
+        from .bybit.store import Store
+
+        return Store().instrument(*_market_of(source))
+    if isinstance(source, Mapping):
+        return Instrument.from_dict({"symbol": symbol or UNNAMED, **source})
+    raise ConfigError(
+        f"instrument is {source!r}; expected an Instrument, a mapping of its fields, or "
+        "'bybit:SYMBOL', whose rules are stored"
+    )
+
+
+def instrument_of(source: CandleSource) -> Instrument | None:
+    """What is known of the instrument that a source of candles is of, without reading them.
+
+    The store knows what was fetched, the embedded market is known; a file carries no rules.
+    """
+    if isinstance(source, Candles):
+        return source.instrument
+    if source is None or (isinstance(source, str) and source == EMBEDDED):
+        from .synthetic import synthetic_instrument
+
+        return synthetic_instrument()
+    if isinstance(source, str) and source.startswith("bybit:"):
+        from .bybit.store import Store
+
+        return Store().known_instrument(*_market_of(source))
+    return None
+
+
+def traded_instrument(candles: CandleSource, instrument: InstrumentSource) -> Instrument | None:
+    """The instrument that is named, or else the one that the candles are known to be of."""
+    if instrument is None:
+        return instrument_of(candles)
+    return open_instrument(instrument, candles.symbol if isinstance(candles, Candles) else None)
+
+
+def with_order_rules(
+    account: Mapping[str, Any], instrument: Instrument | None
+) -> Mapping[str, Any]:
+    """The account's settings; one with a capital rounds its orders as the instrument asks.
+
+    Settings that are named win over the instrument's.
+    """
+    if account.get("capital_usdt") is None or instrument is None:
+        return account
+    return {**instrument.order_rules(), **account}
+
+
+def _market_of(source: str) -> tuple[str, str]:
+    """Category and symbol of ``bybit:BTCUSDT`` or ``bybit:linear:BTCUSDT``, an interval or none."""
+    from .instruments import CATEGORIES
+
+    first, *rest = source.split(":")[1:]
+    return (first, rest[0]) if first in CATEGORIES and rest else ("linear", first)

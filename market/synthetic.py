@@ -15,10 +15,12 @@ import numpy as np
 from .arrays import FloatArray, IntArray
 from .candles import INTERVALS_MS, Candles, interval_ms
 from .errors import CandleError
+from .instruments import Instrument
 from .times import Time, to_ms
 
 DEFAULT_BARS = 26_280  # three years of hours
 START_PRICE = 10_000.0  # quote currency
+SYMBOL = "SYNTH"
 _HOUR_MS = INTERVALS_MS["60"]
 
 
@@ -96,7 +98,7 @@ class SyntheticMarket:
         symbol: The instrument's name.
     """
 
-    def __init__(self, edge: float = 1.0, interval: str = "60", symbol: str = "SYNTH") -> None:
+    def __init__(self, edge: float = 1.0, interval: str = "60", symbol: str = SYMBOL) -> None:
         if not np.isfinite(edge):
             raise CandleError(f"edge is {edge}; expected a finite number, 1 for the default market")
         self.edge = float(edge)
@@ -256,7 +258,22 @@ class SyntheticMarket:
             volume * average,
             symbol=self.symbol,
             interval=self.interval,
+            instrument=synthetic_instrument(self.symbol),
         )
+
+
+def synthetic_instrument(symbol: str = SYMBOL) -> Instrument:
+    """The embedded market's trading rules: those of a coin that costs 10,000."""
+    return Instrument(
+        symbol,
+        tick_size=0.1,
+        quantity_step=0.001,
+        min_quantity=0.001,
+        min_notional=5.0,
+        min_leverage=1.0,
+        max_leverage=100.0,
+        funding_interval_minutes=480,
+    )
 
 
 def synthetic_candles(
@@ -264,7 +281,7 @@ def synthetic_candles(
     bars: int = DEFAULT_BARS,
     start: Time = "2020-01-01",
     edge: float = 1.0,
-    symbol: str = "SYNTH",
+    symbol: str = SYMBOL,
     interval: str = "60",
 ) -> Candles:
     """Candles of the embedded market; `SyntheticMarket` knows the truth behind them.

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import TYPE_CHECKING
 
+from ..market.candles import UNNAMED
+from ..market.errors import ConfigError
+from ..market.sources import instrument_of, open_instrument
+from ..market.synthetic import SYMBOL, synthetic_instrument
 from .world_model import WorldModel
+
+if TYPE_CHECKING:
+    from ..market.instruments import Instrument
+    from ..market.sources import InstrumentSource
 
 
 def open_world_model(source: WorldModel | str | os.PathLike[str] = "default") -> WorldModel:
@@ -17,6 +26,33 @@ def open_world_model(source: WorldModel | str | os.PathLike[str] = "default") ->
     if isinstance(source, WorldModel):
         return source
     return _default() if source == "default" else WorldModel.from_pretrained(os.fspath(source))
+
+
+def dreamed_instrument(
+    world_model: WorldModel, instrument: InstrumentSource = None
+) -> Instrument | None:
+    """Trading rules of the symbol that a world model dreams, where they are known.
+
+    Args:
+        world_model: The dream.
+        instrument: Anything `open_instrument` opens; None looks whether the model's source is in the
+            store, or is the embedded market.
+
+    Raises:
+        ConfigError: The rules are another symbol's.
+    """
+    made = world_model.provenance
+    if instrument is None:
+        if made.symbol == SYMBOL:
+            return synthetic_instrument()
+        return instrument_of(made.source) if made.source.startswith("bybit:") else None
+    rules = open_instrument(instrument, made.symbol)
+    if rules is not None and made.symbol not in (rules.symbol, UNNAMED):
+        raise ConfigError(
+            f"the instrument is {rules.symbol}, and the world model dreams of {made.symbol}: give "
+            "the rules of the symbol that is traded"
+        )
+    return rules
 
 
 @cache

@@ -236,6 +236,10 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def _object_or_text(text: str) -> Any:
+    return json.loads(text) if text.startswith("{") else text
+
+
 _FIELDS = {f.name: f for f in fields(RunConfig)}
 _KINDS: dict[str, dict[str, Any]] = {
     "int": {"type": int, "metavar": "N"},
@@ -249,6 +253,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "preset": {"choices": ("market", "paper")},
     "device": {"choices": ("cpu", "cuda", "auto")},
     "funding": {"type": _number_or_text, "metavar": "SOURCE"},
+    "instrument": {"type": _object_or_text, "metavar": "SOURCE"},
     "account": {"action": "append", "default": [], "type": _setting, "metavar": "NAME=VALUE"},
     "out": {"metavar": "FOLDER"},
 }
@@ -290,8 +295,10 @@ _RUN: dict[str, dict[str, str]] = {
         "slippage": "fraction of the notional traded",
         "funding": "what positions pay at funding instants: a file of rates, bybit:SYMBOL "
         "(stored), a constant rate, or off (the default)",
-        "unrecorded_funding_rate": "rate in replay at instants that the record lacks (default: "
-        "0 inside the record, which has to cover validation and test)",
+        "unrecorded_funding_rate": "rate in replay at instants that were due and are not recorded "
+        "(default: 0 inside the record, which has to cover validation and test)",
+        "instrument": "tick, step, funding interval and end of a file's symbol: bybit:SYMBOL "
+        "(stored), or a JSON object; stored candles bring their own",
         "account": "any other setting of the account, such as leverage=3 or fill_delay=1; "
         "repeatable",
     },

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from worldmodel_trading.dates import read_times
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.settings import check_count, plain
-from worldmodel_trading.market.sources import source_name
+from worldmodel_trading.market.sources import source_name, traded_instrument, with_order_rules
 from worldmodel_trading.market.times import Time, iso_text
 
 if TYPE_CHECKING:
@@ -58,8 +58,11 @@ class RunConfig:
         taker_fee: Fraction of the notional traded.
         slippage: Fraction of the notional traded.
         funding: File of recorded rates, ``bybit:SYMBOL``, a constant rate an instant, or ``off``.
-        unrecorded_funding_rate: Charged in replay at instants that a record lacks; None charges
-            nothing, and refuses a record that ends before a range does or begins after it.
+        unrecorded_funding_rate: Charged in replay at instants that were due and are not recorded;
+            None charges nothing, and refuses a record that ends before a range does or begins
+            after it.
+        instrument: The symbol's trading rules, ``bybit:SYMBOL`` as ``fetch`` stores them or the
+            fields of an `Instrument`; None takes those that the candles bring along.
         account: Any other setting of the account, by name (`BrokerConfig.from_settings`):
             ``leverage``, ``fill_delay``, ``no_trade_band``, …
         device: ``cpu``, ``cuda`` or ``auto``, where V and M are trained and the search dreams; on
@@ -93,6 +96,7 @@ class RunConfig:
     slippage: float = 0.0002
     funding: str | float = "off"
     unrecorded_funding_rate: float | None = None
+    instrument: str | Mapping[str, Any] | None = None
     account: Mapping[str, Any] = field(default_factory=dict)
     device: str = "cpu"
     resume: bool = False
@@ -143,8 +147,10 @@ class RunConfig:
         return self.unrecorded_funding_rate or 0.0
 
     def account_settings(self) -> dict[str, Any]:
-        """The account's rules as environments take them."""
-        return {"taker_fee": self.taker_fee, "slippage": self.slippage, **self.account}
+        """The account's rules as environments take them, order rules included."""
+        traded = traded_instrument(self.candles, self.instrument)
+        account = with_order_rules(self.account, traded)
+        return {"taker_fee": self.taker_fee, "slippage": self.slippage, **account}
 
     def broker(self) -> BrokerConfig:
         """The account's rules."""

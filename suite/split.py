@@ -69,7 +69,9 @@ class Split:
 
 def open_split(config: RunConfig) -> Split:
     """Open the candles and cut them into training, validation and test range."""
-    record = open_candles(config.candles, config.symbol, config.interval)
+    record = open_candles(
+        config.candles, config.symbol, config.interval, instrument=config.instrument
+    )
     names = ("start", "train_end", "validation_end", "end")
     refuse_outside(record, {name: getattr(config, name) for name in names})
     candles = record.between(config.start, config.end)

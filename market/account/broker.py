@@ -151,7 +151,7 @@ class Account:
     Attributes:
         equity: Equity [N], in initial equities; 1 after a reset. Read, do not write.
         weight: Drifted weight [N] before the next trade: the account's part of an observation.
-        terminated: Lanes that are liquidated or ruined [N]; they stand still until reset.
+        terminated: Lanes that are liquidated, ruined or closed [N]; they stand still until reset.
     """
 
     def __init__(self, num_lanes: int, config: BrokerConfig | None = None) -> None:
@@ -182,6 +182,12 @@ class Account:
     def show(self, out: NDArray[np.float32]) -> None:
         """Write what policies see of the accounts into ``out`` [N, K]."""
         show_lanes(self._inputs, self._shown, out)
+
+    def close(self, mask: BoolArray) -> None:
+        """End the lanes in ``mask`` [N] in cash at the last close: delivery costs nothing."""
+        self.weight[mask] = 0.0
+        self.terminated[mask] = True
+        self._inputs[mask] = 0.0
 
     def step(self, action: FloatArray, bars: FloatArray, *, copy: bool = True) -> Settlement:
         """Trade at a close, then live a bar.
@@ -263,7 +269,7 @@ class ScalarAccount:
 
     @property
     def terminated(self) -> bool:
-        """Whether the account is liquidated or ruined; it stands still until reset."""
+        """Whether the account is liquidated, ruined or closed; it stands still until reset."""
         return self.state.item(2) > 0.0
 
     def reset(self) -> None:
@@ -275,6 +281,11 @@ class ScalarAccount:
     def show(self, observation: NDArray[np.float32]) -> None:
         """Write what a policy sees of the account into the last K numbers."""
         show_state(self.state, observation)
+
+    def close(self) -> None:
+        """End the account in cash at the last close: delivery is no order and costs nothing."""
+        self.state[1:3] = 0.0, 1.0
+        self.state[STATE_INPUTS:STATE_SHOWN] = 0.0
 
     def due(self, action: float) -> float:
         """The action that is filled now where this one is given now: with a delay, an older one."""

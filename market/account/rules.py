@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Self, cast
 
 import numpy as np
 
@@ -139,7 +139,9 @@ class Execution(Rule):
 
 @dataclass(frozen=True)
 class Rounding(Rule):
-    """An instrument's order rules for an account of a given size (defaults: Bybit BTCUSDT).
+    """An instrument's order rules for an account of a given size.
+
+    There are no defaults: one coin's tick is another's fortune. Bybit's BTCUSDT has 0.001, 0.1 and 5.
 
     Attributes:
         capital_usdt: What equity 1.0 is worth [USDT].
@@ -151,9 +153,9 @@ class Rounding(Rule):
     """
 
     capital_usdt: float
-    qty_step: float = 0.001
-    tick_size: float = 0.1
-    min_notional_usdt: float = 5.0
+    qty_step: float
+    tick_size: float
+    min_notional_usdt: float
 
     _bounds = {  # noqa: RUF012
         "capital_usdt": (1e-6, 1e15),
@@ -161,6 +163,18 @@ class Rounding(Rule):
         "tick_size": (0.0, 1e9),
         "min_notional_usdt": (0.0, 1e12),
     }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from a mapping; refuses unknown keys, and rules that are not all there."""
+        missing = [f.name for f in fields(cls) if f.name not in values]
+        if missing:
+            raise ConfigError(
+                f"a capital in USDT without {', '.join(missing)}: orders are rounded by the rules of "
+                "the instrument that is traded. Give them by name; or instrument='bybit:SYMBOL', "
+                "which `worldmodel-trading fetch` stores; or stored candles, 'bybit:SYMBOL:INTERVAL'"
+            )
+        return super().from_dict(values)
 
 
 @dataclass(frozen=True)
@@ -240,7 +254,8 @@ class BrokerConfig(Rule):
         """Build from flat names, as environments take them: ``taker_fee=…, leverage=…``.
 
         Any field of the records or of a cost model may be named; rounding is on when
-        ``capital_usdt`` is given.
+        ``capital_usdt`` is given, with the instrument's ``qty_step``, ``tick_size`` and
+        ``min_notional_usdt``.
 
         Raises:
             ConfigError: An unknown name (the nearest is suggested), or an impossible value.
@@ -277,7 +292,7 @@ class BrokerConfig(Rule):
     def compile(self) -> BrokerRules:
         """What the compiled loops read."""
         margin, execution = self.margin, self.execution
-        rounding = self.rounding or Rounding(capital_usdt=1.0)
+        rounding = self.rounding or Rounding(1.0, 1.0, 0.0, 0.0)  # not looked at without one
         limit = math.inf if execution.max_turnover is None else float(execution.max_turnover)
         return BrokerRules(
             costs=CostRules(*self._cost_values()),

@@ -6,7 +6,6 @@ from .feed import KlineFeed as KlineFeed
 from .fetch import FetchReport as FetchReport
 from .fetch import fetch_bybit as fetch_bybit
 from .fetch import open_bybit as open_bybit
-from .instruments import Instrument as Instrument
 from .store import Store as Store
 from .store import open_stored as open_stored
 from .transport import RetryPolicy as RetryPolicy

@@ -18,9 +18,9 @@ import numpy as np
 from ..arrays import FloatArray, IntArray
 from ..candles import Candles, interval_ms
 from ..errors import BybitAnswerError, BybitRequestError
+from ..instruments import Instrument, check_market
 from ..times import format_time
 from . import parse as wire
-from .instruments import Instrument, check_market
 from .ranges import bar_start
 from .transport import BASE_URL, RetryPolicy, Transport
 
@@ -110,17 +110,19 @@ class BybitClient:
         return wire.integer(result.get("timeNano"), "timeNano") // 1_000_000
 
     def instrument(self, symbol: str, category: str = "linear") -> Instrument:
-        """A symbol's trading rules.
+        """A symbol's trading rules, also of one that is traded no more.
 
         Raises:
-            BybitRequestError: There is no such symbol.
+            BybitRequestError: There is no such symbol, and never was.
         """
         check_market(category, symbol)
-        params = {"category": category, "symbol": symbol}
-        rows = self._rows("/v5/market/instruments-info", params).rows
-        if not rows:
-            raise BybitRequestError(f"Bybit knows no {category} symbol {symbol}")
-        return wire.instrument(rows[0], category, symbol)
+        # Contracts that have ended are left out of the answer unless it is asked for them.
+        for status in ({}, {"status": "Closed"}) if category != "spot" else ({},):
+            params = {"category": category, "symbol": symbol, **status}
+            rows = self._rows("/v5/market/instruments-info", params).rows
+            if rows:
+                return wire.instrument(rows[0], category, symbol)
+        raise BybitRequestError(f"Bybit knows no {category} symbol {symbol}")
 
     def kline_pages(
         self, symbol: str, interval: str, start_ms: int, end_ms: int, category: str = "linear"

@@ -27,9 +27,9 @@ from ..errors import (
     BybitUnavailableError,
     CandleError,
 )
+from ..instruments import check_market
 from . import parse as wire
 from .client import BybitClient
-from .instruments import check_market
 
 STREAM_URL = "wss://stream.bybit.com/v5/public"
 

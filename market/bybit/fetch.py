@@ -12,10 +12,11 @@ import numpy as np
 from ..candles import Candles, Gap, interval_ms
 from ..errors import BybitRequestError, CandleError, StoreError
 from ..funding import FundingRates
+from ..instruments import Instrument
 from ..times import Time, format_time, to_ms
 from .client import BybitClient, FundingPage, KlinePage
 from .ranges import Ranges, bar_start, join_ranges, missing_ranges, next_bar_start
-from .store import Store, open_stored, parse_source
+from .store import Store, last_bar_end, open_stored, parse_source
 from .table import refuse_unwritable_store
 from .transport import BASE_URL
 
@@ -39,6 +40,7 @@ class FetchReport:
         bars: Bars of the asked range now in the store.
         start_ms: Open time of the first of them [ms UTC]; None without bars.
         end_ms: End of the last of them, exclusive [ms UTC]; None without bars.
+        ended_ms: When the contract ends or ended [ms UTC]; None where no end is known.
         gaps: Bars that the exchange does not have inside that range.
         new_bars: Bars downloaded by this call.
         funding_rates: Funding rates of the asked range now in the store.
@@ -55,6 +57,7 @@ class FetchReport:
     bars: int
     start_ms: int | None
     end_ms: int | None
+    ended_ms: int | None
     gaps: tuple[Gap, ...]
     new_bars: int
     funding_rates: int
@@ -74,6 +77,8 @@ class FetchReport:
         )
         if self.start_ms is not None and self.end_ms is not None:
             lines.append(f"range: {format_time(self.start_ms)} to {format_time(self.end_ms)}")
+        if self.ended_ms is not None:
+            lines.append(f"the contract's end: {format_time(self.ended_ms)}")
         missing = sum(gap.missing_bars for gap in self.gaps)
         lines.append(f"gaps: {len(self.gaps)} ({missing:,} bars missing)")
         lines.extend(
@@ -125,14 +130,15 @@ def fetch_bybit(
                 symbol, interval, start, end, category, store=store, progress=progress, client=own
             )
     began, sent_before = time.perf_counter(), client.requests_sent
-    job = _Job(client, store, category, symbol, interval, progress)
     instrument = client.instrument(symbol, category)
     store.save_instrument(instrument)
+    job = _Job(client, store, instrument, interval, progress)
     now_ms = client.server_time_ms()
-    first, stop = _bar_range(start, end, now_ms, interval)
+    ended_ms = instrument.delivery_time_ms or now_ms  # there is nothing to ask for after the end
+    first, stop = _bar_range(start, end, now_ms, instrument, interval)
     job.fetch_candles(first, stop)
     # What is charged at the very end is charged on the last bar.
-    charged_until = now_ms if end is None else min(now_ms, to_ms(end) + 1)
+    charged_until = min(now_ms, ended_ms + 1, now_ms if end is None else to_ms(end) + 1)
     if instrument.funding_interval_minutes:
         job.fetch_funding(first, charged_until, now_ms)
     return _report(job, first, stop, charged_until, sent_before, began)
@@ -187,6 +193,7 @@ def _lacks(
     if end is None or store.damage(category, symbol, interval):
         return True
     first, stop = next_bar_start(to_ms(start), interval), next_bar_start(to_ms(end), interval)
+    stop = store.lived_until(category, symbol, interval, stop)
     return bool(missing_ranges(store.fetched(category, symbol, interval), first, stop))
 
 
@@ -194,13 +201,20 @@ def _lacks(
 class _Job:
     client: BybitClient
     store: Store
-    category: str
-    symbol: str
+    instrument: Instrument
     interval: str
     progress: Progress | None
     new_bars: int = 0
     new_rates: int = 0
     repaired: tuple[str, ...] = ()
+
+    @property
+    def category(self) -> str:
+        return self.instrument.category
+
+    @property
+    def symbol(self) -> str:
+        return self.instrument.symbol
 
     def fetch_candles(self, first: int, stop: int) -> None:
         wanted = self._wanted(self.interval, first, stop)
@@ -274,11 +288,20 @@ def _stretches(pages: Iterable[KlinePage | FundingPage]) -> Ranges:
     return join_ranges(tuple((page.start_ms, page.end_ms) for page in pages))
 
 
-def _bar_range(start: Time, end: Time | None, now_ms: int, interval: str) -> tuple[int, int]:
-    """Open times of the first bar wanted and of the first not wanted or not yet closed."""
+def _bar_range(
+    start: Time, end: Time | None, now_ms: int, instrument: Instrument, interval: str
+) -> tuple[int, int]:
+    """Open times of the first bar wanted and of the first not wanted, or not yet or never closed."""
     first, stop = next_bar_start(to_ms(start), interval), bar_start(now_ms, interval)
     if end is not None:
         stop = min(stop, next_bar_start(to_ms(end), interval))
+    last = last_bar_end(instrument, interval)
+    if last <= first:
+        raise BybitRequestError(
+            f"{instrument.symbol} ended on {format_time(instrument.delivery_time_ms)}; "
+            f"expected a start before that, not {format_time(to_ms(start))}"
+        )
+    stop = min(stop, last)
     if first >= stop:
         raise BybitRequestError(
             f"no closed bar of interval {interval} opens between {format_time(to_ms(start))} and "
@@ -306,6 +329,7 @@ def _report(
         bars=0 if candles is None else len(candles),
         start_ms=None if candles is None else int(candles.open_time_ms[0]),
         end_ms=None if candles is None else int(candles.open_time_ms[-1]) + candles.interval_ms,
+        ended_ms=job.instrument.delivery_time_ms or None,
         gaps=() if candles is None else tuple(candles.gaps()),
         new_bars=job.new_bars,
         funding_rates=int(((charged >= first) & (charged < charged_until)).sum()),

@@ -15,7 +15,7 @@ import numpy as np
 from ..arrays import FloatArray, IntArray
 from ..candles import Candles, interval_ms
 from ..errors import BybitAnswerError
-from .instruments import Instrument
+from ..instruments import Instrument
 
 KLINE_FIELDS = ("startTime", "open", "high", "low", "close", "volume", "turnover")
 
@@ -173,6 +173,8 @@ def instrument(row: Any, category: str, symbol: str) -> Instrument:
             row.get("fundingInterval", 0), f"{where}: fundingInterval"
         ),
         launch_time_ms=integer(row.get("launchTime", 0), f"{where}: launchTime"),
+        delivery_time_ms=integer(row.get("deliveryTime") or 0, f"{where}: deliveryTime"),
+        status=member({"status": "", **row}, "status", str, where),
     )
 
 

@@ -11,11 +11,11 @@ import platformdirs
 
 from ..arrays import FloatArray, IntArray
 from ..candles import Candles
-from ..errors import StoreError, StoreFormatError
+from ..errors import ConfigError, StoreError, StoreFormatError
 from ..files.writer import write_whole
 from ..funding import FundingRates
+from ..instruments import Instrument, check_market
 from ..times import Time, format_time, to_ms
-from .instruments import Instrument, check_market
 from .ranges import Ranges, missing_ranges, next_bar_start
 from .table import DATA_VARIABLE, FORMAT, Dataset, read_sealed, sealed, writing
 
@@ -48,15 +48,16 @@ class Store:
         return self.root.joinpath("bybit", category, symbol, *([interval] if interval else []))
 
     def open(self, category: str, symbol: str, interval: str) -> Candles:
-        """All stored candles; never touches the network.
+        """All stored candles, with the symbol's trading rules; never touches the network.
 
         Raises:
-            StoreError: There are none, or the file is truncated or altered.
+            StoreError: There are none, or a file is truncated or altered.
         """
         columns, _ = self._candles(category, symbol, interval).read()
         if not len(columns["open_time_ms"]):
             raise StoreError(f"the store holds no {category} {symbol} {interval} candles")
-        return Candles(**columns, symbol=symbol, interval=interval)
+        rules = self.known_instrument(category, symbol)
+        return Candles(**columns, symbol=symbol, interval=interval, instrument=rules)
 
     def fetched(
         self, category: str, symbol: str, interval: str | None, damaged: bool = False
@@ -128,8 +129,22 @@ class Store:
         body = read_sealed(path, f"rules of {category} {symbol}", cure)
         try:
             return Instrument(**body["instrument"])
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ConfigError):
             raise StoreError(f"{path} is no instrument file of this version; {cure}") from None
+
+    def known_instrument(self, category: str, symbol: str) -> Instrument | None:
+        """The stored trading rules; None where they were never fetched.
+
+        Raises:
+            StoreError: The file is altered.
+        """
+        path = self.folder(category, symbol) / "instrument.json"
+        return self.instrument(category, symbol) if path.exists() else None
+
+    def lived_until(self, category: str, symbol: str, interval: str, stop_ms: int) -> int:
+        """The end of a range of bars, or that of the contract's last bar where it ended before."""
+        rules = self.known_instrument(category, symbol)
+        return stop_ms if rules is None else min(stop_ms, last_bar_end(rules, interval))
 
     def save_instrument(self, instrument: Instrument) -> None:
         """Write a symbol's trading rules."""
@@ -165,6 +180,12 @@ class Store:
         return Dataset(folder, "funding", FUNDING_COLUMNS, f"{category} {symbol}")
 
 
+def last_bar_end(instrument: Instrument, interval: str) -> int:
+    """Where the last bar of a contract ends [ms UTC]; beyond all time if no end is known."""
+    ended_ms = instrument.delivery_time_ms
+    return next_bar_start(ended_ms, interval) if ended_ms else 1 << 62
+
+
 def parse_source(source: str) -> tuple[str, str, str]:
     """Category, symbol and interval of ``bybit:BTCUSDT:60`` or ``bybit:linear:BTCUSDT:60``."""
     parts = source.split(":")
@@ -196,6 +217,7 @@ def open_stored(
     covered = store.fetched(category, symbol, interval)
     first = covered[0][0] if start is None else next_bar_start(to_ms(start), interval)
     stop = covered[-1][1] if end is None else next_bar_start(to_ms(end), interval)
+    stop = store.lived_until(category, symbol, interval, stop)
     missing = missing_ranges(covered, first, stop)
     if missing:
         stretches = ", ".join(f"{format_time(a)} to {format_time(b)}" for a, b in missing[:3])

@@ -89,6 +89,7 @@ def read_candles(
                 **record.values,
                 symbol=symbol or record.symbol or _symbol_in_name(source) or UNNAMED,
                 interval=interval or record.interval or infer_interval(record.time_ms),
+                instrument=None,  # a file carries no trading rules
             )
 
 

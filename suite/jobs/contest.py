@@ -147,6 +147,7 @@ def _dream(
         horizon=config.horizon,
         observation=observation,
         funding=config.funding,
+        instrument=config.instrument,
         **config.account_settings(),
     )
 

@@ -186,7 +186,7 @@ def _search(config: RunConfig, split: Split, world_model: WorldModel) -> Searche
             config.broker(),
             searches=searches,
             seed=config.seed,
-            funding=DreamFunding(config.funding, world_model),
+            funding=DreamFunding(config.funding, world_model, config.instrument),
             validation=validation,
             callback=callback,
             workers=workers,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from worldmodel_trading.envs.dream import DreamEnv
+from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.vector import DreamVectorEnv, ReplayVectorEnv
 from worldmodel_trading.market.candles import Candles
@@ -90,7 +91,7 @@ def test_a_dream_charges_a_constant_rate_on_its_own_clock(market_model: WorldMod
 def test_a_dream_draws_from_the_rates_of_its_training_range(
     market_model: WorldModel, tmp_path: Path
 ) -> None:
-    inside = {f"2020-01-{day:02d}T08:00": rate for day, rate in ((5, 0.01), (6, -0.02), (7, 0.03))}
+    inside = {f"2020-01-05T{hour}:00": r for hour, r in (("00", 0.01), ("08", -0.02), ("16", 0.03))}
     path = record_of({**inside, "2021-01-01T00:00": 0.09}, tmp_path / "funding.csv")
     env = DreamVectorEnv(64, market_model, horizon=24, funding=str(path), **FREE)
     env.reset(seed=1)
@@ -103,6 +104,30 @@ def test_a_dream_draws_from_the_rates_of_its_training_range(
         np.testing.assert_allclose(charged[~due], 0.0, atol=1e-12)
         seen.extend(charged[due].round(9))
     assert set(seen) == {0.01, -0.02, 0.03}
+
+
+def test_a_dream_charges_each_instant_by_its_own_interval(
+    market_model: WorldModel, tmp_path: Path
+) -> None:
+    """Every 8 h in January 2020 at 0.8%, every hour in February at 0.1%: a rate an hour is no rate
+    for 8 h, and the dream's clock knows which month it is in."""
+    january, february = to_ms("2020-01-01"), to_ms("2020-02-01")
+    eight = {str(t): 0.008 for t in range(january, february + 1, 8 * HOUR_MS)}
+    one = {str(t): 0.001 for t in range(february + HOUR_MS, to_ms("2020-03-20"), HOUR_MS)}
+    path = tmp_path / "funding.csv"
+    rows = [f"{time},{rate}" for time, rate in {**eight, **one}.items()]
+    path.write_text("\n".join(["fundingRateTimestamp,fundingRate", *rows]) + "\n")
+    funding = DreamFunding(str(path), market_model)
+    rng = np.random.default_rng(0)
+    bars = january + HOUR_MS * np.arange(31 * 24)
+    charged = funding.charge(bars, rng)
+    np.testing.assert_array_equal(charged, np.where((bars + HOUR_MS) % (8 * HOUR_MS), 0.0, 0.008))
+    np.testing.assert_array_equal(funding.charge(february + HOUR_MS * np.arange(48), rng), 0.001)
+    # Bars of any shape; one before the record is charged as its beginning was, one after it as its end.
+    odd = np.array([[january - HOUR_MS, january - 2 * HOUR_MS], [to_ms("2021-01-01")] * 2])
+    assert funding.charge(odd, rng).tolist() == [[0.008, 0.0], [0.001, 0.001]]
+    one_by_one = [funding.charge_one(int(time), rng) for time in bars]
+    np.testing.assert_array_equal(one_by_one, charged)
 
 
 def test_a_forced_dream_pays_replays_constant_funding(

@@ -72,11 +72,12 @@ def test_the_nearest_name() -> None:
 def test_an_account_is_the_same_whoever_counts() -> None:
     ours = BrokerConfig.from_settings(
         leverage=3, taker_fee=0.0005, fill_delay=2, max_turnover=0.5, capital_usdt=10_000,
-        intrabar=False,
+        intrabar=False, qty_step=1, tick_size=0.5, min_notional_usdt=5,
     )  # fmt: skip
     theirs = BrokerConfig.from_settings(
         leverage=np.int64(3), taker_fee=np.float64(0.0005), fill_delay=np.int32(2),
         max_turnover=np.array(0.5), capital_usdt=np.uint32(10_000), intrabar=np.False_,
+        qty_step=np.int8(1), tick_size=np.float32(0.5), min_notional_usdt=np.array(5),
     )  # fmt: skip
     assert theirs == ours
     assert json.dumps(theirs.to_dict()) == json.dumps(ours.to_dict())

@@ -77,6 +77,7 @@ class BybitServer:
         self.faults: dict[str, deque[Fault | None]] = defaultdict(deque)
         self.log: list[tuple[str, dict[str, str]]] = []
         self.alive = True  # False: the symbol has vanished
+        self.ended_ms: int | None = None  # when the contract was delisted
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_port}"
@@ -115,6 +116,7 @@ class BybitServer:
             return self.error(10001, "Illegal category")
         if path == INSTRUMENTS:
             known = self.alive and params["symbol"] == self.symbol
+            known = known and self._status() == params.get("status", "Trading")
             return self.ok({"category": "linear", "list": [self._rules()] if known else []})
         if params.get("symbol") != self.symbol or not self.alive:
             return self.error(10001, "Not supported symbols")
@@ -131,7 +133,7 @@ class BybitServer:
 
     def _kline(self, params: dict[str, str]) -> dict[str, Any]:
         first = int(params["start"]) // self.step_ms * self.step_ms
-        last = min(int(params["end"]), self.now_ms)
+        last = min(int(params["end"]), self.now_ms, (self.ended_ms or self.now_ms + 1) - 1)
         times = range(max(first, LAUNCH_MS), last + 1, self.step_ms)
         newest = [t for t in reversed(times) if t not in self.absent][: int(params["limit"])]
         rows = [bar(t) for t in newest]
@@ -142,7 +144,8 @@ class BybitServer:
             return self.error(10001, "params error: endTime is missing")
         first = max(int(params["startTime"]), LAUNCH_MS)
         first += -first % (8 * HOUR_MS)
-        times = range(first, min(int(params["endTime"]), self.now_ms) + 1, 8 * HOUR_MS)
+        last = min(int(params["endTime"]), self.now_ms, self.ended_ms or self.now_ms)
+        times = range(first, last + 1, 8 * HOUR_MS)
         rows = [
             {
                 "symbol": self.symbol,
@@ -153,12 +156,16 @@ class BybitServer:
         ]
         return self.ok({"category": params["category"], "list": rows})
 
+    def _status(self) -> str:
+        return "Trading" if self.ended_ms is None or self.now_ms < self.ended_ms else "Closed"
+
     def _rules(self) -> dict[str, Any]:
         return {
             "symbol": self.symbol,
             "contractType": "LinearPerpetual",
-            "status": "Trading",
+            "status": self._status(),
             "launchTime": str(LAUNCH_MS),
+            "deliveryTime": str(self.ended_ms or 0),
             "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
             "priceFilter": {"minPrice": "0.10", "maxPrice": "1999999.80", "tickSize": "0.10"},
             "lotSizeFilter": {

@@ -6,6 +6,9 @@ from typing import Any
 
 from worldmodel_trading.market.account.rules import BrokerConfig
 
+BTCUSDT = {"qty_step": 0.001, "tick_size": 0.1, "min_notional_usdt": 5.0}
+"""Bybit's rules of a coin: a capital needs some."""
+
 ALONE: dict[str, dict[str, Any]] = {
     "taker_fee": {"taker_fee": 0.002},
     "maker_fee": {"maker_fee": -0.0001, "liquidity": "maker"},
@@ -22,21 +25,21 @@ ALONE: dict[str, dict[str, Any]] = {
     "fill_delay": {"fill_delay": 2},
     "no_trade_band": {"leverage": 3.0, "no_trade_band": 0.2},
     "max_turnover": {"leverage": 3.0, "max_turnover": 1.0},
-    "capital_usdt": {"capital_usdt": 5_000.0, "leverage": 3.0},
-    "qty_step": {"capital_usdt": 5_000.0, "qty_step": 0.01},
-    "tick_size": {"capital_usdt": 5_000.0, "tick_size": 5.0},
+    "capital_usdt": {"capital_usdt": 5_000.0, "leverage": 3.0, **BTCUSDT},
+    "qty_step": {"capital_usdt": 5_000.0, **BTCUSDT, "qty_step": 0.01},
+    "tick_size": {"capital_usdt": 5_000.0, **BTCUSDT, "tick_size": 5.0},
     "account_observation": {
         "account_observation": ("weight", "unrealised_profit", "bars_on_side"),
         "no_trade_band": 0.1,
     },
-    "min_notional_usdt": {"capital_usdt": 500.0, "min_notional_usdt": 50.0},
+    "min_notional_usdt": {"capital_usdt": 500.0, **BTCUSDT, "min_notional_usdt": 50.0},
 }
 """For each setting, one account in which it matters."""
 
 TOGETHER: dict[str, dict[str, Any]] = {
     "default": {},
     "ruinous costs": {"leverage": 20.0, "taker_fee": 0.03, "intrabar": False},
-    "rounded and moved": {"capital_usdt": 50_000.0, "impact": 1.0, "leverage": 3.0},
+    "rounded and moved": {"capital_usdt": 50_000.0, "impact": 1.0, "leverage": 3.0, **BTCUSDT},
     "limits": {"leverage": 3.0, "no_trade_band": 0.2, "max_turnover": 1.0, "fill_delay": 1},
 }
 

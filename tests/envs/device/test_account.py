@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rule_cases import CASES
+from rule_cases import BTCUSDT, CASES
 
 from worldmodel_trading.envs.device.account import Bar, DeviceAccounts, settle
 from worldmodel_trading.market.account.broker import Account
@@ -18,7 +18,12 @@ from worldmodel_trading.market.account.settlement import OUT_FIELDS, settle_lane
 RULES = CASES | {
     "high leverage": {"leverage": 50.0, "maintenance_margin": 0.01, "liquidation_fee": 0.002},
     "dear": {"taker_fee": 0.1, "slippage": 0.1, "leverage": 20.0},
-    "rounding without ticks": {"capital_usdt": 300.0, "tick_size": 0.0, "no_trade_band": 0.02},
+    "rounding without ticks": {
+        "capital_usdt": 300.0,
+        **BTCUSDT,
+        "tick_size": 0.0,
+        "no_trade_band": 0.02,
+    },
 }
 
 CUDA = pytest.param(

@@ -139,6 +139,9 @@ def test_a_chunk_brings_nothing_from_the_cpu(
         max_turnover=0.5,
         slippage_per_range=0.1,
         capital_usdt=1e6,
+        qty_step=0.001,
+        tick_size=0.1,
+        min_notional_usdt=5.0,
     )
     plan = Plan(3, 4, 10, 5, temperature, every_rule, True, shared)
     with torch.no_grad():

@@ -21,7 +21,8 @@ from worldmodel_trading.envs.population.scoring import Scores, score_lanes
 from worldmodel_trading.envs.scorers import open_scorer
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError
-from worldmodel_trading.market.funding import FUNDING_INTERVAL_MS, FundingRates
+from worldmodel_trading.market.funding import FundingRates
+from worldmodel_trading.market.funding_clock import FUNDING_INTERVAL_MS
 from worldmodel_trading.models.world_model import WorldModel
 
 BROKERS = {
@@ -120,7 +121,9 @@ def test_accounts_end_as_they_do_on_the_compiled_engine(
 def test_orders_are_rounded(tiny_model: WorldModel, device: str) -> None:
     """A lot more or less follows from the last bit of a price, hence by share of lanes and on average."""
     price = float(np.median(tiny_model.bank.close))
-    broker = BrokerConfig.from_settings(capital_usdt=1_000.0 * price, min_notional_usdt=0.0)
+    broker = BrokerConfig.from_settings(
+        capital_usdt=1_000.0 * price, qty_step=0.001, tick_size=0.1, min_notional_usdt=0.0
+    )
     dreams = some_dreams(tiny_model)
     expected = expected_scores(tiny_model, dreams, broker)
     with DeviceDreams(tiny_model, device) as there:

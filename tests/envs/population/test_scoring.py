@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from account_paths import account_path
-from rule_cases import CASES
+from rule_cases import BTCUSDT, CASES
 
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.envs.dream_funding import DreamFunding
@@ -243,7 +243,7 @@ def test_shared_dreams_are_the_environments_bars(
 
 def test_small_accounts_trade_in_scored_dreams(market_model: WorldModel) -> None:
     """Order rounding needs the dream's prices: a population must be able to meet the minimum."""
-    broker = BrokerConfig.from_settings(capital_usdt=1_000.0)
+    broker = BrokerConfig.from_settings(capital_usdt=1_000.0, **BTCUSDT)
     engine = DreamEngine(market_model)
     long = np.zeros((1, market_model.config.latent_size + market_model.config.hidden_size + 2))
     long[:, -1] = 10.0

@@ -9,6 +9,7 @@ import pytest
 from account_paths import account_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rule_cases import BTCUSDT
 
 from worldmodel_trading.market.account.broker import Account, ScalarAccount, dream_bars, replay_bars
 from worldmodel_trading.market.account.rules import BrokerConfig
@@ -20,9 +21,10 @@ CONFIGS = {
     "default": {},
     "levered, delayed": {"leverage": 5.0, "fill_delay": 2},
     "limits": {"no_trade_band": 0.1, "max_turnover": 0.5, "slippage_per_range": 0.1},
-    "rounded": {"capital_usdt": 2_000.0, "leverage": 3.0},
+    "rounded": {"capital_usdt": 2_000.0, "leverage": 3.0, **BTCUSDT},
     "everything": {
         "capital_usdt": 5_000.0,
+        **BTCUSDT,
         "leverage": 10.0,
         "no_trade_band": 0.05,
         "max_turnover": 3.0,
@@ -151,7 +153,8 @@ def test_no_lane_influences_another(name: str) -> None:
     intrabar=st.booleans(),
 )
 def test_accounting_identity(seed: int, volatility: float, **rules: object) -> None:
-    config = BrokerConfig.from_settings(**rules)
+    order_rules = {} if rules["capital_usdt"] is None else BTCUSDT
+    config = BrokerConfig.from_settings(**rules, **order_rules)
     lanes, steps = 5, 60
     bars = random_market(seed, steps, lanes, volatility)
     action = np.random.default_rng(seed).uniform(-1.2, 1.2, (steps, lanes))

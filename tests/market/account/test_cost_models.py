@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from account_paths import account_path
+from rule_cases import BTCUSDT
 
 from worldmodel_trading.market.account.broker import dream_bars
 from worldmodel_trading.market.account.costs import COST_MODELS, CostRules
@@ -48,7 +49,7 @@ def test_a_bar_without_trades_or_range_moves_nothing() -> None:
 
 def test_capital_for_rounding_serves_impact_too() -> None:
     with_own = BrokerConfig.from_settings(impact=0.7, impact_capital_usdt=2e5)
-    with_rounding = BrokerConfig.from_settings(impact=0.7, capital_usdt=2e5)
+    with_rounding = BrokerConfig.from_settings(impact=0.7, capital_usdt=2e5, **BTCUSDT)
     assert with_own.compile().costs == with_rounding.compile().costs
 
 

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import pytest
+from rule_cases import BTCUSDT
 
 from worldmodel_trading.market.account.costs import CostRules, Fee
 from worldmodel_trading.market.account.rules import (
@@ -28,8 +29,6 @@ def test_defaults_are_bybits_published_values() -> None:
     assert math.isinf(rules.max_turnover)
     assert (rules.has_margin, rules.has_limits, rules.has_rounding) == (1.0, 0.0, 0.0)
     assert Fee().maker_fee == 0.0002
-    rounding = Rounding(capital_usdt=1.0)
-    assert (rounding.qty_step, rounding.tick_size, rounding.min_notional_usdt) == (0.001, 0.1, 5.0)
 
 
 def test_settings_reach_the_rules() -> None:
@@ -41,6 +40,8 @@ def test_settings_reach_the_rules() -> None:
         "max_turnover": 0.5,
         "capital_usdt": 1_000,
         "qty_step": 0.01,
+        "tick_size": 0.1,
+        "min_notional_usdt": 5,
         "intrabar": False,
     }
     config = BrokerConfig.from_settings(**settings)
@@ -70,8 +71,8 @@ def test_settings_reach_the_rules() -> None:
     "config",
     [
         BrokerConfig(),
-        BrokerConfig.from_settings(leverage=5.0, capital_usdt=100.0, max_turnover=1.0),
-        BrokerConfig(costs=(Fee(liquidity="maker"),), rounding=Rounding(capital_usdt=5.0)),
+        BrokerConfig.from_settings(leverage=5.0, capital_usdt=100.0, max_turnover=1.0, **BTCUSDT),
+        BrokerConfig(costs=(Fee(liquidity="maker"),), rounding=Rounding(5.0, **BTCUSDT)),
     ],
 )
 def test_json_restores_an_equal_record(config: BrokerConfig) -> None:
@@ -99,8 +100,10 @@ def test_json_restores_an_equal_record(config: BrokerConfig) -> None:
         ({"fill_delay": -1}, "fill_delay is -1"),
         ({"max_turnover": 0.0}, "max_turnover is 0.0"),
         ({"max_turnover": math.inf}, "max_turnover is inf"),
-        ({"capital_usdt": -5.0}, "capital_usdt is -5.0"),
-        ({"capital_usdt": 5.0, "qty_step": 0.0}, "qty_step is 0.0"),
+        ({"capital_usdt": -5.0, **BTCUSDT}, "capital_usdt is -5.0"),
+        ({"capital_usdt": 5.0, **BTCUSDT, "qty_step": 0.0}, "qty_step is 0.0"),
+        ({"capital_usdt": 5.0}, "a capital in USDT without qty_step, tick_size, min_notional_usdt"),
+        ({"capital_usdt": 5.0, "qty_step": 1.0, "tick_size": 1e-5}, "without min_notional_usdt: "),
         ({"qty_step": 0.1}, "qty_step without capital_usdt"),
     ],
 )
@@ -121,6 +124,8 @@ def test_unknown_fields_of_nested_records_are_refused() -> None:
         BrokerConfig.from_dict({"cost": {}})
     with pytest.raises(ConfigError, match=r"costs is .*; expected a mapping of settings"):
         BrokerConfig.from_dict({"costs": 0.1})
+    with pytest.raises(ConfigError, match="a capital in USDT without qty_step"):
+        BrokerConfig.from_dict({"rounding": {"capital_usdt": 1.0}})
     with pytest.raises(ConfigError, match=r"margin is .*expected a Margin"):
         BrokerConfig(margin=Execution())  # type: ignore[arg-type]
 

@@ -14,12 +14,12 @@ import pytest
 
 from worldmodel_trading.market.bybit.client import BybitClient
 from worldmodel_trading.market.bybit.fetch import fetch_bybit, open_bybit
-from worldmodel_trading.market.bybit.instruments import Instrument
 from worldmodel_trading.market.bybit.store import Store, open_stored
 from worldmodel_trading.market.bybit.table import sealed
 from worldmodel_trading.market.bybit.transport import RetryPolicy
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import StoreError, StoreFormatError
+from worldmodel_trading.market.instruments import Instrument
 
 HOUR = 3_600_000
 LAUNCH = 1_585_526_400_000
@@ -273,7 +273,7 @@ def script(text: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
 def test_two_processes_end_with_one_valid_file(bybit: Any, exchange: Any, tmp_path: Path) -> None:
     work = """
         import sys
-        from worldmodel_trading.market.bybit import BybitClient
+        from worldmodel_trading.market.bybit.client import BybitClient
         from worldmodel_trading.market.bybit.fetch import fetch_bybit
         from worldmodel_trading.market.bybit.store import Store
         url, folder, start, end = sys.argv[1:]
