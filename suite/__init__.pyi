@@ -38,8 +38,8 @@ from .market.files.reader import read_candles as read_candles
 from .market.files.reader import read_funding as read_funding
 from .market.funding import FundingRates as FundingRates
 from .market.inspection import inspect_candles as inspect_candles
-from .market.optimal_policy import OptimalPolicy as OptimalPolicy
 from .market.instruments import Instrument as Instrument
+from .market.optimal_policy import OptimalPolicy as OptimalPolicy
 from .market.sources import open_candles as open_candles
 from .market.sources import open_funding as open_funding
 from .market.synthetic import SyntheticMarket as SyntheticMarket
