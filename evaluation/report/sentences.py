@@ -127,7 +127,8 @@ def _against_holding(
     ratio = in_range(replay, lambda measured: measured.sharpe, _ratio)
     return [
         f"It {_compared(replay, holding)} buy-and-hold, which returned "
-        f"{math.expm1(holding.log_return):+.1%} (Sharpe {ratio} against {holding.sharpe:.2f})."
+        f"{math.expm1(holding.log_return):+.1%}; its Sharpe ratio was {ratio} against "
+        f"{holding.sharpe:.2f}."
     ]
 
 
@@ -141,15 +142,18 @@ def _is_holding(replay: SeedRange[Performance], holding: Performance) -> bool:
 
 def _compared(replay: SeedRange[Performance], holding: Performance) -> str:
     """Better or worse, as far as the whole range says so."""
-    theirs = holding.log_return
-    if replay.low.log_return > theirs:
-        return "did better than"
-    if replay.high.log_return < theirs:
-        return "did worse than"
-    if replay.high.log_return - theirs < _SAME_LOG_RETURN:
-        return "did no better than"
-    if theirs - replay.low.log_return < _SAME_LOG_RETURN:
-        return "did no worse than"
+    low, high = (
+        0.0 if abs(gap) < _SAME_LOG_RETURN else gap
+        for gap in (
+            measured.log_return - holding.log_return for measured in (replay.low, replay.high)
+        )
+    )
+    if low == high == 0.0:
+        return "earned as much as"
+    if low >= 0.0:
+        return "did better than" if low > 0.0 else "did no worse than"
+    if high <= 0.0:
+        return "did worse than" if high < 0.0 else "did no better than"
     return "did better or worse, by the seed of its search, than"
 
 

@@ -258,13 +258,22 @@ def test_the_verdict_holds_for_the_whole_range(finals, said):
     [
         (1.05, "did better than buy-and-hold"),
         (1.1, "did no worse than buy-and-hold"),
+        (1.101, "did no worse than buy-and-hold"),
         (1.2, "did better or worse, by the seed of its search, than buy-and-hold"),
-        (1.3, "did no better than buy-and-hold"),
+        (1.299, "did no better than buy-and-hold"),
+        (1.301, "did no better than buy-and-hold"),
         (1.4, "did worse than buy-and-hold"),
     ],
 )
 def test_holding_is_compared_with_the_whole_range(holding, said):
     assert said in summarise(_searched(SEVERAL, holding=holding))[2]
+
+
+def test_what_earned_as_much_by_another_way_is_called_so():
+    words = summarise(_searched([1.2], [0.4], holding=1.2))[2]
+    assert (
+        "earned as much as buy-and-hold, which returned +20.0%; its Sharpe ratio was 0.40" in words
+    )
 
 
 @pytest.mark.parametrize(
