@@ -30,20 +30,20 @@ agent = PPO("MlpPolicy", dream, n_steps=512, batch_size=128, seed=options.seed, 
 agent.learn(options.steps)
 
 performance = {}
-for name, policy in (("ppo", agent), ("buy_and_hold", buy_and_hold()), ("flat", flat())):
+for name, policy in (("ppo", agent), ("buy and hold", buy_and_hold()), ("flat", flat())):
     performance[name] = {
-        world: evaluate_policy(
+        venue: evaluate_policy(
             env,
             policy,
             bars_per_year=HOURS_PER_YEAR,
             episodes=options.episodes,
             seed=options.seed,
-        ).performance.to_dict()
-        for world, env in (("dream", dream), ("replay", replay))
+        ).performance
+        for venue, env in (("dream", dream), ("replay", replay))
     }
-print(comparison_table(performance, worlds=("dream", "replay")))
+print(comparison_table(performance, venues=("dream", "replay")))
 
-dreamed, real = (performance["ppo"][world]["log_return"] for world in ("dream", "replay"))
+dreamed, real = (performance["ppo"][venue].log_return for venue in ("dream", "replay"))
 print(f"\nPPO after {options.steps:,} dreamed bars, mean log return of an episode, after costs:")
 print(f"dream {dreamed:+.4f}, replay {real:+.4f} of bars that neither agent nor model has seen.")
 print("It lost money." if real < 0 else "It made money; more episodes would tell skill from luck.")

@@ -45,6 +45,7 @@ search = DreamSearchConfig(
     dreams=options.dreams,
     horizon=options.horizon,
 )
+# One search is one draw: `train_controllers(…, searches=5)` finds the range that a claim needs.
 controller, found = train_controller(
     world_model,
     search,
@@ -68,14 +69,14 @@ replays = {
 performance = {}
 for name, policy in (
     ("controller", controller),
-    ("buy_and_hold", buy_and_hold()),
+    ("buy and hold", buy_and_hold()),
     ("flat", flat()),
 ):
-    worlds = {"dream": (dream, 16), **{world: (env, 1) for world, env in replays.items()}}
+    venues = {"dream": (dream, 16), **{venue: (env, 1) for venue, env in replays.items()}}
     performance[name] = {
-        world: evaluate_policy(
+        venue: evaluate_policy(
             env, policy, bars_per_year=candles.bars_per_year, episodes=episodes, seed=options.seed
-        ).performance.to_dict()
-        for world, (env, episodes) in worlds.items()
+        ).performance
+        for venue, (env, episodes) in venues.items()
     }
 print(comparison_table(performance))

@@ -11,7 +11,7 @@ from ...market.arrays import FloatArray
 from .chart import Chart
 
 Curves = Mapping[str, Mapping[str, Mapping[str, ArrayLike]]]
-"""``{policy: {world: {"time_ms" | "equity" | "weight" | …: array}}}``."""
+"""``{policy: {venue: {"time_ms" | "equity" | "weight" | …: array}}}``."""
 History = Mapping[str, Sequence[Mapping[str, float]]]
 """``{"vae" | "mdn_rnn" | "controller": one mapping of numbers per epoch or generation}``."""
 
@@ -45,19 +45,19 @@ def dream_fan(curves: Curves, policy: str, reference: str | None = None) -> Char
     return chart.rule(y=1.0)
 
 
-def replay_equity(curves: Curves, world: str, policy: str) -> Chart:
+def replay_equity(curves: Curves, venue: str, policy: str) -> Chart:
     """Equity of every policy on one recorded range, logarithmic when it spans much.
 
     Args:
         curves: Equity curves.
-        world: Which range.
+        venue: Which range.
         policy: Whom the report is about; drawn last, over the others.
     """
-    lines = {name: worlds[world] for name, worlds in curves.items() if world in worlds}
+    lines = {name: venues[venue] for name, venues in curves.items() if venue in venues}
     values = [np.asarray(line["equity"], dtype=np.float64) for line in lines.values()]
     positive = np.concatenate([value[value > 0] for value in values]) if values else np.ones(1)
     wide = len(positive) > 0 and positive.max() > 5 * positive.min()
-    chart = Chart(f"Equity on the {world} range", "", "equity", log_y=bool(wide))
+    chart = Chart(f"Equity on the {venue} range", "", "equity", log_y=bool(wide))
     others = [name for name in lines if name != policy]
     colors = {policy: "c0", **{name: f"c{min(i, 5)}" for i, name in enumerate(others, start=1)}}
     for name in [*others, policy]:
@@ -70,11 +70,11 @@ def replay_equity(curves: Curves, world: str, policy: str) -> Chart:
     return chart.rule(y=1.0)
 
 
-def replay_weight(curves: Curves, policy: str, world: str) -> Chart:
+def replay_weight(curves: Curves, policy: str, venue: str) -> Chart:
     """The weight one policy held over time on a recorded range."""
-    line = curves[policy][world]
+    line = curves[policy][venue]
     x, timed = _clock(line)
-    chart = Chart(f"Weight of {policy} on the {world} range", "", "weight", time_x=timed)
+    chart = Chart(f"Weight of {policy} on the {venue} range", "", "weight", time_x=timed)
     weight = np.asarray(line["weight"], dtype=np.float64)
     bound = max(1.05, float(np.abs(weight).max(initial=0.0)) * 1.05)
     chart.y_range = (-bound, bound)

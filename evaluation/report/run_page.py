@@ -164,16 +164,16 @@ def _equity_sections(curves: Curves, policy: str) -> list[str]:
     if "dream" in curves.get(policy, {}):
         fan = dream_fan(curves, policy, reference="buy_and_hold")
         figures.append(figure(fan, "In the dream: where the policy was trained."))
-    for world, words in (
+    for venue, words in (
         ("validation", "Replay on the validation range, which chose the controller."),
         ("test", "Replay on the test range, touched once."),
     ):
-        if any(world in worlds for worlds in curves.values()):
-            figures.append(figure(replay_equity(curves, world, policy), words))
+        if any(venue in venues for venues in curves.values()):
+            figures.append(figure(replay_equity(curves, venue, policy), words))
     weights = [
-        figure(replay_weight(curves, policy, world), f"On the {world} range.")
-        for world in ("validation", "test")
-        if "weight" in curves.get(policy, {}).get(world, {})
+        figure(replay_weight(curves, policy, venue), f"On the {venue} range.")
+        for venue in ("validation", "test")
+        if "weight" in curves.get(policy, {}).get(venue, {})
     ]
     parts = [section("Equity", *figures)] if figures else []
     return parts + ([section("The weight over time", *weights)] if weights else [])
