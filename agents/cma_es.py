@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import numpy as np
 
 from ..market.arrays import FloatArray
 from ..market.errors import ConfigError
-from ..market.settings import check_count
+from ..market.records import AT_LEAST_ONE, POSITIVE, Record
 
 Fitness = Callable[[FloatArray, int], FloatArray]
 """Scores [P] of candidates [P, D] in a generation; higher is better."""
@@ -21,7 +22,7 @@ Validation = Callable[[FloatArray], float]
 
 
 @dataclass(frozen=True)
-class CMAESConfig:
+class CMAESConfig(Record):
     """How to search.
 
     Attributes:
@@ -42,14 +43,19 @@ class CMAESConfig:
     diagonal: bool = True
     validate_every: int = 5
 
+    _bounds = {  # noqa: RUF012
+        "population": (2, math.inf),
+        "generations": AT_LEAST_ONE,
+        "initial_sigma": POSITIVE,
+        "bound": (0, math.inf),
+        "validate_every": AT_LEAST_ONE,
+    }
+
     def __post_init__(self) -> None:
-        for name, least in (("population", 2), ("generations", 1), ("validate_every", 1)):
-            object.__setattr__(self, name, check_count(name, getattr(self, name), least))
-        if not self.initial_sigma > 0:
-            raise ConfigError(f"cma-es initial_sigma is {self.initial_sigma}; expected above 0")
+        super().__post_init__()
         if not self.bound > self.initial_sigma:
             raise ConfigError(
-                f"cma-es bound is {self.bound}; expected above initial_sigma, {self.initial_sigma}"
+                f"bound is {self.bound}; expected above initial_sigma, {self.initial_sigma}"
             )
 
 

@@ -22,7 +22,8 @@ from ..envs.recorded_state import RecordedMemory
 from ..market.account.rules import BrokerConfig
 from ..market.arrays import FloatArray
 from ..market.errors import ConfigError
-from ..market.settings import check_count, seed_number
+from ..market.records import AT_LEAST_ONE, Record
+from ..market.settings import seed_number
 from ..models.world_model import WorldModel
 from .cma_es import CMAESConfig, SearchResult, search
 from .linear import LinearController
@@ -31,7 +32,7 @@ Objective = Literal["log_return", "sharpe"]
 
 
 @dataclass(frozen=True)
-class DreamSearchConfig:
+class DreamSearchConfig(Record):
     """How a controller is trained in the dream.
 
     Attributes:
@@ -49,12 +50,12 @@ class DreamSearchConfig:
     temperature: float = 1.0
     objective: Objective = "log_return"
 
+    _bounds = {"dreams": AT_LEAST_ONE, "horizon": AT_LEAST_ONE}  # noqa: RUF012
+    _choices = {"objective": get_args(Objective)}  # noqa: RUF012
+
     def __post_init__(self) -> None:
-        for name in ("dreams", "horizon"):
-            object.__setattr__(self, name, check_count(name, getattr(self, name)))
         object.__setattr__(self, "temperature", check_temperature(self.temperature))
-        if self.objective not in get_args(Objective):
-            raise ConfigError(f"objective is {self.objective!r}; expected log_return or sharpe")
+        super().__post_init__()
 
 
 @dataclass(frozen=True, eq=False)

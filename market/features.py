@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -80,6 +81,10 @@ class FeatureSpec:
         return max(self.horizons)
 
 
+_COMPUTED: WeakKeyDictionary[Candles, dict[FeatureSpec, FloatArray]] = WeakKeyDictionary()
+"""Features of candles that are in use: both are frozen, so nothing here goes stale."""
+
+
 def compute_features(candles: CandleSource, spec: FeatureSpec | None = None) -> FloatArray:
     """Features of every bar [T, F], float64; row t uses bars up to and including t.
 
@@ -88,7 +93,8 @@ def compute_features(candles: CandleSource, spec: FeatureSpec | None = None) -> 
     bars of the longest horizon (`FeatureSpec.detrend_volume`); ``body`` log(close/open); ``volatility_h`` the logarithm of √(Σ r²/h) over the last h bars; ``momentum_h`` the sum of r over the last
     h bars ÷ √h.
 
-    Rows whose window reaches before the first bar, or across a gap, are NaN.
+    Rows whose window reaches before the first bar, or across a gap, are NaN. The array is read-only:
+    it is computed once, and kept as long as the candles are.
 
     Args:
         candles: Anything `open_candles` opens.
@@ -96,6 +102,14 @@ def compute_features(candles: CandleSource, spec: FeatureSpec | None = None) -> 
     """
     candles = open_candles(candles)
     spec = spec or FeatureSpec.for_interval(candles.interval)
+    known = _COMPUTED.setdefault(candles, {})
+    if spec not in known:
+        known[spec] = _features(candles, spec)
+        known[spec].setflags(write=False)
+    return known[spec]
+
+
+def _features(candles: Candles, spec: FeatureSpec) -> FloatArray:
     features = np.full((len(candles), len(spec.names)), np.nan)
     for start, stop in candles.segments():
         if stop - start > spec.warmup:

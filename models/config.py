@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
 from ..market.errors import ConfigError, FeatureError
 from ..market.features import FeatureSpec
-from ..market.settings import nearest, real_number, truth, whole_number
+from ..market.records import Bounds, Record
 
 Preset = Literal["market", "paper"]
 PRESETS: tuple[Preset, ...] = ("market", "paper")
 
-_AT_LEAST: dict[str, float] = {
-    "latent_size": 2,
-    "vae_hidden_size": 1,
-    "vae_epochs": 1,
-    "vae_batch_size": 1,
-    "kl_weight": 0.0,
-    "kl_warmup_epochs": 0,
-    "free_bits": 0.0,
-    "hidden_size": 1,
-    "num_components": 1,
-    "head_size": 1,
-    "mdn_rnn_epochs": 1,
-    "mdn_rnn_batch_size": 1,
-    "chunk_bars": 2,
-    "burn_in_bars": 0,
-    "latent_loss_weight": 0.0,
-    "weight_decay": 0.0,
-    "patience_epochs": 1,
-    "calibration_rounds": 0,
-    "warmup_bars": 1,
-    "bank_segments": 1,
-}
-_BELOW_ONE = ("ema_decay", "vae_ema_decay", "dropout")
+_MANY = 1e9
+_COUNTS = (
+    "vae_hidden_size",
+    "vae_epochs",
+    "vae_batch_size",
+    "hidden_size",
+    "num_components",
+    "head_size",
+    "mdn_rnn_epochs",
+    "mdn_rnn_batch_size",
+    "patience_epochs",
+    "warmup_bars",
+    "bank_segments",
+)
+_FROM_ZERO = (
+    "kl_weight",
+    "kl_warmup_epochs",
+    "free_bits",
+    "burn_in_bars",
+    "latent_loss_weight",
+    "weight_decay",
+    "calibration_rounds",
+)
 _WEEKLY = {"chunk_bars": 48, "burn_in_bars": 12, "warmup_bars": 24}
 _POSITIVE = ("vae_learning_rate", "mdn_rnn_learning_rate", "gradient_clip")
+_BELOW_ONE = ("ema_decay", "vae_ema_decay", "dropout")
 
 
 @dataclass(frozen=True)
-class WorldModelConfig:
+class WorldModelConfig(Record):
     """Everything that decides a world model besides the candles and the seed.
 
     Attributes:
@@ -111,6 +111,16 @@ class WorldModelConfig:
     warmup_bars: int = 96
     bank_segments: int = 256
 
+    _bounds = {  # noqa: RUF012
+        **dict.fromkeys(_COUNTS, (1, _MANY)),
+        **dict.fromkeys(_FROM_ZERO, (0, _MANY)),
+        **dict.fromkeys(_POSITIVE, Bounds(0, _MANY, above=True)),
+        **dict.fromkeys(_BELOW_ONE, Bounds(0, 1, below=True)),
+        "latent_size": (2, _MANY),
+        "chunk_bars": (2, _MANY),
+    }
+    _choices = {"preset": PRESETS}  # noqa: RUF012
+
     @classmethod
     def for_interval(cls, interval: str, **settings: Any) -> Self:
         """The default settings for bars of an interval, some of them given.
@@ -123,49 +133,13 @@ class WorldModelConfig:
         return cls(**{"features": features, **short, **settings})
 
     def __post_init__(self) -> None:
-        self._check_choices()
-        for name, least in _AT_LEAST.items():
-            self._check_number(name, least)
-        for name in (*_POSITIVE, *_BELOW_ONE):
-            self._check_number(name, 0.0)
-        for name in _POSITIVE:
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected more than 0")
-        for name in _BELOW_ONE:
-            if getattr(self, name) >= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected less than 1")
+        super().__post_init__()
+        if not isinstance(self.features, FeatureSpec):
+            raise ConfigError(f"features is {self.features!r}; expected a FeatureSpec")
         if self.burn_in_bars >= self.chunk_bars:
             raise ConfigError(
                 f"burn_in_bars is {self.burn_in_bars}; expected less than chunk_bars, {self.chunk_bars}"
             )
-
-    def _check_choices(self) -> None:
-        if self.preset not in PRESETS:
-            raise ConfigError(f"preset is {self.preset!r}; expected one of {', '.join(PRESETS)}")
-        if not isinstance(self.features, FeatureSpec):
-            raise ConfigError(f"features is {self.features!r}; expected a FeatureSpec")
-        temper_mean = truth(self.temper_mean)
-        if temper_mean is None:
-            raise ConfigError(f"temper_mean is {self.temper_mean!r}; expected true or false")
-        object.__setattr__(self, "temper_mean", temper_mean)
-
-    def _check_number(self, name: str, least: float) -> None:
-        value: Any = getattr(self, name)
-        whole = isinstance(_DEFAULTS[name], int)
-        number = whole_number(value) if whole else real_number(value)
-        if number is None or not least <= number < 1e9:
-            kind = "a whole number" if whole else "a number"
-            raise ConfigError(f"{name} is {value!r}; expected {kind}, at least {least:g}")
-        object.__setattr__(self, name, number)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as plain values that JSON can hold."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        values["features"] = {
-            "horizons": list(self.features.horizons),
-            "detrend_volume": self.features.detrend_volume,
-        }
-        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -174,29 +148,15 @@ class WorldModelConfig:
         Raises:
             ConfigError: A field is unknown or impossible.
         """
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"the configuration is {type(values).__name__}; expected an object")
-        known = {f.name for f in dataclasses.fields(cls)}
-        for name in values:
-            if name not in known:
-                near = nearest(name, known)
-                hint = f"; did you mean {near}?" if near else ""
-                raise ConfigError(f"unknown setting {name!r}{hint}")
-        given = dict(values)
-        if "features" in given:
-            given["features"] = _feature_spec(given["features"])
-        return cls(**given)
-
-
-_DEFAULTS: dict[str, Any] = {
-    f.name: f.default for f in dataclasses.fields(WorldModelConfig) if f.name != "features"
-}
+        if isinstance(values, Mapping) and "features" in values:
+            values = {**values, "features": _feature_spec(values["features"])}
+        return super().from_dict(values)
 
 
 def _feature_spec(value: object) -> FeatureSpec:
     if isinstance(value, FeatureSpec):
         return value
-    known = {f.name for f in dataclasses.fields(FeatureSpec)}
+    known = {f.name for f in fields(FeatureSpec)}
     if not isinstance(value, Mapping) or not set(value) <= known:
         raise ConfigError(f"features is {value!r}; expected the fields {', '.join(sorted(known))}")
     try:

@@ -233,22 +233,6 @@ class WorldModel:
         step, market = self.provenance.interval_ms, self.config.preset == "market"
         return self.compiled_memory.final(*warmup_inputs(z, last_open_time_ms, step, market))
 
-    def sample_next(
-        self, state: State, uniforms: Tensor, normals: Tensor, temperature: float = 1.0
-    ) -> tuple[Tensor, Tensor]:
-        """Dream one bar from injected noise; see `MDNRNN.sample_next`.
-
-        Returns:
-            The log return [N], float64, a fraction; and z_{t+1} [N, Z], float32.
-        """
-        with torch.no_grad():
-            draw = self.mdn_rnn.sample_next(state, uniforms, normals, temperature)
-            scaled = draw.scaled_return
-            if scaled is None:
-                scaled = self.vae.decode(draw.latent)[:, _RETURN]
-        returns = scaled.double() * self.scaler.scale[_RETURN] + self.scaler.mean[_RETURN]
-        return returns, draw.latent
-
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json``, ``model.safetensors`` and ``manifest.json`` into a folder."""
         parts = Parts(self.config, self.provenance, self.scaler, self.vae, self.mdn_rnn, self.bank)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from worldmodel_trading.dates import read_times
 from worldmodel_trading.market.errors import ConfigError
+from worldmodel_trading.market.records import AT_LEAST_ONE, FROM_ZERO, Bounds, Record
 from worldmodel_trading.market.settings import check_count, plain
 from worldmodel_trading.market.sources import source_name, traded_instrument, with_order_rules
 from worldmodel_trading.market.times import Time, iso_text
@@ -28,7 +29,7 @@ _BESIDE = {"workers", "resume", "overwrite"}
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(Record):
     """Settings of the main job.
 
     Attributes:
@@ -103,16 +104,18 @@ class RunConfig:
     overwrite: bool = False
     out: str = "runs/latest"
 
+    _bounds = {  # noqa: RUF012
+        "seed": FROM_ZERO,
+        "search_seeds": AT_LEAST_ONE,
+        "workers": FROM_ZERO,
+        "recent": Bounds(0, 1, above=True),
+        "evaluation_dreams": AT_LEAST_ONE,
+    }
+
     def __post_init__(self) -> None:
         """Refuse every impossible setting at once, and not when its turn comes."""
+        super().__post_init__()
         self._write_out()
-        for name, least in (("seed", 0), ("evaluation_dreams", 1)):
-            check_count(name, getattr(self, name), least)
-        for name, least in (("search_seeds", 1), ("workers", 0)):
-            if getattr(self, name) is not None:
-                check_count(name, getattr(self, name), least)
-        if not 0.0 < self.recent <= 1.0:
-            raise ConfigError(f"recent is {self.recent}; expected a share in (0, 1]")
         self.broker()
         self.training(self.interval or "60")  # what is refused is the same for all
         self.search()

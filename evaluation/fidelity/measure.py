@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...market.arrays import FloatArray
 from ...market.candles import Candles
 from ...market.errors import TrainingBarsError
-from ...market.settings import check_count
+from ...market.records import AT_LEAST_ONE, FROM_ZERO, Record
 from ...market.sources import open_candles
 from ...market.times import format_time
 from ...models.ood import OODMeter
@@ -56,7 +56,7 @@ _NEVER_MOVES = 1e-6
 
 
 @dataclass(frozen=True)
-class FidelityConfig:
+class FidelityConfig(Record):
     """How thoroughly to measure.
 
     Attributes:
@@ -77,9 +77,20 @@ class FidelityConfig:
     control_epochs: int = 20
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            object.__setattr__(self, name, check_count(name, value, 0 if name == "seed" else 1))
+    _bounds = {  # noqa: RUF012
+        **dict.fromkeys(
+            (
+                "num_dreams",
+                "bars",
+                "decay_dreams",
+                "controllers",
+                "rank_dreams",
+                "control_epochs",
+            ),
+            AT_LEAST_ONE,
+        ),
+        "seed": FROM_ZERO,
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +256,7 @@ def _head(
         "interval": candles.interval,
         "preset": world_model.config.preset,
         "ranges": {name: times(span) for name, span in spans.items()},
-        "settings": asdict(config),
+        "settings": config.to_dict(),
         "vae": asdict(quality),
     }
 

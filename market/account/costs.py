@@ -17,7 +17,7 @@ from numba.extending import register_jitable
 
 from ..errors import ConfigError
 from ..numerics.compiled import compiled, interpreted
-from ..records import Rule
+from ..records import Record
 
 Liquidity = Literal["taker", "maker"]
 Kind = Literal["fee", "slippage"]
@@ -41,7 +41,7 @@ class Fill(NamedTuple):
     order: Any
 
 
-class CostModel(Rule):
+class CostModel(Record):
     """Base of the cost models.
 
     A model declares ``kind`` and ``names`` when it subclasses, has a compiled static method
@@ -163,7 +163,6 @@ class SquareRootImpact(CostModel):
     kind = "slippage"
     names = ("impact_of_root",)
     _bounds = {"impact": (0.0, 100.0), "impact_capital_usdt": (1e-6, 1e15)}  # noqa: RUF012
-    _optional = frozenset({"impact_capital_usdt"})
 
     def values(self, capital_usdt: float | None) -> tuple[float, ...]:
         """``impact · √capital`` per unit of range.

@@ -30,7 +30,7 @@ import numpy as np
 from ..arrays import BoolArray, FloatArray
 from ..errors import ConfigError
 from ..numerics.compiled import compiled
-from ..records import Rule
+from ..records import Record
 from .settlement import expm1
 
 RewardName = Literal["log_return", "simple_return", "differential_sharpe"]
@@ -39,7 +39,7 @@ _VOLATILITY_FLOOR = 0.01  # of the initial volatility
 
 
 @dataclass(frozen=True)
-class RewardConfig(Rule):
+class RewardConfig(Record):
     """Which reward is paid.
 
     Attributes:

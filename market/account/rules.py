@@ -16,8 +16,7 @@ import numpy as np
 from ..arrays import FloatArray
 from ..errors import ConfigError
 from ..numerics.compiled import compiled, first_numbers
-from ..records import Rule, refuse_unknown
-from ..settings import truth
+from ..records import Record, refuse_unknown
 from .costs import COST_MODELS, CostModel, CostRules
 from .inputs import input_indices
 
@@ -64,7 +63,7 @@ def unpack_rules(values: FloatArray) -> BrokerRules:
 
 
 @dataclass(frozen=True)
-class Margin(Rule):
+class Margin(Record):
     """How much may be held, and what happens when it goes wrong.
 
     Attributes:
@@ -94,10 +93,6 @@ class Margin(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        intrabar = truth(self.intrabar)
-        if intrabar is None:
-            raise ConfigError(f"intrabar is {self.intrabar!r}; expected true or false")
-        object.__setattr__(self, "intrabar", intrabar)
         if self.leverage * self.maintenance_margin >= 1:
             raise ConfigError(
                 f"leverage {self.leverage:g} with maintenance_margin {self.maintenance_margin:g} is "
@@ -111,7 +106,7 @@ class Margin(Rule):
 
 
 @dataclass(frozen=True)
-class Execution(Rule):
+class Execution(Record):
     """When and how far a target is followed.
 
     Attributes:
@@ -129,16 +124,10 @@ class Execution(Rule):
         "no_trade_band": (0.0, 1000.0),
         "max_turnover": (1e-9, 2000.0),
     }
-    _optional = frozenset({"max_turnover"})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.fill_delay, int):
-            raise ConfigError(f"fill_delay is {self.fill_delay!r}; expected a whole number of bars")
 
 
 @dataclass(frozen=True)
-class Rounding(Rule):
+class Rounding(Record):
     """An instrument's order rules for an account of a given size.
 
     There are no defaults: one coin's tick is another's fortune. Bybit's BTCUSDT has 0.001, 0.1 and 5.
@@ -178,7 +167,7 @@ class Rounding(Rule):
 
 
 @dataclass(frozen=True)
-class AccountView(Rule):
+class AccountView(Record):
     """What a policy sees of its account.
 
     Attributes:
@@ -200,7 +189,7 @@ class AccountView(Rule):
 
 
 @dataclass(frozen=True)
-class BrokerConfig(Rule):
+class BrokerConfig(Record):
     """All rules of an account.
 
     Attributes:
@@ -262,7 +251,7 @@ class BrokerConfig(Rule):
         """
         homes = _homes()
         refuse_unknown(settings, list(homes), cls.__name__)
-        grouped: dict[type[Rule], dict[str, Any]] = {}
+        grouped: dict[type[Record], dict[str, Any]] = {}
         for name, value in settings.items():
             grouped.setdefault(homes[name], {})[name] = value
         if Rounding in grouped and grouped[Rounding].get("capital_usdt") is None:
@@ -317,7 +306,7 @@ class BrokerConfig(Rule):
         return [value for model in self.costs for value in model.values(capital)]
 
 
-_PARTS: Final[dict[str, type[Rule]]] = {
+_PARTS: Final[dict[str, type[Record]]] = {
     "margin": Margin,
     "execution": Execution,
     "rounding": Rounding,
@@ -325,9 +314,9 @@ _PARTS: Final[dict[str, type[Rule]]] = {
 }
 
 
-def _homes() -> dict[str, type[Rule]]:
+def _homes() -> dict[str, type[Record]]:
     """The record or cost model to which each flat name belongs."""
-    kinds: tuple[type[Rule], ...] = (*COST_MODELS, *_PARTS.values())
+    kinds: tuple[type[Record], ...] = (*COST_MODELS, *_PARTS.values())
     return {f.name: kind for kind in kinds for f in fields(cast(Any, kind))}
 
 

@@ -193,6 +193,16 @@ def test_the_stream_refuses_bars_that_do_not_follow() -> None:
         stream.update(Candles(*(np.array([x]) for x in (START + 9 * HOUR, 1, 1, 1, 1, 1, 1))))
 
 
+def test_features_are_computed_once_for_a_record_and_cannot_be_altered() -> None:
+    candles = random_candles(40)
+    once, wider = compute_features(candles, SMALL), compute_features(candles, FeatureSpec((2, 5)))
+    assert compute_features(candles, FeatureSpec(horizons=(2, 3))) is once
+    assert wider is not once
+    assert compute_features(candles.rows(0, 40), SMALL) is not once
+    with pytest.raises(ValueError, match="read-only"):
+        once[0] = 0.0
+
+
 def test_calendar() -> None:
     assert CALENDAR_NAMES == ("hour_sin", "hour_cos", "weekday_sin", "weekday_cos")
     waves = calendar(START + HOUR * np.array([0, 6, 12, 24 * 7]))

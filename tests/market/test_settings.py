@@ -118,7 +118,7 @@ def test_a_run_s_settings_are_the_same_whoever_counts() -> None:
     assert theirs.start == "2020-02-01T00:00:00+00:00"
     assert RunConfig(start="1580515200").start == theirs.start  # as the command line has it
     assert json.loads(json.dumps(theirs.to_dict())) == {**ours.to_dict(), "start": theirs.start}
-    assert theirs.run_id() == RunConfig(**theirs.to_dict()).run_id()
+    assert theirs.run_id("x") == RunConfig(**theirs.to_dict()).run_id("x")
 
 
 def test_funding_rates(candles: Candles) -> None:

@@ -15,7 +15,7 @@ def test_survives_json():
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name():
-    with pytest.raises(ConfigError, match=r"'hiden_size'; did you mean hidden_size\?"):
+    with pytest.raises(ConfigError, match=r"'hiden_size'; did you mean 'hidden_size'\?"):
         WorldModelConfig.from_dict({"hiden_size": 3})
 
 

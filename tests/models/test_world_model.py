@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch_dream import draw_bar
 
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, FeatureError
@@ -118,7 +119,7 @@ def dream(model: WorldModel, steps: int = 50, seed: int = 0) -> tuple[np.ndarray
             state = model.mdn_rnn.advance(latent, waves, None, state)
         uniforms = torch.rand(count, 2, generator=generator)
         normals = torch.randn(count, 1 + size, generator=generator)
-        log_return, latent = model.sample_next(state, uniforms, normals)
+        log_return, latent = draw_bar(model, state, uniforms, normals)
         assert log_return.dtype == torch.float64
         times = times + step
         returns.append(log_return.numpy())
@@ -150,7 +151,7 @@ def test_the_forecast_is_the_distribution_of_dreamed_returns(market_model, candl
     lanes = type(state)(*(part.expand(count, -1) for part in state))
     uniforms = torch.rand(count, 2, generator=generator)
     normals = torch.randn(count, 1 + market_model.config.latent_size, generator=generator)
-    drawn = 100 * market_model.sample_next(lanes, uniforms, normals)[0].numpy()
+    drawn = 100 * draw_bar(market_model, lanes, uniforms, normals)[0].numpy()
     forecast = market_model.return_forecast(candles).rows(row, row + 1)
     transformed = np.sort([forecast.cdf([y])[0] for y in drawn[:4_000]])
     distance = np.abs(transformed - (np.arange(4_000) + 0.5) / 4_000).max()

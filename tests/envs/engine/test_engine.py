@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch_dream import draw_bar
 
 from worldmodel_trading.envs.engine import many_lanes as kernels
 from worldmodel_trading.envs.engine.engine import DreamEngine, DreamState, Noise
@@ -33,7 +34,7 @@ def test_steps_equal_the_pytorch_module(
             actions = torch.from_numpy(targets[:, None].astype(np.float32))
             memory = tiny_model.mdn_rnn.advance(memory.latent, waves, actions, memory)
         uniforms, normals = (torch.from_numpy(np.ascontiguousarray(part)) for part in noise)
-        returns, latent = tiny_model.sample_next(memory, uniforms, normals, temperature)
+        returns, latent = draw_bar(tiny_model, memory, uniforms, normals, temperature)
         if not paper:
             memory = tiny_model.mdn_rnn.advance(latent, later, None, memory)
         log_return = engine.step(state, targets, noise, temperature)

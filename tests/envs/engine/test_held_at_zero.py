@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from torch_dream import draw_bar
 
 from worldmodel_trading.envs.device.dream import DeviceDream
 from worldmodel_trading.envs.engine.engine import DreamEngine
@@ -100,7 +101,7 @@ def module(model: WorldModel, temperature: float) -> np.ndarray:
     seen = []
     for _ in range(STEPS):
         uniforms, normals = torch.rand(9, 2, generator=generator), torch.randn(9, 4)
-        _, latent = model.sample_next(memory, uniforms, normals, temperature)
+        _, latent = draw_bar(model, memory, uniforms, normals, temperature)
         memory = model.mdn_rnn.advance(latent, torch.zeros(9, 4), None, memory)
         seen.append(latent.numpy())
     return np.concatenate(seen)

@@ -84,7 +84,7 @@ def test_json_restores_an_equal_record(config: BrokerConfig) -> None:
     [
         ({"taker_fees": 0.1}, "has no setting 'taker_fees'; did you mean 'taker_fee'"),
         ({"zebra": 1}, "has no setting 'zebra'; expected one of taker_fee"),
-        ({"taker_fee": 0.5}, "taker_fee is 0.5; expected -0.01 ≤ taker_fee ≤ 0.1"),
+        ({"taker_fee": 0.5}, "taker_fee is 0.5; expected a number, -0.01 ≤ taker_fee ≤ 0.1"),
         ({"taker_fee": float("nan")}, "taker_fee is nan"),
         ({"taker_fee": "0.1"}, "taker_fee is '0.1'; expected a number"),
         ({"taker_fee": None}, "taker_fee is None; expected a number"),
@@ -96,7 +96,7 @@ def test_json_restores_an_equal_record(config: BrokerConfig) -> None:
         ({"liquidation_fee": 0.01}, "the margin must cover the fee of closing"),
         ({"intrabar": 1}, "intrabar is 1; expected true or false"),
         ({"ruin_floor": 0.0}, "ruin_floor is 0.0"),
-        ({"fill_delay": 1.5}, "fill_delay is 1.5; expected a whole number of bars"),
+        ({"fill_delay": 1.5}, "fill_delay is 1.5; expected a whole number"),
         ({"fill_delay": -1}, "fill_delay is -1"),
         ({"max_turnover": 0.0}, "max_turnover is 0.0"),
         ({"max_turnover": math.inf}, "max_turnover is inf"),
