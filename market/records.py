@@ -68,7 +68,7 @@ class Record:
                 raise ConfigError(f"{name} is {given!r}; expected one of {', '.join(known)}")
 
     def _read(self, name: str, value: object, kind: str) -> float | bool:
-        found = _READERS[kind](value)
+        found: float | bool | None = _READERS[kind](value)
         bounds = Bounds(*self._bounds.get(name, _FINITE))
         if found is None or (kind != "bool" and not bounds.hold(found)):
             more = [bounds.describe(name)] if name in self._bounds else []
