@@ -9,6 +9,7 @@ from typing import Any
 
 from ...market.files.writer import write_whole
 from ..report.page import details, figure, page, section, table
+from ..report.text_table import aligned
 from ..results import write_results
 from .figures import (
     absolute_autocorrelation,
@@ -47,19 +48,8 @@ def write_fidelity(folder: str | Path, measured: Fidelity) -> tuple[Path, Path]:
 
 def fidelity_summary(results: Mapping[str, Any]) -> str:
     """The table of goals as text for the console."""
-    rows = [_goal_cells(goal) for goal in results["goals"]]
-    header = ["", "measured", "95% interval", "goal", "", "real against real"]
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = [
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
-            ]
-        ).rstrip()
-        for row in [header, *rows]
-    ]
-    return "\n".join(lines)
+    rows = aligned([_GOALS_HEADER, *(_goal_cells(goal) for goal in results["goals"])])
+    return "\n".join("  ".join(row).rstrip() for row in rows)
 
 
 def fidelity_html(measured: Fidelity) -> str:
@@ -87,6 +77,7 @@ def fidelity_html(measured: Fidelity) -> str:
     return page("Is the dream like the market?", "".join(body), subtitle)
 
 
+_GOALS_HEADER = ["", "measured", "95% interval", "goal", "", "real against real"]
 _GOALS_NOTE = (
     "Intervals resample whole dreams, controllers, or weeks of bars. The last column is what the "
     "record scores against itself, split in random halves (for the rank agreement: the replayed "
@@ -106,8 +97,7 @@ def _goal_cells(goal: Mapping[str, Any]) -> list[str]:
 
 
 def _goals_html(goals: Sequence[Mapping[str, Any]]) -> str:
-    header = ["", "measured", "95% interval", "goal", "", "real against real"]
-    return table(header, [[_goal_cells(goal) for goal in goals]], text_columns=1)
+    return table(_GOALS_HEADER, [[_goal_cells(goal) for goal in goals]], text_columns=1)
 
 
 def _dream_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> list[str]:

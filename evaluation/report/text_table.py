@@ -53,10 +53,22 @@ def comparison_table(rows: Mapping[str, ByVenue], venues: Sequence[str] = VENUES
         raise ConfigError("there is no policy to compare")
     cells = [_cells(title, by_venue, venues) for title, by_venue in rows.items()]
     header = ["policy", *(title for _ in venues for title, _ in _COLUMNS)]
-    widths = [max(len(row[i]) for row in [header, *cells]) for i in range(len(header))]
-    lines = [_venue_line(venues, widths), _line(header, widths)]
-    lines += [_rule(widths), *(_line(row, widths) for row in cells)]
+    first, *others = aligned([header, *cells])
+    widths = [len(cell) for cell in first]
+    lines = [_venue_line(venues, widths), _line(first), _rule(widths), *map(_line, others)]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Rows of cells, each column as wide as its widest: the first flush left, the others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        [
+            row[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+        ]
+        for row in rows
+    ]
 
 
 def _cells(title: str, by_venue: ByVenue, venues: Sequence[str]) -> list[str]:
@@ -73,10 +85,8 @@ def _groups(values: Sequence[str]) -> list[Sequence[str]]:
     return [values[:1], *(values[i : i + size] for i in range(1, len(values), size))]
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    aligned = [cells[0].ljust(widths[0])]
-    aligned += [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
-    return " │ ".join("  ".join(group) for group in _groups(aligned))
+def _line(cells: Sequence[str]) -> str:
+    return " │ ".join("  ".join(group) for group in _groups(cells))
 
 
 def _rule(widths: Sequence[int]) -> str:
