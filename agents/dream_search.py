@@ -23,7 +23,7 @@ from ..market.account.rules import BrokerConfig
 from ..market.arrays import FloatArray
 from ..market.errors import ConfigError
 from ..market.records import AT_LEAST_ONE, Record
-from ..market.settings import seed_number
+from ..market.settings import check_count, seed_number
 from ..models.world_model import WorldModel
 from .cma_es import CMAESConfig, SearchResult, search
 from .linear import LinearController

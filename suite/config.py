@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldmodel_trading.dates import read_times
-from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.records import AT_LEAST_ONE, FROM_ZERO, Bounds, Record
-from worldmodel_trading.market.settings import check_count, plain
+from worldmodel_trading.market.settings import plain
 from worldmodel_trading.market.sources import source_name, traded_instrument, with_order_rules
 from worldmodel_trading.market.times import Time, iso_text
 
