@@ -10,6 +10,9 @@ from typing import Any, ClassVar, NamedTuple, Self, cast
 from .errors import ConfigError
 from .settings import nearest, plain, real_number, truth, whole_number
 
+MANY = 1e9
+"""No count is so high: as an upper end it goes without saying."""
+
 
 class Bounds(NamedTuple):
     """The numbers that a setting may be: from ``low`` to ``high``, both included unless said.
@@ -31,7 +34,7 @@ class Bounds(NamedTuple):
 
     def describe(self, name: str) -> str:
         """What is inside, in words or signs."""
-        if math.isinf(self.high):
+        if self.high >= MANY:
             return f"more than {self.low:g}" if self.above else f"{self.low:g} or more"
         first, second = ("<" if left_out else "≤" for left_out in (self.above, self.below))
         return f"{self.low:g} {first} {name} {second} {self.high:g}"

@@ -8,12 +8,11 @@ from typing import Any, Literal, Self
 
 from ..market.errors import ConfigError, FeatureError
 from ..market.features import FeatureSpec
-from ..market.records import Bounds, Record
+from ..market.records import MANY, Bounds, Record
 
 Preset = Literal["market", "paper"]
 PRESETS: tuple[Preset, ...] = ("market", "paper")
 
-_MANY = 1e9
 _COUNTS = (
     "vae_hidden_size",
     "vae_epochs",
@@ -112,12 +111,12 @@ class WorldModelConfig(Record):
     bank_segments: int = 256
 
     _bounds = {  # noqa: RUF012
-        **dict.fromkeys(_COUNTS, (1, _MANY)),
-        **dict.fromkeys(_FROM_ZERO, (0, _MANY)),
-        **dict.fromkeys(_POSITIVE, Bounds(0, _MANY, above=True)),
+        **dict.fromkeys(_COUNTS, (1, MANY)),
+        **dict.fromkeys(_FROM_ZERO, (0, MANY)),
+        **dict.fromkeys(_POSITIVE, Bounds(0, MANY, above=True)),
         **dict.fromkeys(_BELOW_ONE, Bounds(0, 1, below=True)),
-        "latent_size": (2, _MANY),
-        "chunk_bars": (2, _MANY),
+        "latent_size": (2, MANY),
+        "chunk_bars": (2, MANY),
     }
     _choices = {"preset": PRESETS}  # noqa: RUF012
 
