@@ -15,7 +15,17 @@ import torch
 from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.market.files.writer import write_whole
 
-from . import device, dreams, environments, learning, live, populations, processes, profile
+from . import (
+    device,
+    dreams,
+    environments,
+    learning,
+    live,
+    populations,
+    processes,
+    profile,
+    rendering,
+)
 from .machine import machine, machine_text
 from .results import HEADER, Benchmark, Results, markdown, missing, row_json, row_text
 from .timing import Settings
@@ -24,6 +34,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     *dreams.BENCHMARKS,
     *populations.BENCHMARKS,
     *environments.BENCHMARKS,
+    *rendering.BENCHMARKS,
     *learning.BENCHMARKS,
     *live.BENCHMARKS,
     *processes.BENCHMARKS,

@@ -14,6 +14,7 @@ from .population.scorers import Scorer as Scorer
 from .population.scoring import Scores as Scores
 from .population.scoring import score_replay as score_replay
 from .recorded import Tape as Tape
+from .rendering import PygameMissingError as PygameMissingError
 from .replay import BybitReplayEnv as BybitReplayEnv
 from .replay import open_tape as open_tape
 from .scorers import open_scorer as open_scorer

@@ -12,12 +12,18 @@ from gymnasium.error import ResetNeeded
 from ..market.account.broker import ScalarAccount
 from ..market.account.rewards import RewardConfig, RewardName, ScalarReward
 from ..market.account.rules import BrokerConfig
-from ..market.arrays import Float32Array
-from ..market.errors import ConfigError
+from ..market.arrays import Float32Array, FloatArray
 from ..market.settings import seed_number
 from .one_account import Lived
 from .protocol import complete_spec, refuse_closed
-from .rendering import RENDER_MODES, EpisodeTrace, render_picture, render_text
+from .rendering import (
+    RENDER_MODES,
+    EpisodeTrace,
+    Recorded,
+    Screen,
+    check_render_mode,
+    render_text,
+)
 from .spaces import (
     ActionKind,
     action_space,
@@ -58,7 +64,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         actions: ``"continuous"`` or ``"discrete"``.
         broker: The account's rules.
         reward: What a bar pays.
-        render_mode: None, ``"ansi"`` or ``"rgb_array"``.
+        render_mode: None, ``"ansi"``, ``"rgb_array"`` or ``"human"``.
         max_steps: Steps that an episode has at most.
 
     Attributes:
@@ -83,10 +89,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         render_mode: str | None,
         max_steps: int,
     ) -> None:
-        if render_mode is not None and render_mode not in RENDER_MODES:
-            raise ConfigError(
-                f"render_mode is {render_mode!r}; expected None or one of {RENDER_MODES}"
-            )
+        check_render_mode(render_mode)
         self.observation_layout = with_account(layout, broker.view)
         self.observation_space = observation_space(self.observation_layout, broker.view)
         self.action_space = action_space(actions)
@@ -100,6 +103,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         self._trace: EpisodeTrace | None = None
         self._max_steps = max_steps
         self._closed = False
+        self._screen = Screen(str(render_mode), self.metadata["render_fps"])
 
     @property
     def spec(self) -> EnvSpec | None:
@@ -142,8 +146,8 @@ class TradingEnv(gym.Env[Observation, Any]):
         }
         self._tell(info)
         if self.render_mode is not None:
-            self._trace = EpisodeTrace(self.title)
-            self._trace.append(time_ms, price, 1.0, 0.0)
+            self._trace = EpisodeTrace(self.title, self._past(), self._steps_left)
+            self._show()
         return observation, info
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -173,24 +177,32 @@ class TradingEnv(gym.Env[Observation, Any]):
         self._steps_left = 0 if ended else self._steps_left - 1
         truncated = self._steps_left == 0 and not terminated
         if self._trace is not None:
-            self._trace.append(time_ms, price, equity, weight)
+            bar = (*self._candle(self._trace.newest_close, price), price)
+            self._trace.append(time_ms, bar, equity, weight, cost)
+            self._show()
         if self._reward is not None:
             reward = self._reward.step(reward)
         return observation, reward, terminated, truncated, info
 
     def render(self) -> Any:
-        """The episode so far: a line of text, or pixels [400, 640, 3]."""
+        """The episode so far: a line of text, or pixels [640, 960, 3]; a window shows itself."""
         if self.render_mode is None:
             gym.logger.warn("render() needs a render_mode: gym.make(…, render_mode='rgb_array')")
             return None
         if self._trace is None:
             raise ResetNeeded("there is nothing to render: call reset() first")
-        return (
-            render_text(self._trace) if self.render_mode == "ansi" else render_picture(self._trace)
-        )
+        if self.render_mode == "ansi":
+            return render_text(self._trace)
+        return self._screen.show(self._trace, self._future())
+
+    def _show(self) -> None:
+        """A window follows by itself, as Gymnasium's do."""
+        if self.render_mode == "human":
+            self.render()
 
     def close(self) -> None:
-        """End the environment: it starts no episode after that, and takes no step."""
+        """End the environment, and its window: no episode starts after that, and no step is taken."""
+        self._screen.close()
         super().close()
         self._steps_left, self._closed = 0, True
 
@@ -204,6 +216,18 @@ class TradingEnv(gym.Env[Observation, Any]):
     def _tell(self, info: dict[str, Any]) -> bool:
         """Add what this market tells beyond the others; whether it cuts the episode short."""
         return False
+
+    @abstractmethod
+    def _past(self) -> Recorded:
+        """Bars up to the one that the episode starts after, for a picture."""
+
+    @abstractmethod
+    def _candle(self, before: float, price: float) -> tuple[float, float, float]:
+        """Open, high and low of the bar just lived, from the close before it to its own."""
+
+    def _future(self) -> FloatArray | None:
+        """Closes of what may come next [N, B], where the market has an idea of it."""
+        return None
 
     @abstractmethod
     def _begin(self, options: dict[str, Any] | None) -> Start:

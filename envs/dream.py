@@ -22,10 +22,12 @@ from .base import Observation, Start, TradingEnv
 from .dream_funding import DreamFunding
 from .dream_lane import DreamLane, Forced
 from .dream_lanes import DreamLanes, ObservationKind
+from .dream_view import bars_between, dreamed_on, heard_bars
 from .engine.engine import DreamEngine, DreamState
 from .one_account import FLOAT32, Lived
 from .protocol import read_options
 from .recorded import latent_tape
+from .rendering import Recorded
 from .spaces import ActionKind
 
 if TYPE_CHECKING:
@@ -89,7 +91,8 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         actions: ``"continuous"`` or ``"discrete"``.
         taker_fee: Fraction of the notional traded.
         slippage: Fraction of the notional traded.
-        render_mode: None, ``"ansi"`` or ``"rgb_array"``.
+        render_mode: None, ``"ansi"``, or ``"rgb_array"`` and ``"human"``, drawn by pygame
+            (``pip install 'worldmodel-trading[render]'``) with the fan of what may come next.
         reward: ``"log_return"``, ``"simple_return"`` or ``"differential_sharpe"``.
         funding: A constant rate an instant; recorded rates (a file's path, ``"bybit:SYMBOL"``) to
             draw from, those of the training range, each at instants of its own interval; or None
@@ -178,6 +181,22 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
             lived = self._deliver(observation, lived)
         return observation, lane.price, lane.time_ms, lived
 
+    def _past(self) -> Recorded:
+        if self._recorded is not None:
+            return self._recorded.past()
+        return heard_bars(self.engine, self._lane.time_ms, self._lane.price)
+
+    def _candle(self, before: float, price: float) -> tuple[float, float, float]:
+        if self._recorded is not None:
+            return self._recorded.candle()
+        features = self.engine.world_model.decode(self._lane.z[np.newaxis])
+        opening, high, low, _ = bars_between(self.engine, np.array([before, price]), features)[0]
+        return float(opening), float(high), float(low)
+
+    def _future(self) -> FloatArray:
+        lane, held = self._lane, self._account.weight
+        return dreamed_on(self.engine, lane.state(), lane.price, held, self._lanes.temperature)
+
     def _tell(self, info: dict[str, Any]) -> bool:
         limit = self._lanes.ood_limit
         if limit is None:
@@ -231,6 +250,15 @@ class RecordedPath:
         row = np.array([self._row])
         spec = self._engine.config.features
         return self._record.close[row], volume_level(self._record, spec, row)
+
+    def past(self) -> Recorded:
+        """The bars up to the newest."""
+        return Recorded.of(self._record, self._row)
+
+    def candle(self) -> tuple[float, float, float]:
+        """Open, high and low of the newest bar."""
+        record, row = self._record, self._row
+        return record.open.item(row), record.high.item(row), record.low.item(row)
 
     def first_state(self) -> DreamState:
         """Where the dream stands before its first step."""

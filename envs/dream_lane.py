@@ -129,6 +129,11 @@ class DreamLane:
         """Newest close."""
         return self._levels.item(0)
 
+    def state(self) -> DreamState:
+        """Where it is, a copy."""
+        z, h, c = (part[np.newaxis].copy() for part in (self.z, self.h, self._cell))
+        return DreamState(z, h, c, np.array([self.time_ms]))
+
     def begin(self, observation: Float32Array) -> None:
         """Stand where the lane of `DreamLanes` stands, and look at the market from there."""
         state: DreamState = self._lanes.state

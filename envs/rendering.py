@@ -1,66 +1,210 @@
-"""What an environment shows a person: a line of text, or a picture of the episode so far."""
+"""What an environment shows a person: a line of text, pixels, or a window."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import importlib
+import importlib.util
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
+from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
+from ..market.arrays import FloatArray, IntArray
+from ..market.candles import Candles
+from ..market.errors import ConfigError, WorldModelTradingError
 from ..market.times import format_time
 
-RENDER_MODES = ("ansi", "rgb_array")
-_SIZE_INCHES, _DPI = (8.0, 5.0), 80
+if TYPE_CHECKING:
+    import pygame
+
+RENDER_MODES = ("ansi", "rgb_array", "human")
+PICTURE_SIZE = (960, 640)
+"""Width and height [pixels]; even, as video encoders want them."""
+PAST_BARS = 160
+"""Bars before an episode that a picture has room for, at most."""
+FIELDS = ("open", "high", "low", "close", "equity", "weight", "costs")
 
 
-@dataclass
+class PygameMissingError(WorldModelTradingError, DependencyNotInstalled):
+    """Pictures are asked for where pygame is not installed."""
+
+
+class Recorded(NamedTuple):
+    """Bars up to the one that an episode starts after.
+
+    Attributes:
+        interval_ms: Length of a bar.
+        time_ms: Open times [B], ms UTC, oldest first.
+        bars: Open, high, low and close [B, 4].
+    """
+
+    interval_ms: int
+    time_ms: IntArray
+    bars: FloatArray
+
+    @classmethod
+    def of(cls, candles: Candles, row: int) -> Self:
+        """The candles up to a row, from the last gap on."""
+        first = max(start for start, _ in candles.segments() if start <= row)
+        some = candles.rows(max(first, row + 1 - PAST_BARS), row + 1)
+        bars = np.stack([getattr(some, name) for name in FIELDS[:4]], axis=1)
+        return cls(candles.interval_ms, some.open_time_ms, bars)
+
+
 class EpisodeTrace:
-    """The episode so far, one entry per observation."""
+    """The episode so far, one row for each observation, after the bars that came before it.
 
-    title: str
-    time_ms: list[int] = field(default_factory=list)
-    price: list[float] = field(default_factory=list)
-    equity: list[float] = field(default_factory=list)
-    weight: list[float] = field(default_factory=list)
+    Args:
+        title: Of the market.
+        past: Bars up to the first observation's.
+        num_steps: Bars of the episode.
 
-    def append(self, time_ms: int, price: float, equity: float, weight: float) -> None:
-        """Add the state after a bar."""
-        self.time_ms.append(time_ms)
-        self.price.append(price)
-        self.equity.append(equity)
-        self.weight.append(weight)
+    Attributes:
+        interval_ms: Length of a bar.
+        first: Row of the episode's first observation.
+        last: Row of its last one, if nothing ends it before.
+        newest: Row of the newest one.
+    """
+
+    def __init__(self, title: str, past: Recorded, num_steps: int) -> None:
+        self.title = title
+        self.interval_ms = past.interval_ms
+        self.first = self.newest = len(past.time_ms) - 1
+        self.last = self.first + num_steps
+        self._table = np.zeros((self.last + 1, len(FIELDS)))
+        self._table[: self.first + 1, :4] = past.bars
+        self._table[: self.first + 1, FIELDS.index("equity")] = 1.0
+        self._time_ms: IntArray = np.zeros(self.last + 1, dtype=np.int64)
+        self._time_ms[: self.first + 1] = past.time_ms
+
+    def append(
+        self,
+        time_ms: int,
+        bar: tuple[float, float, float, float],
+        equity: float,
+        weight: float,
+        cost: float,
+    ) -> None:
+        """Add the state after a bar.
+
+        Args:
+            time_ms: Open time of the bar.
+            bar: Open, high, low and close.
+            equity: After it.
+            weight: After it.
+            cost: Paid at its beginning, fraction of the equity before.
+        """
+        *_, before, _, paid = self._table[self.newest]
+        self.newest += 1
+        self._time_ms[self.newest] = time_ms
+        self._table[self.newest] = (*bar, equity, weight, paid + cost * before)
+
+    def column(self, name: str, start: int = 0) -> FloatArray:
+        """One of `FIELDS` from a row on to the newest; costs are summed, in units of equity."""
+        values: FloatArray = self._table[start : self.newest + 1, FIELDS.index(name)]
+        return values
+
+    @property
+    def newest_close(self) -> float:
+        """Close of the newest bar."""
+        return float(self._table[self.newest, FIELDS.index("close")])
+
+    @property
+    def time_ms(self) -> IntArray:
+        """Open times of all bars so far."""
+        return self._time_ms[: self.newest + 1]
 
 
 def render_text(trace: EpisodeTrace) -> str:
     """The newest bar as one line."""
+    close, equity, weight = (trace.column(n)[-1] for n in ("close", "equity", "weight"))
     return (
-        f"{trace.title}  bar {len(trace.price) - 1}  {format_time(trace.time_ms[-1])}  "
-        f"price {trace.price[-1]:.2f}  weight {trace.weight[-1]:+.2f}  "
-        f"equity {trace.equity[-1]:.4f}"
+        f"{trace.title}  bar {trace.newest - trace.first}  {format_time(int(trace.time_ms[-1]))}  "
+        f"price {close:.2f}  weight {weight:+.2f}  equity {equity:.4f}"
     )
 
 
-def render_picture(trace: EpisodeTrace) -> NDArray[np.uint8]:
-    """Price, equity and weight since the episode's start, as pixels [400, 640, 3]."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def check_render_mode(mode: str | None) -> None:
+    """Refuse a mode that there is not, and pictures where pygame is missing.
 
-    figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, layout="constrained")
-    canvas: Any = FigureCanvasAgg(figure)
-    panels = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1))
-    series = (
-        ("price", trace.price, "#555555"),
-        ("equity", trace.equity, "#0b6e4f"),
-        ("weight", trace.weight, "#b5651d"),
-    )
-    for axes, (name, values, colour) in zip(panels, series, strict=True):
-        axes.plot(values, color=colour, linewidth=1.2)
-        axes.set_ylabel(name)
-        axes.grid(alpha=0.25)
-    panels[0].set_title(trace.title)
-    panels[1].axhline(1.0, color="#999999", linewidth=0.8)
-    panels[2].set_ylim(-1.1, 1.1)
-    panels[2].set_xlabel("bars")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    Raises:
+        ConfigError: There is no such mode.
+        PygameMissingError: It needs pygame.
+    """
+    if mode is None or mode == "ansi":
+        return
+    if mode not in RENDER_MODES:
+        raise ConfigError(f"render_mode is {mode!r}; expected None or one of {RENDER_MODES}")
+    if importlib.util.find_spec("pygame") is None:
+        raise PygameMissingError(
+            f"render_mode {mode!r} draws with pygame, which is not installed: "
+            "pip install 'worldmodel-trading[render]'"
+        )
+
+
+class Screen:
+    """Where pictures go: an array of pixels, or a window.
+
+    Args:
+        mode: ``"rgb_array"`` or ``"human"``.
+        frames_per_second: At most so many in a window.
+    """
+
+    def __init__(self, mode: str, frames_per_second: int) -> None:
+        self._mode = mode
+        self._frames_per_second = frames_per_second
+        self._opened: tuple[pygame.Surface, Any, Any] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}  # a copy opens a window of its own
+
+    def show(self, trace: EpisodeTrace, future: FloatArray | None) -> NDArray[np.uint8] | None:
+        """Draw the episode so far.
+
+        Args:
+            trace: The episode.
+            future: Closes of what may come next [N, B], if anything is known of it.
+
+        Returns:
+            Pixels [height, width, 3]; None where they are in a window.
+        """
+        pygame = _pygame()
+        if self._opened is None:
+            self._opened = self._open(pygame)
+        surface, picture, clock = self._opened
+        picture.draw(surface, trace, future)
+        if self._mode == "human":
+            pygame.event.pump()
+            pygame.display.flip()
+            clock.tick(self._frames_per_second)
+            return None
+        width, height = PICTURE_SIZE
+        pixels = np.frombuffer(pygame.image.tobytes(surface, "RGB"), dtype=np.uint8)
+        return pixels.reshape(height, width, 3).copy()
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._opened is not None and self._mode == "human":
+            _pygame().display.quit()
+        self._opened = None
+
+    def _open(self, pygame: Any) -> tuple[pygame.Surface, Any, Any]:
+        from .picture import Picture
+
+        if self._mode != "human":
+            return pygame.Surface(PICTURE_SIZE, 0, 32), Picture(), None
+        try:
+            window = pygame.display.set_mode(PICTURE_SIZE)
+        except pygame.error as error:
+            raise ConfigError(
+                f"render_mode 'human' finds no display ({error}): use 'rgb_array' here"
+            ) from error
+        pygame.display.set_caption("worldmodel-trading")
+        return window, Picture(), pygame.time.Clock()
+
+
+def _pygame() -> Any:
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it greets on standard output
+    return importlib.import_module("pygame")

@@ -27,6 +27,7 @@ from .base import Observation, Start, TradingEnv
 from .one_account import FLOAT32, Lived, live_recorded
 from .protocol import read_options
 from .recorded import Tape, check_random_start, feature_tape, latent_tape, restrict
+from .rendering import Recorded
 from .spaces import ActionKind
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         taker_fee: Fraction of the notional traded.
         slippage: Fraction of the notional traded.
         fill_delay: Bars between decision and fill.
-        render_mode: None, ``"ansi"`` or ``"rgb_array"``.
+        render_mode: None, ``"ansi"``, or ``"rgb_array"`` and ``"human"``, drawn by pygame
+            (``pip install 'worldmodel-trading[render]'``).
         reward: ``"log_return"``, ``"simple_return"`` or ``"differential_sharpe"``.
         funding: Recorded rates (a file's path, ``"bybit:SYMBOL"``), a constant rate an instant, or
             None for none; see `open_funding`.
@@ -205,6 +207,13 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         if row == tape.delivery_row:
             lived = self._deliver(observation, lived)
         return observation, self._close_at(row), self._time_at(row), lived
+
+    def _past(self) -> Recorded:
+        return Recorded.of(self.tape.candles, self._row)
+
+    def _candle(self, before: float, price: float) -> tuple[float, float, float]:
+        candles, row = self.tape.candles, self._row
+        return candles.open.item(row), candles.high.item(row), candles.low.item(row)
 
     def _tell(self, info: dict[str, Any]) -> bool:
         if self.tape.delivery_row is not None:

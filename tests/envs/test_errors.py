@@ -194,7 +194,7 @@ def test_an_unknown_reset_option_is_named(env: Any) -> None:
         ({"warmup": 1.5}, "warmup is 1.5.*24 bars"),
         ({"ood_limit": 1.5}, r"ood_limit is 1.5; expected a quantile in \(0, 1\]"),
         ({"ood_limit": "far"}, "ood_limit is 'far'; expected a quantile"),
-        ({"render_mode": "human"}, "'human'; expected None or one of.*ansi"),
+        ({"render_mode": "window"}, "'window'; expected None or one of.*ansi"),
         ({"taker_fee": -1.0}, "taker_fee is -1.0; expected"),
         ({"slippage": float("nan")}, "slippage is nan; expected"),
         ({"leverage": 0.0}, "leverage is 0.0; expected"),
@@ -221,7 +221,7 @@ def test_a_dream_refuses_impossible_settings(
         ({"episode_length": 10**6}, "no episode of 1000000 steps fits.*2431 steps.*shorter"),
         ({"fill_delay": -1}, "fill_delay is -1; expected"),
         ({"fill_delay": 1.5}, "fill_delay is 1.5; expected a whole number"),
-        ({"render_mode": "human"}, "'human'; expected None or one of.*ansi"),
+        ({"render_mode": "window"}, "'window'; expected None or one of.*ansi"),
         ({"tick_size": 0.1}, "tick_size without capital_usdt; give the capital"),
     ],
 )

@@ -1,0 +1,79 @@
+"""What a picture shows of a dream: candles, the bars that M heard before, and what may come next."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..market.arrays import FloatArray
+from .engine.engine import DreamEngine, DreamState
+from .rendering import Recorded
+
+FUTURE_BARS, FUTURE_DREAMS = 30, 128
+_NOISE_SEED = 0
+
+
+def bars_between(engine: DreamEngine, closes: FloatArray, features: FloatArray) -> FloatArray:
+    """Candles of known closes whose height is decoded.
+
+    A bar opens where the one before closed. What its range exceeds its body by is split evenly, as
+    `DreamBars` does for accounts that look at highs and lows.
+
+    Args:
+        engine: Of the dream.
+        closes: Closes [B + 1], from that before the first bar on.
+        features: Raw features of the bars [B, F].
+
+    Returns:
+        Open, high, low and close [B, 4].
+    """
+    opening, close = closes[:-1], closes[1:]
+    ranges = features[:, engine.config.features.names.index("range")]
+    beyond = np.exp(0.5 * np.maximum(ranges - np.abs(np.log(close / opening)), 0.0))
+    high, low = np.maximum(opening, close) * beyond, np.minimum(opening, close) / beyond
+    return np.stack([opening, high, low, close], axis=1)
+
+
+def heard_bars(engine: DreamEngine, time_ms: int, close: float) -> Recorded:
+    """The recorded segment that a dream began from, as V remembers it.
+
+    Args:
+        engine: Of the dream.
+        time_ms: Open time of the segment's last bar.
+        close: Its close.
+    """
+    world_model, interval_ms = engine.world_model, engine.interval_ms
+    bank = world_model.bank
+    segment = int(np.flatnonzero(bank.open_time_ms == time_ms)[0])
+    features = world_model.decode(bank.z[segment])
+    returns = features[:, engine.config.features.names.index("log_return")]
+    back = np.concatenate([np.cumsum(returns[::-1])[::-1], [0.0]])
+    closes = close * np.exp(-back)
+    times = time_ms + interval_ms * np.arange(1 - len(features), 1)
+    return Recorded(interval_ms, times, bars_between(engine, closes, features))
+
+
+def dreamed_on(
+    engine: DreamEngine, state: DreamState, price: float, weight: float, temperature: float
+) -> FloatArray:
+    """Closes of dreams that go on from a state of one lane [N, B].
+
+    The noise is its own, the same at every bar: the environment's generator is not touched, and the
+    fan moves with the state alone.
+
+    Args:
+        engine: Of the dream.
+        state: Of one lane; left as it is.
+        price: The newest close.
+        weight: Held on, for a market that hears actions.
+        temperature: τ.
+    """
+    rng, count = np.random.default_rng(_NOISE_SEED), FUTURE_DREAMS
+    z, h, c = (np.repeat(part, count, axis=0) for part in (state.z, state.h, state.c))
+    lanes = DreamState(z, h, c, np.repeat(state.open_time_ms, count))
+    held = np.full(count, np.clip(weight, -1.0, 1.0))
+    returns = [
+        engine.step(lanes, held, noise, temperature)
+        for noise in engine.draw_steps(rng, count, FUTURE_BARS)
+    ]
+    closes: FloatArray = price * np.exp(np.cumsum(returns, axis=0).T)
+    return closes
