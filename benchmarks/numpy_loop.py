@@ -10,8 +10,8 @@ import numpy as np
 
 from worldmodel_trading.envs.engine.engine import DreamEngine
 from worldmodel_trading.market.arrays import Float32Array, FloatArray
-from worldmodel_trading.market.candles import INTERVALS_MS
 from worldmodel_trading.market.features import calendar
+from worldmodel_trading.market.intervals import INTERVALS_MS
 from worldmodel_trading.models.world_model import WorldModel
 
 _LATENT_LIMIT = np.float32(10.0)

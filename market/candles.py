@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .arrays import BoolArray, FloatArray, IntArray
 from .errors import CandleError
+from .intervals import INTERVALS_MS, interval_ms
 from .times import FIRST_MS, LAST_MS, Time, describe_time, format_time, to_ms
 
 if TYPE_CHECKING:
@@ -21,26 +22,9 @@ if TYPE_CHECKING:
 UNNAMED = "UNKNOWN"
 """The symbol of candles whose source does not name it."""
 
-_MINUTE_MS = 60_000
-INTERVALS_MS: dict[str, int] = {
-    **{str(m): m * _MINUTE_MS for m in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)},
-    "D": 1_440 * _MINUTE_MS,
-    "W": 10_080 * _MINUTE_MS,
-}
-"""Bybit's interval codes and their lengths [ms]. Months have no fixed length and are left out."""
-
 _MONDAY_MS = 4 * INTERVALS_MS["D"]  # 1970-01-05, the first Monday: weekly bars open on Mondays
 _PRICE_COLUMNS = ("open", "high", "low", "close")
 _COLUMNS = (*_PRICE_COLUMNS, "volume", "turnover")
-
-
-def interval_ms(interval: str) -> int:
-    """Length of an interval code [ms]; raises `CandleError` for an unknown one."""
-    try:
-        return INTERVALS_MS[interval]
-    except KeyError:
-        known = ", ".join(INTERVALS_MS)
-        raise CandleError(f"interval is {interval!r}; expected one of {known}") from None
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from .arrays import BoolArray, Float32Array, FloatArray, IntArray
-from .candles import INTERVALS_MS, Candles
+from .candles import Candles
 from .errors import FeatureError
+from .intervals import INTERVALS_MS
 from .settings import truth, whole_number
 from .sources import open_candles
 from .times import format_time

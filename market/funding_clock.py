@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arrays import IntArray
-from .candles import INTERVALS_MS
+from .intervals import INTERVALS_MS
 
 FUNDING_INTERVAL_MS = 8 * 3_600_000
 """Bybit's usual distance between two funding instants [ms]: 00:00, 08:00 and 16:00 UTC."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from .candles import interval_ms
 from .errors import ConfigError, StoreError
+from .intervals import interval_ms
 from .settings import real_number, whole_number
 from .times import to_ms
 

@@ -13,9 +13,10 @@ from functools import cached_property
 import numpy as np
 
 from .arrays import FloatArray, IntArray
-from .candles import INTERVALS_MS, Candles, interval_ms
+from .candles import Candles
 from .errors import CandleError
 from .instruments import Instrument
+from .intervals import INTERVALS_MS, interval_ms
 from .times import Time, to_ms
 
 DEFAULT_BARS = 26_280  # three years of hours

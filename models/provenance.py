@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ..market.arrays import Float32Array, FloatArray, IntArray
-from ..market.candles import UNNAMED, interval_ms
+from ..market.candles import UNNAMED
 from ..market.errors import CandleError, ModelFileError, OtherMarketError, OtherMarketWarning
+from ..market.intervals import interval_ms
 
 ALLOW_OTHER_MARKET = "say allow_other_market=True (--allow-other-market)"
 """What lets bars of another market in where they are refused."""

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...market.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from ...market.candles import INTERVALS_MS
 from ...market.errors import ConfigError
 from ...market.features import calendar
+from ...market.intervals import INTERVALS_MS
 from ...market.numerics.float32 import noise_from_bits
 from ...market.numerics.products import CACHE_LINE, aligned, product
 from ...market.settings import whole_number

@@ -16,9 +16,10 @@ from typing import Any, Self
 import numpy as np
 
 from ..arrays import FloatArray, IntArray
-from ..candles import Candles, interval_ms
+from ..candles import Candles
 from ..errors import BybitAnswerError, BybitRequestError
 from ..instruments import Instrument, check_market
+from ..intervals import interval_ms
 from ..times import format_time
 from . import parse as wire
 from .ranges import bar_start

@@ -19,7 +19,7 @@ from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from ..arrays import FloatArray
-from ..candles import Candles, interval_ms
+from ..candles import Candles
 from ..errors import (
     BybitAnswerError,
     BybitBlockedError,
@@ -28,6 +28,7 @@ from ..errors import (
     CandleError,
 )
 from ..instruments import check_market
+from ..intervals import interval_ms
 from . import parse as wire
 from .client import BybitClient
 

@@ -9,10 +9,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..candles import Candles, Gap, interval_ms
+from ..candles import Candles, Gap
 from ..errors import BybitRequestError, CandleError, StoreError
 from ..funding import FundingRates
 from ..instruments import Instrument
+from ..intervals import interval_ms
 from ..times import Time, format_time, to_ms
 from .client import BybitClient, FundingPage, KlinePage
 from .ranges import Ranges, bar_start, join_ranges, missing_ranges, next_bar_start

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays import FloatArray, IntArray
-from ..candles import Candles, interval_ms
+from ..candles import Candles
 from ..errors import BybitAnswerError
 from ..instruments import Instrument
+from ..intervals import interval_ms
 
 KLINE_FIELDS = ("startTime", "open", "high", "low", "close", "volume", "turnover")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..candles import INTERVALS_MS, interval_ms
+from ..intervals import INTERVALS_MS, interval_ms
 
 Ranges = tuple[tuple[int, int], ...]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..arrays import IntArray
-from ..candles import INTERVALS_MS
 from ..errors import CandleError, TableError
+from ..intervals import INTERVALS_MS
 from ..times import format_time
 from .cells import is_number, is_time, is_time_of_day
 

@@ -8,9 +8,10 @@ from worldmodel_trading.agents.rules import flat
 from worldmodel_trading.evaluation.policy import Policy
 from worldmodel_trading.market.bybit.client import BybitClient
 from worldmodel_trading.market.bybit.feed import KlineFeed
-from worldmodel_trading.market.candles import Candles, interval_ms
+from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import CandleError
 from worldmodel_trading.market.instruments import check_market
+from worldmodel_trading.market.intervals import interval_ms
 from worldmodel_trading.market.settings import check_count
 from worldmodel_trading.market.times import format_time
 from worldmodel_trading.models.load import open_world_model

@@ -11,7 +11,7 @@ from worldmodel_trading.agents.rules import Momentum
 from worldmodel_trading.envs.device.dream import DeviceDream
 from worldmodel_trading.envs.engine.engine import DreamEngine
 from worldmodel_trading.evaluation.rollout import run_episode
-from worldmodel_trading.market.candles import INTERVALS_MS, Candles
+from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import TrainingError
 from worldmodel_trading.market.features import (
     FeatureSpec,
@@ -19,6 +19,7 @@ from worldmodel_trading.market.features import (
     calendar,
     compute_features,
 )
+from worldmodel_trading.market.intervals import INTERVALS_MS
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.config import WorldModelConfig
 from worldmodel_trading.models.mdn_rnn import State

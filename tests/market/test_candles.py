@@ -5,12 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worldmodel_trading.market.candles import (
-    Candles,
-    Gap,
-    interval_ms,
-)
+from worldmodel_trading.market.candles import Candles, Gap
 from worldmodel_trading.market.errors import CandleError
+from worldmodel_trading.market.intervals import interval_ms
 
 HOUR = 3_600_000
 START = 1_704_067_200_000  # 2024-01-01 00:00 UTC

@@ -21,8 +21,8 @@ PACKAGE = "worldmodel_trading"
 
 PARTS = {  # of each room, its files and the rooms in it; each may import those before it
     "market": """
-        arrays errors settings records times numerics candles funding synthetic optimal_policy
-        account files bybit sources inspection features
+        arrays errors settings records times intervals numerics instruments candles funding_clock
+        funding synthetic optimal_policy account files bybit sources inspection features
     """,
     "models": """
         config mixture vae mdn_rnn decoded_return forward feature_range forecast provenance machine
