@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldmodel_trading.dates import read_times
+from worldmodel_trading.market.intervals import interval_ms
 from worldmodel_trading.market.records import AT_LEAST_ONE, FROM_ZERO, Bounds, Record
 from worldmodel_trading.market.settings import plain
 from worldmodel_trading.market.sources import source_name, traded_instrument, with_order_rules
@@ -116,7 +117,9 @@ class RunConfig(Record):
         super().__post_init__()
         self._write_out()
         self.broker()
-        self.training(self.interval or "60")  # what is refused is the same for all
+        if self.interval is not None:
+            interval_ms(self.interval)
+        self.training(self.interval or "60")  # what else is refused is the same for all
         self.search()
 
     def _write_out(self) -> None:
