@@ -18,8 +18,6 @@ from .one_account import Lived
 from .protocol import complete_spec, refuse_closed
 from .rendering import (
     RENDER_MODES,
-    EpisodeTrace,
-    Recorded,
     Screen,
     check_render_mode,
     render_text,
@@ -32,6 +30,7 @@ from .spaces import (
     target_weight,
     with_account,
 )
+from .trace import EpisodeTrace, Recorded
 
 Observation = Float32Array
 

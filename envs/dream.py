@@ -27,8 +27,8 @@ from .engine.engine import DreamEngine, DreamState
 from .one_account import FLOAT32, Lived
 from .protocol import read_options
 from .recorded import latent_tape
-from .rendering import Recorded
 from .spaces import ActionKind
+from .trace import Recorded
 
 if TYPE_CHECKING:
     from ..market.sources import FundingSource, InstrumentSource

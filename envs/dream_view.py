@@ -6,7 +6,7 @@ import numpy as np
 
 from ..market.arrays import FloatArray
 from .engine.engine import DreamEngine, DreamState
-from .rendering import Recorded
+from .trace import Recorded
 
 FUTURE_BARS, FUTURE_DREAMS = 30, 128
 _NOISE_SEED = 0

@@ -18,7 +18,7 @@ import pygame
 from ..market.arrays import FloatArray
 from ..market.times import format_time
 from .picture_axes import BAR, LEFT, RIGHT, Panel, Window, time_ticks
-from .rendering import PICTURE_SIZE, EpisodeTrace
+from .trace import PICTURE_SIZE, EpisodeTrace
 
 Colour = tuple[int, int, int]
 

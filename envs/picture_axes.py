@@ -9,8 +9,8 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from ..market.arrays import FloatArray
-from ..market.candles import INTERVALS_MS
-from .rendering import PICTURE_SIZE, EpisodeTrace
+from ..market.intervals import INTERVALS_MS
+from .trace import PICTURE_SIZE, EpisodeTrace
 
 LEFT, RIGHT = 16, PICTURE_SIZE[0] - 80
 """Edges of the panels [pixels]; right of them stand the labels of values."""

@@ -27,8 +27,8 @@ from .base import Observation, Start, TradingEnv
 from .one_account import FLOAT32, Lived, live_recorded
 from .protocol import read_options
 from .recorded import Tape, check_random_start, feature_tape, latent_tape, restrict
-from .rendering import Recorded
 from .spaces import ActionKind
+from .trace import Recorded
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource, FundingSource, InstrumentSource

@@ -30,8 +30,8 @@ from worldmodel_trading.envs.picture_axes import (
     time_label,
     time_ticks,
 )
-from worldmodel_trading.envs.rendering import PICTURE_SIZE, EpisodeTrace, Recorded
 from worldmodel_trading.envs.replay import BybitReplayEnv
+from worldmodel_trading.envs.trace import PICTURE_SIZE, EpisodeTrace, Recorded
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, WorldModelTradingError
 from worldmodel_trading.models.world_model import WorldModel

@@ -29,8 +29,9 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
         devices hub storage world_model encoded load regimes ood quality training
     """,
     "envs": """
-        protocol arguments spaces one_account rendering recorded base engine recorded_state replay
-        dream_funding dream_bars dream_lanes dream_lane dream replay_lanes vector population
+        protocol arguments spaces one_account trace picture_axes picture rendering recorded base engine
+        recorded_state replay dream_funding dream_bars dream_lanes dream_lane dream_view dream
+        replay_lanes vector population
         device scorers
     """,
     "evaluation": """
