@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.dates import refuse_outside
@@ -45,8 +45,8 @@ class Split:
             return
         rates.between(*self.train)
         for name in ("validation", "test"):
-            opens = self.part(name).open_time_ms
-            missing = rates.unrecorded(opens, self.candles.interval_ms)
+            part = self.part(name)
+            missing = rates.unrecorded(part.open_time_ms, part.interval_ms, part.instrument)
             outside = (missing < rates.time_ms[0]) | (missing > rates.time_ms[-1])
             if outside.any():
                 raise FundingError(
@@ -56,14 +56,15 @@ class Split:
                 )
 
     def content(self, funding: str | float) -> str:
-        """SHA-256 of all that is recorded: candles, where they are cut, and funding rates.
+        """SHA-256 of all that is recorded: candles, where they are cut, rules and funding rates.
 
         Args:
             funding: Anything `open_funding` opens.
         """
         rates = open_funding(funding)
         told = rates if isinstance(rates, float) else rates.data_hash()
-        parts = [self.candles.data_hash(), self.train, self.validation, self.test, told]
+        rules = None if self.candles.instrument is None else asdict(self.candles.instrument)
+        parts = [self.candles.data_hash(), self.train, self.validation, self.test, rules, told]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
