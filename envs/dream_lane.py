@@ -7,7 +7,7 @@ three calls of compiled code instead of array operations over lanes.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..market.numerics.compiled import compiled
 from .dream_bars import inside
 from .dream_lanes import DreamLanes
 from .engine.engine import DreamState
+from .engine.lane_layout import LaneModel
 from .engine.one_lane import dream_heard_lane, dream_lane, force_lane
 from .one_account import FLOAT32, Lived, account_of
 from .spaces import FEATURE_BOUND
@@ -111,9 +112,7 @@ class DreamLane:
         engine, model = lanes.engine, lanes.engine.lane_model
         self._lanes, self._model, self._size = lanes, model, size
         self._heard = engine.lane_decoder if engine.config.preset == "paper" else None
-        self._memory = model.memory()
-        self.z, self.h = self._memory[model.z], self._memory[model.h]
-        self._cell = self._memory[model.cell]
+        self._remember(model)
         self._shows_features = "features" in lanes.layout
         self._decodes = self._shows_features or lanes.bars.decodes
         self._levels: FloatArray = np.zeros(7)
@@ -123,6 +122,24 @@ class DreamLane:
         self._interval_ms = engine.interval_ms
         self._charge = None if lanes.funding.is_off else lanes.funding.charge_one
         self.time_ms = 0
+
+    def _remember(self, model: LaneModel) -> None:
+        """Make room for what the lane remembers, of which z, h and c are parts."""
+        self._memory = model.memory()
+        self.z, self.h = self._memory[model.z], self._memory[model.h]
+        self._cell = self._memory[model.cell]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies of the parts would be arrays of their own, which no step moves.
+        parts = ("_model", "z", "h", "_cell")
+        return {name: value for name, value in self.__dict__.items() if name not in parts}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._model = self._lanes.engine.lane_model
+        remembered = self._memory
+        self._remember(self._model)
+        self._memory[:] = remembered
 
     @property
     def price(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import warnings
 from typing import Any
@@ -132,13 +133,36 @@ def test_a_pickled_copy_steps_on_identically(name: str, kwargs: dict[str, Any]) 
     env.action_space.seed(11)
     for _ in range(5):
         env.step(env.action_space.sample())
-    copy = pickle.loads(pickle.dumps(env))
+    copies = [pickle.loads(pickle.dumps(env)), copy.deepcopy(env)]
     for _ in range(40):
         action = env.action_space.sample()
-        one, two = env.step(action), copy.step(action)
-        assert_same_step(one, two)
+        one, others = env.step(action), [each.step(action) for each in copies]
+        for two in others:
+            assert_same_step(one, two)
         if one[2] or one[3]:
-            np.testing.assert_array_equal(env.reset()[0], copy.reset()[0])
+            observation, _ = env.reset()
+            for each in copies:
+                np.testing.assert_array_equal(observation, each.reset()[0])
+
+
+@pytest.mark.parametrize("num_envs", [3, 20])
+@pytest.mark.parametrize(("name", "kwargs"), CASES)
+def test_pickled_lanes_step_on_identically(
+    name: str, kwargs: dict[str, Any], num_envs: int
+) -> None:
+    envs = gym.make_vec(name, num_envs=num_envs, autoreset_mode="same_step", **kwargs).unwrapped
+    envs.reset(seed=11)
+    envs.action_space.seed(11)
+    for _ in range(5):
+        envs.step(envs.action_space.sample())
+    copies = [pickle.loads(pickle.dumps(envs)), copy.deepcopy(envs)]
+    for _ in range(40):
+        actions = envs.action_space.sample()
+        observations, rewards, *_ = envs.step(actions)
+        for each in copies:
+            seen, paid, *_ = each.step(actions)
+            np.testing.assert_array_equal(observations, seen)
+            np.testing.assert_array_equal(rewards, paid)
 
 
 @pytest.mark.parametrize(("name", "kwargs"), CASES)
