@@ -51,6 +51,7 @@ def random_world(preset: Preset, latent_size: int, hidden_size: int) -> WorldMod
         z=normals.astype(np.float32),
         open_time_ms=1_600_000_200_000 // 3_600_000 * 3_600_000 + np.zeros(_SEGMENTS, np.int64),
         close=np.full(_SEGMENTS, 10_000.0),
+        volume_level=np.full(_SEGMENTS, 1_000.0),
     )
     scaler = Scaler(np.zeros(features), np.full(features, 0.005))
     return WorldModel(config, _provenance(), scaler, vae, rnn, bank)

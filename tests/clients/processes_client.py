@@ -25,7 +25,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 from worldmodel_trading.agents.sb3 import make_sb3_env
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.config import WorldModelConfig
-from worldmodel_trading.models.world_model import train_world_model
+from worldmodel_trading.models.training.train import train_world_model
 
 STEPS, SEEDS = 4, (3, 4)
 WORLDS: list[tuple[str, dict[str, Any]]] = [

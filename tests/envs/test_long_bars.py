@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from torch_dream import draw_bar
 
 from worldmodel_trading.agents.rules import Momentum
 from worldmodel_trading.envs.device.dream import DeviceDream
@@ -97,7 +98,7 @@ def test_dreams_of_weeks_hear_the_calendar_that_training_heard(
     noise = engine.draw_noise(rng, num_lanes)
     uniforms, normals = (torch.from_numpy(np.ascontiguousarray(part)) for part in noise)
     memory = State(*(torch.from_numpy(a.copy()) for a in (state.h, state.c, state.z)))
-    _, latent = weekly_model.sample_next(memory, uniforms, normals)
+    _, latent = draw_bar(weekly_model, memory, uniforms, normals)
     memory = weekly_model.mdn_rnn.advance(latent, later, None, memory)
     engine.step(state, np.zeros(num_lanes), noise)
     np.testing.assert_allclose(state.h, memory.hidden.numpy(), atol=2e-5)

@@ -74,7 +74,7 @@ def judged(model: WorldModel, candles: Candles, **allowed: bool) -> Any:
 
 @pytest.fixture(scope="module")
 def other(candles: Candles) -> Candles:
-    return replace(candles, symbol="OTHERUSDT")
+    return replace(candles, symbol="OTHERUSDT", instrument=None)
 
 
 @pytest.mark.parametrize("meeting", list(WARNED))
@@ -82,7 +82,7 @@ def test_another_symbol_is_warned_of_and_goes_on(
     market_model: WorldModel, candles: Candles, other: Candles, meeting: str
 ) -> None:
     WARNED[meeting](market_model, candles)
-    WARNED[meeting](market_model, replace(candles, symbol=UNNAMED))
+    WARNED[meeting](market_model, replace(candles, symbol=UNNAMED, instrument=None))
     said = "candles are of OTHERUSDT; this world model was trained on SYNTH"
     with pytest.warns(OtherMarketWarning, match=said):
         WARNED[meeting](market_model, other)
@@ -134,7 +134,7 @@ def test_one_instrument_is_spelled_in_many_ways(
 def test_bars_that_do_not_say_whose_they_are_still_count_as_trained_on(
     market_model: WorldModel, candles: Candles
 ) -> None:
-    nameless = replayed(market_model, replace(candles, symbol=UNNAMED)).unwrapped
+    nameless = replayed(market_model, replace(candles, symbol=UNNAMED, instrument=None)).unwrapped
     assert nameless.training_bars == replayed(market_model, candles).unwrapped.training_bars > 0
 
 

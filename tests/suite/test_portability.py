@@ -41,7 +41,7 @@ from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.files.writer import sole_writer
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.config import WorldModelConfig
-from worldmodel_trading.models.world_model import train_world_model
+from worldmodel_trading.models.training.train import train_world_model
 
 if __name__ == "__main__":
     candles, folder = synthetic_candles(seed=1, bars=1_000), sys.argv[1]

@@ -193,7 +193,7 @@ def test_scores_of_a_path_by_hand() -> None:
 def test_a_ruined_candidate_stays_ruined(candles: Candles, market_model: WorldModel) -> None:
     broker = BrokerConfig.from_settings(leverage=100.0)
     tape = latent_tape(candles, market_model)
-    size = tape.layout["account"].stop
+    size = tape.view.shape[1] + 1
     parameters = np.zeros((2, size + 1))
     parameters[0, -1] = 5.0  # all in
     scores = score_replay(tape, parameters, broker)
@@ -208,7 +208,7 @@ def test_stretches_between_gaps_are_paths(candles: Candles, market_model: WorldM
     names = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
     holed = Candles(**{n: getattr(candles, n)[rows] for n in names}, symbol=candles.symbol)
     tape = latent_tape(holed, market_model)
-    size = tape.layout["account"].stop
+    size = tape.view.shape[1] + 1
     parameters = np.random.default_rng(1).normal(0, 0.3, (3, size + 1))
     scores = score_replay(tape, parameters, BrokerConfig())
     assert scores.log_return.shape == (3, 2)
