@@ -288,7 +288,8 @@ def test_a_worker_killed_at_work_is_replaced_and_its_block_done_again(
     alone = here(market_model).score(parameters, dreams, BROKER)
     two_workers.score(parameters, dreams, BROKER)
     before = process_ids(two_workers)
-    os.kill(before[0], signal.SIGSTOP)  # it takes its block and never finishes it
+    for pid in before:
+        os.kill(pid, signal.SIGSTOP)  # nobody finishes a block
     killer = threading.Timer(0.5, os.kill, (before[0], signal.SIGKILL))
     killer.start()
     with pytest.warns(RuntimeWarning, match=r"(?s)a dream worker died: .*SIGKILL.*New ones do"):
