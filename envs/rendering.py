@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,8 @@ from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
 from ..market.arrays import FloatArray
-from ..market.errors import ConfigError, WorldModelTradingError
+from ..market.errors import ConfigError, MissingPackageError
+from ..market.extras import require
 from ..market.times import format_time
 from .trace import PICTURE_SIZE, EpisodeTrace
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 RENDER_MODES = ("ansi", "rgb_array", "human")
 
 
-class PygameMissingError(WorldModelTradingError, DependencyNotInstalled):
+class PygameMissingError(MissingPackageError, DependencyNotInstalled):
     """Pictures are asked for where pygame is not installed."""
 
 
@@ -46,11 +46,7 @@ def check_render_mode(mode: str | None) -> None:
         return
     if mode not in RENDER_MODES:
         raise ConfigError(f"render_mode is {mode!r}; expected None or one of {RENDER_MODES}")
-    if importlib.util.find_spec("pygame") is None:
-        raise PygameMissingError(
-            f"render_mode {mode!r} draws with pygame, which is not installed: "
-            "pip install 'worldmodel-trading[render]'"
-        )
+    require("pygame", f"render_mode {mode!r}", PygameMissingError)
 
 
 class Screen:

@@ -29,6 +29,7 @@ from .errors import CandleError as CandleError
 from .errors import ConfigError as ConfigError
 from .errors import FeatureError as FeatureError
 from .errors import FundingError as FundingError
+from .errors import MissingPackageError as MissingPackageError
 from .errors import ModelFileError as ModelFileError
 from .errors import OtherMarketError as OtherMarketError
 from .errors import OtherMarketWarning as OtherMarketWarning

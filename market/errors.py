@@ -36,6 +36,10 @@ class UnknownArgumentError(ConfigError, TypeError):
     """A keyword argument that is not taken: as such a TypeError, which some tools look for."""
 
 
+class MissingPackageError(WorldModelTradingError, ImportError):
+    """Work that needs a package which an extra of the installation brings, and which is not there."""
+
+
 class ModelFileError(WorldModelTradingError, ValueError):
     """A world model or controller on disk that is incomplete, altered, or of another format."""
 

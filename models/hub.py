@@ -1,4 +1,4 @@
-"""World models from the Hugging Face Hub, where `huggingface_hub` is installed."""
+"""World models from the Hugging Face Hub, with `huggingface_hub` (the extra ``hub``)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from ..market.errors import ModelFileError
+from ..market.extras import require
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -25,15 +26,11 @@ def fetch_from_hub(name: str, files: tuple[str, ...]) -> Path:
     Only the named files are fetched, as plain files; they are verified like any other folder's.
 
     Raises:
-        ModelFileError: `huggingface_hub` is not installed, or the model cannot be fetched.
+        MissingPackageError: `huggingface_hub` is not installed.
+        ModelFileError: The model cannot be fetched.
     """
-    try:
-        hub: Any = importlib.import_module("huggingface_hub")
-    except ImportError:
-        raise ModelFileError(
-            f"there is no folder {name}, and to fetch {name} from the Hugging Face Hub "
-            "huggingface_hub is needed: pip install huggingface_hub"
-        ) from None
+    require("huggingface_hub", f"there is no folder {name}; to fetch it from the Hugging Face Hub")
+    hub: Any = importlib.import_module("huggingface_hub")
     folder = user_cache_path("worldmodel-trading") / "hub" / name.replace("/", "--")
     try:
         hub.snapshot_download(repo_id=name, allow_patterns=list(files), local_dir=str(folder))

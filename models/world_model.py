@@ -244,7 +244,7 @@ class WorldModel:
 
         Args:
             folder: The folder, ``"default"`` for the model that ships, or ``"owner/model"`` on the
-                Hugging Face Hub where `huggingface_hub` is installed.
+                Hugging Face Hub, which needs the extra ``hub``.
 
         Raises:
             ModelFileError: Something is missing, altered, or of another format.

@@ -11,12 +11,10 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
-from websockets.sync.client import ClientConnection, connect
 
 from ..arrays import FloatArray
 from ..candles import Candles
@@ -27,22 +25,20 @@ from ..errors import (
     BybitUnavailableError,
     CandleError,
 )
+from ..extras import require
 from ..instruments import check_market
 from ..intervals import interval_ms
 from . import parse as wire
 from .client import BybitClient
 
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
+
 STREAM_URL = "wss://stream.bybit.com/v5/public"
 
 _MAX_QUEUE = 256  # messages that wait to be read; beyond them the sender has to
 _FAR_MS = 2**53  # the client stops at the newest closed bar
-_PASSING_ERRORS = (
-    OSError,
-    WebSocketException,
-    BybitAnswerError,
-    BybitUnavailableError,
-    CandleError,
-)
+_PASSING_ERRORS = (OSError, BybitAnswerError, BybitUnavailableError, CandleError)
 
 
 @dataclass(frozen=True)
@@ -81,6 +77,9 @@ class KlineFeed:
         seed: Of the jitter in the waits.
         sleep: Waits seconds; for tests.
         tell: Told in words about lost and new connections; silent by default.
+
+    Raises:
+        MissingPackageError: ``websockets`` is not installed (the extra ``live``).
     """
 
     def __init__(
@@ -95,6 +94,7 @@ class KlineFeed:
         sleep: Callable[[float], None] = time.sleep,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
+        require("websockets", "the live feed")
         check_market(category, symbol, interval)
         if urlsplit(url).scheme not in ("ws", "wss"):
             raise BybitRequestError(f"stream URL is {url!r}; expected one such as {STREAM_URL}")
@@ -126,6 +126,8 @@ class KlineFeed:
             BybitUnavailableError: Too many failures in a row.
             BybitError: The symbol is unknown, or the address is shut out.
         """
+        from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
+
         self._last_ms = after_ms
         while True:
             try:
@@ -135,10 +137,12 @@ class KlineFeed:
             except InvalidStatus as error:
                 self._check_refused(error.response.status_code)
                 self._wait_after(error)
-            except _PASSING_ERRORS as error:
+            except (WebSocketException, *_PASSING_ERRORS) as error:
                 self._wait_after(error)
 
     def _connection(self) -> Iterator[Candles]:
+        from websockets.sync.client import connect
+
         settings = self._settings
         with connect(
             self.url,
@@ -161,11 +165,11 @@ class KlineFeed:
     def _messages(self, socket: ClientConnection) -> Iterator[dict[str, Any]]:
         """Messages as they come, the subscription's answer in time; pings in between."""
         settings = self._settings
-        heard = pinged = time.monotonic()
-        answer_due = heard + settings.open_timeout_s
+        last = pinged = time.monotonic()
+        answer_due = last + settings.open_timeout_s
         while True:
             now = time.monotonic()
-            if now - heard >= settings.silence_s:
+            if now - last >= settings.silence_s:
                 raise TimeoutError(f"no message for {settings.silence_s:g} s")
             if now >= answer_due:
                 raise TimeoutError(
@@ -175,11 +179,11 @@ class KlineFeed:
                 socket.send('{"op":"ping"}')
                 pinged = now
             try:
-                due = min(pinged + settings.ping_interval_s, heard + settings.silence_s, answer_due)
+                due = min(pinged + settings.ping_interval_s, last + settings.silence_s, answer_due)
                 text = socket.recv(timeout=max(0.0, due - now))
             except TimeoutError:
                 continue
-            heard = time.monotonic()
+            last = time.monotonic()
             message = wire.json_object(text)
             if message.get("op") == "subscribe":
                 answer_due = math.inf

@@ -10,6 +10,7 @@ from worldmodel_trading.market.bybit.client import BybitClient
 from worldmodel_trading.market.bybit.feed import KlineFeed
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import CandleError
+from worldmodel_trading.market.extras import require
 from worldmodel_trading.market.instruments import check_market
 from worldmodel_trading.market.intervals import interval_ms
 from worldmodel_trading.market.settings import check_count
@@ -40,6 +41,7 @@ def watch(
         stream_url: Of the WebSocket.
         max_bars: Stop after so many; None never does.
     """
+    require("websockets", "watch")
     check_market(category, symbol, interval)
     bars = None if max_bars is None else check_count("bars", max_bars)
     model = open_world_model(world_model)

@@ -33,7 +33,7 @@ from worldmodel_trading.envs.picture_axes import (
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.trace import PICTURE_SIZE, EpisodeTrace, Recorded
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.errors import ConfigError, WorldModelTradingError
+from worldmodel_trading.market.errors import ConfigError, MissingPackageError
 from worldmodel_trading.models.world_model import WorldModel
 
 HOUR = 3_600_000
@@ -388,7 +388,7 @@ def test_without_pygame_pictures_name_the_extra_and_all_else_works() -> None:
 def test_the_missing_library_is_an_error_of_both_houses() -> None:
     from worldmodel_trading.envs.rendering import PygameMissingError
 
-    assert issubclass(PygameMissingError, WorldModelTradingError)
+    assert issubclass(PygameMissingError, MissingPackageError)
     assert issubclass(PygameMissingError, DependencyNotInstalled)
 
 

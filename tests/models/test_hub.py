@@ -1,9 +1,10 @@
+import inspect
 import sys
 import types
 
 import pytest
 
-from worldmodel_trading.market.errors import ModelFileError
+from worldmodel_trading.market.errors import MissingPackageError, ModelFileError
 from worldmodel_trading.models import hub
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -41,7 +42,7 @@ def test_what_a_hub_id_looks_like(name, expected):
 
 def test_without_the_library_the_cure_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ModelFileError, match="pip install huggingface_hub"):
+    with pytest.raises(MissingPackageError, match=r"no folder owner/model.*\[hub\]"):
         WorldModel.from_pretrained("owner/model")
 
 
@@ -71,3 +72,10 @@ def test_a_failed_fetch_is_said_in_words(monkeypatch):
     install(monkeypatch, snapshot_download)
     with pytest.raises(ModelFileError, match=r"owner/model cannot be fetched.*no route"):
         WorldModel.from_pretrained("owner/model")
+
+
+def test_the_library_takes_what_it_is_given():
+    real = pytest.importorskip("huggingface_hub").snapshot_download
+    inspect.signature(real).bind(
+        repo_id="owner/model", allow_patterns=["config.json"], local_dir="folder"
+    )

@@ -21,7 +21,7 @@ PACKAGE = "worldmodel_trading"
 
 PARTS = {  # of each room, its files and the rooms in it; each may import those before it
     "market": """
-        arrays errors settings records times intervals numerics instruments candles funding_clock
+        arrays errors extras settings records times intervals numerics instruments candles funding_clock
         funding synthetic optimal_policy account files bybit sources inspection features
     """,
     "models": """
