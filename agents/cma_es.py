@@ -89,7 +89,7 @@ def search(
 ) -> SearchResult:
     """Maximise ``fitness`` from the origin (a controller that does nothing).
 
-    The distribution's mean is what the search believes in: every ``validate_every`` generations
+    The distribution's mean is what the search stands for: every ``validate_every`` generations
     it is scored by ``validation``, and the best-scoring mean is returned. Without a validation
     the last mean is.
 
@@ -115,7 +115,7 @@ def search(
             )
         with _quiet_cma():
             strategy.tell(list(candidates), list(-scores))
-            believed, stopped = np.array(strategy.result.xfavorite), bool(strategy.stop())
+            centre, stopped = np.array(strategy.result.xfavorite), bool(strategy.stop())
         result.evaluations += len(candidates)
         row = {
             "generation": generation,
@@ -126,10 +126,10 @@ def search(
         }
         last = stopped or generation == config.generations - 1
         if validation is None:
-            result.parameters = believed
+            result.parameters = centre
         elif last or (generation + 1) % config.validate_every == 0:
-            row["validation"] = score = validation(believed)
-            _keep_best(result, believed, score)
+            row["validation"] = score = validation(centre)
+            _keep_best(result, centre, score)
         result.history.append(row)
         if callback is not None:
             callback(row)

@@ -17,8 +17,8 @@ from ..envs.dream_lanes import check_temperature
 from ..envs.population.jobs import Dreams
 from ..envs.population.scorers import DreamWorkers, Scorer
 from ..envs.population.scoring import Scores, score_replay
-from ..envs.recorded import Tape
-from ..envs.recorded_state import RecordedMemory
+from ..envs.recorded import RecordedMarket
+from ..envs.recorded_state import RecordedState
 from ..market.account.rules import BrokerConfig
 from ..market.arrays import FloatArray
 from ..market.errors import ConfigError
@@ -119,9 +119,9 @@ def train_controllers(
     searches: int,
     seed: int = 0,
     funding: DreamFunding | None = None,
-    validation: Tape | None = None,
+    validation: RecordedMarket | None = None,
     callback: Callable[[dict[str, float]], None] | None = None,
-    workers: Scorer | None = None,
+    scorer: Scorer | None = None,
 ) -> Searches:
     """Train a controller several times, each time with another seed; see `train_controller`.
 
@@ -136,12 +136,12 @@ def train_controllers(
         funding: What dreamed positions are charged; None is nothing.
         validation: A replay that chooses among the generations of each.
         callback: Receives each generation's row of the history, with the number of its ``search``.
-        workers: Who dreams; the searches share them. None works in this process.
+        scorer: Who scores the dreams; the searches share them. None works in this process.
     """
-    pool: Scorer = workers or DreamWorkers(world_model, num_workers=0)
+    scorer = scorer or DreamWorkers(world_model, num_workers=0)
     trained = []
     for number, own in enumerate(search_seeds(seed, searches)):
-        heard = None if callback is None else _numbered(callback, number)
+        told = None if callback is None else _numbered(callback, number)
         controller, found = train_controller(
             world_model,
             config,
@@ -149,8 +149,8 @@ def train_controllers(
             seed=own,
             funding=funding,
             validation=validation,
-            callback=heard,
-            workers=pool,
+            callback=told,
+            scorer=scorer,
         )
         trained.append(TrainedController(controller, found))
     return Searches(tuple(trained))
@@ -169,9 +169,9 @@ def train_controller(
     *,
     seed: int | np.random.SeedSequence = 0,
     funding: DreamFunding | None = None,
-    validation: Tape | None = None,
+    validation: RecordedMarket | None = None,
     callback: Callable[[dict[str, float]], None] | None = None,
-    workers: Scorer | None = None,
+    scorer: Scorer | None = None,
 ) -> tuple[LinearController, SearchResult]:
     """Train a linear controller inside a world model's dreams.
 
@@ -186,16 +186,16 @@ def train_controller(
         funding: What dreamed positions are charged; None is nothing.
         validation: A replay that chooses among the generations; without one the last counts.
         callback: Receives each generation's row of the history.
-        workers: Who dreams of this world model: `DreamWorkers`, whose result is the same bit for
+        scorer: Who scores the dreams in this world model: `DreamWorkers`, whose result is the same bit for
             bit, or `DeviceDreams`, the same to rounding; None works in this process.
 
     Raises:
-        ConfigError: The workers dream of another world model.
+        ConfigError: The scorer dreams of another world model.
     """
     config, broker = config or DreamSearchConfig(), broker or BrokerConfig()
-    pool: Scorer = workers or DreamWorkers(world_model, num_workers=0)
-    if pool.engine.world_model is not world_model:
-        raise ConfigError("the workers dream of another world model than the one to train in")
+    scorer = scorer or DreamWorkers(world_model, num_workers=0)
+    if scorer.engine.world_model is not world_model:
+        raise ConfigError("the scorer dreams of another world model than the one to train in")
     size = world_model.config.latent_size + world_model.config.hidden_size + 1
     bars_per_year = 365 * 86_400_000 / world_model.provenance.interval_ms
     sown = isinstance(seed, np.random.SeedSequence)
@@ -208,13 +208,13 @@ def train_controller(
 
     def fitness(candidates: FloatArray, _generation: int) -> FloatArray:
         dreams = Dreams(
-            rng.integers(pool.engine.num_segments, size=config.dreams),
+            rng.integers(scorer.engine.num_segments, size=config.dreams),
             config.horizon,
             int(rng.integers(2**63)),
             config.temperature,
             funding,
         )
-        return merit(pool.score(candidates, dreams, broker))
+        return merit(scorer.score(candidates, dreams, broker))
 
     result = search(
         fitness,
@@ -230,12 +230,15 @@ def train_controller(
 
 
 def _validation(
-    world_model: WorldModel, tape: Tape, broker: BrokerConfig, merit: Callable[[Scores], FloatArray]
+    world_model: WorldModel,
+    recorded: RecordedMarket,
+    broker: BrokerConfig,
+    merit: Callable[[Scores], FloatArray],
 ) -> Callable[[FloatArray], float]:
     paper = world_model.config.preset == "paper"
-    memory = RecordedMemory(world_model, tape, 1) if paper else None
+    state = RecordedState(world_model, recorded, 1) if paper else None
 
     def validate(parameters: FloatArray) -> float:
-        return float(merit(score_replay(tape, parameters[np.newaxis], broker, memory))[0])
+        return float(merit(score_replay(recorded, parameters[np.newaxis], broker, state))[0])
 
     return validate

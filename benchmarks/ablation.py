@@ -54,7 +54,7 @@ VARIANTS = (
     Variant("no weight decay", {"weight_decay": 0.0}),
     Variant("weight decay 0.25", {"weight_decay": 0.25}),
     Variant("weight decay 0.5", {"weight_decay": 0.5}),
-    Variant("mean forecast believed whole", {"temper_mean": False}),
+    Variant("mean forecast trusted whole", {"temper_mean": False}),
     Variant("log volume with its level", {"features": FeatureSpec(detrend_volume=False)}),
     Variant("dreams not calibrated", {"calibration_rounds": 0}),
     Variant("no weight averaging", {"ema_decay": 0.0}),

@@ -13,10 +13,10 @@ from .population.scorers import DreamWorkers as DreamWorkers
 from .population.scorers import Scorer as Scorer
 from .population.scoring import Scores as Scores
 from .population.scoring import score_replay as score_replay
-from .recorded import Tape as Tape
+from .recorded import RecordedMarket as RecordedMarket
 from .rendering import PygameMissingError as PygameMissingError
 from .replay import BybitReplayEnv as BybitReplayEnv
-from .replay import open_tape as open_tape
+from .replay import open_recorded as open_recorded
 from .scorers import open_scorer as open_scorer
 from .vector import DreamVectorEnv as DreamVectorEnv
 from .vector import ReplayVectorEnv as ReplayVectorEnv

@@ -14,7 +14,7 @@ from ..market.account.rewards import RewardConfig, RewardName, ScalarReward
 from ..market.account.rules import BrokerConfig
 from ..market.arrays import Float32Array, FloatArray
 from ..market.settings import seed_number
-from .one_account import Lived
+from .one_account import AccountStep
 from .protocol import complete_spec, refuse_closed
 from .rendering import (
     RENDER_MODES,
@@ -30,7 +30,7 @@ from .spaces import (
     target_weight,
     with_account,
 )
-from .trace import EpisodeTrace, Recorded
+from .trace import EpisodeTrace, PastBars
 
 Observation = Float32Array
 
@@ -54,7 +54,7 @@ class Start(NamedTuple):
 class TradingEnv(gym.Env[Observation, Any]):
     """An account that trades a market bar by bar.
 
-    A subclass supplies the market: `_begin` places it at an episode's start, `_live` lives a bar.
+    A subclass supplies the market: `_begin` places it at an episode's start, `_step_market` lives a bar.
     It names Gymnasium's class as a direct base too, where some tools look for it (skrl's
     `wrap_env`).
 
@@ -161,8 +161,8 @@ class TradingEnv(gym.Env[Observation, Any]):
             refuse_closed(self._closed)
             raise ResetNeeded("the episode is over: call reset() before step()")
         target = target_weight(action, self._actions)
-        observation, price, time_ms, lived = self._live(target, self._account.due(target))
-        equity, weight, reward, cost, turnover, market_return, terminated = lived
+        observation, price, time_ms, stepped = self._step_market(target, self._account.due(target))
+        equity, weight, reward, cost, turnover, market_return, terminated = stepped
         info = {
             "equity": equity,
             "weight": weight,
@@ -205,11 +205,11 @@ class TradingEnv(gym.Env[Observation, Any]):
         super().close()
         self._steps_left, self._closed = 0, True
 
-    def _deliver(self, observation: Observation, lived: Lived) -> Lived:
+    def _deliver(self, observation: Observation, stepped: AccountStep) -> AccountStep:
         """Close the account at the last price of a contract that ended with the bar just lived."""
         self._account.close()
         self._account.show(observation)
-        equity, _, growth, cost, turnover, market_return, _ = lived
+        equity, _, growth, cost, turnover, market_return, _ = stepped
         return equity, 0.0, growth, cost, turnover, market_return, True
 
     def _tell(self, info: dict[str, Any]) -> bool:
@@ -217,7 +217,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         return False
 
     @abstractmethod
-    def _past(self) -> Recorded:
+    def _past(self) -> PastBars:
         """Bars up to the one that the episode starts after, for a picture."""
 
     @abstractmethod
@@ -233,7 +233,9 @@ class TradingEnv(gym.Env[Observation, Any]):
         """Place the market at an episode's start; refuses options that it would ignore."""
 
     @abstractmethod
-    def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
+    def _step_market(
+        self, target: float, due: float
+    ) -> tuple[Observation, float, int, AccountStep]:
         """Live one bar: the market moves on, and the account with it.
 
         Args:

@@ -22,13 +22,13 @@ from .base import Observation, Start, TradingEnv
 from .dream_funding import DreamFunding
 from .dream_lane import DreamLane, Forced
 from .dream_lanes import DreamLanes, ObservationKind
-from .dream_view import bars_between, dreamed_on, heard_bars
+from .dream_view import bars_between, dreamed_on, warm_up_bars
 from .engine.engine import DreamEngine, DreamState
-from .one_account import FLOAT32, Lived
+from .one_account import FLOAT32, AccountStep
 from .protocol import read_options
-from .recorded import latent_tape
+from .recorded import recorded_latents
 from .spaces import ActionKind
-from .trace import Recorded
+from .trace import PastBars
 
 if TYPE_CHECKING:
     from ..market.sources import FundingSource, InstrumentSource
@@ -173,18 +173,20 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         self._lane.begin(observation)
         return Start(num_steps, observation, self._lane.price, self._lane.time_ms)
 
-    def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
+    def _step_market(
+        self, target: float, due: float
+    ) -> tuple[Observation, float, int, AccountStep]:
         forced = None if self._recorded is None else self._recorded.next()
         account, lane = self._account.state, self._lane
-        observation, lived = lane.live(account, target, due, self.np_random, forced)
+        observation, stepped = lane.step(account, target, due, self.np_random, forced)
         if self._recorded is not None and self._recorded.ended:
-            lived = self._deliver(observation, lived)
-        return observation, lane.price, lane.time_ms, lived
+            stepped = self._deliver(observation, stepped)
+        return observation, lane.price, lane.time_ms, stepped
 
-    def _past(self) -> Recorded:
+    def _past(self) -> PastBars:
         if self._recorded is not None:
             return self._recorded.past()
-        return heard_bars(self.engine, self._lane.time_ms, self._lane.price)
+        return warm_up_bars(self.engine, self._lane.time_ms, self._lane.price)
 
     def _candle(self, before: float, price: float) -> tuple[float, float, float]:
         if self._recorded is not None:
@@ -216,20 +218,20 @@ class RecordedPath:
         horizon: Bars at most.
 
     Attributes:
-        num_bars: Bars that can be lived.
+        num_bars: Bars that can be stepped.
         ended: Whether the contract ended with the newest bar.
     """
 
     def __init__(self, engine: DreamEngine, candles: Any, start: Time | None, horizon: int) -> None:
         self._engine = engine
         self._record = open_candles(candles)
-        tape = latent_tape(self._record, engine.world_model)
-        self._latents = tape.view[:, : engine.config.latent_size]
-        self._row = self._first_row(tape.steps_left, start)
-        last = self._row + min(horizon, int(tape.steps_left[self._row]))
+        recorded = recorded_latents(self._record, engine.world_model)
+        self._latents = recorded.view[:, : engine.config.latent_size]
+        self._row = self._first_row(recorded.steps_left, start)
+        last = self._row + min(horizon, int(recorded.steps_left[self._row]))
         self.num_bars = last - self._row
         self._log_close = np.log(self._record.close)
-        self._delivery_row = tape.delivery_row
+        self._delivery_row = recorded.delivery_row
         self.ended = False
 
     def _first_row(self, steps_left: IntArray, start: Time | None) -> int:
@@ -251,9 +253,9 @@ class RecordedPath:
         spec = self._engine.config.features
         return self._record.close[row], volume_level(self._record, spec, row)
 
-    def past(self) -> Recorded:
+    def past(self) -> PastBars:
         """The bars up to the newest."""
-        return Recorded.of(self._record, self._row)
+        return PastBars.of(self._record, self._row)
 
     def candle(self) -> tuple[float, float, float]:
         """Open, high and low of the newest bar."""

@@ -61,7 +61,7 @@ class DreamBars:
         one, two, three, four = (part.item(lane) for part in parts)
         return one, two, three, four
 
-    def live(self, state: DreamState, log_return: FloatArray) -> FloatArray:
+    def step(self, state: DreamState, log_return: FloatArray) -> FloatArray:
         """The bars just lived [N, 8], columns `BAR_FIELDS`, after the engine's step."""
         if self.decodes:
             bars = self._with_insides(state, log_return)

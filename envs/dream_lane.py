@@ -19,7 +19,7 @@ from .dream_lanes import DreamLanes
 from .engine.engine import DreamState
 from .engine.lane_layout import LaneModel
 from .engine.one_lane import dream_heard_lane, dream_lane, force_lane
-from .one_account import FLOAT32, Lived, account_of
+from .one_account import FLOAT32, AccountStep, account_of
 from .spaces import FEATURE_BOUND
 
 
@@ -36,7 +36,7 @@ class Forced(NamedTuple):
 
 
 @compiled
-def live_lane(
+def step_lane(
     account: FloatArray,
     due: float,
     log_return: float,
@@ -46,7 +46,7 @@ def live_lane(
     z: Float32Array,
     h: Float32Array,
     observation: Float32Array,
-) -> Lived:
+) -> AccountStep:
     """Settle the bar that was dreamed, and look at what comes of it.
 
     Args:
@@ -111,7 +111,7 @@ class DreamLane:
     def __init__(self, lanes: DreamLanes, size: int) -> None:
         engine, model = lanes.engine, lanes.engine.lane_model
         self._lanes, self._model, self._size = lanes, model, size
-        self._heard = engine.lane_decoder if engine.config.preset == "paper" else None
+        self._decoder = engine.lane_decoder if engine.config.preset == "paper" else None
         self._remember(model)
         self._shows_features = "features" in lanes.layout
         self._decodes = self._shows_features or lanes.bars.decodes
@@ -161,15 +161,15 @@ class DreamLane:
             self._decode(self.z, self._features)
         show_market(self._features, self.z, self.h, self._shows_features, observation)
 
-    def live(
+    def step(
         self,
         account: FloatArray,
         target: float,
         due: float,
         rng: np.random.Generator,
         forced: Forced | None = None,
-    ) -> tuple[Float32Array, Lived]:
-        """Dream a bar and settle it; see `TradingEnv._live`.
+    ) -> tuple[Float32Array, AccountStep]:
+        """Dream a bar and settle it; see `TradingEnv._step_market`.
 
         Args:
             account: State of a `ScalarAccount`, updated.
@@ -183,7 +183,7 @@ class DreamLane:
         if self._decodes:
             self._decode(self.z, self._features)
         observation: Float32Array = np.empty(self._size, FLOAT32)
-        lived = live_lane(
+        stepped = step_lane(
             account,
             due,
             log_return,
@@ -194,15 +194,22 @@ class DreamLane:
             self.h,
             observation,
         )
-        return observation, lived
+        return observation, stepped
 
     def _draw(self, target: float, rng: np.random.Generator) -> float:
         noise, model = self._lanes.noise, self._model
         step, temperature = noise.next(rng), self._lanes.temperature32
-        if self._heard is None:
+        if self._decoder is None:
             return dream_lane(*model, noise.table, step, temperature, self.time_ms, self._memory)
         return dream_heard_lane(
-            *model, target, *self._heard, noise.table, step, temperature, self.time_ms, self._memory
+            *model,
+            target,
+            *self._decoder,
+            noise.table,
+            step,
+            temperature,
+            self.time_ms,
+            self._memory,
         )
 
     def _force(self, target: float, forced: Forced) -> float:

@@ -208,7 +208,7 @@ class DreamLanes:
         """
         noise = self._draw(chance, waiting)
         log_return = self.engine.step(self.state, targets, noise, self.temperature, forced)
-        bars = self.bars.live(self.state, log_return)
+        bars = self.bars.step(self.state, log_return)
         if not self.funding.is_off:
             bars[:, 4] = self._charge(chance, waiting)
         return bars

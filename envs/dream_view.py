@@ -1,4 +1,4 @@
-"""What a picture shows of a dream: candles, the bars that M heard before, and what may come next."""
+"""What a picture shows of a dream: candles, the bars before it, and what may come next."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ..market.arrays import FloatArray
 from .engine.engine import DreamEngine, DreamState
-from .trace import Recorded
+from .trace import PastBars
 
 FUTURE_BARS, FUTURE_DREAMS = 30, 128
 _NOISE_SEED = 0
@@ -33,7 +33,7 @@ def bars_between(engine: DreamEngine, closes: FloatArray, features: FloatArray) 
     return np.stack([opening, high, low, close], axis=1)
 
 
-def heard_bars(engine: DreamEngine, time_ms: int, close: float) -> Recorded:
+def warm_up_bars(engine: DreamEngine, time_ms: int, close: float) -> PastBars:
     """The recorded segment that a dream began from, as V remembers it.
 
     Args:
@@ -49,7 +49,7 @@ def heard_bars(engine: DreamEngine, time_ms: int, close: float) -> Recorded:
     back = np.concatenate([np.cumsum(returns[::-1])[::-1], [0.0]])
     closes = close * np.exp(-back)
     times = time_ms + interval_ms * np.arange(1 - len(features), 1)
-    return Recorded(interval_ms, times, bars_between(engine, closes, features))
+    return PastBars(interval_ms, times, bars_between(engine, closes, features))
 
 
 def dreamed_on(

@@ -15,7 +15,7 @@ from ..market.numerics.compiled import compiled
 FLOAT32 = np.dtype(np.float32)
 """A type that numpy need not look up each time an observation is made."""
 
-Lived = tuple[float, float, float, float, float, float, bool]
+AccountStep = tuple[float, float, float, float, float, float, bool]
 """Equity, weight, log growth, cost, turnover |Δw|, the bar's simple return, and whether the account
 is terminated."""
 
@@ -27,7 +27,7 @@ def account_of(
     simple_return: float,
     settled: SettledState,
     observation: Float32Array,
-) -> Lived:
+) -> AccountStep:
     """What an environment tells of a settled bar; writes the account's part of the observation.
 
     Args:
@@ -43,14 +43,14 @@ def account_of(
 
 
 @compiled
-def live_recorded(
+def step_recorded(
     account: FloatArray,
     action: float,
     bars: FloatArray,
     row: int,
     views: Float32Array,
     observation: Float32Array,
-) -> Lived:
+) -> AccountStep:
     """Settle a recorded bar, and look at what comes of it.
 
     Args:

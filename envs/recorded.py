@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Tape:
+class RecordedMarket:
     """Candles made ready to be replayed; every array runs over the candles' rows [T].
 
     Attributes:
@@ -89,42 +89,44 @@ def check_random_start(random_start: bool) -> bool:
     return drawn
 
 
-def feature_tape(candles: Candles, spec: FeatureSpec, funding: FloatArray | None = None) -> Tape:
-    """A tape that shows raw features; ``funding`` [T] is charged on positions held through bars."""
+def recorded_features(
+    candles: Candles, spec: FeatureSpec, funding: FloatArray | None = None
+) -> RecordedMarket:
+    """A record that shows raw features; ``funding`` [T] is charged on positions held through bars."""
     features = compute_features(candles, spec)
     view = np.clip(features, -FEATURE_BOUND, FEATURE_BOUND).astype(np.float32)
     layout = observation_layout({"features": view.shape[1]})
-    return _tape(candles, view, layout, valid_rows(features), funding)
+    return _recorded(candles, view, layout, valid_rows(features), funding)
 
 
-def latent_tape(
+def recorded_latents(
     candles: Candles, world_model: WorldModel, funding: FloatArray | None = None
-) -> Tape:
-    """A tape that shows [z, h]; with the ``paper`` preset h is that of an agent that stays flat."""
+) -> RecordedMarket:
+    """A record that shows [z, h]; with the ``paper`` preset h is that of an agent that stays flat."""
     latents = world_model.latents(candles)
     z = np.clip(latents.z, -LATENT_BOUND, LATENT_BOUND)
     view = np.concatenate([z, latents.h], axis=1).astype(np.float32)
     layout = observation_layout({"latent": z.shape[1], "hidden": latents.h.shape[1]})
-    return _tape(candles, view, layout, latents.valid, funding)
+    return _recorded(candles, view, layout, latents.valid, funding)
 
 
-def restrict(tape: Tape, start: Time | None, end: Time | None) -> Tape:
-    """The same tape with episodes inside ``[start, end)`` only; what precedes it is warm-up."""
-    first, last = tape.candles.row_range(start, end)
-    rows = np.arange(len(tape.candles))
+def restrict(recorded: RecordedMarket, start: Time | None, end: Time | None) -> RecordedMarket:
+    """The same record with episodes inside ``[start, end)`` only; what precedes it is warm-up."""
+    first, last = recorded.candles.row_range(start, end)
+    rows = np.arange(len(recorded.candles))
     inside = (rows >= first) & (rows < last)
-    steps = np.where(inside, np.minimum(tape.steps_left, last - 1 - rows), -1)
-    return replace(tape, steps_left=steps)
+    steps = np.where(inside, np.minimum(recorded.steps_left, last - 1 - rows), -1)
+    return replace(recorded, steps_left=steps)
 
 
-def _tape(
+def _recorded(
     candles: Candles,
     view: Float32Array,
     layout: dict[str, slice],
     valid: BoolArray,
     funding: FloatArray | None,
-) -> Tape:
-    return Tape(
+) -> RecordedMarket:
+    return RecordedMarket(
         candles=candles,
         view=view,
         layout=layout,

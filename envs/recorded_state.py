@@ -7,25 +7,25 @@ import numpy as np
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..models.world_model import WorldModel
 from .engine.engine import DreamEngine
-from .recorded import Tape
+from .recorded import RecordedMarket
 from .spaces import LATENT_BOUND
 
 
-class RecordedMemory:
-    """M's state of N lanes that replay a tape, each with actions of its own.
+class RecordedState:
+    """M's state of N lanes that replay a record, each with actions of its own.
 
     Args:
         world_model: Of the ``paper`` preset.
-        tape: What is replayed.
+        recorded: What is replayed.
         num_lanes: N.
     """
 
-    def __init__(self, world_model: WorldModel, tape: Tape, num_lanes: int) -> None:
+    def __init__(self, world_model: WorldModel, recorded: RecordedMarket, num_lanes: int) -> None:
         self._engine = DreamEngine(world_model)
-        latents = world_model.encode(world_model.features(tape.candles))
+        latents = world_model.encode(world_model.features(recorded.candles))
         self._latents = np.clip(latents, -LATENT_BOUND, LATENT_BOUND)
-        self._log_return = np.diff(np.log(tape.candles.close), prepend=np.nan)
-        self._open_time_ms = tape.candles.open_time_ms
+        self._log_return = np.diff(np.log(recorded.candles.close), prepend=np.nan)
+        self._open_time_ms = recorded.candles.open_time_ms
         self._state = self._engine.start(np.zeros(num_lanes, dtype=np.int64))
         self._silence = self._engine.draw_noise(np.random.default_rng(0), num_lanes)
 

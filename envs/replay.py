@@ -24,16 +24,22 @@ from ..market.sources import (
 from ..market.times import Time
 from .arguments import refuse_unknown
 from .base import Observation, Start, TradingEnv
-from .one_account import FLOAT32, Lived, live_recorded
+from .one_account import FLOAT32, AccountStep, step_recorded
 from .protocol import read_options
-from .recorded import Tape, check_random_start, feature_tape, latent_tape, restrict
+from .recorded import (
+    RecordedMarket,
+    check_random_start,
+    recorded_features,
+    recorded_latents,
+    restrict,
+)
 from .spaces import ActionKind
-from .trace import Recorded
+from .trace import PastBars
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource, FundingSource, InstrumentSource
     from ..models.world_model import WorldModel
-    from .recorded_state import RecordedMemory
+    from .recorded_state import RecordedState
 
 
 class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `TradingEnv`
@@ -162,82 +168,86 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         )
         model = opened(world_model)
         record = open_candles(candles, instrument=instrument)
-        self.tape = open_tape(record, model, start, end, funding, unrecorded_funding_rate)
+        self.recorded = open_recorded(record, model, start, end, funding, unrecorded_funding_rate)
         self._episode_length = check_length(episode_length)
-        self._starts = self.tape.starts(self._episode_length)
+        self._starts = self.recorded.starts(self._episode_length)
         self._random_start = check_random_start(random_start)
         self._row = int(self._starts[0])
         # Plain numbers straight from the arrays; lists of them would take 60 bytes a bar.
-        self._time_at: Callable[[int], int] = self.tape.candles.open_time_ms.item
-        self._close_at: Callable[[int], float] = self.tape.candles.close.item
-        self._memory = remember(self.tape, model, 1)
-        longest = self._episode_length or int(self.tape.steps_left.max())
-        super().__init__(self.tape.layout, actions, broker, reward, render_mode, longest)
+        self._time_at: Callable[[int], int] = self.recorded.candles.open_time_ms.item
+        self._close_at: Callable[[int], float] = self.recorded.candles.close.item
+        self._state = open_recorded_state(self.recorded, model, 1)
+        longest = self._episode_length or int(self.recorded.steps_left.max())
+        super().__init__(self.recorded.layout, actions, broker, reward, render_mode, longest)
         if model is not None:
             self.world_model_hash = model.fingerprint
-            self.other_market = model.provenance.other_market(self.tape.candles.symbol)
-            self.training_bars = count_training_bars(self.tape, model)
-        self.title = f"BybitReplay {self.tape.candles.symbol} {self.tape.candles.interval}"
+            self.other_market = model.provenance.other_market(self.recorded.candles.symbol)
+            self.training_bars = count_training_bars(self.recorded, model)
+        self.title = f"BybitReplay {self.recorded.candles.symbol} {self.recorded.candles.interval}"
 
     def _begin(self, options: dict[str, Any] | None) -> Start:
         given = read_options(options, "start")
         if "start" in given:
-            row = self.tape.first_start(given["start"], self._episode_length)
+            row = self.recorded.first_start(given["start"], self._episode_length)
         elif self._random_start:
             row = int(self._starts[self.np_random.integers(len(self._starts))])
         else:
             row = int(self._starts[0])
         self._row = row
         observation: Observation = np.zeros(self._size, FLOAT32)
-        observation[: self._market_size] = self.tape.view[row]
-        if self._memory is not None:
-            self._memory.begin(np.ones(1, dtype=np.bool_), np.array([row]))
-            observation[self.observation_layout["hidden"]] = self._memory.hidden[0]
-        left = int(self.tape.steps_left[row])
+        observation[: self._market_size] = self.recorded.view[row]
+        if self._state is not None:
+            self._state.begin(np.ones(1, dtype=np.bool_), np.array([row]))
+            observation[self.observation_layout["hidden"]] = self._state.hidden[0]
+        left = int(self.recorded.steps_left[row])
         num_steps = min(self._episode_length or left, left)
         return Start(num_steps, observation, self._close_at(row), self._time_at(row))
 
-    def _live(self, target: float, due: float) -> tuple[Observation, float, int, Lived]:
+    def _step_market(
+        self, target: float, due: float
+    ) -> tuple[Observation, float, int, AccountStep]:
         self._row = row = self._row + 1
-        tape, observation = self.tape, np.empty(self._size, FLOAT32)
-        lived = live_recorded(self._account.state, due, tape.bars, row, tape.view, observation)
-        if self._memory is not None:
-            self._memory.advance(np.array([target]), np.array([row]))
-            observation[self.observation_layout["hidden"]] = self._memory.hidden[0]
-        if row == tape.delivery_row:
-            lived = self._deliver(observation, lived)
-        return observation, self._close_at(row), self._time_at(row), lived
+        recorded, observation = self.recorded, np.empty(self._size, FLOAT32)
+        stepped = step_recorded(
+            self._account.state, due, recorded.bars, row, recorded.view, observation
+        )
+        if self._state is not None:
+            self._state.advance(np.array([target]), np.array([row]))
+            observation[self.observation_layout["hidden"]] = self._state.hidden[0]
+        if row == recorded.delivery_row:
+            stepped = self._deliver(observation, stepped)
+        return observation, self._close_at(row), self._time_at(row), stepped
 
-    def _past(self) -> Recorded:
-        return Recorded.of(self.tape.candles, self._row)
+    def _past(self) -> PastBars:
+        return PastBars.of(self.recorded.candles, self._row)
 
     def _candle(self, before: float, price: float) -> tuple[float, float, float]:
-        candles, row = self.tape.candles, self._row
+        candles, row = self.recorded.candles, self._row
         return candles.open.item(row), candles.high.item(row), candles.low.item(row)
 
     def _tell(self, info: dict[str, Any]) -> bool:
-        if self.tape.delivery_row is not None:
-            info["delivered"] = self._row == self.tape.delivery_row
+        if self.recorded.delivery_row is not None:
+            info["delivered"] = self._row == self.recorded.delivery_row
         return False
 
 
-def open_tape(
+def open_recorded(
     candles: CandleSource,
     world_model: WorldModel | str | os.PathLike[str] | None,
     start: Time | None = None,
     end: Time | None = None,
     funding: FundingSource = None,
     unrecorded_funding_rate: float = 0.0,
-) -> Tape:
-    """Candles from anywhere, seen raw or through a world model, as a tape."""
+) -> RecordedMarket:
+    """Candles from anywhere, seen raw or through a world model, ready to be replayed."""
     record = open_candles(candles)
     charged = funding_per_bar(open_funding(funding), record, unrecorded_funding_rate)
     model = opened(world_model)
     if model is None:
-        tape = feature_tape(record, FeatureSpec.for_interval(record.interval), charged)
+        recorded = recorded_features(record, FeatureSpec.for_interval(record.interval), charged)
     else:
-        tape = latent_tape(record, model, charged)
-    return tape if start is None and end is None else restrict(tape, start, end)
+        recorded = recorded_latents(record, model, charged)
+    return recorded if start is None and end is None else restrict(recorded, start, end)
 
 
 def opened(world_model: WorldModel | str | os.PathLike[str] | None) -> WorldModel | None:
@@ -249,22 +259,24 @@ def opened(world_model: WorldModel | str | os.PathLike[str] | None) -> WorldMode
     return open_world_model(world_model)
 
 
-def remember(tape: Tape, world_model: WorldModel | None, num_lanes: int) -> RecordedMemory | None:
-    """What M remembers beside the tape, where it depends on the actions: the ``paper`` preset."""
+def open_recorded_state(
+    recorded: RecordedMarket, world_model: WorldModel | None, num_lanes: int
+) -> RecordedState | None:
+    """What M remembers beside the record, where it depends on the actions: the ``paper`` preset."""
     if world_model is None or world_model.config.preset != "paper":
         return None
-    from .recorded_state import RecordedMemory
+    from .recorded_state import RecordedState
 
-    return RecordedMemory(world_model, tape, num_lanes)
+    return RecordedState(world_model, recorded, num_lanes)
 
 
-def count_training_bars(tape: Tape, world_model: WorldModel) -> int:
-    """How many of the tape's observable bars lie in the world model's training range."""
-    made, times = world_model.provenance, tape.candles.open_time_ms
-    if made.other_market(tape.candles.symbol):
+def count_training_bars(recorded: RecordedMarket, world_model: WorldModel) -> int:
+    """How many of the observable bars lie in the world model's training range."""
+    made, times = world_model.provenance, recorded.candles.open_time_ms
+    if made.other_market(recorded.candles.symbol):
         return 0
     trained = (times >= made.train_start_ms) & (times < made.train_end_ms)
-    return int((trained & (tape.steps_left >= 0)).sum())
+    return int((trained & (recorded.steps_left >= 0)).sum())
 
 
 def check_length(episode_length: int | None) -> int | None:

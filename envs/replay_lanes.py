@@ -1,4 +1,4 @@
-"""N lanes of replay: where each is on the tape, and what it shows."""
+"""N lanes of replay: where each is on the record, and what it shows."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.times import Time
 from .protocol import Chance, draw_integers, for_lanes
-from .recorded import Tape, check_random_start
-from .recorded_state import RecordedMemory
+from .recorded import RecordedMarket, check_random_start
+from .recorded_state import RecordedState
 
 
 class ReplayLanes:
-    """Lanes that replay one tape.
+    """Lanes that replay one record.
 
     Args:
-        tape: The record.
+        recorded: The record.
         num_lanes: N.
         episode_length: Bars of an episode; None plays to the end of the stretch.
         random_start: Whether starts are drawn, or are the first possible one.
-        memory: M's state beside the tape, where it depends on the actions.
+        state: M's state beside the record, where it depends on the actions.
 
     Attributes:
-        rows: Where the lanes are on the tape [N].
+        rows: Where the lanes are on the record [N].
         layout: Where each part lies in an observation.
         max_steps: Steps that an episode has at most.
     """
@@ -33,32 +33,32 @@ class ReplayLanes:
 
     def __init__(
         self,
-        tape: Tape,
+        recorded: RecordedMarket,
         num_lanes: int,
         episode_length: int | None,
         random_start: bool,
-        memory: RecordedMemory | None = None,
+        state: RecordedState | None = None,
     ) -> None:
-        self.layout = tape.layout
-        self._tape = tape
-        self._starts = tape.starts(episode_length)
+        self.layout = recorded.layout
+        self._recorded = recorded
+        self._starts = recorded.starts(episode_length)
         self._length = episode_length
         self._random_start = check_random_start(random_start)
-        self._memory = memory
-        self.max_steps = episode_length or int(tape.steps_left.max())
-        self._last = len(tape.candles) - 1
+        self._state = state
+        self.max_steps = episode_length or int(recorded.steps_left.max())
+        self._last = len(recorded.candles) - 1
         self.rows: IntArray = np.full(num_lanes, self._starts[0])
 
     @property
     def time_ms(self) -> IntArray:
         """Open times of the bars that just closed [N]."""
-        times: IntArray = self._tape.candles.open_time_ms[self.rows]
+        times: IntArray = self._recorded.candles.open_time_ms[self.rows]
         return times
 
     @property
     def price(self) -> FloatArray:
         """Newest closes [N]."""
-        closes: FloatArray = self._tape.candles.close[self.rows]
+        closes: FloatArray = self._recorded.candles.close[self.rows]
         return closes
 
     def begin(
@@ -73,26 +73,26 @@ class ReplayLanes:
             drawing[lanes] = anywhere
             rows[anywhere] = self._starts[draw_integers(chance, len(self._starts), drawing)]
         for i in np.flatnonzero(~anywhere):
-            rows[i] = self._tape.first_start(times[i], self._length)
+            rows[i] = self._recorded.first_start(times[i], self._length)
         self.rows[lanes] = rows
-        if self._memory is not None:
-            self._memory.begin(lanes, rows)
-        left: IntArray = self._tape.steps_left[rows]
+        if self._state is not None:
+            self._state.begin(lanes, rows)
+        left: IntArray = self._recorded.steps_left[rows]
         return left if self._length is None else np.asarray(np.minimum(left, self._length))
 
     def advance(self, targets: FloatArray, chance: Chance, waiting: BoolArray) -> FloatArray:
         """Live one bar: the bars lived [N, 8], columns `BAR_FIELDS`."""
-        # A lane that waits for its reset stands on its last bar; it must not run off the tape.
+        # A lane that waits for its reset stands on its last bar; it must not run off the record.
         self.rows = np.minimum(self.rows + 1, self._last)
-        if self._memory is not None:
-            self._memory.advance(targets, self.rows)
-        return self._tape.bars[self.rows]
+        if self._state is not None:
+            self._state.advance(targets, self.rows)
+        return self._recorded.bars[self.rows]
 
     def view(self, out: Float32Array) -> None:
         """Write what policies see besides the account into ``out`` [N, D - 1]."""
-        out[:] = self._tape.view[self.rows]
-        if self._memory is not None:
-            out[:, self.layout["hidden"]] = self._memory.hidden
+        out[:] = self._recorded.view[self.rows]
+        if self._state is not None:
+            out[:, self.layout["hidden"]] = self._state.hidden
 
     def extra_info(self) -> dict[str, BoolArray]:
         """``delivered`` [N], where the record reaches the contract's end."""
@@ -101,9 +101,9 @@ class ReplayLanes:
 
     def delivered(self) -> BoolArray | None:
         """Lanes [N] that stand on the contract's last bar; None where the record has none."""
-        if self._tape.delivery_row is None:
+        if self._recorded.delivery_row is None:
             return None
-        return np.asarray(self.rows == self._tape.delivery_row)
+        return np.asarray(self.rows == self._recorded.delivery_row)
 
     def cut_short(self, info: dict[str, FloatArray]) -> BoolArray | None:
         """No lane: a record ends where it ends."""

@@ -16,7 +16,7 @@ PAST_BARS = 160
 FIELDS = ("open", "high", "low", "close", "equity", "weight", "costs")
 
 
-class Recorded(NamedTuple):
+class PastBars(NamedTuple):
     """Bars up to the one that an episode starts after.
 
     Attributes:
@@ -53,7 +53,7 @@ class EpisodeTrace:
         newest: Row of the newest one.
     """
 
-    def __init__(self, title: str, past: Recorded, num_steps: int) -> None:
+    def __init__(self, title: str, past: PastBars, num_steps: int) -> None:
         self.title = title
         self.interval_ms = past.interval_ms
         self.first = self.newest = len(past.time_ms) - 1

@@ -29,7 +29,7 @@ from .protocol import (
     read_options,
     refuse_closed,
 )
-from .replay import check_length, open_tape, opened, remember
+from .replay import check_length, open_recorded, open_recorded_state, opened
 from .spaces import (
     ActionKind,
     action_space,
@@ -359,13 +359,13 @@ class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         )
         model = opened(world_model)
         record = open_candles(candles, instrument=instrument)
-        tape = open_tape(record, model, start, end, funding, unrecorded_funding_rate)
+        recorded = open_recorded(record, model, start, end, funding, unrecorded_funding_rate)
         lanes = ReplayLanes(
-            tape,
+            recorded,
             num_envs,
             check_length(episode_length),
             random_start,
-            remember(tape, model, num_envs),
+            open_recorded_state(recorded, model, num_envs),
         )
         super().__init__(
             num_envs, lanes, actions, broker, reward, autoreset_mode, max_episode_steps

@@ -20,7 +20,7 @@ from worldmodel_trading import (
     evaluate_policy,
     flat,
     open_candles,
-    open_tape,
+    open_recorded,
     train_controller,
 )
 
@@ -50,7 +50,7 @@ controller, found = train_controller(
     world_model,
     search,
     seed=options.seed,
-    validation=open_tape(candles, world_model, validation_start, test_start),
+    validation=open_recorded(candles, world_model, validation_start, test_start),
     callback=lambda row: print(
         f"generation {row['generation'] + 1:>3}  dream: best {row['best']:+.4f}, "
         f"mean {row['mean']:+.4f}"

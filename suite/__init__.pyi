@@ -12,7 +12,7 @@ from .envs.engine.engine import DreamEngine as DreamEngine
 from .envs.population.jobs import Dreams as Dreams
 from .envs.population.scorers import DreamWorkers as DreamWorkers
 from .envs.replay import BybitReplayEnv as BybitReplayEnv
-from .envs.replay import open_tape as open_tape
+from .envs.replay import open_recorded as open_recorded
 from .envs.scorers import open_scorer as open_scorer
 from .envs.vector import DreamVectorEnv as DreamVectorEnv
 from .envs.vector import ReplayVectorEnv as ReplayVectorEnv

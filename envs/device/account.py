@@ -187,7 +187,7 @@ class DeviceAccounts:
             self._pending.copy_(torch.stack(tuple(self._waiting)))
         self._waiting.clear()
 
-    def live(self, action: Tensor, bar: Bar) -> None:
+    def step(self, action: Tensor, bar: Bar) -> None:
         """Trade at a close, then live a bar; a terminated lane stands still.
 
         Args:

@@ -64,8 +64,8 @@ class Lanes(Protocol):
     def learn(self, parameters: FloatArray) -> None:
         """Take over the candidates' W and b [P, D + 1]."""
 
-    def live(self, noise: Tensor, funding: Tensor) -> None:
-        """Live a chunk of bars: noise [B, 3 + Z, N], funding [B, N]."""
+    def step(self, noise: Tensor, funding: Tensor) -> None:
+        """Step through a chunk of bars: noise [B, 3 + Z, N], funding [B, N]."""
 
     def by_candidate(self, scores: Tensor) -> Tensor:
         """Scores in the shape of the accounts [6, …] as [6, P, N]."""
@@ -89,8 +89,8 @@ class Rollout:
         self._funding = _zeros(dream, bars, dreams).double()
         self._staging = Staging(self._noise, self._funding if plan.funded else None)
         # Not through self: a circle would keep the tensors until the garbage collector runs.
-        live = partial(self._lanes.live, self._noise, self._funding)
-        self._chunk = graphs.repeated(live)
+        advance = partial(self._lanes.step, self._noise, self._funding)
+        self._chunk = graphs.repeated(advance)
 
     def score(self, parameters: FloatArray, segments: IntArray, noise: DreamNoise) -> FloatArray:
         """Let candidates trade dreams.
@@ -115,7 +115,7 @@ class Rollout:
             self._chunk()
         if rest:
             self._staging.send(noise, rest)
-            lanes.live(self._noise[:rest], self._funding[:rest])
+            lanes.step(self._noise[:rest], self._funding[:rest])
         scores = lanes.by_candidate(lanes.accounts.scores()).cpu().numpy()
         return np.asarray(scores[:, : len(parameters), : len(segments)])
 
@@ -149,7 +149,7 @@ class SeparateLanes:
         """See `Lanes`."""
         self._policy.copy_(torch.from_numpy(np.asarray(parameters, dtype=np.float32)))
 
-    def live(self, noise: Tensor, funding: Tensor) -> None:
+    def step(self, noise: Tensor, funding: Tensor) -> None:
         """See `Lanes`."""
         plan, market = self._plan, self.market
         self.accounts.open()
@@ -162,7 +162,7 @@ class SeparateLanes:
             market, bar = self._dream.bar(
                 market, log_return, rates.repeat(plan.candidates), plan.broker
             )
-            self.accounts.live(action.double(), bar)
+            self.accounts.step(action.double(), bar)
         self.accounts.close()
         self.market.put(market)
 
@@ -206,7 +206,7 @@ class SharedLanes:
         """See `Lanes`."""
         self._policy.copy_(torch.from_numpy(np.asarray(parameters.T, dtype=np.float32)))
 
-    def live(self, noise: Tensor, funding: Tensor) -> None:
+    def step(self, noise: Tensor, funding: Tensor) -> None:
         """See `Lanes`."""
         market, bars = self.market, []
         size = market.latent.shape[1] + market.hidden.shape[1]
@@ -219,7 +219,7 @@ class SharedLanes:
         self.accounts.open()
         for score, bar in zip(self._scores(views), bars, strict=True):
             action = (score.double() + (share * self.accounts.seen()).sum(dim=0)).tanh()
-            self.accounts.live(action, bar)
+            self.accounts.step(action, bar)
         self.accounts.close()
         self.market.put(market)  # only now: the first bar's columns are this market's own tensors
 

@@ -19,8 +19,8 @@ from ..dream_bars import DreamBars
 from ..dream_funding import DreamFunding
 from ..engine.engine import DreamEngine, Noise
 from ..engine.many_lanes import choose_targets, tile_lanes
-from ..recorded import Tape
-from ..recorded_state import RecordedMemory
+from ..recorded import RecordedMarket
+from ..recorded_state import RecordedState
 
 _BARS_AT_ONCE, _CANDIDATES_AT_ONCE = 512, 256
 """A product's size: half a megabyte, still in the second-level cache when it is read; the accounts
@@ -50,7 +50,7 @@ class Scores(NamedTuple):
         square_sum: Sum over bars of its square.
         turnover: Sum over bars of |Δw|.
         cost: Sum over bars of the cost as a fraction of equity.
-        bars_lived: Bars until the end, or until ruin.
+        steps: Bars until the end, or until ruin.
     """
 
     log_return: FloatArray
@@ -58,11 +58,11 @@ class Scores(NamedTuple):
     square_sum: FloatArray
     turnover: FloatArray
     cost: FloatArray
-    bars_lived: FloatArray
+    steps: FloatArray
 
     def sharpe(self, bars_per_year: float) -> FloatArray:
         """Annual Sharpe ratio of each candidate's bars, all paths pooled [P]; 0 where idle."""
-        count = self.bars_lived.sum(axis=1)
+        count = self.steps.sum(axis=1)
         mean = self.return_sum.sum(axis=1) / count
         variance = np.maximum(self.square_sum.sum(axis=1) / count - mean**2, 0.0)
         deviation = np.sqrt(variance)
@@ -93,51 +93,51 @@ def dream_paths(
     """
     state = engine.start(segments)
     count, size = len(segments), state.z.shape[1] + state.h.shape[1]
-    lived = DreamBars(engine, count, broker or BrokerConfig())
+    dreamed = DreamBars(engine, count, broker or BrokerConfig())
     bank = engine.world_model.bank
-    lived.begin(state, bank.close[segments], bank.volume_level[segments])
+    dreamed.begin(state, bank.close[segments], bank.volume_level[segments])
     view = np.empty((count, num_bars, size), dtype=np.float32)
     bars = np.empty((count, num_bars, len(BAR_FIELDS)))
     idle = np.zeros(count)
     open_time_ms = state.open_time_ms[:, None] + engine.interval_ms * np.arange(1, num_bars + 1)
     for t, noise in enumerate(_noise(engine, rng, count, num_bars, ahead=True)):
         engine.view(state, view[:, t])
-        bars[:, t] = lived.live(state, engine.step(state, idle, noise, temperature))
+        bars[:, t] = dreamed.step(state, engine.step(state, idle, noise, temperature))
     if funding is not None and not funding.is_off:
         bars[..., 4] = funding.charge(open_time_ms, rng)
     return MarketPaths(view, bars)
 
 
-def replay_paths(tape: Tape) -> list[MarketPaths]:
-    """The tape's stretches without a gap, each as one path [1, T]."""
+def replay_paths(recorded: RecordedMarket) -> list[MarketPaths]:
+    """The stretches of a record without a gap, each as one path [1, T]."""
     paths = []
-    for start in tape.starts(None):
-        stop = start + tape.steps_left[start]
-        view = tape.view[np.newaxis, start:stop]
-        paths.append(MarketPaths(view, tape.bars[np.newaxis, start + 1 : stop + 1]))
+    for start in recorded.starts(None):
+        stop = start + recorded.steps_left[start]
+        view = recorded.view[np.newaxis, start:stop]
+        paths.append(MarketPaths(view, recorded.bars[np.newaxis, start + 1 : stop + 1]))
     return paths
 
 
 def score_replay(
-    tape: Tape,
+    recorded: RecordedMarket,
     parameters: FloatArray,
     broker: BrokerConfig,
-    memory: RecordedMemory | None = None,
+    state: RecordedState | None = None,
 ) -> Scores:
-    """Trade P linear controllers through a whole tape; stretches between gaps are paths [P, N].
+    """Trade P linear controllers through a whole record; stretches between gaps are paths [P, N].
 
     Args:
-        tape: The record, seen through a world model.
+        recorded: The record, seen through a world model.
         parameters: W and b of each candidate [P, D + 1].
         broker: The account's rules.
-        memory: M's state of P lanes, where it depends on the actions (``paper`` preset).
+        state: M's state of P lanes, where it depends on the actions (``paper`` preset).
     """
-    if memory is None:
-        parts = [score_paths(paths, parameters, broker) for paths in replay_paths(tape)]
+    if state is None:
+        parts = [score_paths(paths, parameters, broker) for paths in replay_paths(recorded)]
     else:
         parts = [
-            _score_recorded(tape, int(start), parameters, broker, memory)
-            for start in tape.starts(None)
+            _score_recorded(recorded, int(start), parameters, broker, state)
+            for start in recorded.starts(None)
         ]
     return Scores(*(np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True)))
 
@@ -163,7 +163,7 @@ def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig
             for bars in stretches:
                 view = np.ascontiguousarray(paths.view[path, bars])
                 product(view, seen, scores[: len(view)])
-                book.live(scores[: len(view)], np.ascontiguousarray(paths.bars[path, bars]))
+                book.step(scores[: len(view)], np.ascontiguousarray(paths.bars[path, bars]))
             out[:, path, some] = book.totals()
     return Scores(*out.transpose(0, 2, 1))
 
@@ -203,10 +203,10 @@ def score_lanes(
     lanes = candidates * dreams
     state = engine.start(np.tile(segments, candidates))
     book = _LaneBook(parameters, lanes, broker)
-    lived = DreamBars(engine, lanes, broker)
+    dreamed = DreamBars(engine, lanes, broker)
     bank = engine.world_model.bank
     begun = np.tile(segments, candidates)
-    lived.begin(state, bank.close[begun], bank.volume_level[begun])
+    dreamed.begin(state, bank.close[begun], bank.volume_level[begun])
     charged = funding is not None and not funding.is_off
     uniforms = np.empty((2, lanes), dtype=np.float32)
     normals = np.empty((1 + engine.config.latent_size, lanes), dtype=np.float32)
@@ -217,7 +217,7 @@ def score_lanes(
         tile_lanes(noise.uniforms.T, uniforms)
         tile_lanes(noise.normals.T, normals)
         log_return = engine.step(state, targets, shared, temperature)
-        bars = lived.live(state, log_return)
+        bars = dreamed.step(state, log_return)
         if funding is not None and charged:
             bars[:, 4] = np.tile(funding.charge(state.open_time_ms[:dreams], rng), candidates)
         book.settle(targets, bars)
@@ -234,20 +234,20 @@ def _noise(
 
 
 def _score_recorded(
-    tape: Tape,
+    recorded: RecordedMarket,
     start: int,
     parameters: FloatArray,
     broker: BrokerConfig,
-    memory: RecordedMemory,
+    state: RecordedState,
 ) -> Scores:
-    count, size = len(parameters), tape.layout["latent"].stop
+    count, size = len(parameters), recorded.layout["latent"].stop
     book = _LaneBook(parameters, count, broker)
-    memory.begin(np.ones(count, dtype=np.bool_), np.full(count, start))
-    for row in range(start, start + int(tape.steps_left[start])):
-        seen = np.repeat(tape.view[row : row + 1, :size], count, axis=0)
-        targets = book.choose(seen, memory.hidden)
-        book.settle(targets, np.repeat(tape.bars[row + 1 : row + 2], count, axis=0))
-        memory.advance(targets, np.full(count, row + 1))
+    state.begin(np.ones(count, dtype=np.bool_), np.full(count, start))
+    for row in range(start, start + int(recorded.steps_left[start])):
+        seen = np.repeat(recorded.view[row : row + 1, :size], count, axis=0)
+        targets = book.choose(seen, state.hidden)
+        book.settle(targets, np.repeat(recorded.bars[row + 1 : row + 2], count, axis=0))
+        state.advance(targets, np.full(count, row + 1))
     return book.scores(count)
 
 
@@ -266,7 +266,7 @@ class _LaneBook:
 
     def settle(self, targets: FloatArray, bars: FloatArray) -> None:
         """Live one bar."""
-        self._sums.live(targets, bars)
+        self._sums.step(targets, bars)
 
     def scores(self, candidates: int) -> Scores:
         """The lanes' results as [P, L ÷ P]."""

@@ -17,8 +17,8 @@ from scipy.stats import rankdata
 
 from ...envs.engine.engine import DreamEngine
 from ...envs.population.scoring import Scores, dream_paths, score_lanes, score_paths, score_replay
-from ...envs.recorded import Tape, latent_tape, restrict
-from ...envs.recorded_state import RecordedMemory
+from ...envs.recorded import RecordedMarket, recorded_latents, restrict
+from ...envs.recorded_state import RecordedState
 from ...market.account.rules import BrokerConfig
 from ...market.arrays import FloatArray, spread
 from ...market.errors import ConfigError
@@ -114,9 +114,9 @@ def measure_rank_agreement(
     rng = np.random.default_rng(seed)
     parameters = random_controllers(world_model, controllers, rng, reads)
     dreamed = _dream_scores(world_model.recent(recent), parameters, dreams, bars, broker, rng)
-    tape = latent_tape(candles, world_model)
+    recorded = recorded_latents(candles, world_model)
     replayed = {
-        name: _replay_scores(world_model, _rows_of(tape, rows), parameters, broker)
+        name: _replay_scores(world_model, _rows_of(recorded, rows), parameters, broker)
         for name, rows in ranges.items()
     }
     with_dream, between = _correlations(
@@ -194,26 +194,26 @@ def _dream_scores(
 
 
 def _replay_scores(
-    world_model: WorldModel, tape: Tape, parameters: FloatArray, broker: BrokerConfig
+    world_model: WorldModel, recorded: RecordedMarket, parameters: FloatArray, broker: BrokerConfig
 ) -> Scores:
     paper = world_model.config.preset == "paper"
-    memory = RecordedMemory(world_model, tape, len(parameters)) if paper else None
-    return score_replay(tape, parameters, broker, memory)
+    state = RecordedState(world_model, recorded, len(parameters)) if paper else None
+    return score_replay(recorded, parameters, broker, state)
 
 
 def _per_bar(scores: Scores) -> FloatArray:
     """Mean log return per bar lived [P], all paths pooled."""
-    mean: FloatArray = scores.log_return.sum(axis=1) / scores.bars_lived.sum(axis=1)
+    mean: FloatArray = scores.log_return.sum(axis=1) / scores.steps.sum(axis=1)
     return mean
 
 
 def _before_costs(scores: Scores) -> FloatArray:
     """Mean simple return per bar lived with the costs given back [P]."""
     gained = scores.return_sum.sum(axis=1) + scores.cost.sum(axis=1)
-    return np.asarray(gained / scores.bars_lived.sum(axis=1))
+    return np.asarray(gained / scores.steps.sum(axis=1))
 
 
-def _rows_of(tape: Tape, rows: tuple[int, int]) -> Tape:
-    times = tape.candles.open_time_ms
+def _rows_of(recorded: RecordedMarket, rows: tuple[int, int]) -> RecordedMarket:
+    times = recorded.candles.open_time_ms
     end = None if rows[1] >= len(times) else int(times[rows[1]])
-    return restrict(tape, int(times[rows[0]]), end)
+    return restrict(recorded, int(times[rows[0]]), end)

@@ -22,7 +22,7 @@ from .settlement import bar_at, settle, show_lanes
 from .shared import execute, longest_after, settle_calm, settle_shared
 
 _WEIGHT_BOUND: Final = Weight.bound
-SCORE_FIELDS: Final = ("log_return", "return_sum", "square_sum", "turnover", "cost", "bars_lived")
+SCORE_FIELDS: Final = ("log_return", "return_sum", "square_sum", "turnover", "cost", "steps")
 """Rows of the result: log of the final equity; sums over bars of the simple return, of its square,
 of |Δw| and of the cost as a fraction of equity; and how many bars the account lived."""
 
@@ -191,7 +191,7 @@ class PopulationBook:
         self._totals[:] = 0.0
         self._bars = 0
 
-    def live(self, scores: Float32Array, bars: FloatArray) -> None:
+    def step(self, scores: Float32Array, bars: FloatArray) -> None:
         """Trade the next B bars of the path.
 
         Args:
@@ -275,7 +275,7 @@ class LaneSums:
         self._totals: FloatArray = np.zeros((len(SCORE_FIELDS), num_lanes))
         self._bars = 0
 
-    def live(self, action: FloatArray, bars: FloatArray) -> None:
+    def step(self, action: FloatArray, bars: FloatArray) -> None:
         """Trade at a close, then live a bar.
 
         Args:

@@ -23,7 +23,7 @@ from .timed_http import TimedSession, read_body
 
 BASE_URL = "https://api.bybit.com"
 
-_MAX_HINT_S = 60.0  # a server's "wait until" is believed up to here
+_MAX_HINT_S = 60.0  # a server's "wait until" is trusted up to here
 _TRANSIENT_CODES = {
     10000: "it timed out",
     10002: "it disagrees about the time",

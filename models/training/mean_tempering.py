@@ -1,4 +1,4 @@
-"""How much of M's mean forecast is believed: no more than the validation range paid for.
+"""How much of M's mean forecast is trusted: no more than the validation range paid for.
 
 The mean of the next return is what a search inside the dream is sure to find, and what a market
 repeats least. Trained on three years of hours, M's mean forecasts are too bold: returns of unseen
@@ -34,11 +34,11 @@ class Slope(NamedTuple):
     def __str__(self) -> str:
         return (
             f"returns of the validation range follow M's mean forecast with slope {self.value:.2f} ± "
-            f"{self.standard_error:.2f}: {self.believed:.0%} of it is believed"
+            f"{self.standard_error:.2f}: {self.trusted:.0%} of it is trusted"
         )
 
     @property
-    def believed(self) -> float:
+    def trusted(self) -> float:
         """The share of the forecast that is kept: one standard error below the slope, in [0, 1]."""
         return min(max(self.value - self.standard_error, 0.0), 1.0)
 

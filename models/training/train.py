@@ -115,7 +115,7 @@ def train_memory(
     if config.preset == "market":
         if config.temper_mean:
             slope = mean_slope(mdn_rnn, validation)
-            scale_mean(mdn_rnn, encoded, slope.believed)
+            scale_mean(mdn_rnn, encoded, slope.trusted)
             session.callbacks.on_note(str(slope))
         known = latents[encoded.source.complete_rows]
         rounds = min(config.calibration_rounds, config.mdn_rnn_epochs)

@@ -172,9 +172,9 @@ def open_replay(
 
 def _play(env: BybitReplayEnv, policy: Policy, bars_per_year: float) -> Evaluation:
     """One episode for each stretch without a gap, joined."""
-    times = env.tape.candles.open_time_ms
+    times = env.recorded.candles.open_time_ms
     records = [
         run_episode(env, policy, options={"start": int(times[row])})
-        for row in env.tape.starts(None)
+        for row in env.recorded.starts(None)
     ]
     return chain_episodes(records, bars_per_year)

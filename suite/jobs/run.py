@@ -13,7 +13,7 @@ import numpy as np
 from worldmodel_trading.agents.dream_search import Searches, TrainedController, train_controllers
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.envs.dream_funding import DreamFunding
-from worldmodel_trading.envs.replay import open_tape
+from worldmodel_trading.envs.replay import open_recorded
 from worldmodel_trading.envs.scorers import open_scorer
 from worldmodel_trading.evaluation.baselines import BaselineScores, baseline_return_nll
 from worldmodel_trading.evaluation.outcome import (
@@ -156,7 +156,7 @@ def _baselines(split: Split) -> dict[str, BaselineScores]:
 
 def _search(config: RunConfig, split: Split, world_model: WorldModel) -> Searches:
     search, searches = config.search(), config.num_searches()
-    validation = open_tape(
+    validation = open_recorded(
         split.candles,
         world_model,
         *split.validation,
@@ -171,7 +171,7 @@ def _search(config: RunConfig, split: Split, world_model: WorldModel) -> Searche
         return _generation_line(row, searches) if told else None
 
     with (
-        open_scorer(world_model, config.device, config.num_workers()) as workers,
+        open_scorer(world_model, config.device, config.num_workers()) as scorer,
         Counter("C", searches * config.generations, "generation", line) as counter,
         _SearchBoard(config) as board,
     ):
@@ -189,7 +189,7 @@ def _search(config: RunConfig, split: Split, world_model: WorldModel) -> Searche
             funding=DreamFunding(config.funding, world_model, config.instrument),
             validation=validation,
             callback=callback,
-            workers=workers,
+            scorer=scorer,
         )
 
 

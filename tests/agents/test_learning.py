@@ -30,7 +30,7 @@ from worldmodel_trading.envs.population.scoring import (
     score_paths,
     score_replay,
 )
-from worldmodel_trading.envs.recorded import latent_tape
+from worldmodel_trading.envs.recorded import recorded_latents
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.rollout import run_episode
 from worldmodel_trading.market.account.rules import BrokerConfig
@@ -68,8 +68,8 @@ def yearly(model: WorldModel, controller: LinearController, edge: float) -> dict
     parameters[1:, -1] = 9.0, -9.0
     found = []
     for seed in YEARS:
-        tape = latent_tape(synthetic_candles(seed=seed, bars=YEAR, edge=edge), model)
-        found.append(score_replay(tape, parameters, BrokerConfig()).log_return[:, 0])
+        recorded = recorded_latents(synthetic_candles(seed=seed, bars=YEAR, edge=edge), model)
+        found.append(score_replay(recorded, parameters, BrokerConfig()).log_return[:, 0])
     return dict(zip(("controller", "long", "short"), np.transpose(found), strict=True))
 
 
@@ -109,7 +109,7 @@ def test_training_on_shuffled_returns_earns_nothing(shuffled: bool) -> None:
     Seen: +1.09 a year, 8.2 standard errors, in place; +0.10, 0.7 standard errors, shuffled.
     """
     model = world_model(1.0)
-    (path,) = replay_paths(latent_tape(synthetic_candles(seed=0).rows(0, TRAIN), model))
+    (path,) = replay_paths(recorded_latents(synthetic_candles(seed=0).rows(0, TRAIN), model))
     rng = np.random.default_rng(5)
 
     def fitness(candidates: np.ndarray, generation: int) -> np.ndarray:
@@ -139,8 +139,8 @@ class Told:
     """
 
     def __init__(self, env: BybitReplayEnv, ahead: int) -> None:
-        self._returns = np.expm1(env.tape.candles.log_returns())
-        self._times = env.tape.candles.open_time_ms
+        self._returns = np.expm1(env.recorded.candles.log_returns())
+        self._times = env.recorded.candles.open_time_ms
         self._ahead = ahead
         self.time_ms = 0
 
@@ -164,7 +164,7 @@ def test_the_oracle_earns_a_lot_even_after_costs(edge: float) -> None:
     log_return = {}
     for ahead in (1, 0):
         policy = Told(env, ahead)
-        policy.time_ms = int(candles.open_time_ms[env.tape.starts(720)[0]])
+        policy.time_ms = int(candles.open_time_ms[env.recorded.starts(720)[0]])
         record = run_episode(env, policy)
         log_return[ahead] = np.log(record.equity[-1])
         assert record.cost.sum() > 0.1  # it trades, and it pays
@@ -199,13 +199,13 @@ def test_searches_have_seeds_of_their_own_that_more_of_them_leave_alone() -> Non
 def test_the_first_of_several_searches_is_the_one_that_a_single_one_finds(
     candles: Candles, tiny_model: WorldModel
 ) -> None:
-    tape = latent_tape(candles.rows(1_400, 1_900), tiny_model)
+    recorded = recorded_latents(candles.rows(1_400, 1_900), tiny_model)
     config = DreamSearchConfig(CMAESConfig(population=4, generations=6), dreams=2, horizon=12)
     rows: list[dict[str, float]] = []
     several = train_controllers(
-        tiny_model, config, searches=3, seed=4, validation=tape, callback=rows.append
+        tiny_model, config, searches=3, seed=4, validation=recorded, callback=rows.append
     )
-    alone, found = train_controller(tiny_model, config, seed=4, validation=tape)
+    alone, found = train_controller(tiny_model, config, seed=4, validation=recorded)
     first = several.trained[0]
     np.testing.assert_array_equal(first.controller.parameters, alone.parameters)
     assert first.found.history == found.history
@@ -233,14 +233,14 @@ def test_validation_chooses_among_searches() -> None:
 def test_validation_in_replay_chooses(
     objective: Any, candles: Candles, tiny_model: WorldModel
 ) -> None:
-    tape = latent_tape(candles.rows(1_400, 1_900), tiny_model)
+    recorded = recorded_latents(candles.rows(1_400, 1_900), tiny_model)
     config = DreamSearchConfig(
         CMAESConfig(population=4, generations=4, validate_every=2),
         dreams=2,
         horizon=12,
         objective=objective,
     )
-    controller, found = train_controller(tiny_model, config, seed=1, validation=tape)
+    controller, found = train_controller(tiny_model, config, seed=1, validation=recorded)
     looked = [row["validation"] for row in found.history if "validation" in row]
     assert len(looked) == 2
     assert np.isfinite(looked).all()

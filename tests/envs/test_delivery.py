@@ -10,7 +10,7 @@ import pytest
 
 from worldmodel_trading.agents.rules import buy_and_hold
 from worldmodel_trading.envs.dream import DreamEnv
-from worldmodel_trading.envs.recorded import latent_tape
+from worldmodel_trading.envs.recorded import recorded_latents
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.vector import ReplayVectorEnv
 from worldmodel_trading.evaluation.rollout import run_episode
@@ -80,9 +80,9 @@ def test_candles_that_merely_end_are_no_delivery(ended: Candles) -> None:
 
 def test_episodes_may_begin_until_the_very_end(ended: Candles) -> None:
     """A market that ends is not one that is avoided: the last days of a coin are lived as well."""
-    tape = BybitReplayEnv(ended).tape
-    starts = tape.starts(720)
-    first = int(np.flatnonzero(tape.steps_left >= 0)[0])
+    recorded = BybitReplayEnv(ended).recorded
+    starts = recorded.starts(720)
+    first = int(np.flatnonzero(recorded.steps_left >= 0)[0])
     np.testing.assert_array_equal(starts, np.arange(first, LAST))
     env = BybitReplayEnv(ended, episode_length=720)
     lengths = []
@@ -144,10 +144,10 @@ def test_a_forced_dream_ends_as_replay_does(ended: Candles, market_model: WorldM
 
 
 def test_a_search_s_validation_stops_at_the_end(ended: Candles, market_model: WorldModel) -> None:
-    tape = latent_tape(ended, market_model)
-    assert tape.delivery_row == LAST
-    assert (tape.steps_left[LAST + 1 :] == -1).all()
-    assert int((tape.starts(None) + tape.steps_left[tape.starts(None)]).max()) == LAST
+    recorded = recorded_latents(ended, market_model)
+    assert recorded.delivery_row == LAST
+    assert (recorded.steps_left[LAST + 1 :] == -1).all()
+    assert int((recorded.starts(None) + recorded.steps_left[recorded.starts(None)]).max()) == LAST
 
 
 def test_a_file_s_end_is_an_argument(candles: Candles) -> None:

@@ -194,4 +194,4 @@ def test_the_argument_survives_a_spec(candles: Candles) -> None:
     env = gym.make("BybitReplay-v0", instrument={"symbol": "SYNTH", "quantity_step": 0.5})
     assert env.spec is not None
     again = gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))
-    assert again.unwrapped.tape.candles.instrument.quantity_step == 0.5  # type: ignore[attr-defined]
+    assert again.unwrapped.recorded.candles.instrument.quantity_step == 0.5  # type: ignore[attr-defined]

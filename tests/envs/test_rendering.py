@@ -19,7 +19,7 @@ from gymnasium.error import DependencyNotInstalled
 from gymnasium.wrappers import HumanRendering, RecordVideo
 
 from worldmodel_trading.envs.dream import DreamEnv
-from worldmodel_trading.envs.dream_view import FUTURE_BARS, bars_between, dreamed_on, heard_bars
+from worldmodel_trading.envs.dream_view import FUTURE_BARS, bars_between, dreamed_on, warm_up_bars
 from worldmodel_trading.envs.engine.engine import DreamEngine
 from worldmodel_trading.envs.picture_axes import (
     BAR,
@@ -31,7 +31,7 @@ from worldmodel_trading.envs.picture_axes import (
     time_ticks,
 )
 from worldmodel_trading.envs.replay import BybitReplayEnv
-from worldmodel_trading.envs.trace import PICTURE_SIZE, EpisodeTrace, Recorded
+from worldmodel_trading.envs.trace import PICTURE_SIZE, EpisodeTrace, PastBars
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, MissingPackageError
 from worldmodel_trading.models.world_model import WorldModel
@@ -51,7 +51,7 @@ def trace(steps: int, past: int = 3, horizon: int = 100, interval_ms: int = HOUR
     """An episode of prices 100, 101, 102, …; each bar costs a hundredth of the equity."""
     times = MONDAY + interval_ms * np.arange(1 - past, 1)
     bars = np.full((past, 4), 100.0)
-    made = EpisodeTrace("market", Recorded(interval_ms, times, bars), horizon)
+    made = EpisodeTrace("market", PastBars(interval_ms, times, bars), horizon)
     for i in range(1, steps + 1):
         price = 100.0 + i
         bar = (price - 1.0, price + 0.5, price - 1.5, price)
@@ -122,7 +122,7 @@ def test_limits_let_go_of_old_bars_bit_by_bit() -> None:
     past[100, 1] = 200.0
     times = MONDAY + HOUR * np.arange(-199, 1)
     highs = []
-    made = EpisodeTrace("market", Recorded(HOUR, times, past), 200)
+    made = EpisodeTrace("market", PastBars(HOUR, times, past), 200)
     for i in range(1, 120):
         window = Window.of(made, RIGHT - BAR)
         low, high = (made.column(name, window.start) for name in ("low", "high"))
@@ -155,7 +155,7 @@ def test_what_came_before_ends_at_a_gap(candles: Candles) -> None:
     kept = np.r_[0:300, 310:600]
     names = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
     gapped = Candles(*(getattr(candles, name)[kept] for name in names))
-    past = Recorded.of(gapped, 320)
+    past = PastBars.of(gapped, 320)
     assert len(past.time_ms) == 21
     assert past.time_ms[0] == gapped.open_time_ms[300]
 
@@ -177,7 +177,7 @@ def test_a_dream_begins_with_the_bars_that_it_heard(
     market_model: WorldModel, candles: Candles
 ) -> None:
     bank, engine = market_model.bank, DreamEngine(market_model)
-    past = heard_bars(engine, int(bank.open_time_ms[5]), float(bank.close[5]))
+    past = warm_up_bars(engine, int(bank.open_time_ms[5]), float(bank.close[5]))
     row = int(np.searchsorted(candles.open_time_ms, bank.open_time_ms[5]))
     rows = slice(row - len(past.bars) + 1, row + 1)
     np.testing.assert_array_equal(past.time_ms, candles.open_time_ms[rows])

@@ -155,6 +155,6 @@ def test_a_target_is_clipped_where_it_is_a_number() -> None:
             target_weight(odd, "continuous")
 
 
-def test_a_replay_copies_no_column_of_its_tape(candles: Candles) -> None:
+def test_a_replay_copies_no_column_of_its_record(candles: Candles) -> None:
     env = BybitReplayEnv(candles)
     assert not [value for value in vars(env).values() if isinstance(value, list | tuple)]

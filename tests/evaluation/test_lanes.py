@@ -45,7 +45,7 @@ def test_stretches_between_gaps_are_joined():
     env = BybitReplayEnv(gapped, episode_length=None, random_start=False)
     records = [
         run_episode(env, buy_and_hold(), options={"start": int(gapped.open_time_ms[row])})
-        for row in env.tape.starts(None)
+        for row in env.recorded.starts(None)
     ]
     assert len(records) == 2
     joined = chain_episodes(records, HOURS)

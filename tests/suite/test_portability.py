@@ -63,7 +63,7 @@ if __name__ == "__main__":
     with DreamWorkers(model, num_workers=1) as workers:
         controllers = np.zeros((2, model.config.latent_size + model.config.hidden_size + 2))
         scores = workers.score(controllers, Dreams(np.arange(4), 5, 0), BrokerConfig())
-    assert scores.bars_lived.min() == 5
+    assert scores.steps.min() == 5
     print("done")
 """
 

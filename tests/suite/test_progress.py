@@ -69,7 +69,7 @@ def test_a_stage_that_goes_on_says_where_and_repeats_nothing(
 def test_quiet_leaves_results_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     console = TrainingConsole()
     train(console, "vae", 3)
-    console.on_note("half of the mean is believed")
+    console.on_note("half of the mean is trusted")
     console.on_warning("the losses look odd")
     say("Evaluation")
     with Counter("C", 2, "generation", lambda numbers: "a generation") as counter:

@@ -18,7 +18,7 @@ class AccountPath(NamedTuple):
         equity: Equity [T + 1], starting at 1.
         weight: Drifted weight [T + 1], starting at 0.
         reward: And what follows [T]: as in `LaneSettlement`; zeros after the account's end.
-        bars_lived: T, or the bar whose end ended the account.
+        steps: T, or the bar whose end ended the account.
     """
 
     equity: FloatArray
@@ -30,7 +30,7 @@ class AccountPath(NamedTuple):
     slippage: FloatArray
     funding: FloatArray
     price_pnl: FloatArray
-    bars_lived: int
+    steps: int
 
 
 def account_path(
@@ -48,4 +48,4 @@ def account_path(
         if settled.terminated and lived == len(bars):
             lived = t + 1
     equity, weight, *others = np.array(rows).T
-    return AccountPath(equity, weight, *(values[1:] for values in others), bars_lived=lived)
+    return AccountPath(equity, weight, *(values[1:] for values in others), steps=lived)

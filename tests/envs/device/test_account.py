@@ -171,7 +171,7 @@ def test_accounts_run_as_the_compiled_ones(fill_delay: int, chunk: int) -> None:
             gain = np.expm1(settled.reward)
             traded = np.abs(settled.executed - held) * alive
             sums[1:] += np.stack([gain, gain**2, traded, settled.cost, alive])
-            there.live(torch.from_numpy(action), Bar(*torch.from_numpy(bars.T.copy())))
+            there.step(torch.from_numpy(action), Bar(*torch.from_numpy(bars.T.copy())))
             if (t + 1) % chunk == 0:
                 there.close()
             np.testing.assert_allclose(there.weight.numpy(), here.weight, rtol=1e-11, atol=1e-12)

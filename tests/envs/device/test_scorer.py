@@ -110,12 +110,12 @@ def test_accounts_end_as_they_do_on_the_compiled_engine(
     broker = BrokerConfig.from_settings(leverage=leverage, maintenance_margin=0.01)
     dreams = some_dreams(tiny_model, num_bars=40)
     expected = expected_scores(tiny_model, dreams, broker)
-    assert (expected.bars_lived < 40).mean() > 0.1
+    assert (expected.steps < 40).mean() > 0.1
     with DeviceDreams(tiny_model, device) as there:
         found = there.score(population(tiny_model), dreams, broker)
     alike = np.isclose(found.log_return, expected.log_return, rtol=1e-3, atol=1e-3)
     assert alike.mean() > 0.95
-    assert (found.bars_lived == expected.bars_lived).mean() > 0.95
+    assert (found.steps == expected.steps).mean() > 0.95
 
 
 def test_orders_are_rounded(tiny_model: WorldModel, device: str) -> None:
@@ -249,7 +249,7 @@ def test_a_search_finds_the_same_on_a_device(market_model: WorldModel, device: s
     config = DreamSearchConfig(CMAESConfig(population=6, generations=3), dreams=40, horizon=24)
     _, expected = train_controller(market_model, config, seed=2)
     with DeviceDreams(market_model, device) as there:
-        _, found = train_controller(market_model, config, seed=2, workers=there)
+        _, found = train_controller(market_model, config, seed=2, scorer=there)
     for one, two in zip(found.history, expected.history, strict=True):
         assert one == pytest.approx(two, rel=1e-3, abs=1e-5)
     np.testing.assert_allclose(found.parameters, expected.parameters, rtol=1e-3, atol=1e-5)

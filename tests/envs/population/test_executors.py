@@ -172,7 +172,7 @@ def test_the_search_finds_the_same_controller(preset: str, request: pytest.Fixtu
     pool: DreamWorkers = request.getfixturevalue(name)
     config = DreamSearchConfig(CMAESConfig(population=4, generations=3), dreams=40, horizon=8)
     one, alone = train_controller(model, config, seed=3)
-    two, shared = train_controller(model, config, seed=3, workers=pool)
+    two, shared = train_controller(model, config, seed=3, scorer=pool)
     np.testing.assert_array_equal(one.parameters, two.parameters)
     assert alone.history == shared.history
 
@@ -181,7 +181,7 @@ def test_the_search_refuses_workers_that_dream_of_something_else(
     market_model: WorldModel, paper_model: WorldModel
 ) -> None:
     with pytest.raises(ConfigError, match="another world model"):
-        train_controller(market_model, workers=here(paper_model))
+        train_controller(market_model, scorer=here(paper_model))
 
 
 def test_jobs_that_do_not_fit_are_refused_before_any_work(
@@ -229,7 +229,7 @@ def test_a_closed_pool_leaves_nothing_behind(market_model: WorldModel) -> None:
         pool.dream(some_dreams(market_model))
 
 
-def test_a_worker_that_cannot_begin_is_not_hired_again(market_model: WorldModel) -> None:
+def test_a_worker_that_cannot_begin_is_not_started_again(market_model: WorldModel) -> None:
     with DreamWorkers(market_model, 1) as pool:
         os.kill(process_ids(pool)[0], signal.SIGKILL)
         with pytest.raises(WorkerError, match=r"(?s)before it could work: .*SIGKILL"):

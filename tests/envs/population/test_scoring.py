@@ -22,8 +22,8 @@ from worldmodel_trading.envs.population.scoring import (
     score_paths,
     score_replay,
 )
-from worldmodel_trading.envs.recorded import Tape, latent_tape, restrict
-from worldmodel_trading.envs.recorded_state import RecordedMemory
+from worldmodel_trading.envs.recorded import RecordedMarket, recorded_latents, restrict
+from worldmodel_trading.envs.recorded_state import RecordedState
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.performance import measure_performance
 from worldmodel_trading.evaluation.rollout import EpisodeRecord, run_episode
@@ -50,12 +50,12 @@ def population(market_model: WorldModel) -> np.ndarray:
     return np.random.default_rng(4).normal(0.0, 0.4, (5, size + 1))
 
 
-def tape_of(candles: Candles, model: WorldModel) -> Tape:
-    return restrict(latent_tape(candles, model), "2020-03-01", "2020-03-20")
+def recorded_of(candles: Candles, model: WorldModel) -> RecordedMarket:
+    return restrict(recorded_latents(candles, model), "2020-03-01", "2020-03-20")
 
 
-def memory_of(model: WorldModel, tape: Tape, lanes: int) -> RecordedMemory | None:
-    return RecordedMemory(model, tape, lanes) if model.config.preset == "paper" else None
+def state_of(model: WorldModel, recorded: RecordedMarket, lanes: int) -> RecordedState | None:
+    return RecordedState(model, recorded, lanes) if model.config.preset == "paper" else None
 
 
 def assert_close(one: Scores, two: Scores, rtol: float = 1e-4) -> None:
@@ -68,8 +68,10 @@ def assert_close(one: Scores, two: Scores, rtol: float = 1e-4) -> None:
 def test_replay_scores_are_those_of_the_environment(
     broker: BrokerConfig, candles: Candles, tiny_model: WorldModel, population: np.ndarray
 ) -> None:
-    tape = tape_of(candles, tiny_model)
-    scores = score_replay(tape, population, broker, memory_of(tiny_model, tape, len(population)))
+    recorded = recorded_of(candles, tiny_model)
+    scores = score_replay(
+        recorded, population, broker, state_of(tiny_model, recorded, len(population))
+    )
     settings: dict[str, Any] = {
         "leverage": broker.margin.leverage,
         "fill_delay": broker.execution.fill_delay,
@@ -88,7 +90,7 @@ def test_replay_scores_are_those_of_the_environment(
         assert scores.square_sum[lane, 0] == pytest.approx((gains**2).sum(), rel=1e-4)
         assert scores.turnover[lane, 0] == pytest.approx(record.turnover.sum(), rel=1e-4)
         assert scores.cost[lane, 0] == pytest.approx(record.cost.sum(), rel=1e-4)
-        assert scores.bars_lived[lane, 0] == len(record)
+        assert scores.steps[lane, 0] == len(record)
         # The search's Sharpe divides by n, the reported one by n − 1.
         unbiased = scores.sharpe(8_760)[lane] * math.sqrt(1 - 1 / len(record))
         assert sharpe_of(record) == pytest.approx(unbiased, abs=2e-3)
@@ -140,12 +142,14 @@ def test_candidates_do_not_influence_each_other(
     candles: Candles, tiny_model: WorldModel, population: np.ndarray
 ) -> None:
     engine, broker = DreamEngine(tiny_model), BrokerConfig()
-    tape, segments = tape_of(candles, tiny_model), np.array([0, 2])
+    recorded, segments = recorded_of(candles, tiny_model), np.array([0, 2])
 
     def all_of(candidates: np.ndarray) -> list[Scores]:
         found = [
             score_lanes(engine, candidates, segments, 30, np.random.default_rng(3), broker),
-            score_replay(tape, candidates, broker, memory_of(tiny_model, tape, len(candidates))),
+            score_replay(
+                recorded, candidates, broker, state_of(tiny_model, recorded, len(candidates))
+            ),
         ]
         if tiny_model.config.preset == "market":
             paths = dream_paths(engine, segments, 30, np.random.default_rng(3))
@@ -168,7 +172,7 @@ def test_idle_candidates_score_nothing(market_model: WorldModel, population: np.
     scores = score_paths(paths, np.zeros_like(population), BrokerConfig())
     for name in ("log_return", "return_sum", "square_sum", "turnover", "cost"):
         assert (getattr(scores, name) == 0.0).all()
-    assert (scores.bars_lived == 25).all()
+    assert (scores.steps == 25).all()
     assert (scores.sharpe(8_760) == 0.0).all()
 
 
@@ -192,12 +196,12 @@ def test_scores_of_a_path_by_hand() -> None:
 
 def test_a_ruined_candidate_stays_ruined(candles: Candles, market_model: WorldModel) -> None:
     broker = BrokerConfig.from_settings(leverage=100.0)
-    tape = latent_tape(candles, market_model)
-    size = tape.view.shape[1] + 1
+    recorded = recorded_latents(candles, market_model)
+    size = recorded.view.shape[1] + 1
     parameters = np.zeros((2, size + 1))
     parameters[0, -1] = 5.0  # all in
-    scores = score_replay(tape, parameters, broker)
-    assert scores.bars_lived[0, 0] < scores.bars_lived[1, 0] == tape.steps_left.max()
+    scores = score_replay(recorded, parameters, broker)
+    assert scores.steps[0, 0] < scores.steps[1, 0] == recorded.steps_left.max()
     assert np.isfinite(scores.log_return).all()
     assert scores.log_return[0, 0] < -2.0
     assert scores.log_return[1, 0] == 0.0
@@ -207,13 +211,13 @@ def test_stretches_between_gaps_are_paths(candles: Candles, market_model: WorldM
     rows = np.r_[0:800, 900:1_500]
     names = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
     holed = Candles(**{n: getattr(candles, n)[rows] for n in names}, symbol=candles.symbol)
-    tape = latent_tape(holed, market_model)
-    size = tape.view.shape[1] + 1
+    recorded = recorded_latents(holed, market_model)
+    size = recorded.view.shape[1] + 1
     parameters = np.random.default_rng(1).normal(0, 0.3, (3, size + 1))
-    scores = score_replay(tape, parameters, BrokerConfig())
+    scores = score_replay(recorded, parameters, BrokerConfig())
     assert scores.log_return.shape == (3, 2)
     warm = 168 + market_model.config.warmup_bars - 1
-    np.testing.assert_array_equal(scores.bars_lived[0], [799 - warm, 599 - warm])
+    np.testing.assert_array_equal(scores.steps[0], [799 - warm, 599 - warm])
 
 
 @pytest.mark.parametrize(

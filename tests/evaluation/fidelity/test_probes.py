@@ -72,8 +72,8 @@ def test_a_price_taker_hears_no_action(market, candles):
 
 
 def test_the_paper_preset_hears_its_action(paper, candles):
-    heard = action_sensitivity(paper, candles, ROWS, samples=64)
-    assert 0.0 < heard < 1.0
+    sensitivity = action_sensitivity(paper, candles, ROWS, samples=64)
+    assert 0.0 < sensitivity < 1.0
 
 
 def test_an_untrained_memory_forecasts_worse_and_leaves_the_model_alone(market, candles):

@@ -80,7 +80,7 @@ def test_five_bars_worked_by_hand() -> None:
     assert path.slippage[0] == pytest.approx(0.0005)
     assert path.price_pnl[0] == pytest.approx((1 - 0.0015) * 0.10)
     assert path.reward.sum() == pytest.approx(math.log(e5), rel=1e-14)
-    assert path.bars_lived == 5
+    assert path.steps == 5
 
 
 def test_buy_and_hold_is_the_closed_form() -> None:
@@ -119,7 +119,7 @@ def test_lanes_scalar_and_path_agree_bit_for_bit(name: str) -> None:
             one = scalar.step(float(action[t, lane]), own, t)
             assert one == tuple(column[lane] for column in settled[t])
             if one.terminated:
-                assert path.bars_lived == t + 1
+                assert path.steps == t + 1
                 break
         assert path.equity[1:].tobytes() == np.array([s.equity[lane] for s in settled]).tobytes()
         assert path.reward.tobytes() == np.array([s.reward[lane] for s in settled]).tobytes()

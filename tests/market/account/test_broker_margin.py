@@ -40,14 +40,14 @@ def test_long_at_ten_times_falls_through_its_liquidation() -> None:
     """Maintenance 0.5 %: equity 1 + 10(x − 1) meets 0.005·10·x at x = 9/9.95 = 0.904523."""
     rules = {"leverage": 10.0, "taker_fee": 0.001, "slippage": 0.0, "liquidation_fee": 0.00055}
     safe = held(10.0, bar(-0.05, low=-0.0954), **rules)
-    assert safe.bars_lived == 1
+    assert safe.steps == 1
     # Fee 0.001·10 = 0.01; then 1 − 10·0.05 = 0.5.
     assert safe.equity[1] == pytest.approx(0.99 * 0.5)
     assert safe.weight[1] == pytest.approx(10 * 0.95 / 0.5)
 
     # The same close, but the bar's low is 9.6 % down, below 0.904523.
     path = held(10.0, bar(-0.05, low=-0.096), bar(0.5), **rules)
-    assert path.bars_lived == 1
+    assert path.steps == 1
     assert path.equity.tolist() == [1.0, FLOOR, FLOOR], "the rebound comes too late"
     assert path.reward.tolist() == [math.log(FLOOR), 0.0]
     assert path.weight[1] == 0.0
@@ -66,7 +66,7 @@ def test_short_through_a_gap_up() -> None:
     # A gap to 1.195, between the two, is booked there: 1 − 5·0.195 = 0.025 is left, less the fee
     # 0.00055·5·1.195 = 0.00328625. The bar's later fall does not bring the position back.
     path = held(-5.0, bar(-0.3, open_=0.195), bar(-0.3), **rules)
-    assert path.bars_lived == 1
+    assert path.steps == 1
     assert path.equity[1] == pytest.approx(0.025 - 0.00328625, rel=1e-12)
     assert path.equity[2] == path.equity[1]
     assert path.fee[0] == pytest.approx(0.00328625)
@@ -91,18 +91,18 @@ def test_a_long_gap_is_booked_at_the_gap() -> None:
     # Long 10×, liquidation at 0.904523, bankruptcy near 0.9: an open at 0.902 leaves 0.02.
     path = held(10.0, bar(0.0, open_=-0.098), leverage=10.0, **FREE)
     assert path.equity[1] == pytest.approx(0.02 - 0.00055 * 10 * 0.902, rel=1e-9)
-    assert path.bars_lived == 1
+    assert path.steps == 1
 
 
 def test_an_unlevered_long_is_never_liquidated() -> None:
     path = held(1.0, bar(-0.5, open_=-0.9, low=-0.999), bar(-0.99), **FREE)
-    assert path.bars_lived == 2
+    assert path.steps == 2
     assert path.equity[2] == pytest.approx(0.5 * 0.01)
 
 
 def test_an_unlevered_long_that_loses_everything_is_ruined() -> None:
     path = held(1.0, bar(-0.99995), bar(1.0), **FREE)
-    assert path.bars_lived == 1
+    assert path.steps == 1
     assert path.equity.tolist() == [1.0, FLOOR, FLOOR]
 
 
@@ -119,7 +119,7 @@ def test_an_unlevered_short_squeezed_beyond_its_equity_is_ruined(intrabar: bool)
 
 def test_without_intrabar_margin_only_the_close_counts() -> None:
     spike = bar(0.5, high=5.0)
-    assert held(-1.0, spike, **FREE).bars_lived == 1
+    assert held(-1.0, spike, **FREE).steps == 1
     assert held(-1.0, spike, **FREE).equity[1] == FLOOR
     assert held(-1.0, spike, intrabar=False, **FREE).equity[1] == pytest.approx(0.5)
 
@@ -190,4 +190,4 @@ def test_liquidation_starts_where_equity_meets_the_maintenance_margin(held_weigh
         worst = near - 1 - side * step
         low, high = (worst, 0.0) if side > 0 else (0.0, worst)
         path = held(held_weight, bar(0.0, low=low, high=high), bar(0.0), **rules)
-        assert (path.bars_lived == 2) is lived
+        assert (path.steps == 2) is lived

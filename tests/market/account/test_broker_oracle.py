@@ -99,7 +99,7 @@ def test_whole_units_with_costs(cost: float) -> None:
     path = account_curve(close, targets, taker_fee=fee, slippage=cost - fee, **rules)
     oracle = oracle_curve(close, targets, cost, cash)
     assert np.abs(path.equity / oracle[1:] - 1).max() < 1e-9
-    assert path.bars_lived == 398
+    assert path.steps == 398
     assert np.ptp(np.log(oracle)) > 0.1, "a curve that moves"
 
 

@@ -110,7 +110,7 @@ def test_quantities_held_are_whole_steps(
     closes = price * np.exp(np.cumsum(rng.normal(0.0, 0.02, 31)))
     rules = {"capital_usdt": capital_usdt, "qty_step": qty_step, "leverage": 3.0, "taker_fee": 1e-3}
     path = follow(list(rng.uniform(-3, 3, 30)), list(closes), **rules)
-    lived = path.bars_lived if path.bars_lived == 30 else path.bars_lived - 1
+    lived = path.steps if path.steps == 30 else path.steps - 1
     for t in range(lived):
         steps = path.weight[t + 1] * path.equity[t + 1] * capital_usdt / closes[t + 1] / qty_step
         assert abs(steps - round(steps)) < 1e-6 * max(1.0, abs(steps))

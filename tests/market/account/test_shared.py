@@ -57,7 +57,7 @@ def test_lanes_are_summed_as_accounts_are(name: str, delay: int, volatility: flo
     account, sums = Account(lanes, config), LaneSums(lanes, config)
     wanted = summed(account, actions, bars)
     for action, bar in zip(actions, bars, strict=True):
-        sums.live(action, bar)
+        sums.step(action, bar)
     found = sums.totals()
     seen = np.empty_like(sums.seen)
     account.show(seen)
@@ -83,8 +83,8 @@ def test_a_population_is_summed_as_accounts_are(name: str, delay: int, volatilit
     book = PopulationBook(np.array(share), bias, config)
     for path in range(2):  # the second begins afresh
         book.begin()
-        book.live(scores[:70], bars[:70])
-        book.live(scores[70:], bars[70:])
+        book.step(scores[:70], bars[:70])
+        book.step(scores[70:], bars[70:])
         if path == 0:
             assert (book.totals()[5] > 0).all()
     account = Account(candidates, config)

@@ -72,15 +72,15 @@ def test_a_forecast_that_never_moves_has_no_slope(market_model, encoded):
 
 
 @pytest.mark.parametrize(
-    ("value", "error", "believed"),
+    ("value", "error", "trusted"),
     [(0.5, 0.2, 0.3), (0.1, 0.4, 0.0), (-1.0, 0.1, 0.0), (1.8, 0.4, 1.0)],
 )
-def test_one_standard_error_below_the_slope_is_believed(value, error, believed):
-    assert Slope(value, error).believed == pytest.approx(believed)
+def test_one_standard_error_below_the_slope_is_trusted(value, error, trusted):
+    assert Slope(value, error).trusted == pytest.approx(trusted)
 
 
-def test_it_says_what_is_believed():
-    assert str(Slope(0.46, 0.22)).endswith("slope 0.46 ± 0.22: 24% of it is believed")
+def test_it_says_what_is_trusted():
+    assert str(Slope(0.46, 0.22)).endswith("slope 0.46 ± 0.22: 24% of it is trusted")
 
 
 def test_training_notes_it(split, tiny_config):
@@ -117,7 +117,7 @@ def test_a_share_of_one_changes_nothing(market_model, encoded):
         assert torch.equal(same.state_dict()[name], value)
 
 
-def test_a_trained_edge_is_believed_and_noise_is_not(default_model):
+def test_a_trained_edge_is_trusted_and_noise_is_not(default_model):
     """The embedded market has an edge: its shipped model's forecasts still move with it."""
     market = synthetic_candles(seed=77, bars=3_000)
     forecast = default_model.return_forecast(market)

@@ -96,7 +96,7 @@ def test_replay_of_stored_candles_never_asks_the_network(bybit: Any, store: Path
         env.step(np.ones(1, dtype=np.float32))
     assert bybit.log == []
     rates = open_funding("bybit:linear:BTCUSDT")
-    assert env.tape.bars[1:, 4].any()
+    assert env.recorded.bars[1:, 4].any()
     assert not isinstance(rates, float)
 
 
@@ -111,7 +111,7 @@ def test_small_accounts_round_by_the_stored_instrument_s_rules(bybit: Any, store
     assert (rounding.qty_step, rounding.min_notional_usdt) == (0.5, 7.0)
     env.reset(seed=0)
     *_, info = env.step(np.ones(1, dtype=np.float32))
-    price = env.tape.candles.close[env._row - 1]
+    price = env.recorded.candles.close[env._row - 1]
     bought = info["turnover"] * 1_000.0 / price
     assert bought == pytest.approx(0.5 * round(bought / 0.5), rel=2e-3)
     own = BybitReplayEnv("bybit:BTCUSDT:60", qty_step=0.25, **settings)._account.config.rounding
