@@ -21,8 +21,9 @@ import torch
 
 from worldmodel_trading.evaluation.baselines import filter_garch, fit_garch, mean_nll
 from worldmodel_trading.evaluation.comparison.rank_agreement import measure_rank_agreement
+from worldmodel_trading.evaluation.fidelity.distances import compare_facts
 from worldmodel_trading.evaluation.fidelity.paths import Dreams, dream, recorded_paths
-from worldmodel_trading.evaluation.fidelity.stylised import PathFacts, compare_facts
+from worldmodel_trading.evaluation.fidelity.stylised import PathFacts
 from worldmodel_trading.evaluation.fidelity.two_sample import two_sample_score
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.features import FeatureSpec
@@ -134,10 +135,10 @@ def _measure_once(config: WorldModelConfig, split: _Split, seed: int) -> dict[st
     returns_alone = [Dreams(paths.log_return) for paths in (real, dreams)]
     return {
         **{f"nll_gap_{name}": nll[name] - split.garch_nll[name] for name in nll},
-        "sigma_ratio": scores["sigma_ratio"],
-        "kurtosis_ratio": scores["kurtosis_ratio_1"],
-        "abs_acf_rmse": scores["abs_acf_rmse"],
-        "hill_index": scores["hill_index"],
+        "sigma_ratio": scores.sigma_ratio,
+        "kurtosis_ratio": scores.kurtosis_ratio_1,
+        "abs_acf_rmse": scores.abs_acf_rmse,
+        "hill_index": scores.hill_index,
         "two_sample": two_sample_score(returns_alone[0], returns_alone[1], seed=0).value,
         **_ranks(world_model, split, seed),
         "seconds": seconds,

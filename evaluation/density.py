@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _BLOCK_BARS = 168.0  # a week: scores of neighbouring bars share their volatility
 _REPLICATIONS = 500
 PIT_BINS = 20
+WORLD_MODEL = "world_model"
+"""Its name among forecasters and generators."""
+GARCH, GJR_GARCH = "garch_t", "gjr_garch_t"
+"""Names of the baselines that it is held against."""
 
 
 class Forecast(Protocol):
@@ -60,6 +64,31 @@ class Calibration:
     pit_ks_floor: float
     coverage_90: float
     pit_histogram: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class DensityScores:
+    """How the world model and its rivals forecast the returns of one range.
+
+    Attributes:
+        bars: Bars that all of them forecast.
+        nll: Mean negative log-likelihood by forecaster, nats.
+        crps: Mean continuous ranked probability score by forecaster, percent.
+        nll_gap_to_gjr_garch_t: The world model's likelihood minus GJR-GARCH-t's; below 0 is better.
+        crps_skill_to_garch_t: 1 − CRPS ÷ GARCH-t's CRPS; above 0 is better.
+        calibration: Of the world model.
+        mean_slope: Of returns on its mean forecasts, see `mean_slope`.
+        notes: What there is to say about the rivals' fits, by name.
+    """
+
+    bars: int
+    nll: dict[str, float]
+    crps: dict[str, float]
+    nll_gap_to_gjr_garch_t: Interval
+    crps_skill_to_garch_t: Interval
+    calibration: Calibration
+    mean_slope: Interval
+    notes: dict[str, str]
 
 
 def calibration(forecast: Forecast, returns: FloatArray) -> Calibration:
@@ -102,7 +131,7 @@ def density_scores(
     ranges: Mapping[str, tuple[int, int]],
     *,
     seed: int,
-) -> dict[str, dict[str, object]]:
+) -> dict[str, DensityScores]:
     """Likelihood, CRPS and calibration of the world model beside the baselines, by range.
 
     Args:
@@ -110,35 +139,30 @@ def density_scores(
         candles: All bars, those before the ranges included: anything `open_candles` opens.
         train_rows: Rows on which the baselines are fitted.
         ranges: Rows to score, by name.
-        seed: Of the bootstrap.
-
-    Returns:
-        By range: ``bars``; ``nll`` and ``crps`` by forecaster; ``notes`` on their fits where there
-        is something to say; ``nll_gap_to_gjr_garch_t`` and
-        ``crps_skill_to_garch_t`` (1 − CRPS ÷ CRPS) with block-bootstrap intervals; the world
-        model's ``mean_slope``, of returns on its mean forecasts; and its ``calibration``.
+        seed: Of the bootstrap of blocks, which gives the intervals.
     """
     candles = open_candles(candles)
     returns = 100 * candles.log_returns()
     rivals = baseline_forecasts(returns, train_rows)
     forecast = world_model.return_forecast(candles)
+    notes = {rival: theirs.note for rival, theirs in rivals.items() if theirs.note}
     scores = {}
     for name, (start, stop) in ranges.items():
         first = max(start, 1)
         ours = forecast.rows(first - 1, stop - 1)  # row t forecasts the return of row t + 1
-        outcomes = returns[first:stop]
-        table: dict[str, Forecast] = {"world_model": ours}
-        table |= {rival: theirs[(first, stop)] for rival, theirs in rivals.items()}
-        scores[name] = _range_scores(table, outcomes, np.random.default_rng(seed))
-        slope = mean_slope(ours, outcomes, np.random.default_rng(seed))
-        scores[name]["mean_slope"] = slope.to_dict()
-        scores[name]["notes"] = {rival: f.note for rival, f in rivals.items() if f.note}
+        others = {rival: theirs[(first, stop)] for rival, theirs in rivals.items()}
+        scores[name] = _range_scores(ours, others, returns[first:stop], seed, notes)
     return scores
 
 
 def _range_scores(
-    table: Mapping[str, Forecast], outcomes: FloatArray, rng: np.random.Generator
-) -> dict[str, object]:
+    ours: ReturnForecast,
+    rivals: Mapping[str, Forecast],
+    outcomes: FloatArray,
+    seed: int,
+    notes: dict[str, str],
+) -> DensityScores:
+    table: dict[str, Forecast] = {WORLD_MODEL: ours, **rivals}
     known = _scored(table.values(), outcomes)
     if not known.any():
         raise ConfigError("no bar in the range has enough bars before it to be forecast")
@@ -150,24 +174,33 @@ def _range_scores(
         name: finite_scores(forecast.crps(outcomes)[known], f"{name}'s CRPS")
         for name, forecast in table.items()
     }
-    gap = nll["world_model"] - nll["gjr_garch_t"]
-    pair = np.stack([crps["world_model"], crps["garch_t"]])
+    gap, skill = _against_garch(nll, crps, np.random.default_rng(seed))
+    return DensityScores(
+        bars=int(known.sum()),
+        nll={name: float(values.mean()) for name, values in nll.items()},
+        crps={name: float(values.mean()) for name, values in crps.items()},
+        nll_gap_to_gjr_garch_t=gap,
+        crps_skill_to_garch_t=skill,
+        calibration=calibration(ours, outcomes),
+        mean_slope=mean_slope(ours, outcomes, np.random.default_rng(seed)),
+        notes=notes,
+    )
+
+
+def _against_garch(
+    nll: Mapping[str, FloatArray], crps: Mapping[str, FloatArray], rng: np.random.Generator
+) -> tuple[Interval, Interval]:
+    """Gap of likelihoods [T] and skill of CRPS [T], both with intervals from the same resamples."""
+    gap = nll[WORLD_MODEL] - nll[GJR_GARCH]
+    pair = np.stack([crps[WORLD_MODEL], crps[GARCH]])
     gaps, skills = [], []
     for _ in range(_REPLICATIONS):
         rows = stationary_bootstrap_rows(len(gap), _BLOCK_BARS, rng)
         gaps.append(gap[rows].mean())
         ours, theirs = pair[:, rows].sum(axis=1)
         skills.append(1 - ours / theirs)
-    return {
-        "bars": int(known.sum()),
-        "nll": {name: float(values.mean()) for name, values in nll.items()},
-        "crps": {name: float(values.mean()) for name, values in crps.items()},
-        "nll_gap_to_gjr_garch_t": _interval(float(gap.mean()), gaps).to_dict(),
-        "crps_skill_to_garch_t": _interval(
-            float(1 - pair[0].sum() / pair[1].sum()), skills
-        ).to_dict(),
-        "calibration": asdict(calibration(table["world_model"], outcomes)),
-    }
+    skill = float(1 - pair[0].sum() / pair[1].sum())
+    return _interval(float(gap.mean()), gaps), _interval(skill, skills)
 
 
 def mean_slope(forecast: ReturnForecast, returns: FloatArray, rng: np.random.Generator) -> Interval:

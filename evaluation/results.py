@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,14 +17,23 @@ from ..market.files.writer import write_whole
 Path_ = str | Path
 
 
-def write_results(path: Path_, results: Mapping[str, object]) -> Path:
+@runtime_checkable
+class Written(Protocol):
+    """What says itself how it looks on disk."""
+
+    def to_dict(self) -> Mapping[str, object]:
+        """Names to what `to_plain` takes."""
+
+
+def write_results(path: Path_, results: object) -> Path:
     """Write results as JSON that every parser reads: no NaN, no infinity, keys in their order.
 
-    numpy numbers and arrays become numbers and lists, paths become text.
+    numpy numbers and arrays become numbers and lists, paths become text, dataclasses become what
+    their ``to_dict`` says, or else their fields by name.
 
     Args:
         path: File to write; its folder is made if need be.
-        results: Names to numbers, text, lists and mappings of them.
+        results: A dataclass, or names to numbers, text, lists, dataclasses and mappings of them.
 
     Raises:
         ConfigError: A value is not finite or has no JSON form; its place is named. Nothing is
@@ -34,6 +45,10 @@ def write_results(path: Path_, results: Mapping[str, object]) -> Path:
 
 def to_plain(value: object, place: str = "results") -> object:
     """The value in JSON's own types; `place` names it in errors."""
+    if isinstance(value, Written):
+        return to_plain(value.to_dict(), place)
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {each.name: getattr(value, each.name) for each in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): to_plain(item, f"{place}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):

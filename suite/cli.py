@@ -208,8 +208,9 @@ def _forecast(options: argparse.Namespace) -> None:
 
 
 def _fidelity(options: argparse.Namespace) -> None:
-    from worldmodel_trading.evaluation.fidelity.measure import FidelityConfig, measure_fidelity
+    from worldmodel_trading.evaluation.fidelity.measure import measure_fidelity
     from worldmodel_trading.evaluation.fidelity.report import fidelity_summary, write_fidelity
+    from worldmodel_trading.evaluation.fidelity.subject import FidelityConfig
     from worldmodel_trading.market.sources import open_candles
     from worldmodel_trading.models.load import open_world_model
 

@@ -61,6 +61,10 @@ class RankAgreement:
     between_ranges: dict[str, Interval]
     before_costs: dict[str, Interval]
 
+    def between(self, first: str, second: str) -> Interval:
+        """How alike two ranges rank, in their order."""
+        return self.between_ranges[f"{first}, {second}"]
+
     def to_dict(self) -> dict[str, object]:
         """The correlations, by name."""
         return {

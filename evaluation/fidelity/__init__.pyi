@@ -3,13 +3,13 @@ from .generators import garch_dreams as garch_dreams
 from .generators import iid_bootstrap as iid_bootstrap
 from .generators import stationary_bootstrap as stationary_bootstrap
 from .goals import Goal as Goal
-from .goals import goals_table as goals_table
 from .measure import Fidelity as Fidelity
-from .measure import FidelityConfig as FidelityConfig
 from .measure import measure_fidelity as measure_fidelity
 from .report import fidelity_html as fidelity_html
 from .report import fidelity_summary as fidelity_summary
 from .report import write_fidelity as write_fidelity
+from .results import FidelityResults as FidelityResults
 from .stylised import StylisedFacts as StylisedFacts
+from .subject import FidelityConfig as FidelityConfig
 from .two_sample import real_against_real as real_against_real
 from .two_sample import two_sample_score as two_sample_score

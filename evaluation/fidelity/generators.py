@@ -11,10 +11,13 @@ import numpy as np
 from ...market.arrays import FloatArray
 from ...market.errors import ConfigError
 from ..baselines import garch_variance
+from ..density import GARCH
 from ..likelihood import fit_garch_process
 from ..significance import stationary_bootstrap_rows
 from .paths import Dreams
 
+IID, BLOCKS, GJR_GARCH_SKEW = "iid_bootstrap", "stationary_bootstrap", "gjr_garch_skew_t"
+"""Names of the generators, beside ``garch_t``."""
 BLOCK_BARS = 168  # of the stationary bootstrap: a week keeps the daily and weekly rhythm
 
 
@@ -38,10 +41,10 @@ def comparison_dreams(
         raise ConfigError(f"{len(known)} training returns; the generators need at least 1000")
     iid, blocks, garch, gjr = (np.random.default_rng([seed, i]) for i in range(4))
     return {
-        "iid_bootstrap": iid_bootstrap(known, num_dreams, bars, iid),
-        "stationary_bootstrap": stationary_bootstrap(known, num_dreams, bars, blocks),
-        "garch_t": garch_dreams(known, num_dreams, bars, garch),
-        "gjr_garch_skew_t": garch_dreams(known, num_dreams, bars, gjr, skewed=True),
+        IID: iid_bootstrap(known, num_dreams, bars, iid),
+        BLOCKS: stationary_bootstrap(known, num_dreams, bars, blocks),
+        GARCH: garch_dreams(known, num_dreams, bars, garch),
+        GJR_GARCH_SKEW: garch_dreams(known, num_dreams, bars, gjr, skewed=True),
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +48,25 @@ class WarmupEffect:
     bars: int
     distance: float
     return_nll: float
+
+
+@dataclass(frozen=True)
+class VolatilityProbes:
+    """What a linear probe knows of the next day's volatility: R² on later bars, by what it reads.
+
+    Attributes:
+        z: The latent.
+        h: M's memory.
+        z_and_h: Both.
+        z_random_encoder: The latent of an encoder with random weights.
+        h_untrained: The memory of an M with random weights.
+    """
+
+    z: float
+    h: float
+    z_and_h: float
+    z_random_encoder: float
+    h_untrained: float
 
 
 def warmup_effects(
@@ -149,15 +169,11 @@ def volatility_probes(
     *,
     seed: int,
     horizon: int = 24,
-) -> dict[str, float]:
+) -> VolatilityProbes:
     """What a linear probe reads from each part of the observation about the volatility to come.
 
     Ridge regression, fitted on the training rows, of the log of the next ``horizon`` bars' realised
-    volatility. ``z_random_encoder`` and ``h_untrained`` are what random weights would know.
-
-    Returns:
-        R² on ``rows`` of the probes ``z``, ``h``, ``z_and_h``, ``z_random_encoder``,
-        ``h_untrained``.
+    volatility; scored on ``rows``.
     """
     candles = open_candles(candles)
     latents = world_model.latents(candles)
@@ -166,18 +182,16 @@ def volatility_probes(
     features = world_model.scaler.transform(world_model.features(candles))
     with torch.no_grad():
         random_z = encoder.encode(torch.from_numpy(np.nan_to_num(features))).mean.numpy()
-    inputs = {
-        "z": latents.z,
-        "h": latents.h,
-        "z_and_h": np.concatenate([latents.z, latents.h], axis=1),
-        "z_random_encoder": random_z,
-        "h_untrained": untrained.h,
-    }
     target = _future_volatility(candles.log_returns(), horizon)
     known: BoolArray = np.asarray(latents.valid & np.isfinite(target))
-    return {
-        name: _probe_r2(values, target, known, train_rows, rows) for name, values in inputs.items()
-    }
+    r2 = partial(_probe_r2, target=target, known=known, train_rows=train_rows, rows=rows)
+    return VolatilityProbes(
+        z=r2(latents.z),
+        h=r2(latents.h),
+        z_and_h=r2(np.concatenate([latents.z, latents.h], axis=1)),
+        z_random_encoder=r2(random_z),
+        h_untrained=r2(untrained.h),
+    )
 
 
 def _future_volatility(returns: FloatArray, horizon: int) -> FloatArray:

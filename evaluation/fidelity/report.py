@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from ...market.files.writer import write_whole
+from ..density import DensityScores
 from ..report.page import details, figure, page, section, table
 from ..report.text_table import aligned
 from ..results import write_results
+from ..significance import Interval
+from .consistency import LatentSpread
+from .distances import FactDistances
+from .dream_age import DreamAge, OODShares
+from .facts import Facts
 from .figures import (
     absolute_autocorrelation,
     cone,
@@ -26,17 +32,26 @@ from .figures import (
     title_of,
     warmup_curve,
 )
-from .measure import CONE_HORIZONS, Fidelity
+from .forecasts import Forecasts
+from .goals import Goal
+from .measure import Fidelity
+from .pictures import CONE_HORIZONS, Pictures
+from .ranks import Ranks
+from .results import FidelityResults
+from .subject import TRAIN
+from .two_sample import TwoSample
 
-_FACT_TITLES = {
-    "sigma_ratio": "σ ÷ real",
-    "kurtosis_ratio_1": "kurtosis ÷ real, 1",
-    "kurtosis_ratio_4": "4",
-    "kurtosis_ratio_24": "24",
-    "kurtosis_ratio_168": "168 bars",
-    "abs_acf_rmse": "ACF of |r|, RMSE",
-    "hill_index": "Hill",
-}
+Number = TypeVar("Number")
+
+_FACT_TITLES = (
+    "σ ÷ real",
+    "kurtosis ÷ real, 1",
+    "4",
+    "24",
+    "168 bars",
+    "ACF of |r|, RMSE",
+    "Hill",
+)
 
 
 def write_fidelity(folder: str | Path, measured: Fidelity) -> tuple[Path, Path]:
@@ -46,34 +61,38 @@ def write_fidelity(folder: str | Path, measured: Fidelity) -> tuple[Path, Path]:
     return json_path, write_whole(target / "fidelity.html", fidelity_html(measured))
 
 
-def fidelity_summary(results: Mapping[str, Any]) -> str:
+def fidelity_summary(results: FidelityResults) -> str:
     """The table of goals as text for the console."""
-    rows = aligned([_GOALS_HEADER, *(_goal_cells(goal) for goal in results["goals"])])
+    rows = aligned([_GOALS_HEADER, *(_goal_cells(goal) for goal in results.goals)])
     return "\n".join("  ".join(row).rstrip() for row in rows)
 
 
 def fidelity_html(measured: Fidelity) -> str:
     """The page as text."""
     results, pictures = measured.results, measured.pictures
-    missed = [goal["name"] for goal in results["goals"] if not goal["met"]]
+    head, goals = results.head, results.goals
+    missed = [goal.name for goal in goals if not goal.met]
     lead = (
-        f"{len(results['goals']) - len(missed)} of {len(results['goals'])} goals are met."
+        f"{len(goals) - len(missed)} of {len(goals)} goals are met."
         if missed
         else "Every goal is met."
     )
+    settings = {
+        "ranges": head.ranges,
+        "settings": head.settings.to_dict(),
+        "vae": vars(head.vae),
+    }
     body = [
         f'<p class="lead">{escape(lead)}</p>',
         f"<p>Missed: {escape('; '.join(missed))}.</p>" if missed else "",
-        section("Goals", _goals_html(results["goals"]), _GOALS_NOTE),
+        section("Goals", _goals_html(goals), _GOALS_NOTE),
         *_dream_sections(results, pictures),
-        *_forecast_sections(results),
+        *_forecast_sections(results.forecasts),
         *_memory_sections(results, pictures),
-        *_rank_sections(results, pictures),
-        section(
-            "Settings", *(details(k, _plain(results[k])) for k in ("ranges", "settings", "vae"))
-        ),
+        *_rank_sections(results.ranks),
+        section("Settings", *(details(name, _plain(part)) for name, part in settings.items())),
     ]
-    subtitle = f"{results['symbol']} · interval {results['interval']} · preset {results['preset']}"
+    subtitle = f"{head.symbol} · interval {head.interval} · preset {head.preset}"
     return page("Is the dream like the market?", "".join(body), subtitle)
 
 
@@ -85,66 +104,66 @@ _GOALS_NOTE = (
 )
 
 
-def _goal_cells(goal: Mapping[str, Any]) -> list[str]:
-    low, high = goal["goal"]
+def _goal_cells(goal: Goal) -> list[str]:
+    low, high = goal.goal
     if low is not None and high is not None:
         wanted = f"{low:g} to {high:g}"
     else:
         wanted = f"≥ {low:g}" if high is None else f"≤ {high:g}"
-    span = "" if goal["low"] is None else f"{goal['low']:.3f} to {goal['high']:.3f}"
-    verdict = "met" if goal["met"] else "missed"
-    return [goal["name"], f"{goal['value']:.3f}", span, wanted, verdict, goal["floor"]]
+    span = "" if goal.low is None else f"{goal.low:.3f} to {goal.high:.3f}"
+    verdict = "met" if goal.met else "missed"
+    return [goal.name, f"{goal.value:.3f}", span, wanted, verdict, goal.floor]
 
 
-def _goals_html(goals: Sequence[Mapping[str, Any]]) -> str:
+def _goals_html(goals: Sequence[Goal]) -> str:
     return table(_GOALS_HEADER, [[_goal_cells(goal) for goal in goals]], text_columns=1)
 
 
-def _dream_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> list[str]:
+def _dream_sections(results: FidelityResults, pictures: Pictures) -> list[str]:
     return [
         section(
             "Dreams beside other generators",
-            _facts_html(results),
+            _facts_html(results.facts, results.two_sample),
             _FACTS_NOTE,
-            *_notes(results["generator_notes"]),
+            *_notes(results.facts.notes),
         ),
         section(
             "What they look like",
-            figure(sample_paths(pictures["paths"]), "Dreams under recorded months."),
-            figure(return_histogram(pictures["returns"]), "Returns of a bar, logarithmic scale."),
+            figure(sample_paths(pictures.paths), "Dreams under recorded months."),
+            figure(return_histogram(pictures.returns), "Returns of a bar, logarithmic scale."),
             figure(
-                quantile_plot(pictures["returns"]),
+                quantile_plot(pictures.returns),
                 "Quantiles of returns; clipped at twice the record's.",
             ),
             figure(
-                absolute_autocorrelation(pictures["abs_acf"]),
+                absolute_autocorrelation(pictures.abs_acf),
                 "Volatility clusters: how long |r| is remembered.",
             ),
-            figure(cone(pictures["cone"], CONE_HORIZONS), "Realised volatility by window length."),
-            figure(decay(results["horizon_decay"]), "Facts by dream age."),
+            figure(cone(pictures.cone, CONE_HORIZONS), "Realised volatility by window length."),
+            figure(decay(results.dream_age.decay), "Facts by dream age."),
             figure(
-                ood_by_age(pictures["ood"]),
+                ood_by_age(results.dream_age.readings),
                 "How far dreamed states are from those of the training range: 0.9 is farther than 90%.",
             ),
-            _ood_html(results),
+            _ood_html(results.dream_age),
         ),
     ]
 
 
-def _ood_html(results: Mapping[str, Any]) -> str:
-    rows = [[f"record, {name}", *_ood_cells(row)] for name, row in results["ood"].items()]
+def _ood_html(measured: DreamAge) -> str:
+    rows = [[f"record, {name}", *_ood_cells(shares)] for name, shares in measured.recorded.items()]
     aged = [
-        [f"dreams, bars {row['from_bar']}–{row['to_bar']}", *_ood_cells(row)]
-        for row in results["horizon_decay"]
+        [f"dreams, bars {age.from_bar}–{age.to_bar}", *_ood_cells(age.ood)]
+        for age in measured.decay
     ]
     header = ["out-of-distribution meter", "median", "share above 0.95", "share above 0.99"]
     return table(header, [rows, aged])
 
 
-def _ood_cells(row: Mapping[str, float] | None) -> list[str]:
-    if row is None:
+def _ood_cells(shares: OODShares | None) -> list[str]:
+    if shares is None:
         return ["–"] * 3
-    return [f"{row[key]:.3f}" for key in ("ood_median", "ood_above_95", "ood_above_99")]
+    return [f"{v:.3f}" for v in (shares.ood_median, shares.ood_above_95, shares.ood_above_99)]
 
 
 _FACTS_NOTE = (
@@ -153,54 +172,62 @@ _FACTS_NOTE = (
 )
 
 
-def _facts_html(results: Mapping[str, Any]) -> str:
-    scores, floor = results["two_sample"]["returns"], results["facts_noise_floor"]
-    shuffled = results["two_sample"]["returns_noise_floor"]["shuffled_fortnights"]["value"]
-    first = [
-        "record, random halves",
-        *(
-            f"{floor[k]['low']:.2f}–{floor[k]['high']:.2f}" if k in floor else "–"
-            for k in _FACT_TITLES
-        ),
-        f"{shuffled:.3f}",
+def _facts_html(facts: Facts, two_sample: TwoSample) -> str:
+    floor = [
+        f"{span.low:.2f}–{span.high:.2f}" if span else "–" for span in _shown(facts.noise_floor)
     ]
+    shuffled = two_sample.returns_floor.shuffled_fortnights.value
+    first = ["record, random halves", *floor, f"{shuffled:.3f}"]
     rows = [
         [
             title_of(name),
-            *(f"{facts[k]['value']:.3f}" if k in facts else "–" for k in _FACT_TITLES),
-            f"{scores[name]['value']:.3f}",
+            *(f"{span.value:.3f}" if span else "–" for span in _shown(distances)),
+            f"{two_sample.returns[name].value:.3f}",
         ]
-        for name, facts in results["facts"].items()
+        for name, distances in facts.distances.items()
     ]
-    return table(["", *_FACT_TITLES.values(), "two-sample"], [[first], rows], text_columns=1)
+    return table(["", *_FACT_TITLES, "two-sample"], [[first], rows], text_columns=1)
 
 
-def _forecast_sections(results: Mapping[str, Any]) -> list[str]:
-    density = results["density"]
-    names = list(next(iter(density.values()))["nll"])
+def _shown(distances: FactDistances[Number]) -> list[Number | None]:
+    """Those of `_FACT_TITLES`."""
+    return [
+        distances.sigma_ratio,
+        distances.kurtosis_ratio_1,
+        distances.kurtosis_ratio_4,
+        distances.kurtosis_ratio_24,
+        distances.kurtosis_ratio_168,
+        distances.abs_acf_rmse,
+        distances.hill_index,
+    ]
+
+
+def _forecast_sections(forecasts: Forecasts) -> list[str]:
+    by_range = forecasts.by_range
+    first = next(iter(by_range.values()))
     header = [
         "",
-        *(f"{measure}, {label}" for label in density for measure in ("NLL [nats]", "CRPS [%]")),
+        *(f"{measure}, {label}" for label in by_range for measure in ("NLL [nats]", "CRPS [%]")),
     ]
     rows = [
         [
             title_of(name),
-            *(f"{density[label][key][name]:.4f}" for label in density for key in ("nll", "crps")),
+            *(f"{v[name]:.4f}" for scores in by_range.values() for v in (scores.nll, scores.crps)),
         ]
-        for name in names
+        for name in first.nll
     ]
     return [
         section(
             "Forecasting the next return",
             table(header, [rows], text_columns=1),
-            *_notes(next(iter(density.values()))["notes"]),
-            _slopes_html(density),
+            *_notes(first.notes),
+            _slopes_html(by_range),
             *(
                 figure(
-                    pit_histogram(scores["calibration"]),
-                    f"Where outcomes fell in their forecasts, {label} ({scores['bars']:,} bars).",
+                    pit_histogram(scores.calibration),
+                    f"Where outcomes fell in their forecasts, {label} ({scores.bars:,} bars).",
                 )
-                for label, scores in density.items()
+                for label, scores in by_range.items()
             ),
         )
     ]
@@ -211,49 +238,37 @@ def _notes(notes: Mapping[str, str]) -> list[str]:
     return [f"{title_of(name)}: {note}." for name, note in notes.items()]
 
 
-def _slopes_html(density: Mapping[str, Any]) -> str:
+def _slopes_html(by_range: Mapping[str, DensityScores]) -> str:
     """Whether the market pays what the mean forecast promises."""
     rows = []
-    for label, scores in density.items():
-        slope = scores["mean_slope"]
-        interval = f"{slope['low']:.2f} to {slope['high']:.2f}"
-        rows.append([label, f"{slope['value']:.2f}", interval])
+    for label, scores in by_range.items():
+        slope = scores.mean_slope
+        rows.append([label, f"{slope.value:.2f}", f"{slope.low:.2f} to {slope.high:.2f}"])
     title = "slope of returns on the mean forecast: 1 is paid in full, 0 not at all"
     return table([title, "measured", "95% interval"], [rows], text_columns=1)
 
 
-def _memory_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> list[str]:
-    warmup = [
-        [str(e["bars"]), f"{e['distance']:.2g}", f"{e['return_nll']:.4f}"]
-        for e in results["warmup"]
-    ]
-    probes, nll = (results["controls"][name] for name in ("volatility_probe_r2", "return_nll"))
+def _memory_sections(results: FidelityResults, pictures: Pictures) -> list[str]:
+    memory = results.memory
+    warmup = [[str(e.bars), f"{e.distance:.2g}", f"{e.return_nll:.4f}"] for e in memory.warmup]
     return [
         section(
             "What V and M carry",
+            figure(latent_map(pictures.latents), "Recorded z, calm (first colour) to wild."),
             figure(
-                latent_map(pictures["latents"], pictures["volatility"]),
-                "Recorded z, calm (first colour) to wild.",
-            ),
-            figure(
-                kl_bars(results["vae"]["kl"]),
+                kl_bars(results.head.vae.kl),
                 "KL of each dimension; one that carries the return itself has none.",
             ),
-            _spread_html(results["latent_spread"]),
+            _spread_html(results.consistency.latent_spread),
             table(
                 ["a linear probe of the next day's volatility reads from", "R²"],
-                [[[name.replace("_", " "), f"{value:.3f}"] for name, value in probes.items()]],
+                [_named(vars(memory.probes), 3)],
             ),
-            table(
-                ["forecast of the next return by", "NLL [nats]"],
-                [[[name.replace("_", " "), f"{value:.4f}"] for name, value in nll.items()]],
-            ),
+            table(["forecast of the next return by", "NLL [nats]"], [_named(memory.return_nll, 4)]),
         ),
         section(
             "Warm-up",
-            figure(
-                warmup_curve(results["warmup"]), "Distance of M's state to that after 384 bars."
-            ),
+            figure(warmup_curve(memory.warmup), "Distance of M's state to that after 384 bars."),
             table(
                 ["warm-up [bars]", "distance", "NLL of the next return"], [warmup], text_columns=0
             ),
@@ -261,54 +276,60 @@ def _memory_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) ->
     ]
 
 
-def _spread_html(spread: Mapping[str, Sequence[float | None]]) -> str:
+def _named(values: Mapping[str, float], digits: int) -> list[list[str]]:
+    return [[name.replace("_", " "), f"{value:.{digits}f}"] for name, value in values.items()]
+
+
+def _spread_html(spread: LatentSpread) -> str:
     """How wide each dimension of z is in the dream: far from 1 is what replay never shows."""
     rows = [
         [f"σ of its {name}", *("–" if value is None else f"{value:.2f}" for value in values)]
-        for name, values in spread.items()
+        for name, values in (("level", spread.level), ("change", spread.change))
     ]
-    count = len(next(iter(spread.values()), []))
-    return table(["z, dreamed ÷ encoded, by dimension", *map(str, range(count))], [rows])
+    header = ["z, dreamed ÷ encoded, by dimension", *map(str, range(len(spread.level)))]
+    return table(header, [rows])
 
 
-def _rank_sections(results: Mapping[str, Any], pictures: Mapping[str, Any]) -> list[str]:
-    ranking, scores = results["rank_agreement"], pictures["rank_agreement"]
-    labels = list(ranking["spearman"])
-    runs = {"all of the observation": ranking, **ranking.get("controls", {})}
+def _rank_sections(ranks: Ranks) -> list[str]:
+    whole = ranks.whole
+    labels = list(whole.spearman)
+    runs = {"all of the observation": whole, **ranks.controls}
     rows = [
-        [name.replace("_", " "), *(_span(run["spearman"].get(label)) for label in labels)]
+        [name.replace("_", " "), *(_span(run.spearman.get(label)) for label in labels)]
         for name, run in runs.items()
     ]
-    spans = {f"dream, {name}": span for name, span in ranking["spearman"].items()}
-    spans |= ranking["between_ranges"]
-    gross = ranking["before_costs"]
+    pairs = {**whole.spearman, **whole.between_ranges}
     between = [
-        [name, _span(span), _span(gross[name.removeprefix("dream, ")])]
-        for name, span in spans.items()
+        [
+            f"dream, {name}" if name in whole.spearman else name,
+            _span(span),
+            _span(whole.before_costs[name]),
+        ]
+        for name, span in pairs.items()
     ]
     return [
         section(
             "Does the dream rank policies as the market does?",
             table(["controllers read", *(f"dream, {label}" for label in labels)], [rows]),
-            f"Spearman correlation of the scores of {ranking['controllers']} random linear "
+            f"Spearman correlation of the scores of {len(whole.dream)} random linear "
             "controllers after costs, with bootstrap intervals.",
             table(["two rankings with each other", "after costs", "before costs"], [between]),
             "A perfect dream of the training range would agree with a later range as the replayed "
             "training range does.",
             *(
-                figure(rank_scatter(scores, label), f"Ranks in the dream and on {label}.")
+                figure(rank_scatter(whole, label), f"Ranks in the dream and on {label}.")
                 for label in labels
-                if label != "train"
+                if label != TRAIN
             ),
         )
     ]
 
 
-def _span(interval: Mapping[str, float] | None) -> str:
+def _span(interval: Interval | None) -> str:
     if interval is None:
         return "–"
-    return f"{interval['value']:.2f} ({interval['low']:.2f} to {interval['high']:.2f})"
+    return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
 
 
-def _plain(values: Mapping[str, Any]) -> str:
+def _plain(values: Mapping[str, object]) -> str:
     return "\n".join(f"{name}: {value}" for name, value in values.items())

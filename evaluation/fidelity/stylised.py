@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.stats import rankdata
@@ -49,6 +50,14 @@ class StylisedFacts:
     leverage: float | None
     volume_rank: float | None
     range_by_return: FloatArray | None
+
+    def largest_kurtosis_step(self) -> float:
+        """Largest ratio of the excess kurtosis at one horizon to that at the one before.
+
+        Sums of more bars must have thinner tails: above 1 they have fatter ones somewhere.
+        """
+        by_horizon = [kurtosis for _, kurtosis in sorted(self.excess_kurtosis.items())]
+        return max((b / a if a > 0 else 0.0) for a, b in pairwise(by_horizon))
 
 
 class PathFacts:
@@ -165,73 +174,6 @@ def volatility_cone(
             np.quantile(realised, levels) if len(realised) else np.full(len(levels), np.nan)
         )
     return np.array(rows)
-
-
-def compare_facts(dreamed: StylisedFacts, real: StylisedFacts) -> dict[str, float]:
-    """Distances of dreamed facts from real ones; what either side lacks is left out.
-
-    Returns:
-        ``sigma_ratio`` and ``kurtosis_ratio_h`` (1 is equal), ``abs_acf_rmse`` over lags 1–48,
-        ``hill_index``, ``volume_rank_difference`` and ``range_given_return_error``, the mean over
-        deciles of |dreamed ÷ real − 1|.
-    """
-    scores = {"sigma_ratio": dreamed.sigma / real.sigma if real.sigma else 0.0}
-    for horizon in dreamed.excess_kurtosis.keys() & real.excess_kurtosis.keys():
-        below = real.excess_kurtosis[horizon]
-        ratio = dreamed.excess_kurtosis[horizon] / below if abs(below) > 1e-9 else 0.0
-        scores[f"kurtosis_ratio_{horizon}"] = ratio
-    scores["hill_index"] = dreamed.hill_index
-    if dreamed.abs_acf is not None and real.abs_acf is not None:
-        scores["abs_acf_rmse"] = float(np.sqrt(np.mean((dreamed.abs_acf - real.abs_acf) ** 2)))
-    for name in ("return_acf_1", "leverage"):
-        value = getattr(dreamed, name)
-        if value is not None:
-            scores[name] = value
-    if dreamed.volume_rank is not None and real.volume_rank is not None:
-        scores["volume_rank_difference"] = dreamed.volume_rank - real.volume_rank
-    if dreamed.range_by_return is not None and real.range_by_return is not None:
-        ratio_by_decile = dreamed.range_by_return / np.maximum(real.range_by_return, 1e-12)
-        scores["range_given_return_error"] = float(np.abs(ratio_by_decile - 1).mean())
-    return dict(sorted(scores.items()))
-
-
-def bootstrap_scores(
-    dreamed: PathFacts,
-    real: StylisedFacts,
-    rng: np.random.Generator,
-    replications: int = 200,
-    level: float = 0.95,
-) -> dict[str, tuple[float, float]]:
-    """Intervals of `compare_facts` when the dreams are resampled as whole paths."""
-    draws = []
-    for _ in range(replications):
-        rows = rng.integers(dreamed.num_paths, size=dreamed.num_paths)
-        counts = np.bincount(rows, minlength=dreamed.num_paths).astype(np.float64)
-        draws.append(compare_facts(dreamed.facts(counts), real))
-    return _intervals(draws, level)
-
-
-def noise_floor(
-    real: PathFacts, rng: np.random.Generator, splits: int = 200, level: float = 0.95
-) -> dict[str, tuple[float, float]]:
-    """Intervals of `compare_facts` between two random halves of the real paths."""
-    if real.num_paths < 2:
-        return {}
-    draws = []
-    for _ in range(splits):
-        half = np.zeros(real.num_paths)
-        half[rng.permutation(real.num_paths)[: real.num_paths // 2]] = 1.0
-        draws.append(compare_facts(real.facts(half), real.facts(1.0 - half)))
-    return _intervals(draws, level)
-
-
-def _intervals(draws: Sequence[dict[str, float]], level: float) -> dict[str, tuple[float, float]]:
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    result = {}
-    for name in draws[0]:
-        low, high = np.quantile([draw[name] for draw in draws], ends)
-        result[name] = (float(low), float(high))
-    return result
 
 
 def _power_sums(returns: FloatArray, horizon: int) -> FloatArray:

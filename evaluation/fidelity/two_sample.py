@@ -8,16 +8,20 @@ fifth that it has not seen. |accuracy − 0.5| is 0 where nothing tells them apa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from ...market.arrays import FloatArray, spread
 from ...market.errors import ConfigError
+from ..density import WORLD_MODEL
 from ..significance import Interval
-from .paths import Dreams
+from .goals import Goal, Part
+from .paths import Dreams, recorded_paths
 from .stylised import autocorrelation
+from .subject import Subject
 
 WINDOW_BARS = 48
 _FORTNIGHT_BARS = 336
@@ -25,6 +29,71 @@ _FOLDS = 5
 _MIN_WINDOWS = 20
 _MAX_RATIO = 3  # of the larger to the smaller set
 _ABS_LAGS = (1, 2, 3, 6, 12, 24)
+
+
+@dataclass(frozen=True)
+class RecordFloor:
+    """What the test says of the record against itself.
+
+    Attributes:
+        shuffled_fortnights: Random fortnights against the others: what noise alone gives.
+        first_half_against_second: What the drift of the market alone gives.
+    """
+
+    shuffled_fortnights: Interval
+    first_half_against_second: Interval
+
+
+@dataclass(frozen=True)
+class TwoSample(Part):
+    """|balanced accuracy − 0.5| of a learner that tells windows of 48 bars apart.
+
+    Attributes:
+        returns: Every generator's windows from the record's, by their returns alone.
+        returns_floor: The record from itself.
+        with_features: The world model's windows, by returns, ranges and volumes.
+        with_features_floor: The record from itself, by the same.
+    """
+
+    returns: dict[str, Interval]
+    returns_floor: RecordFloor
+    with_features: Interval
+    with_features_floor: RecordFloor
+
+    @classmethod
+    def measure(cls, subject: Subject) -> Self:
+        """Train the learners on every generator's windows."""
+        seed, names = subject.config.seed, subject.names
+        record = recorded_paths(subject.train, WINDOW_BARS, subject.world_model.config.features)
+        ours = subject.dreams[WORLD_MODEL]
+        return cls(
+            returns={
+                name: two_sample_score(record, paths, seed=seed)
+                for name, paths in subject.dreams.items()
+            },
+            returns_floor=real_against_real(record, seed=seed),
+            with_features=two_sample_score(record, ours, seed=seed, feature_names=names),
+            with_features_floor=real_against_real(record, seed=seed, feature_names=names),
+        )
+
+    def goals(self) -> list[Goal]:
+        """The learner hardly does better than chance."""
+        floor = f"{self.returns_floor.shuffled_fortnights.value:.3f}"
+        ours = self.returns[WORLD_MODEL]
+        return [Goal.of("two-sample test, |accuracy − 0.5|", ours, None, 0.12, floor)]
+
+    def to_dict(self) -> Mapping[str, object]:
+        """All of it under ``two_sample``."""
+        return {
+            "two_sample": {
+                "returns": self.returns,
+                "returns_noise_floor": self.returns_floor,
+                "returns_ranges_volumes": {
+                    WORLD_MODEL: self.with_features,
+                    **vars(self.with_features_floor),
+                },
+            }
+        }
 
 
 def two_sample_score(
@@ -74,9 +143,7 @@ def describe_windows(paths: Dreams, window: int, feature_names: Sequence[str] = 
     return np.stack(columns, axis=1)
 
 
-def real_against_real(
-    real: Dreams, *, seed: int, feature_names: Sequence[str] = ()
-) -> dict[str, Interval]:
+def real_against_real(real: Dreams, *, seed: int, feature_names: Sequence[str] = ()) -> RecordFloor:
     """The noise floor: random fortnights against the others, and first against second half.
 
     Args:
@@ -88,15 +155,16 @@ def real_against_real(
     order = np.random.default_rng(seed).permutation(fortnight[-1] + 1)
     chosen = np.isin(fortnight, order[::2])
     early = np.arange(len(real)) < len(real) // 2
-    return {
-        name: two_sample_score(
+    fortnights, halves = (
+        two_sample_score(
             real.lanes(np.flatnonzero(side)),
             real.lanes(np.flatnonzero(~side)),
             seed=seed,
             feature_names=feature_names,
         )
-        for name, side in (("shuffled_fortnights", chosen), ("first_half_against_second", early))
-    }
+        for side in (chosen, early)
+    )
+    return RecordFloor(fortnights, halves)
 
 
 def _windows(values: FloatArray, window: int) -> FloatArray:

@@ -70,25 +70,21 @@ def test_four_transforms_by_hand():
 
 def test_rows_are_aligned_with_the_model_s_own_score(world_model, candles, scores):
     expected = mdn_rnn_quality(world_model, candles, start=int(candles.open_time_ms[4000]))
-    assert scores["test"]["nll"]["world_model"] == pytest.approx(expected.return_nll, abs=1e-9)
-    assert scores["test"]["bars"] == expected.bars
+    assert scores["test"].nll["world_model"] == pytest.approx(expected.return_nll, abs=1e-9)
+    assert scores["test"].bars == expected.bars
 
 
 def test_gap_and_skill_follow_from_the_scores(scores):
     for table in scores.values():
-        gap = table["nll_gap_to_gjr_garch_t"]
-        assert gap["value"] == pytest.approx(
-            table["nll"]["world_model"] - table["nll"]["gjr_garch_t"]
-        )
-        assert gap["low"] < gap["value"] < gap["high"]
-        skill = table["crps_skill_to_garch_t"]
-        ratio = table["crps"]["world_model"] / table["crps"]["garch_t"]
-        assert skill["value"] == pytest.approx(1 - ratio)
-        assert skill["low"] < skill["value"] < skill["high"]
+        gap, skill = table.nll_gap_to_gjr_garch_t, table.crps_skill_to_garch_t
+        assert gap.value == pytest.approx(table.nll["world_model"] - table.nll["gjr_garch_t"])
+        assert gap.low < gap.value < gap.high
+        assert skill.value == pytest.approx(1 - table.crps["world_model"] / table.crps["garch_t"])
+        assert skill.low < skill.value < skill.high
 
 
 def test_the_default_model_beats_garch_and_nearly_knows_the_truth(world_model, candles, scores):
-    assert scores["test"]["nll_gap_to_gjr_garch_t"]["high"] < 0
+    assert scores["test"].nll_gap_to_gjr_garch_t.high < 0
     excess = synthetic_excess_nll(world_model, candles, (4000, BARS))
     assert 0.0 < excess < 0.06
 

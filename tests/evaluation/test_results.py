@@ -1,4 +1,5 @@
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,29 @@ def test_round_trip_of_numpy_and_paths(tmp_path):
         "none": None,
         "words": ["σ", "b"],
     }
+
+
+@dataclass(frozen=True)
+class Span:
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    spans: dict[str, Span]
+    unwritten: object = None
+
+    def to_dict(self):
+        return {"spans": self.spans}
+
+
+def test_records_are_their_fields_or_what_they_say_they_are(tmp_path):
+    measured = Measured({"σ": Span(np.float64(0.5), 2.0)}, unwritten=object())
+    path = write_results(tmp_path / "results.json", measured)
+    assert json.loads(path.read_text("utf-8")) == {"spans": {"σ": {"low": 0.5, "high": 2.0}}}
+    with pytest.raises(ConfigError, match=r"results\.spans\.σ\.low is nan"):
+        write_results(path, Measured({"σ": Span(np.nan, 2.0)}))
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), np.inf, np.float32("nan")])

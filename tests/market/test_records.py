@@ -12,7 +12,7 @@ import pytest
 
 from worldmodel_trading.agents.cma_es import CMAESConfig
 from worldmodel_trading.agents.dream_search import DreamSearchConfig
-from worldmodel_trading.evaluation.fidelity.measure import FidelityConfig
+from worldmodel_trading.evaluation.fidelity.subject import FidelityConfig
 from worldmodel_trading.market.account.rewards import RewardConfig
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError

@@ -41,12 +41,12 @@ def test_a_steady_dream_is_steady_and_a_fading_one_freezes(world_model, meter):
     bars = np.arange(AGES[-1][1])
     steady = horizon_decay(_ageing(world_model, np.ones(len(bars))), real, NAMES, meter)
     fading = horizon_decay(_ageing(world_model, np.where(bars < 168, 1, 0.01)), real, NAMES, meter)
-    assert [(row["from_bar"], row["to_bar"]) for row in steady] == list(AGES)
+    assert [(row.from_bar, row.to_bar) for row in steady] == list(AGES)
     for row in steady:
-        assert row["sigma_ratio"] == pytest.approx(1.0, abs=0.15)
-        assert row["frozen"] == 0.0
-    assert [row["frozen"] for row in fading] == [0.0, 0.0, 1.0, 1.0]
-    assert fading[-1]["sigma_ratio"] == pytest.approx(0.01, rel=0.1)
+        assert row.distances.sigma_ratio == pytest.approx(1.0, abs=0.15)
+        assert row.frozen == 0.0
+    assert [row.frozen for row in fading] == [0.0, 0.0, 1.0, 1.0]
+    assert fading[-1].distances.sigma_ratio == pytest.approx(0.01, rel=0.1)
 
 
 def test_states_from_nowhere_are_read_as_such(world_model, meter):
@@ -64,5 +64,5 @@ def test_the_meter_is_calibrated_on_the_record(world_model, meter):
     candles = synthetic_candles(seed=0, bars=8_000)
     table = recorded_ood(world_model, candles, {"seen": (500, 8_000), "early": (0, 50)}, meter)
     assert table["early"] is None
-    assert table["seen"]["ood_median"] == pytest.approx(0.5, abs=0.1)
-    assert table["seen"]["ood_above_95"] == pytest.approx(0.05, abs=0.04)
+    assert table["seen"].ood_median == pytest.approx(0.5, abs=0.1)
+    assert table["seen"].ood_above_95 == pytest.approx(0.05, abs=0.04)

@@ -1,20 +1,18 @@
 import json
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from worldmodel_trading.evaluation.fidelity.goals import goals_table
-from worldmodel_trading.evaluation.fidelity.measure import (
-    Fidelity,
-    FidelityConfig,
-    _ratios,
-    measure_fidelity,
-)
+from worldmodel_trading.evaluation.fidelity.consistency import _ratios
+from worldmodel_trading.evaluation.fidelity.measure import Fidelity, measure_fidelity
 from worldmodel_trading.evaluation.fidelity.report import fidelity_summary, write_fidelity
+from worldmodel_trading.evaluation.fidelity.subject import FidelityConfig
+from worldmodel_trading.evaluation.significance import Interval
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.errors import TrainingBarsError
+from worldmodel_trading.market.errors import ConfigError, TrainingBarsError
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -48,7 +46,7 @@ def measured(world_model, market, stages) -> Fidelity:
 
 
 def test_every_part_is_there_and_finite(measured, stages):
-    results = json.loads(json.dumps(measured.results, allow_nan=False))
+    results = json.loads(json.dumps(measured.results.to_dict(), allow_nan=False))
     assert stages[0] == "density forecasts"
     assert stages[-1] == "rank agreement"
     assert set(results["density"]) == {"validation", "test"}
@@ -82,42 +80,51 @@ def test_the_default_model_dreams_of_its_market(measured, world_model):
     # Dreams start all over the training range, of which `market` is the end.
     trained = synthetic_candles(seed=0).between(None, world_model.provenance.train_end_ms)
     sigma = np.nanstd(trained.log_returns())
-    assert measured.results["dream_facts"]["sigma"] == pytest.approx(sigma, rel=0.25)
-    assert measured.results["drawn_decoded_correlation"] > 0.99
-    spread = measured.results["latent_spread"]
-    assert len(spread["level"]) == len(spread["change"]) == world_model.config.latent_size
+    results = measured.results
+    assert results.facts.generated["world_model"].sigma == pytest.approx(sigma, rel=0.25)
+    assert results.consistency.drawn_decoded_correlation > 0.99
+    spread = results.consistency.latent_spread
+    assert len(spread.level) == len(spread.change) == world_model.config.latent_size
     # of dreams all over the training range, against its end alone
-    assert all(0.5 < ratio < 2.0 for ratio in spread["level"] + spread["change"])
-    assert measured.results["nll_above_truth"] < 0.06
-    nll = measured.results["controls"]["return_nll"]
+    assert all(0.5 < ratio < 2.0 for ratio in spread.level + spread.change)
+    assert results.forecasts.nll_above_truth < 0.06
+    nll = results.memory.return_nll
     assert nll["untrained_m"] > 0.06 + nll["world_model"]
-    assert all(row["frozen"] == 0.0 for row in measured.results["horizon_decay"])
+    assert all(age.frozen == 0.0 for age in results.dream_age.decay)
 
 
 def test_a_silenced_dimension_has_no_spread_to_compare():
-    assert _ratios(np.array([2.0, 0.01]), np.array([1.0, 0.0])) == [2.0, None]
+    assert _ratios(np.array([2.0, 0.01]), np.array([1.0, 0.0])) == (2.0, None)
 
 
 def test_goals_are_judged_by_their_bounds(measured):
-    goals = {goal["name"]: goal for goal in measured.results["goals"]}
-    assert goals["sensitivity to the action [σ]"]["met"]
+    goals = {goal.name: goal for goal in measured.results.goals}
+    assert len(goals) == len(measured.results.goals) == 21
+    assert goals["sensitivity to the action [σ]"].met
     for goal in goals.values():
-        low, high = goal["goal"]
-        number = goal["low"] if goal["name"].startswith("CRPS") else goal["value"]
+        low, high = goal.goal
+        number = goal.low if goal.name.startswith("CRPS") else goal.value
         inside = (low is None or number >= low) and (high is None or number <= high)
-        assert goal["met"] == inside, goal["name"]
+        assert goal.met == inside, goal.name
 
 
 def test_a_worse_dream_misses(measured):
-    results = json.loads(json.dumps(measured.results))
-    results["facts"]["world_model"]["sigma_ratio"] = {"value": 1.4, "low": 1.3, "high": 1.5}
-    goals = {goal["name"]: goal for goal in goals_table(results)}
-    assert not goals["σ of returns ÷ real"]["met"]
+    facts = measured.results.facts
+    wide = replace(facts.distances["world_model"], sigma_ratio=Interval(1.4, 1.3, 1.5))
+    worse = replace(facts, distances={**facts.distances, "world_model": wide})
+    goals = {goal.name: goal for goal in replace(measured.results, facts=worse).goals}
+    assert not goals["σ of returns ÷ real"].met
+
+
+def test_a_number_that_json_lacks_is_named(measured):
+    lost = replace(measured.results.memory, action_sensitivity=float("nan"))
+    with pytest.raises(ConfigError, match=r"fidelity\.action_sensitivity is nan"):
+        replace(measured.results, memory=lost).to_dict()
 
 
 def test_files_are_written_whole(measured, tmp_path):
     json_path, html_path = write_fidelity(tmp_path / "out", measured)
-    assert json.loads(json_path.read_text("utf-8")) == measured.results
+    assert json.loads(json_path.read_text("utf-8")) == measured.results.to_dict()
     text = html_path.read_text("utf-8")
     assert "script" not in text
     assert not re.search(r"https?:|url\(|@import", text)
@@ -130,7 +137,7 @@ def test_files_are_written_whole(measured, tmp_path):
 
 def test_summary_lines_up(measured):
     header, *lines = fidelity_summary(measured.results).splitlines()
-    assert len(lines) == len(measured.results["goals"])
+    assert len(lines) == len(measured.results.goals)
     start = header.index("measured") + len("measured")
     assert all(line[start - 1].isdigit() for line in lines)
 
@@ -154,5 +161,5 @@ def test_candles_of_another_market_are_refused(world_model, market):
 
 @pytest.mark.parametrize("symbol", ["ETHUSDT", "SOLUSDT", "TUSDT"])
 def test_goals_know_no_symbols(measured, symbol):
-    elsewhere = {**measured.results, "symbol": symbol}
-    assert goals_table(elsewhere) == goals_table(measured.results)
+    elsewhere = replace(measured.results, head=replace(measured.results.head, symbol=symbol))
+    assert elsewhere.goals == measured.results.goals

@@ -68,8 +68,8 @@ def test_it_repeats():
 def test_noise_floor_sees_drift_between_halves_and_not_between_fortnights():
     returns = _normal(210, 48, 5).log_return * np.linspace(0.5, 2.0, 210)[:, None]
     floor = real_against_real(Dreams(returns), seed=0)
-    assert floor["shuffled_fortnights"].value < 0.15
-    assert floor["first_half_against_second"].value > 0.2
+    assert floor.shuffled_fortnights.value < 0.15
+    assert floor.first_half_against_second.value > 0.2
 
 
 def test_descriptions_are_finite_on_flat_windows():

@@ -1,0 +1,66 @@
+"""How good the world model's forecasts of the next return are, beside the baselines'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from ..density import DensityScores, density_scores, synthetic_excess_nll
+from .goals import Goal, Part
+from .subject import Subject
+
+
+@dataclass(frozen=True)
+class Forecasts(Part):
+    """Density forecasts of the next return on the held-out ranges.
+
+    Attributes:
+        by_range: Their scores.
+        nll_above_truth: Mean negative log-likelihood on the last range above the truth's, nats;
+            None where nobody knows the truth.
+    """
+
+    by_range: dict[str, DensityScores]
+    nll_above_truth: float | None
+
+    @classmethod
+    def measure(cls, subject: Subject) -> Self:
+        """Score the forecasts."""
+        world_model, candles, ranges = subject.world_model, subject.candles, subject.ranges
+        scores = density_scores(
+            world_model, candles, ranges.train, ranges.held_out, seed=subject.config.seed
+        )
+        known = "synthetic" in world_model.provenance.source
+        above = synthetic_excess_nll(world_model, candles, ranges.last) if known else None
+        return cls(scores, above)
+
+    def goals(self) -> list[Goal]:
+        """Better than GARCH, calibrated, and near the truth where it is known."""
+        goals = [goal for name, scores in self.by_range.items() for goal in _of_range(name, scores)]
+        if self.nll_above_truth is None:
+            return goals
+        truth = Goal.of("NLL above the known truth [nats]", self.nll_above_truth, None, 0.02)
+        return [*goals, truth]
+
+    def to_dict(self) -> Mapping[str, object]:
+        """``density`` by range, and ``nll_above_truth`` where the truth is known."""
+        truth = {} if self.nll_above_truth is None else {"nll_above_truth": self.nll_above_truth}
+        return {"density": self.by_range, **truth}
+
+
+def _of_range(label: str, scores: DensityScores) -> list[Goal]:
+    shape = scores.calibration
+    floor = f"≤ {shape.pit_ks_floor:.3f}"
+    return [
+        Goal.of(
+            f"NLL minus GJR-GARCH-t's [nats], {label}", scores.nll_gap_to_gjr_garch_t, None, -0.05
+        ),
+        Goal.surely_above(
+            f"CRPS skill against GARCH-t, {label}: interval above 0",
+            scores.crps_skill_to_garch_t,
+            0.0,
+        ),
+        Goal.of(f"PIT distance, {label}", shape.pit_ks, None, 0.03, floor),
+        Goal.of(f"coverage of the 90% interval, {label}", shape.coverage_90, 0.88, 0.92),
+    ]
