@@ -32,7 +32,7 @@ class CMAESConfig(Record):
         bound: Largest size of a parameter; infinity sets none. tanh(3) is 0.995: beyond it a
             parameter changes nothing that an account feels, fitness is flat, and a search that
             nothing holds drifts outwards for ever, its steps growing as it goes.
-        diagonal: Restrict the covariance to its diagonal (sep-CMA-ES, linear in D).
+        diagonal: Restrict the covariance to its diagonal (sep-CMA-ES, Ros & Hansen 2008; linear in D).
         validate_every: Generations between looks at the validation score.
     """
 
@@ -107,14 +107,14 @@ def search(
     result = SearchResult(origin, None if validation is None else validation(origin))
     for generation in range(config.generations):
         with _quiet_cma():
-            candidates = np.asarray(strategy.ask())
+            candidates = np.asarray(strategy.ask())  # [P, D] of m + σ N(0, C), eq. 5
         scores = fitness(candidates, generation)
         if not np.isfinite(scores).all():
             raise ConfigError(
                 "a candidate's fitness is not finite; fitness must always be a number"
             )
         with _quiet_cma():
-            strategy.tell(list(candidates), list(-scores))
+            strategy.tell(list(candidates), list(-scores))  # moves m (eq. 6), σ and C
             centre, stopped = np.array(strategy.result.xfavorite), bool(strategy.stop())
         result.evaluations += len(candidates)
         row = {

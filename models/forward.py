@@ -1,5 +1,7 @@
 """V and M's memory as compiled code: what runs wherever a world model is used, not trained.
 
+V and M are those of Ha & Schmidhuber 2018 ("World models", sections 2.1 and 2.2).
+
 The arithmetic is that of the PyTorch modules, which the tests hold it to. Here every bar and every
 lane has the same bits in whatever company it is computed, and no thread pool is entered, so that a
 process may fork before or after.
@@ -194,6 +196,7 @@ class CompiledLSTM:
 @compiled_fused
 def squash(values: Float32Array, out: Float32Array) -> None:
     """The inverse hyperbolic sine of each number [N, F], rounded once."""
+    # In double, then rounded once: what C libraries differ in lies far below float32's last bit.
     for n in range(values.shape[0]):
         for f in range(values.shape[1]):
             out[n, f] = math.asinh(float(values[n, f]))
@@ -218,6 +221,7 @@ def perceive(
     bias_2: Float32Array,
 ) -> None:
     """Two SiLU layers of G units, halved, and a linear one: [N, I] to ``out`` [N, O]."""
+    # All three layers of some rows before the next rows: what is between them never leaves the cache.
     count, units = inputs.shape[0], bias_0.shape[0]
     most = min(count, _ROWS_AT_ONCE)
     first_layer = np.empty((most, units), np.float32)
@@ -268,7 +272,7 @@ def silu(values: Float32Array, bias: Float32Array) -> None:
     for n in range(values.shape[0]):
         for j in range(values.shape[1]):
             x = values[n, j] + bias[j]
-            t_n, t_d = tanh_parts(x)
+            t_n, t_d = tanh_parts(x)  # X sigmoid(X) = x (1 + tanh x), tanh x = n/d
             values[n, j] = x * (t_d + t_n) / t_d
 
 
@@ -297,7 +301,7 @@ def hear(
     first = gates.shape[0] - calendars.shape[2]  # of the calendar; an action before it stays 0
     inputs = np.zeros((count, gates.shape[0]), np.float32)
     raw = np.empty((count, gates.shape[1]), np.float32)
-    for t in range(bars):
+    for t in range(bars):  # a bar's state needs the one before; within it, lanes share a product
         for n in range(count):
             for j in range(size):
                 inputs[n, j] = hidden[n, j]
@@ -327,7 +331,9 @@ def lstm_cell(
     """
     count, size = cell.shape
     for n in range(count):
-        # sigmoid(x) = (d + n)/2d with tanh(x/2) = n/d; c and h are each divided once
+        # c' = f c + i g and h = o tanh(c'), with i, f, o = sigmoid(x) and g = tanh(x).
+        # sigmoid(x) = (d + n)/2d with tanh(x/2) = n/d: over a common denominator c and h are each
+        # divided once, not five times.
         for j in range(size):
             i_n, i_d = tanh_parts(gates[n, j] + bias[j])
             f_n, f_d = tanh_parts(gates[n, size + j] + bias[size + j])
@@ -339,5 +345,6 @@ def lstm_cell(
             o_n, o_d = tanh_parts(gates[n, 3 * size + j] + bias[3 * size + j])
             c_n, c_d = tanh_parts(cell[n, j])
             h = _HALF * (o_d + o_n) * c_n / (o_d * c_d)
+            # rounding may carry it over 1, which is the bound of an observation
             h = _ONE if h > _ONE else h
             hidden[n, j] = -_ONE if h < -_ONE else h

@@ -1,6 +1,9 @@
 """The dream's arithmetic between matrix products, compiled: gates, mixtures, sampling.
 
-All of it is float32, and every lane's numbers depend on that lane alone.
+All of it is float32, and every lane's numbers depend on that lane alone. Mixtures are those of
+Bishop 1994 ("Mixture density networks"), whose equations the comments number; the temperature τ is
+that of Ha & Schmidhuber 2018, section 2.2 (Ha & Eck 2017, eq. 8): it divides logits and multiplies
+variances.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from ...models.forward import lstm_cell
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 _LOG_SIGMA_MIN, _LOG_SIGMA_MAX = np.float32(-6.0), np.float32(3.0)
 _LATENT_LIMIT = np.float32(10.0)
-_LANES_AT_ONCE = 16
+_LANES_AT_ONCE = 16  # a cache line of each column: it is written whole
 
 
 @compiled_fused
@@ -53,7 +56,8 @@ def lstm_step(
 
 
 # The kernels below hold one number of all lanes in a row, [numbers, N or more]: their loops run over
-# lanes, and choosing a component is arithmetic instead of a branch.
+# lanes, and choosing a component is arithmetic instead of a branch. That makes them vector
+# instructions; a loop over a lane's components with a branch in it would go one number at a time.
 
 
 @compiled_fused
@@ -71,6 +75,7 @@ def likeliest(
         for n in range(lanes):
             logit = head[k, n] + added
             head[k, n] = logit
+            # before `top` moves: the first of equal logits stays chosen
             chosen[n] = np.float32(k) if logit > top[n] else chosen[n]
             top[n] = logit if logit > top[n] else top[n]
 
@@ -99,6 +104,8 @@ def choose(
     likeliest(head, bias, count, total, chosen)
     if temperature == _ZERO:
         return
+    # Weights are softmax(logits / τ) (Bishop eq. 25), never divided by their sum: the uniform is
+    # multiplied by it instead.
     sharpness = _ONE / temperature
     for n in range(lanes):
         chosen[n] = total[n]  # the largest logit, until there are sums
@@ -107,6 +114,8 @@ def choose(
         for n in range(lanes):
             total[n] += fast_exp((head[k, n] - chosen[n]) * sharpness)
             head[k, n] = total[n]
+    # The component is how many running sums the uniform has passed. The last sum is not asked: it
+    # is the total, which rounding must not let it pass.
     chosen[:] = _ZERO
     for k in range(count - 1):
         for n in range(lanes):
@@ -151,7 +160,7 @@ def draw_component(
             m_before, s_before, picked = drawn[n], log_sigma[n], chosen[n] == here
             drawn[n] = m if picked else m_before
             log_sigma[n] = s if picked else s_before
-    for n in range(lanes):
+    for n in range(lanes):  # σ = exp(head), μ = head (Bishop eq. 26 and 27)
         s = log_sigma[n]
         s = _LOG_SIGMA_MIN if s < _LOG_SIGMA_MIN else s
         s = _LOG_SIGMA_MAX if s > _LOG_SIGMA_MAX else s
@@ -191,9 +200,10 @@ def draw_returns(
     noise = np.sqrt(temperature)
     draw_component(head, bias, components, 1, components, chosen, normals[0], noise, scaled, width)
     for n in range(lanes):
-        chosen[n] = fast_asinh(scaled[n])
+        chosen[n] = fast_asinh(scaled[n])  # the component is drawn: its room serves a second time
     for n in range(lanes):
         z[0, n] = min(_LATENT_LIMIT, max(-_LATENT_LIMIT, chosen[n]))
+    # relu(W_h h + W_z z + w asinh(u) + b): all but u's term is in the product, made before u was drawn
     for j in range(inner.shape[0]):
         row, added, weight = 3 * components + j, bias[3 * components + j], carried_weight[j]
         for n in range(lanes):
@@ -246,7 +256,7 @@ def draw_latents(
             value,
             width,
         )
-        kept = persistence[d]
+        kept = persistence[d]  # the mixture is of the change: μ + kept · z_t is the mean of z_{t+1}
         for n in range(lanes):
             x = value[n] + kept * z[carried + d, n]
             x = _LATENT_LIMIT if x > _LATENT_LIMIT else x
@@ -262,6 +272,8 @@ def choose_targets(
     targets: FloatArray,
 ) -> None:
     """Target weights of lanes, each with a linear policy: tanh(W·[z, h, account] + b).
+
+    Ha & Schmidhuber 2018, eq. 1, on an observation that holds the account, too.
 
     Args:
         z: Latents [N, Z].
@@ -283,7 +295,7 @@ def choose_targets(
             for j in range(h.shape[1]):
                 score += h[n, j] * of_h[j]
             targets[n] = score
-    for n in range(z.shape[0]):
+    for n in range(z.shape[0]):  # apart from the sums, which run over a lane: this runs over lanes
         targets[n] = tanh(np.float32(targets[n]))
 
 
@@ -328,7 +340,7 @@ def close_bars(
             value = columns[d, n]
             z[n, d] = value
             inputs[n, hidden + d] = value
-        bar = bar_of_week[n] + 1
+        bar = bar_of_week[n] + 1  # counted on: no lane divides
         bar = 0 if bar == table.shape[0] else bar
         bar_of_week[n] = bar
         open_time_ms[n] += interval_ms
@@ -349,7 +361,7 @@ def silu_product(
         total = shift
         for j in range(values.shape[1]):
             x = values[n, j] + bias[j]
-            t_n, t_d = tanh_parts(x)
+            t_n, t_d = tanh_parts(x)  # X sigmoid(X) = x (1 + tanh x), tanh x = n/d
             total += kernel[j] * x * (t_d + t_n) / t_d
         out[n] = total
 

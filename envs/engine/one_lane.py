@@ -50,6 +50,7 @@ def choose_one(
     if temperature == _ZERO:
         return chosen
     top, sharpness, total = logits[chosen], _ONE / temperature, _ZERO
+    # Bishop 1994, eq. 25, with logits / τ; not divided by the sum, as in `many_lanes.choose`.
     for k in range(count):  # number k becomes the sum of the first k + 1 weights
         total += fast_exp((logits[k] - top) * sharpness)
         logits[k] = total
@@ -66,6 +67,7 @@ def draw_one(
     """μ + √τ σ ε with log σ in its bounds; see `many_lanes.draw_component`."""
     s = _LOG_SIGMA_MIN if log_sigma < _LOG_SIGMA_MIN else log_sigma
     s = _LOG_SIGMA_MAX if s > _LOG_SIGMA_MAX else s
+    # At τ = 0, and of a dimension that is held, the noise is 0: the mean itself, to the last bit.
     return mean + fast_exp(s) * noise * normal if noise > _ZERO else mean
 
 
@@ -99,7 +101,7 @@ def draw_return(
     scaled = draw_one(head[k] + bias[k], head[width] + bias[width], normal, np.sqrt(temperature))
     entered = fast_asinh(scaled)
     z[0] = min(_LATENT_LIMIT, max(-_LATENT_LIMIT, entered))
-    first = 3 * components
+    first = 3 * components  # logits, means and log σ of the return come before the layer
     for j in range(inner.shape[0]):
         total = head[first + j] + bias[first + j] + carried[first + j] * entered
         inner[j] = total if total > _ZERO else _ZERO
@@ -133,7 +135,7 @@ def draw_latent(
         temperature: τ.
         z: [Z], updated.
     """
-    drawn = z.shape[0] - carried
+    drawn = z.shape[0] - carried  # D; row by component: [K] logits, [K, D] means, [K, D] log σ
     chosen = choose_one(raw, bias, components, noise[1, lane], temperature)
     mean, width = components + chosen * drawn, components + (components + chosen) * drawn
     breadth = np.sqrt(temperature)

@@ -1,4 +1,9 @@
-"""Scores of many linear controllers at once, in shared dreams, in lanes of their own, or in replay."""
+"""Scores of many linear controllers at once, in shared dreams, in lanes of their own, or in replay.
+
+A controller is a = tanh(W·[z, h, account] + b) (Ha & Schmidhuber 2018, eq. 1). Where no action moves
+the market, W·[z, h] of all bars and candidates is one matrix product, and only the account's part is
+left to a loop over bars.
+"""
 
 from __future__ import annotations
 
@@ -152,6 +157,7 @@ def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig
     """
     weights = np.ascontiguousarray(parameters.T, dtype=np.float32)  # [D + 1, P]
     num_paths, num_bars, size = paths.view.shape
+    # rows of the weights: D - 1 of the market's view, K of the account, the bias
     stretches = _shares(num_bars, _BARS_AT_ONCE)
     out = np.empty((len(SCORE_FIELDS), num_paths, len(parameters)))
     for some in _shares(len(parameters), _CANDIDATES_AT_ONCE):
@@ -162,7 +168,7 @@ def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig
             book.begin()
             for bars in stretches:
                 view = np.ascontiguousarray(paths.view[path, bars])
-                product(view, seen, scores[: len(view)])
+                product(view, seen, scores[: len(view)])  # [B, D - 1] @ [D - 1, C] = [B, C]
                 book.step(scores[: len(view)], np.ascontiguousarray(paths.bars[path, bars]))
             out[:, path, some] = book.totals()
     return Scores(*out.transpose(0, 2, 1))

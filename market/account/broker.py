@@ -83,6 +83,7 @@ def replay_bars(candles: Candles, funding_rate: ArrayLike = 0.0) -> FloatArray:
         funding_rate: Rate charged on a position held during bar t, scalar or [T]
             (see `FundingRates.per_bar`).
     """
+    # from logs, as in a dream, whose bars are drawn so: the same path gives the same bits in both
     logs = np.log(np.stack([candles.close, candles.open, candles.high, candles.low], axis=1))
     bars = np.full((len(candles), len(BAR_FIELDS)), np.nan)
     expm1(logs[1:] - logs[:-1, :1], out := np.empty((len(candles) - 1, 4)))
@@ -208,7 +209,7 @@ class Account:
             )
         target = np.clip(action, -1.0, 1.0, out=self._target)
         target *= self.config.margin.leverage
-        if len(self._pending):
+        if len(self._pending):  # a ring: the place of the target that is due takes the new one
             oldest = self._pending[self._head]
             target, oldest[:] = oldest.copy(), target
             self._head = (self._head + 1) % len(self._pending)

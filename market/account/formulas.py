@@ -4,10 +4,10 @@ Plain products and quotients without conditions: the compiled loops inline them 
 code of a device calls the same functions on tensors, through ``.py_func``. With equity E, drifted
 weight w (signed notional ÷ equity) and executed weight a at the close of bar t::
 
-    cost     = fee · |a − w| + slippage · |a − w|   fraction of E
-    growth   = 1 + a·R − a·f                        R simple return of bar t+1, f its funding rate
-    E'       = E · (1 − cost) · growth
-    w'       = a · (1 + R) / growth
+    cost     = fee · |a − w| + slippage · |a − w|   (1)   fraction of E
+    growth   = 1 + a·R − a·f                        (2)   R simple return of bar t+1, f its funding rate
+    E'       = E · (1 − cost) · growth              (3)
+    w'       = a · (1 + R) / growth                 (4)
 """
 
 from __future__ import annotations

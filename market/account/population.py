@@ -37,7 +37,17 @@ def _choose(
     leverage: float,
     chosen: FloatArray,
 ) -> None:
-    """Targets [C] of linear policies that see inputs ``which`` [K] of their accounts [A, C]."""
+    """Targets [C] of linear policies that see inputs ``which`` [K] of their accounts [A, C].
+
+    Args:
+        scores: W·[z, h] of each candidate [C], from the matrix product.
+        account_share: What W multiplies each shown input by [K, C].
+        bias: b [C].
+        inputs: What the accounts remember [A, C].
+        which: Inputs that are shown [K].
+        leverage: Scales the actions.
+        chosen: Target weights [C], written.
+    """
     for p in range(chosen.shape[0]):
         score = scores[p] + bias[p]
         for k in range(which.shape[0]):
@@ -69,6 +79,7 @@ def _tally(
     ended: BoolArray,
     totals: FloatArray,
 ) -> None:
+    """Add a bar to the sums [6, C]; row 0, the log return, is written once the path has ended."""
     for p in range(held.shape[0]):
         gain = growth[p] - 1.0
         totals[1, p] += gain
@@ -116,13 +127,33 @@ def settle_population(
     inputs: FloatArray,
     totals: FloatArray,
 ) -> None:
-    """Trade C candidates through B bars; see `PopulationBook` for the state that is moved."""
+    """Trade C candidates through B bars; see `PopulationBook` for the state that is moved.
+
+    Bars are the outer loop: a target depends on the weight that the bar before left. Candidates
+    are the inner ones, one array of C numbers after another, all in the first-level cache.
+
+    Args:
+        scores: W·[z, h] of each bar and candidate [B, C].
+        bias: b [C].
+        account_share: What W multiplies each shown input by [K, C].
+        which: Inputs of the account that are shown [K].
+        bars: What each bar does [B, 8].
+        rule_values: The rules, flat.
+        first: Number of the first of these bars on the path.
+        pending: Targets that wait to be filled [delay + 1, C], a ring, updated.
+        equity: [C], updated, as all that follow.
+        weight: [C].
+        terminated: [C].
+        inputs: What the accounts remember [A, C].
+        totals: Sums [6, C], rows `SCORE_FIELDS`.
+    """
     rules = unpack_rules(rule_values)
     candidates, delay = weight.shape[0], pending.shape[0]
     held, executed = np.empty(candidates), np.empty(candidates)
     growth, cost = np.empty(candidates), np.empty(candidates)
     ended = np.empty(candidates, dtype=np.bool_)
     limited = rules.has_limits > 0.0
+    # two cases of nearly every search, each with loops of its own that the compiler vectorises
     by_weight = which.shape[0] == 1 and which[0] == 0
     alike = rules.has_rounding <= 0.0 and rules.has_sized_costs <= 0.0
     longest, calm_bars = _longest(weight, terminated), 0.0
@@ -135,6 +166,8 @@ def settle_population(
             _choose(scores[t], account_share, bias, inputs, which, rules.leverage, decided)
             held[:] = weight
         target = pending[(first + t + 1) % delay]
+        # A bar is calm if not even the longest weight can be liquidated or ruined in it: then no
+        # candidate needs a condition. `longest` bounds all weights, and costs no pass over them.
         after = -1.0
         if alike and longest < np.inf:
             after = longest_after(longest, bar, rules)

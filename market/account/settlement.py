@@ -1,8 +1,9 @@
 """One bar of one account, compiled: trade at a close, then live the next bar.
 
-`settle` is a pure function of numbers that calls each formula of `formulas` and the cost models of
-`costs`. One lane, lanes, populations and weight paths all run it, in replay and dream, so that they
-agree bit for bit; none of it may be compiled with ``fastmath``.
+`settle` is a pure function of numbers that calls the formulas of `formulas`, whose equations the
+comments number, and the cost models of `costs`. One lane and many lanes run it, in replay and dream;
+populations run it where a bar may end an account, and otherwise loops of the same formulas
+(`shared`). All agree bit for bit, so none of it may be compiled with ``fastmath``.
 """
 
 from __future__ import annotations
@@ -107,6 +108,7 @@ def limit_target(weight: float, target: float, rules: BrokerRules) -> float:
     """The weight to trade to after the turnover limit, or the one held within the band."""
     change = target - weight
     limit = rules.max_turnover
+    # choices between numbers, no branches: a loop over candidates that calls this stays vectorised
     executed = weight + limit if change > limit else target
     executed = weight - limit if change < -limit else executed
     return weight if abs(change) <= rules.no_trade_band else executed
@@ -203,22 +205,22 @@ def settle(equity: float, weight: float, target: float, bar: Bar, rules: BrokerR
             equity, weight, executed, fee_share, slip, bar.fill_price, rules
         )
     fee, slippage = fee_share * traded, slip * traded
-    kept = 1.0 - cost_of(traded, fee_share, slip)
+    kept = 1.0 - cost_of(traded, fee_share, slip)  # (1)
     if kept <= 0.0:
         return _ruin(equity, executed, kept, fee, slippage, 0.0, rules)
-    growth = held_growth(executed, bar.simple_return, bar.funding_rate)
+    growth = held_growth(executed, bar.simple_return, bar.funding_rate)  # (2)
     # A long of at most 1x cannot be liquidated: its equity stays above any price's margin.
     if rules.has_margin > 0.0 and (executed < 0.0 or executed > 1.0):
         price = liquidation_price(executed, bar, rules)
         if price >= 0.0:
             return _liquidate(equity, executed, kept, fee, slippage, price, rules)
-    total = kept * growth
+    total = kept * growth  # (3), before E
     paid = kept * executed * bar.funding_rate
-    if not total > rules.ruin_floor:
+    if not total > rules.ruin_floor:  # so said, a NaN is ruin, too
         return _ruin(equity, executed, kept, fee, slippage, paid, rules)
     return Settled(
         equity * total,
-        drifted_weight(executed, bar.simple_return, growth),
+        drifted_weight(executed, bar.simple_return, growth),  # (4)
         executed,
         equity * fee,
         equity * slippage,

@@ -81,10 +81,14 @@ def _tile_code(context: Any, builder: Any, signature: Any, arguments: Any) -> An
     def line_at(number: int, i: Any, j: Any) -> Any:
         return builder.bitcast(address(number, i, j), line.as_pointer())
 
+    # sums[i] is row i of the tile, 16 numbers wide. For each k of the inner dimension a line of
+    # ``right`` is read once, and left[i, k] times it is added to every row: R sums and R products
+    # for R + 1 loads. The sums' places are never taken by address, so LLVM keeps them in registers.
     rows = [builder.add(row, row.type(i)) for i in range(_ROWS)]
     sums = [_tools.alloca_once_value(builder, line(None)) for _ in rows]
     with _tools.for_range(builder, _tools.unpack_tuple(builder, arrays[0].shape)[1]) as loop:
         added = builder.load(line_at(1, loop.index, column), align=4)
+        # "contract" lets product and sum become one instruction; k's order is that of the loop
         for i, total in zip(rows, sums, strict=True):
             factor = _repeated(builder, builder.load(address(0, i, loop.index)), line)
             product = builder.fmul(factor, added, flags=["contract"])
@@ -108,7 +112,7 @@ def add_product(inputs: Float32Array, weights: Float32Array, out: Float32Array) 
     Four rows at a time: ``out`` is then read and written a quarter as often.
     """
     size, whole = out.shape[0], inputs.shape[0] // 4 * 4
-    for i in range(0, whole, 4):
+    for i in range(0, whole, 4):  # the sum goes on from out[j], so its order is that of one by one
         a, b, c, d = inputs[i], inputs[i + 1], inputs[i + 2], inputs[i + 3]
         for j in range(size):
             out[j] = (
@@ -140,6 +144,8 @@ def product(left: Float32Array, right: Float32Array, out: Float32Array) -> None:
         return
     if right.strides[1] != right.itemsize or out.strides[1] != out.itemsize:
         raise ValueError("the numbers of a row must lie side by side")
+    # 16 columns of ``right`` at a time, and under them all rows of ``left``: those columns, copied
+    # together, stay in the first-level cache while every tile reads them.
     packs = count >= _PACKED_FROM
     pack = np.empty((right.shape[0], CACHE_LINE), np.float32)
     for edge in range(0, columns, CACHE_LINE):
