@@ -29,6 +29,30 @@ that is forked from then on: a child has its parent's pool without the threads, 
 them for ever. A child that needs PyTorch's threads must be spawned. Native lanes, without processes,
 are faster than both.
 
+**A reward of your own** is a function of what a bar did to the account:
+
+```python
+import gymnasium as gym
+from numba import njit
+from worldmodel_trading import RewardStep
+
+
+@njit
+def cautious(step: RewardStep) -> float:
+    drawdown = 1.0 - step.equity / step.peak
+    return step.log_growth - 0.1 * drawdown - 0.01 * step.turnover
+
+
+env = gym.make("BybitReplay-v0", reward=cautious)
+```
+
+Scalar and native vector environments pay the same bits. The function need not be compiled: a plain one
+does the same, at some microseconds a lane in a vector environment, where a compiled one, which takes about half
+a second to compile in each process, is called for all lanes at once. It must return a finite number. It remembers
+nothing; a reward that does is a class ([how to add one](../CONTRIBUTING.md#how-to-add-)). The specification holds the
+function, so `gym.make(env.spec)` works, and an environment is pickled as far as its function is; `spec.to_json` is for
+named rewards. Searches do not look at it: they score the log return or the Sharpe ratio, as `objective` says.
+
 **Other libraries.** `spec.max_episode_steps` tells an episode's length (with `episode_length=None`,
 that of the longest stretch) to whatever looks for it, such as `TimeAwareObservation`. TorchRL's
 `GymEnv(id)` and, over lanes with `autoreset_mode="same_step"`, `GymWrapper`, and skrl's `wrap_env`

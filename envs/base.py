@@ -10,7 +10,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 
 from ..market.account.broker import ScalarAccount
-from ..market.account.rewards import RewardConfig, RewardName, ScalarReward
+from ..market.account.rewards import LogReturn, RewardLike, ScalarReward, open_reward
 from ..market.account.rules import BrokerConfig
 from ..market.arrays import Float32Array, FloatArray
 from ..market.settings import seed_number
@@ -84,7 +84,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         layout: dict[str, slice],
         actions: ActionKind,
         broker: BrokerConfig,
-        reward: RewardName,
+        reward: RewardLike,
         render_mode: str | None,
         max_steps: int,
     ) -> None:
@@ -96,7 +96,8 @@ class TradingEnv(gym.Env[Observation, Any]):
         self._actions = actions
         self._account = ScalarAccount(broker)
         # Most often the log growth itself is the reward: then nothing is called for it.
-        self._reward = None if reward == "log_return" else ScalarReward(RewardConfig(name=reward))
+        paid = open_reward(reward)
+        self._reward = None if isinstance(paid, LogReturn) else ScalarReward(paid)
         self._market_size, self._size = market_size(layout), self.observation_layout["account"].stop
         self._steps_left = 0
         self._trace: EpisodeTrace | None = None
@@ -180,7 +181,7 @@ class TradingEnv(gym.Env[Observation, Any]):
             self._trace.append(time_ms, bar, equity, weight, cost)
             self._show()
         if self._reward is not None:
-            reward = self._reward.step(reward)
+            reward = self._reward.step(reward, equity, weight, turnover, cost, market_return)
         return observation, reward, terminated, truncated, info
 
     def render(self) -> Any:

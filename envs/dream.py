@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
-from ..market.account.rewards import RewardName
+from ..market.account.rewards import RewardLike
 from ..market.account.rules import BrokerConfig
 from ..market.arrays import FloatArray, IntArray
 from ..market.errors import ConfigError
@@ -62,7 +62,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
 
     ## Reward
     log(equity ÷ equity before); the rewards of an episode sum to log(equity). ``reward`` chooses
-    another: see `worldmodel_trading.market.RewardConfig`.
+    another.
 
     ## Starting state
     Equity 1, no position, after a warm-up segment drawn at random from the model's bank.
@@ -93,7 +93,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         slippage: Fraction of the notional traded.
         render_mode: None, ``"ansi"``, or ``"rgb_array"`` and ``"human"``, drawn by pygame
             (``pip install 'worldmodel-trading[render]'``) with the fan of what may come next.
-        reward: ``"log_return"``, ``"simple_return"`` or ``"differential_sharpe"``.
+        reward: What a bar pays: a name, a `Reward` or a function; see `BybitReplayEnv`.
         funding: A constant rate an instant; recorded rates (a file's path, ``"bybit:SYMBOL"``) to
             draw from, those of the training range, each at instants of its own interval; or None
             for none.
@@ -123,7 +123,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         taker_fee: float = 0.00055,
         slippage: float = 0.0002,
         render_mode: str | None = None,
-        reward: RewardName = "log_return",
+        reward: RewardLike = "log_return",
         funding: FundingSource = None,
         ood_limit: float | None = None,
         instrument: InstrumentSource = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
-from ..market.account.rewards import RewardName
+from ..market.account.rewards import RewardLike
 from ..market.account.rules import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.features import FeatureSpec
@@ -69,7 +69,7 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
 
     ## Reward
     log(equity ÷ equity before); the rewards of an episode sum to log(equity). ``reward`` chooses
-    another: see `worldmodel_trading.market.RewardConfig`.
+    another.
 
     ## Starting state
     Equity 1, no position, at a row drawn at random (``random_start``) or the first. Features and
@@ -110,7 +110,12 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         fill_delay: Bars between decision and fill.
         render_mode: None, ``"ansi"``, or ``"rgb_array"`` and ``"human"``, drawn by pygame
             (``pip install 'worldmodel-trading[render]'``).
-        reward: ``"log_return"``, ``"simple_return"`` or ``"differential_sharpe"``.
+        reward: What a bar pays: ``"log_return"``, ``"simple_return"``, ``"differential_sharpe"``; a
+            `Reward` with settings of its own, as ``DifferentialSharpe(adaptation_rate=0.05)``; or
+            any function of a `RewardStep`, whose fields are ``log_growth``, ``equity``, ``peak``,
+            ``weight``, ``turnover``, ``cost`` and ``market_return``. A function compiled by
+            ``numba.njit`` is called for all lanes at once; a plain one costs a vector environment
+            some microseconds a lane.
         funding: Recorded rates (a file's path, ``"bybit:SYMBOL"``), a constant rate an instant, or
             None for none; see `open_funding`.
         unrecorded_funding_rate: Charged at instants that were due and are not recorded. When they
@@ -155,7 +160,7 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         slippage: float = 0.0002,
         fill_delay: int = 0,
         render_mode: str | None = None,
-        reward: RewardName = "log_return",
+        reward: RewardLike = "log_return",
         funding: FundingSource = None,
         unrecorded_funding_rate: float = 0.0,
         instrument: InstrumentSource = None,

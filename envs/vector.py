@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from ..market.account.broker import Account
-from ..market.account.rewards import LaneRewards, RewardConfig, RewardName
+from ..market.account.rewards import LaneRewards, RewardLike
 from ..market.account.rules import BrokerConfig
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.errors import ConfigError
@@ -114,7 +114,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         lanes: Lanes,
         actions: ActionKind,
         broker: BrokerConfig,
-        reward: RewardName,
+        reward: RewardLike,
         autoreset_mode: AutoresetMode | str,
         max_episode_steps: int | None,
     ) -> None:
@@ -132,7 +132,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         self._lanes = lanes
         self._actions = actions
         self._account = Account(num_envs, broker)
-        self._reward = LaneRewards(num_envs, RewardConfig(name=reward))
+        self._reward = LaneRewards(num_envs, reward)
         self._steps_left: IntArray = np.zeros(num_envs, dtype=np.int64)
         self._done: BoolArray = np.zeros(num_envs, dtype=np.bool_)
         self._begun = False
@@ -193,14 +193,17 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         bars = self._lanes.advance(targets, self._chance, restarting)
         settled = self._account.step(targets, bars)
         self._steps_left -= 1
-        rewards, terminated = self._reward.step(settled.reward), settled.terminated
-        delivered = self._lanes.delivered()
+        terminated, delivered = settled.terminated, self._lanes.delivered()
         if delivered is not None:
             self._account.close(delivered)
             terminated = terminated | delivered
         truncated = (self._steps_left <= 0) & ~terminated
         market_return, cost = bars[:, 0].copy(), settled.cost
         turnover = np.abs(settled.executed - held)
+        equity, weight = settled.equity, self._account.weight
+        rewards = self._reward.step(
+            settled.reward, equity, weight, turnover, cost, market_return, restarting
+        )
         if restarting.any():
             self._begin(restarting)
             for values in (rewards, market_return, cost, turnover):
@@ -341,7 +344,7 @@ class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         fill_delay: int = 0,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: None = None,
-        reward: RewardName = "log_return",
+        reward: RewardLike = "log_return",
         funding: FundingSource = None,
         unrecorded_funding_rate: float = 0.0,
         max_episode_steps: int | None = None,
@@ -391,7 +394,7 @@ class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         slippage: float = 0.0002,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: None = None,
-        reward: RewardName = "log_return",
+        reward: RewardLike = "log_return",
         funding: FundingSource = None,
         ood_limit: float | None = None,
         max_episode_steps: int | None = None,

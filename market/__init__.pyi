@@ -4,7 +4,11 @@ from .account.costs import Slippage as Slippage
 from .account.costs import SquareRootImpact as SquareRootImpact
 from .account.costs import cost_model as cost_model
 from .account.inputs import AccountInput as AccountInput
-from .account.rewards import RewardConfig as RewardConfig
+from .account.rewards import DifferentialSharpe as DifferentialSharpe
+from .account.rewards import LogReturn as LogReturn
+from .account.rewards import Reward as Reward
+from .account.rewards import RewardStep as RewardStep
+from .account.rewards import SimpleReturn as SimpleReturn
 from .account.rules import BrokerConfig as BrokerConfig
 from .account.rules import Execution as Execution
 from .account.rules import Margin as Margin

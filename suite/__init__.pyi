@@ -24,7 +24,9 @@ from .evaluation.performance import measure_performance as measure_performance
 from .evaluation.report.text_table import comparison_table as comparison_table
 from .evaluation.rollout import evaluate_policy as evaluate_policy
 from .evaluation.rollout import run_episode as run_episode
-from .market.account.rewards import RewardConfig as RewardConfig
+from .market.account.rewards import DifferentialSharpe as DifferentialSharpe
+from .market.account.rewards import Reward as Reward
+from .market.account.rewards import RewardStep as RewardStep
 from .market.account.rules import BrokerConfig as BrokerConfig
 from .market.bybit.client import BybitClient as BybitClient
 from .market.bybit.feed import KlineFeed as KlineFeed

@@ -18,7 +18,11 @@ from .inputs import AccountInput as AccountInput
 from .inputs import BarsOnSide as BarsOnSide
 from .inputs import UnrealisedProfit as UnrealisedProfit
 from .inputs import Weight as Weight
-from .rewards import RewardConfig as RewardConfig
+from .rewards import DifferentialSharpe as DifferentialSharpe
+from .rewards import LogReturn as LogReturn
+from .rewards import Reward as Reward
+from .rewards import RewardStep as RewardStep
+from .rewards import SimpleReturn as SimpleReturn
 from .rewards import differential_sharpe as differential_sharpe
 from .rules import AccountView as AccountView
 from .rules import BrokerConfig as BrokerConfig

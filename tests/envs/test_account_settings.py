@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from numba import njit
 
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.vector import DreamVectorEnv, ReplayVectorEnv
+from worldmodel_trading.market.account.rewards import DifferentialSharpe, RewardStep
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, WorldModelTradingError
 from worldmodel_trading.market.times import to_ms
@@ -20,6 +24,13 @@ from worldmodel_trading.models.world_model import WorldModel
 HOUR_MS = 3_600_000
 FREE = {"taker_fee": 0.0, "slippage": 0.0}
 START = "2020-02-01T05:00"  # its position is held through the funding of 08:00
+
+
+def timid(step: RewardStep) -> float:
+    """Every fact of a bar counts."""
+    drawdown = 1.0 - step.equity / step.peak
+    lost = step.cost + 0.01 * step.turnover + 0.1 * drawdown
+    return step.log_growth - lost - abs(step.weight) * step.market_return**2
 
 
 def record_of(rates: dict[str, float], path: Path) -> Path:
@@ -193,7 +204,7 @@ def test_the_differential_sharpe_ratio_by_its_formula(candles: Candles) -> None:
             first, second = first + 0.01 * change, second + 0.01 * change2
 
 
-@pytest.mark.parametrize("reward", ["simple_return", "differential_sharpe"])
+@pytest.mark.parametrize("reward", ["simple_return", DifferentialSharpe(0.1), timid, njit(timid)])
 def test_lanes_are_paid_like_scalars(reward: Any, candles: Candles) -> None:
     lanes = ReplayVectorEnv(
         3, candles, episode_length=10, reward=reward, autoreset_mode="same_step"
@@ -208,6 +219,65 @@ def test_lanes_are_paid_like_scalars(reward: Any, candles: Candles) -> None:
             actions = rng.uniform(-1, 1, (3, 1))
             _, rewards, *_, infos = lanes.step(actions)
             assert [env.step(a)[1] for env, a in zip(alone, actions, strict=True)] == list(rewards)
+
+
+@pytest.mark.parametrize("reward", [timid, njit(timid)])
+def test_a_function_is_paid_from_what_the_environment_tells(
+    reward: Any, market_model: WorldModel
+) -> None:
+    env = gym.make("WorldModelDream-v0", world_model=market_model, reward=reward, horizon=60)
+    env.reset(seed=4)
+    rng = np.random.default_rng(4)
+    equity = peak = 1.0
+    for _ in range(60):
+        _, paid, *_, info = env.step(rng.uniform(-1, 1, 1).astype(np.float32))
+        log_growth, equity = np.log(info["equity"] / equity), info["equity"]
+        peak = max(peak, equity)
+        told = [info[name] for name in ("weight", "turnover", "cost", "market_return")]
+        assert paid == pytest.approx(timid(RewardStep(log_growth, equity, peak, *told)), abs=1e-14)
+    assert equity < peak  # the drawdown counted
+
+
+@pytest.mark.parametrize("mode", ["next_step", "same_step"])
+def test_dream_lanes_are_paid_like_scalars_by_a_function(
+    mode: str, market_model: WorldModel
+) -> None:
+    """Through the end of an episode too, over which nothing is remembered."""
+    settings: dict[str, Any] = {"world_model": market_model, "reward": timid, "horizon": 8}
+    lanes = gym.make_vec("WorldModelDream-v0", num_envs=2, autoreset_mode=mode, **settings)
+    alone = [gym.make("WorldModelDream-v0", **settings) for _ in range(2)]
+    lanes.reset(seed=[5, 6])
+    for seed, env in zip((5, 6), alone, strict=True):
+        env.reset(seed=seed)
+    rng, restarting = np.random.default_rng(1), False
+    for _ in range(30):
+        actions = rng.uniform(-1, 1, (2, 1)).astype(np.float32)
+        _, paid, _, truncated, _ = lanes.step(actions)
+        if restarting:
+            assert paid.tolist() == [0.0, 0.0]
+            restarting = False
+            continue
+        assert [env.step(a)[1] for env, a in zip(alone, actions, strict=True)] == paid.tolist()
+        if truncated.any():
+            restarting = mode == "next_step"
+            for env in alone:
+                env.reset()
+
+
+@pytest.mark.parametrize("reward", [timid, njit(timid), DifferentialSharpe(0.1)])
+def test_an_environment_with_a_function_has_a_specification_and_copies(
+    reward: Any, market_model: WorldModel
+) -> None:
+    made = gym.make("WorldModelDream-v0", world_model=market_model, reward=reward, horizon=30)
+    assert made.spec is not None
+    again = gym.make(made.spec)
+    for env in (made, again):
+        env.reset(seed=2)
+        env.step(np.ones(1, dtype=np.float32))
+    copied = pickle.loads(pickle.dumps(made))
+    action = np.full(1, -1.0, dtype=np.float32)
+    paid = [env.step(action)[1] for env in (made, again, copied)]
+    assert paid[0] == paid[1] == paid[2] != 0.0
 
 
 def test_an_unknown_reward_is_refused(candles: Candles, market_model: WorldModel) -> None:

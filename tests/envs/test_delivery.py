@@ -98,13 +98,10 @@ def test_episodes_may_begin_until_the_very_end(ended: Candles) -> None:
 def test_lanes_end_as_the_scalar_environment_does(ended: Candles, mode: str) -> None:
     settings: dict[str, Any] = {"episode_length": 40, "leverage": 2.0, "fill_delay": 1}
     start = int(ended.open_time_ms[LAST - 40])
-    lanes = ReplayVectorEnv(
-        4, ended, start=start, autoreset_mode=mode, reward="simple_return", **settings
-    )
+    settings["reward"] = lambda step: step.log_growth + 0.1 * step.weight  # which ends at 0
+    lanes = ReplayVectorEnv(4, ended, start=start, autoreset_mode=mode, **settings)
     _, infos = lanes.reset(seed=3)
-    alone = [
-        BybitReplayEnv(ended, start=start, reward="simple_return", **settings) for _ in range(4)
-    ]
+    alone = [BybitReplayEnv(ended, start=start, **settings) for _ in range(4)]
     for lane, env in enumerate(alone):
         env.reset(options={"start": int(infos["time_ms"][lane])})
     rng, running, seen = np.random.default_rng(0), np.ones(4, dtype=bool), 0

@@ -13,7 +13,7 @@ import pytest
 from worldmodel_trading.agents.cma_es import CMAESConfig
 from worldmodel_trading.agents.dream_search import DreamSearchConfig
 from worldmodel_trading.evaluation.fidelity.subject import FidelityConfig
-from worldmodel_trading.market.account.rewards import RewardConfig
+from worldmodel_trading.market.account.rewards import DifferentialSharpe
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.records import AT_LEAST_ONE, POSITIVE, Bounds, Record
@@ -76,7 +76,14 @@ def test_numbers_are_python_s_own_whoever_counted() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [BrokerConfig, RewardConfig, WorldModelConfig, CMAESConfig, DreamSearchConfig, FidelityConfig],
+    [
+        BrokerConfig,
+        DifferentialSharpe,
+        WorldModelConfig,
+        CMAESConfig,
+        DreamSearchConfig,
+        FidelityConfig,
+    ],
 )
 def test_settings_of_every_room_are_records_that_survive_json(kind: type[Record]) -> None:
     made = kind()

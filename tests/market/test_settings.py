@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from worldmodel_trading.config import RunConfig
-from worldmodel_trading.market.account.rewards import RewardConfig
+from worldmodel_trading.market.account.rewards import DifferentialSharpe
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, FeatureError
@@ -82,7 +82,8 @@ def test_an_account_is_the_same_whoever_counts() -> None:
     assert theirs == ours
     assert json.dumps(theirs.to_dict()) == json.dumps(ours.to_dict())
     assert theirs.compile() == ours.compile()
-    assert RewardConfig(adaptation_rate=np.float32(0.5)) == RewardConfig(adaptation_rate=0.5)
+    single = DifferentialSharpe(adaptation_rate=np.float32(0.5))
+    assert single == DifferentialSharpe(adaptation_rate=0.5)
     for wrong in (np.True_, np.float64(np.nan), np.array([3.0])):
         with pytest.raises(ConfigError, match=r"leverage is .*; expected a number"):
             BrokerConfig.from_settings(leverage=wrong)

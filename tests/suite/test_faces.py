@@ -123,7 +123,7 @@ def test_the_check_sees_a_deep_path() -> None:
     assert deep_paths(deep) == [f"{PACKAGE}.market.candles"]
     assert hidden_imports(f"from {PACKAGE}.market import candles") == [f"{PACKAGE}.market.candles"]
     assert hidden_imports(f"from {PACKAGE}.market import Candles") == []
-    assert deep_paths(f"see `{PACKAGE}.market.RewardConfig`, {PACKAGE}.WorldModel") == []
+    assert deep_paths(f"see `{PACKAGE}.market.RewardStep`, {PACKAGE}.WorldModel") == []
 
 
 def test_a_name_is_loaded_when_it_is_first_used() -> None:
