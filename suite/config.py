@@ -69,7 +69,7 @@ class RunConfig(Record):
         device: ``cpu``, ``cuda`` or ``auto``, where V and M are trained and the search dreams; on
             CUDA ``workers`` are not needed and not started.
         resume: Go on from the checkpoints in ``out``, on a CPU as if nothing had happened.
-        overwrite: Take the place of another run in ``out``, or of the same one, unfinished.
+        overwrite: Take the place of another run or job in ``out``, or of this run, unfinished.
         out: Folder for the results.
     """
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from worldmodel_trading.cli import main
+from worldmodel_trading.models.storage import FORMAT
 
 FETCH = "fetch --symbol BTCUSDT --start 2024-01-01"
 WATCH = "watch --symbol BTCUSDT"
@@ -78,6 +79,12 @@ REFUSALS = {
     "forecast --save x.xlsx": "--save is 'x.xlsx'; expected a .csv or .parquet file",
     "forecast --save file/x.csv": f"file {NO_FOLDER}",
     "forecast --save folder.csv": "--save is 'folder.csv', a folder; expected a file",
+    "dream --out taken": "taken holds the results of the job fidelity: name another folder with --out",
+    "fidelity --out taken": "taken holds the results of the job fidelity: name another folder",
+    "pretrained --out taken": "taken holds the results of the job fidelity: name another folder",
+    "run --out taken": "taken holds the results of the job fidelity: name another folder",
+    "run --symbol BTCUSDT --start 2024-01-01 --out taken": "taken holds the results of the job",
+    "dream --out model": "model holds the results of the job pretrained: name another folder",
     "fidelity --seed -1": "seed is -1; expected a whole number, 0 or more",
     "fidelity --out file": f"file {NO_FOLDER}",
     "pretrained --out file": f"file {NO_FOLDER}",
@@ -104,6 +111,11 @@ def test_a_refusal_is_one_line_and_leaves_nothing(
     (tmp_path / "folder.csv").mkdir()
     rates = "fundingRateTimestamp,fundingRate\n1580515200000,0.0001\n1580544000000,0.0001\n"
     (tmp_path / "rates.csv").write_text(rates)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "run.json").write_text('{"job": "fidelity"}')
+    (tmp_path / "taken" / "fidelity.html").write_text("")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "manifest.json").write_text(f'{{"format": "{FORMAT}"}}')
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(socket.socket, "connect", _no_network)

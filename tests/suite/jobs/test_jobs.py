@@ -46,7 +46,13 @@ def test_dreams_begin_where_the_record_stands(
     last = table[table.open_time_ms == candles.open_time_ms[at + 30]]
     assert last.close.nunique() == 7
     pd.testing.assert_frame_equal(table, pd.read_parquet(tmp_path / "two" / "dreams.parquet"))
-    assert (tmp_path / "one" / "fan.png").read_bytes().startswith(b"\x89PNG")
+    picture = (tmp_path / "one" / "fan.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    again = ["dream", *arguments, "--count", "2", "--bars", "3", "--out", str(tmp_path / "one")]
+    assert main(again) == 2
+    assert (tmp_path / "one" / "fan.png").read_bytes() == picture
+    assert main([*again, "--overwrite"]) == 0
+    assert len(pd.read_parquet(tmp_path / "one" / "dreams.parquet")) == 2 * 4
 
 
 def test_dreams_know_nothing_of_what_comes_after(
