@@ -15,6 +15,7 @@ WATCH = "watch --symbol BTCUSDT"
 OUTSIDE = "outside the record: SYNTH 60 runs from 2020-01-01 00:00 UTC to 2022-12-31 00:00 UTC"
 NO_FOLDER = "cannot be written: a part of its path is a file"
 COUNT = "expected a whole number, {} or more".format
+TEMPERATURE = "temperature is {}; expected a number, 0 ≤ temperature < 100"
 REFUSALS = {
     "run --generations 0": f"generations is 0; {COUNT(1)}",
     "run --population 1": f"population is 1; {COUNT(2)}",
@@ -26,9 +27,9 @@ REFUSALS = {
     "run --seed -1": f"seed is -1; {COUNT(0)}",
     "run --vae-epochs 0": f"vae_epochs is 0; {COUNT(1)}",
     "run --mdn-rnn-epochs -3": f"mdn_rnn_epochs is -3; {COUNT(1)}",
-    "run --temperature nan": "temperature is nan; expected a number",
-    "run --temperature -1": "temperature is -1.0; expected a number, 0 or more",
-    "run --temperature inf": "temperature is inf; expected a number",
+    "run --temperature nan": TEMPERATURE.format("nan"),
+    "run --temperature -1": TEMPERATURE.format("-1.0"),
+    "run --temperature inf": TEMPERATURE.format("inf"),
     "run --recent 0": "recent is 0.0; expected a number, 0 < recent ≤ 1",
     "run --recent nan": "recent is nan; expected a number, 0 < recent ≤ 1",
     "run --taker-fee nan": "taker_fee is nan; expected a number",
@@ -58,9 +59,9 @@ REFUSALS = {
     "run --symbol BTCUSDT --start 2024-01-01 --generations 0": "generations is 0",
     "run --symbol BTCUSDT --start 2024-01-01 --out file": f"file {NO_FOLDER}",
     "run --symbol BTCUSDT --start 2024-01-01 --data-dir file": "names the store",
-    "dream --temperature nan": "temperature is nan; expected a number, 0 or more",
-    "dream --temperature -1": "temperature is -1.0; expected a number, 0 or more",
-    "dream --temperature inf": "temperature is inf; expected a number, 0 or more",
+    "dream --temperature nan": TEMPERATURE.format("nan"),
+    "dream --temperature -1": TEMPERATURE.format("-1.0"),
+    "dream --temperature inf": TEMPERATURE.format("inf"),
     "dream --count 0": "count is 0; expected a whole number, 1 or more",
     "dream --bars 0": "bars is 0; expected a whole number, 1 or more",
     "dream --seed -1": "seed is -1; expected a whole number, 0 or more",
