@@ -71,11 +71,15 @@ def test_dreams_know_nothing_of_what_comes_after(
 
 
 def test_too_little_history_to_dream_from(
-    model_folder: str, candles_file: str, candles: Candles, capsys: pytest.CaptureFixture[str]
+    model_folder: str,
+    candles_file: str,
+    candles: Candles,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     moment = str(np.datetime64(int(candles.open_time_ms[50]), "ms"))
     arguments = ["--world-model", model_folder, "--candles", candles_file, "--at", moment]
-    assert main(["dream", *arguments]) == 2
+    assert main(["dream", *arguments, "--out", str(tmp_path)]) == 2
     assert "bars in a row" in capsys.readouterr().err
 
 
