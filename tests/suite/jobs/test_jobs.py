@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +55,23 @@ def test_dreams_begin_where_the_record_stands(
     assert (tmp_path / "one" / "fan.png").read_bytes() == picture
     assert main([*again, "--overwrite"]) == 0
     assert len(pd.read_parquet(tmp_path / "one" / "dreams.parquet")) == 2 * 4
+
+
+@pytest.mark.parametrize(
+    "job", ["dream --count 3 --bars 5 --out dreams", "forecast --save all.csv"]
+)
+def test_no_library_warns_at_the_terminal(job: str, model_folder: str, tmp_path: Path) -> None:
+    """Not even where all warnings are asked for; `test_run` has the same of ``run``."""
+    command = [sys.executable, "-W", "default", "-m", "worldmodel_trading", *job.split()]
+    done = subprocess.run(
+        [*command, "--world-model", model_folder],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+    )
+    assert done.stdout != ""
+    assert done.stderr == ""
 
 
 def test_dreams_know_nothing_of_what_comes_after(
