@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,19 +101,19 @@ def search(
         validation: Chooses among the generations.
         callback: Receives each generation's row of the history.
     """
-    with _in_pycma():
+    with _quiet_cma():
         strategy = _strategy(num_parameters, config, seed)
     origin = np.zeros(num_parameters)
     result = SearchResult(origin, None if validation is None else validation(origin))
     for generation in range(config.generations):
-        with _in_pycma():
+        with _quiet_cma():
             candidates = np.asarray(strategy.ask())  # [P, D] of m + σ N(0, C), eq. 5
         scores = fitness(candidates, generation)
         if not np.isfinite(scores).all():
             raise ConfigError(
                 "a candidate's fitness is not finite; fitness must always be a number"
             )
-        with _in_pycma():
+        with _quiet_cma():
             strategy.tell(list(candidates), list(-scores))  # moves m (eq. 6), σ and C
             centre, stopped = np.array(strategy.result.xfavorite), bool(strategy.stop())
         result.evaluations += len(candidates)
@@ -148,35 +146,15 @@ def _keep_best(result: SearchResult, parameters: FloatArray, score: float) -> No
 
 
 @contextmanager
-def _in_pycma() -> Iterator[None]:
-    """Keep to itself what pycma mends itself, and nobody who starts a search can; and hold Ctrl-C.
+def _quiet_cma() -> Iterator[None]:
+    """Keep to itself what pycma mends itself, and nobody who starts a search can.
 
     While all candidates agree on one parameter, as on the bias of a market that rises, the
     evolution path grows beyond 7 σ; pycma clips the update that comes of it, and warns.
     """
-    with warnings.catch_warnings(), _interrupt_held():
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"cma\.")
         yield
-
-
-@contextmanager
-def _interrupt_held() -> Iterator[None]:
-    """Let Ctrl-C wait for the block's end: pycma swallows it in its bare excepts.
-
-    Python handles signals in its main thread alone, and only there can that be changed.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    if before is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pressed: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if pressed:
-            signal.raise_signal(signal.SIGINT)
 
 
 def _strategy(num_parameters: int, config: CMAESConfig, seed: int) -> Any:

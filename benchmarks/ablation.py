@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from worldmodel_trading.evaluation.baselines import filter_garch, fit_garch, mean_nll
+from worldmodel_trading.evaluation.baselines.garch import filter_garch, fit_garch
+from worldmodel_trading.evaluation.baselines.student_t import mean_nll
 from worldmodel_trading.evaluation.comparison.rank_agreement import measure_rank_agreement
 from worldmodel_trading.evaluation.fidelity.distances import compare_facts
 from worldmodel_trading.evaluation.fidelity.paths import Dreams, dream, recorded_paths

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from ..market.arrays import BoolArray, FloatArray, IntArray
+from ..market.arrays import FloatArray, IntArray
 from ..market.candles import Candles
 from ..market.errors import ConfigError
 from ..market.sources import open_candles
 from ..market.synthetic import MixtureDensity, SyntheticMarket
 from ..models.forecast import ReturnForecast
 from ..models.world_model import WorldModel
-from .baselines import baseline_forecasts, finite_scores
+from .baselines.memoryless import of_each_bar
+from .baselines.scores import HAR_T, fit_baselines
+from .baselines.student_t import Forecast, finite_scores, scored_rows
+from .loss_tests import LossDifference, diebold_mariano, model_confidence_set
 from .significance import Interval, stationary_bootstrap_rows
 
 if TYPE_CHECKING:
@@ -27,25 +29,6 @@ _REPLICATIONS = 500
 PIT_BINS = 20
 WORLD_MODEL = "world_model"
 """Its name among forecasters and generators."""
-GARCH, GJR_GARCH = "garch_t", "gjr_garch_t"
-"""Names of the baselines that it is held against."""
-
-
-class Forecast(Protocol):
-    """A density for each bar's log return in percent."""
-
-    @property
-    def valid(self) -> BoolArray:
-        """Rows [T] that hold a forecast."""
-
-    def log_prob(self, returns: ArrayLike) -> FloatArray:
-        """Log densities [T]."""
-
-    def cdf(self, returns: ArrayLike) -> FloatArray:
-        """Probabilities [T] of no more than these."""
-
-    def crps(self, returns: ArrayLike) -> FloatArray:
-        """Continuous ranked probability scores [T], percent."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +57,11 @@ class DensityScores:
         bars: Bars that all of them forecast.
         nll: Mean negative log-likelihood by forecaster, nats.
         crps: Mean continuous ranked probability score by forecaster, percent.
-        nll_gap_to_gjr_garch_t: The world model's likelihood minus GJR-GARCH-t's; below 0 is better.
-        crps_skill_to_garch_t: 1 − CRPS ÷ GARCH-t's CRPS; above 0 is better.
+        nll_minus: The world model's likelihood loss minus each rival's, nats, with an interval that
+            allows for losses which cluster; below 0 is better.
+        confidence_set: P-value of each forecaster in the model confidence set of likelihoods; the
+            best is among those above 0.1, 9 times in 10.
+        crps_skill_to_har_t: 1 − CRPS ÷ HAR-t's CRPS; above 0 is better.
         calibration: Of the world model.
         mean_slope: Of returns on its mean forecasts, see `mean_slope`.
         notes: What there is to say about the rivals' fits, by name.
@@ -84,8 +70,9 @@ class DensityScores:
     bars: int
     nll: dict[str, float]
     crps: dict[str, float]
-    nll_gap_to_gjr_garch_t: Interval
-    crps_skill_to_garch_t: Interval
+    nll_minus: dict[str, LossDifference]
+    confidence_set: dict[str, float]
+    crps_skill_to_har_t: Interval
     calibration: Calibration
     mean_slope: Interval
     notes: dict[str, str]
@@ -99,14 +86,8 @@ def calibration(forecast: Forecast, returns: FloatArray) -> Calibration:
     Raises:
         ConfigError: There is no other row, or the forecast fails on one.
     """
-    known = _scored([forecast], returns)
+    known = scored_rows([forecast], returns)
     return pit_calibration(finite_scores(forecast.cdf(returns)[known], "probability"))
-
-
-def _scored(forecasts: Iterable[Forecast], returns: FloatArray) -> BoolArray:
-    """Rows [T] whose return is known and forecast by all."""
-    valid = np.stack([forecast.valid for forecast in forecasts]).all(axis=0)
-    return np.asarray(valid & np.isfinite(returns))
 
 
 def pit_calibration(transforms: FloatArray) -> Calibration:
@@ -143,15 +124,14 @@ def density_scores(
     """
     candles = open_candles(candles)
     returns = 100 * candles.log_returns()
-    rivals = baseline_forecasts(returns, train_rows)
-    forecast = world_model.return_forecast(candles)
-    notes = {rival: theirs.note for rival, theirs in rivals.items() if theirs.note}
+    rivals = fit_baselines(candles, train_rows, seed=seed)
+    ours = of_each_bar(world_model.return_forecast(candles))
     scores = {}
     for name, (start, stop) in ranges.items():
-        first = max(start, 1)
-        ours = forecast.rows(first - 1, stop - 1)  # row t forecasts the return of row t + 1
-        others = {rival: theirs[(first, stop)] for rival, theirs in rivals.items()}
-        scores[name] = _range_scores(ours, others, returns[first:stop], seed, notes)
+        rows = (max(start, 1), stop)
+        others = {rival: theirs.rows(*rows) for rival, theirs in rivals.forecasts.items()}
+        outcomes = returns[slice(*rows)]
+        scores[name] = _range_scores(ours.rows(*rows), others, outcomes, seed, dict(rivals.notes))
     return scores
 
 
@@ -163,7 +143,7 @@ def _range_scores(
     notes: dict[str, str],
 ) -> DensityScores:
     table: dict[str, Forecast] = {WORLD_MODEL: ours, **rivals}
-    known = _scored(table.values(), outcomes)
+    known = scored_rows(list(table.values()), outcomes)
     if not known.any():
         raise ConfigError("no bar in the range has enough bars before it to be forecast")
     nll = {
@@ -174,33 +154,31 @@ def _range_scores(
         name: finite_scores(forecast.crps(outcomes)[known], f"{name}'s CRPS")
         for name, forecast in table.items()
     }
-    gap, skill = _against_garch(nll, crps, np.random.default_rng(seed))
     return DensityScores(
         bars=int(known.sum()),
         nll={name: float(values.mean()) for name, values in nll.items()},
         crps={name: float(values.mean()) for name, values in crps.items()},
-        nll_gap_to_gjr_garch_t=gap,
-        crps_skill_to_garch_t=skill,
+        nll_minus={name: diebold_mariano(nll[WORLD_MODEL], nll[name]) for name in rivals},
+        confidence_set=model_confidence_set(nll, seed=seed),
+        crps_skill_to_har_t=_skill(crps, np.random.default_rng(seed)),
         calibration=calibration(ours, outcomes),
         mean_slope=mean_slope(ours, outcomes, np.random.default_rng(seed)),
         notes=notes,
     )
 
 
-def _against_garch(
-    nll: Mapping[str, FloatArray], crps: Mapping[str, FloatArray], rng: np.random.Generator
-) -> tuple[Interval, Interval]:
-    """Gap of likelihoods [T] and skill of CRPS [T], both with intervals from the same resamples."""
-    gap = nll[WORLD_MODEL] - nll[GJR_GARCH]
-    pair = np.stack([crps[WORLD_MODEL], crps[GARCH]])
-    gaps, skills = [], []
-    for _ in range(_REPLICATIONS):
-        rows = stationary_bootstrap_rows(len(gap), _BLOCK_BARS, rng)
-        gaps.append(gap[rows].mean())
+def _skill(crps: Mapping[str, FloatArray], rng: np.random.Generator) -> Interval:
+    """1 − CRPS ÷ HAR-t's, resampled in blocks."""
+    pair = np.stack([crps[WORLD_MODEL], crps[HAR_T]])
+
+    def skill(rows: IntArray | slice) -> float:
         ours, theirs = pair[:, rows].sum(axis=1)
-        skills.append(1 - ours / theirs)
-    skill = float(1 - pair[0].sum() / pair[1].sum())
-    return _interval(float(gap.mean()), gaps), _interval(skill, skills)
+        return float(1 - ours / theirs)
+
+    rows = [
+        stationary_bootstrap_rows(pair.shape[1], _BLOCK_BARS, rng) for _ in range(_REPLICATIONS)
+    ]
+    return _interval(skill(slice(None)), [skill(each) for each in rows])
 
 
 def mean_slope(forecast: ReturnForecast, returns: FloatArray, rng: np.random.Generator) -> Interval:
@@ -247,6 +225,6 @@ def synthetic_excess_nll(
     density = market.return_density(candles)
     part = slice(first - 1, rows[1] - 1)
     truth = MixtureDensity(density.weights[part], density.means[part], density.sigmas[part])
-    known = _scored([forecast], outcomes)
+    known = scored_rows([forecast], outcomes)
     gap = truth.log_prob(outcomes)[known] - forecast.log_prob(outcomes)[known]
     return float(finite_scores(gap, "log density above the truth's").mean())

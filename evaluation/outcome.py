@@ -8,7 +8,7 @@ from typing import Any
 
 from ..models.machine import Machine
 from ..models.quality import MDNRNNQuality, VAEQuality
-from .baselines import BaselineScores
+from .baselines.scores import BaselineScores
 from .performance import Performance
 from .seeds import Figures, SeedRange
 from .significance import SharpeEvidence

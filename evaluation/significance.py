@@ -21,6 +21,7 @@ from scipy.stats import kurtosis, norm, skew
 
 from ..market.arrays import FloatArray, IntArray
 from ..market.errors import ConfigError
+from .checks import check_finite, check_number, check_whole, finite_series
 from .performance import sharpe_ratio, simple_returns
 
 _TINY = 1e-13
@@ -72,8 +73,8 @@ def sharpe_standard_error(returns: ArrayLike, bars_per_year: float = 1.0) -> flo
     Raises:
         ConfigError: A return is not finite, or a year has no bars.
     """
-    values = _series(returns, "returns")
-    _check_number("bars_per_year", bars_per_year, above=0.0)
+    values = finite_series(returns, "returns")
+    check_number("bars_per_year", bars_per_year, above=0.0)
     if len(values) < 2 or values.std() <= _TINY:
         return 0.0
     variance = _sharpe_variance_factor(values) / (len(values) - 1)
@@ -98,8 +99,8 @@ def probabilistic_sharpe_ratio(returns: ArrayLike, benchmark: float = 0.0) -> fl
     Raises:
         ConfigError: A return or the benchmark is not finite.
     """
-    values = _series(returns, "returns")
-    _check_number("benchmark", benchmark)
+    values = finite_series(returns, "returns")
+    check_number("benchmark", benchmark)
     error = sharpe_standard_error(values)
     if error == 0.0:
         return 0.5 if benchmark <= 0 else 0.0
@@ -119,8 +120,8 @@ def expected_max_sharpe(trials: int, trial_sharpe_std: float) -> float:
     Raises:
         ConfigError: ``trials`` is no whole number ≥ 1, or the deviation no number ≥ 0.
     """
-    _check_whole("trials", trials, 1)
-    _check_number("trial_sharpe_std", trial_sharpe_std)
+    check_whole("trials", trials, 1)
+    check_number("trial_sharpe_std", trial_sharpe_std)
     if trial_sharpe_std < 0:
         raise ConfigError(
             f"trial_sharpe_std is {trial_sharpe_std}; expected a deviation, 0 or more"
@@ -148,7 +149,7 @@ def deflated_sharpe_ratio(
     Raises:
         ConfigError: As `probabilistic_sharpe_ratio` and `expected_max_sharpe`.
     """
-    values = _series(returns, "returns")
+    values = finite_series(returns, "returns")
     if trial_sharpe_std is None:
         trial_sharpe_std = 1 / math.sqrt(len(values) - 1) if len(values) > 1 else 0.0
     return probabilistic_sharpe_ratio(values, expected_max_sharpe(trials, trial_sharpe_std))
@@ -172,7 +173,7 @@ def sharpe_evidence(
     evidence: dict[str, SharpeEvidence] = {}
     for label, curve in curves.items():
         if np.ndim(curve["equity"]) == 1:
-            returns = simple_returns(_series(curve["equity"], f"equity on {label}"))
+            returns = simple_returns(finite_series(curve["equity"], f"equity on {label}"))
             count = (trials or {}).get(label, 1)
             evidence[label] = SharpeEvidence(
                 standard_error=sharpe_standard_error(returns, bars_per_year),
@@ -198,14 +199,14 @@ def probability_of_backtest_overfitting(returns: ArrayLike, blocks: int = 10) ->
         ConfigError: The shape or ``blocks`` is impossible, or a return is not finite.
     """
     table = np.asarray(returns, dtype=np.float64)
-    _check_whole("blocks", blocks, 2)
+    check_whole("blocks", blocks, 2)
     if blocks % 2 or blocks > _MAX_BLOCKS:
         raise ConfigError(f"blocks is {blocks}; expected an even number, 2 to {_MAX_BLOCKS}")
     if table.ndim != 2 or table.shape[1] < 2 or len(table) < 2 * blocks:
         raise ConfigError(
             f"returns have shape {table.shape}; expected [T ≥ {2 * blocks}, N ≥ 2 strategies]"
         )
-    _check_finite(table, "returns")
+    check_finite(table, "returns")
     parts = np.array_split(table[: len(table) // blocks * blocks], blocks)
     below = [
         _relative_rank_out_of_sample(parts, chosen) <= 0.5
@@ -241,8 +242,8 @@ def stationary_bootstrap_interval(
     data = np.asarray(values, dtype=np.float64)
     if not data.ndim:
         raise ConfigError(f"values is {values!r}; expected observations [T] or rows [T, …]")
-    _check_finite(data, "values")
-    _check_whole("replications", replications, 1)
+    check_finite(data, "values")
+    check_whole("replications", replications, 1)
     if not 0.0 < level < 1.0:
         raise ConfigError(f"level is {level}; expected a coverage between 0 and 1")
     if len(data) < 2:
@@ -255,7 +256,7 @@ def stationary_bootstrap_interval(
         float(statistic(data[stationary_bootstrap_rows(len(data), block_length, rng)]))
         for _ in range(replications)
     ]
-    _check_finite(np.array(draws), "the statistic of the resamples")
+    check_finite(np.array(draws), "the statistic of the resamples")
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(statistic(data)), float(low), float(high))
 
@@ -275,9 +276,9 @@ def stationary_bootstrap_rows(
         ConfigError: There are no rows, or the block length is no number ≥ 1.
     """
     size = length if size is None else size
-    _check_whole("length", length, 1)
-    _check_whole("size", size, 0)
-    _check_number("block_length", block_length)
+    check_whole("length", length, 1)
+    check_whole("size", size, 0)
+    check_number("block_length", block_length)
     if block_length < 1:
         raise ConfigError(f"block_length is {block_length}; expected a mean of 1 bar or more")
     starts = rng.random(size) < 1 / block_length
@@ -296,7 +297,7 @@ def optimal_block_length(values: FloatArray) -> float:
     Raises:
         ConfigError: A value is not finite.
     """
-    values = _series(values, "values")
+    values = finite_series(values, "values")
     from arch.bootstrap import optimal_block_length as politis_white  # arch is slow to import
 
     if len(values) < 16 or values.std() <= _TINY:
@@ -305,42 +306,6 @@ def optimal_block_length(values: FloatArray) -> float:
         warnings.simplefilter("ignore")  # arch warns about its own pandas use
         length = float(politis_white(values)["stationary"].iloc[0])
     return float(np.clip(length, 1.0, len(values) / 4))
-
-
-def _series(values: ArrayLike, name: str) -> FloatArray:
-    """One number a bar [T], all of them finite."""
-    try:
-        series = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{name} is no series of numbers; expected one a bar [T]") from None
-    if series.ndim != 1:
-        raise ConfigError(f"{name} has shape {series.shape}; expected one number a bar [T]")
-    _check_finite(series, name)
-    return series
-
-
-def _check_finite(values: FloatArray, name: str) -> None:
-    wrong = np.argwhere(~np.isfinite(values))
-    if len(wrong):
-        where = tuple(map(int, wrong[0]))
-        more = f" (and {len(wrong) - 1} more such)" if len(wrong) > 1 else ""
-        raise ConfigError(
-            f"{name}{list(where)} is {values[where]}{more}; expected finite numbers: leave out the "
-            "bars that have none"
-        )
-
-
-def _check_number(name: str, value: float, above: float = -math.inf) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise ConfigError(f"{name} is {value!r}; expected a number")
-    if not (math.isfinite(value) and value > above):
-        bound = "" if above == -math.inf else f" above {above:g}"
-        raise ConfigError(f"{name} is {value}; expected a finite number{bound}")
-
-
-def _check_whole(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ConfigError(f"{name} is {value!r}; expected a whole number, at least {least}")
 
 
 def _sharpe_variance_factor(values: FloatArray) -> float:

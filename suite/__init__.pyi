@@ -1,7 +1,6 @@
 from .agents.cma_es import CMAESConfig as CMAESConfig
 from .agents.dream_search import DreamSearchConfig as DreamSearchConfig
 from .agents.dream_search import train_controller as train_controller
-from .agents.dream_search import train_controllers as train_controllers
 from .agents.linear import LinearController as LinearController
 from .agents.live import LiveTrader as LiveTrader
 from .agents.rules import Momentum as Momentum
@@ -17,15 +16,16 @@ from .envs.replay import open_recorded as open_recorded
 from .envs.scorers import open_scorer as open_scorer
 from .envs.vector import DreamVectorEnv as DreamVectorEnv
 from .envs.vector import ReplayVectorEnv as ReplayVectorEnv
+from .evaluation.baselines.scores import fit_baselines as fit_baselines
 from .evaluation.comparison.rank_agreement import measure_rank_agreement as measure_rank_agreement
 from .evaluation.fidelity.measure import measure_fidelity as measure_fidelity
 from .evaluation.fidelity.report import fidelity_summary as fidelity_summary
 from .evaluation.fidelity.report import write_fidelity as write_fidelity
+from .evaluation.loss_tests import diebold_mariano as diebold_mariano
 from .evaluation.performance import measure_performance as measure_performance
 from .evaluation.report.text_table import comparison_table as comparison_table
 from .evaluation.rollout import evaluate_policy as evaluate_policy
 from .evaluation.rollout import run_episode as run_episode
-from .evaluation.seeds import SeedRange as SeedRange
 from .market.account.rewards import DifferentialSharpe as DifferentialSharpe
 from .market.account.rewards import Reward as Reward
 from .market.account.rewards import RewardStep as RewardStep

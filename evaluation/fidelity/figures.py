@@ -8,17 +8,19 @@ import numpy as np
 from scipy.stats import rankdata
 
 from ...market.arrays import FloatArray
+from ..baselines.scores import TITLES
 from ..comparison.rank_agreement import RankAgreement
-from ..density import GARCH, WORLD_MODEL, Calibration
+from ..density import WORLD_MODEL, Calibration
 from ..report.chart import Chart
 from .dream_age import AgedDreams
-from .generators import BLOCKS, GJR_GARCH_SKEW, IID
+from .generators import BLOCKS, GARCH, GJR_GARCH_SKEW, IID
 from .pictures import RECORD, LatentMap
 from .probes import WarmupEffect
 from .stylised import ACF_LAGS
 from .subject import UNTRAINED_M
 
 _TITLES = {
+    **TITLES,
     RECORD: "record",
     WORLD_MODEL: "world model",
     GARCH: "GARCH-t",

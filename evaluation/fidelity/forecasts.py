@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from ..baselines.scores import GJR_GARCH, TITLES
 from ..density import DensityScores, density_scores, synthetic_excess_nll
+from ..significance import Interval
 from .goals import Goal, Part
 from .subject import Subject
 
@@ -36,7 +38,7 @@ class Forecasts(Part):
         return cls(scores, above)
 
     def goals(self) -> list[Goal]:
-        """Better than GARCH, calibrated, and near the truth where it is known."""
+        """Better than the baselines, calibrated, and near the truth where it is known."""
         goals = [goal for name, scores in self.by_range.items() for goal in _of_range(name, scores)]
         if self.nll_above_truth is None:
             return goals
@@ -52,13 +54,20 @@ class Forecasts(Part):
 def _of_range(label: str, scores: DensityScores) -> list[Goal]:
     shape = scores.calibration
     floor = f"≤ {shape.pit_ks_floor:.3f}"
+    gaps = [
+        Goal.surely_below(
+            f"NLL minus that of the {TITLES[name]} [nats], {label}: interval below 0",
+            Interval(gap.value, gap.low, gap.high),
+            0.0,
+        )
+        for name, gap in scores.nll_minus.items()
+        if name != GJR_GARCH
+    ]
     return [
-        Goal.of(
-            f"NLL minus GJR-GARCH-t's [nats], {label}", scores.nll_gap_to_gjr_garch_t, None, -0.05
-        ),
+        *gaps,
         Goal.surely_above(
-            f"CRPS skill against GARCH-t, {label}: interval above 0",
-            scores.crps_skill_to_garch_t,
+            f"CRPS skill against HAR-t, {label}: interval above 0",
+            scores.crps_skill_to_har_t,
             0.0,
         ),
         Goal.of(f"PIT distance, {label}", shape.pit_ks, None, 0.03, floor),

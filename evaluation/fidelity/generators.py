@@ -11,13 +11,12 @@ import numpy as np
 from ...market.arrays import FloatArray
 from ...market.errors import ConfigError
 from ..baselines import garch_variance
-from ..density import GARCH
 from ..likelihood import fit_garch_process
 from ..significance import stationary_bootstrap_rows
 from .paths import Dreams
 
-IID, BLOCKS, GJR_GARCH_SKEW = "iid_bootstrap", "stationary_bootstrap", "gjr_garch_skew_t"
-"""Names of the generators, beside ``garch_t``."""
+IID, BLOCKS = "iid_bootstrap", "stationary_bootstrap"
+GARCH, GJR_GARCH_SKEW = "garch_t", "gjr_garch_skew_t"
 BLOCK_BARS = 168  # of the stationary bootstrap: a week keeps the daily and weekly rhythm
 
 

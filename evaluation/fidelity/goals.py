@@ -54,6 +54,11 @@ class Goal:
         """A measurement whose whole interval must lie above a bound."""
         return replace(cls.of(name, measured, at_least=bound), met=measured.low > bound)
 
+    @classmethod
+    def surely_below(cls, name: str, measured: Interval, bound: float) -> Goal:
+        """A measurement whose whole interval must lie at or below a bound."""
+        return replace(cls.of(name, measured, at_most=bound), met=measured.high <= bound)
+
 
 class Part(ABC):
     """The results of one measure: frozen dataclasses that judge themselves.

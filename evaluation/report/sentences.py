@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from ...market.errors import ConfigError
+from ..baselines.scores import TITLES
 from ..outcome import CONTROLLER, ByVenue, ControllerOutcome, RunResults
 from ..performance import Performance
 from ..seeds import SeedRange
@@ -210,21 +211,22 @@ def _density(results: RunResults) -> list[str]:
     """Whether M forecasts better than the strongest baseline on the test range."""
     if results.world_model is None:
         return []
-    ours = results.world_model.return_nll().get("test")
     rivals = {
-        name: scores.return_nll["test"]
+        name: scores
         for name, scores in results.world_model.baselines.items()
-        if "test" in scores.return_nll
+        if "test" in scores.gap
     }
-    if ours is None or not rivals:
+    if not rivals:
         return []
-    best = min(rivals, key=lambda name: rivals[name])
-    gap = ours - rivals[best]
-    word = "better" if gap < 0 else "worse"
-    return [
-        f"As a forecast of the next return the world model is {abs(gap):.3f} nats {word} than "
-        f"{best.replace('_', '-')} on the test range."
-    ]
+    best = min(rivals, key=lambda name: rivals[name].return_nll["test"])
+    gap = rivals[best].gap["test"]
+    size = f"{abs(gap.value):.3f} nats ({gap.low:+.3f} to {gap.high:+.3f})"
+    if gap.low <= 0.0 <= gap.high:
+        verdict = f"cannot be told from the best baseline, {TITLES[best]}, at {size}"
+    else:
+        word = "better" if gap.value < 0 else "worse"
+        verdict = f"is {size} {word} than the best baseline, {TITLES[best]},"
+    return [f"As a forecast of the next return the world model {verdict} on the test range."]
 
 
 def _found(results: RunResults, policy: str) -> ControllerOutcome | None:

@@ -15,7 +15,14 @@ from worldmodel_trading.config import RunConfig
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.replay import open_recorded
 from worldmodel_trading.envs.scorers import open_scorer
-from worldmodel_trading.evaluation.baselines import BaselineScores, baseline_return_nll
+from worldmodel_trading.evaluation.baselines.memoryless import of_each_bar
+from worldmodel_trading.evaluation.baselines.scores import (
+    TITLES,
+    Baselines,
+    BaselineScores,
+    compare_with_baselines,
+    fit_baselines,
+)
 from worldmodel_trading.evaluation.outcome import (
     CandleFacts,
     ControllerOutcome,
@@ -28,6 +35,7 @@ from worldmodel_trading.evaluation.report.sentences import summarise
 from worldmodel_trading.evaluation.report.text_table import comparison_rows, comparison_table
 from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.jobs.contest import REPLAYS, Contest, hold_contest, open_replay
+from worldmodel_trading.market.files.writer import refuse_unwritable
 from worldmodel_trading.market.inspection import inspect_candles
 from worldmodel_trading.market.sources import source_name
 from worldmodel_trading.models.devices import choose_device
@@ -37,7 +45,7 @@ from worldmodel_trading.models.quality import mdn_rnn_quality, vae_quality
 from worldmodel_trading.models.training.callbacks import TensorBoardCallback, TrainingHistory
 from worldmodel_trading.models.training.train import train_world_model, training_ranges
 from worldmodel_trading.models.world_model import WorldModel
-from worldmodel_trading.output import refuse_taken, run_folder
+from worldmodel_trading.output import run_folder
 from worldmodel_trading.progress import Counter, TrainingConsole, say, tell
 from worldmodel_trading.split import Split, open_split
 
@@ -63,7 +71,7 @@ def run(config: RunConfig) -> RunResults:
     Returns:
         What ``results.json`` holds.
     """
-    refuse_taken(config.out_dir, "run", overwrite=config.overwrite)
+    refuse_unwritable(config.out_dir)
     stages = Stages()
     with stages("candles", f"Candles from {config.candles}"):
         split = open_split(config)
@@ -90,8 +98,8 @@ def _refuse_impossible(config: RunConfig, split: Split) -> None:
 
 
 def _work(config: RunConfig, split: Split, run_id: str, stages: Stages) -> RunResults:
-    with stages("baselines", "Baselines: Student-t, GARCH, GJR-GARCH"):
-        baselines = _baselines(split)
+    with stages("baselines", f"Baselines: {', '.join(TITLES.values())}"):
+        baselines = _baselines(config, split)
     with stages("world_model", f"World model: V, then M ({config.preset} preset)"):
         world_model, history = _train(config, split)
     with stages(
@@ -142,15 +150,22 @@ def _train(config: RunConfig, split: Split) -> tuple[WorldModel, TrainingHistory
     return world_model, history
 
 
-def _baselines(split: Split) -> dict[str, BaselineScores]:
+def _baselines(config: RunConfig, split: Split) -> Baselines:
+    rows = split.candles.row_range(*split.train)
+    baselines = fit_baselines(split.candles, rows, seed=config.seed)
+    for name, note in baselines.notes.items():
+        say(f"  {TITLES[name]}: {note}")
+    return baselines
+
+
+def _compared(
+    split: Split, world_model: WorldModel, baselines: Baselines
+) -> dict[str, BaselineScores]:
+    """The world model's forecasts beside the baselines'."""
     candles = split.candles
     later = {name: candles.row_range(*getattr(split, name)) for name in REPLAYS}
-    percent = 100 * candles.log_returns()
-    baselines = baseline_return_nll(percent, candles.row_range(*split.train), later)
-    for name, scores in baselines.items():
-        if scores.note:
-            say(f"  {name.replace('_', '-')}: {scores.note}")
-    return baselines
+    ours = of_each_bar(world_model.return_forecast(candles))
+    return compare_with_baselines(ours, baselines, 100 * candles.log_returns(), later)
 
 
 def _search(config: RunConfig, split: Split, world_model: WorldModel) -> Searches:
@@ -257,9 +272,7 @@ def _found(config: RunConfig, searches: Searches, contest: Contest) -> Controlle
     )
 
 
-def _quality(
-    split: Split, world_model: WorldModel, baselines: dict[str, BaselineScores]
-) -> WorldModelOutcome:
+def _quality(split: Split, world_model: WorldModel, baselines: Baselines) -> WorldModelOutcome:
     return WorldModelOutcome(
         preset=world_model.config.preset,
         vae=vae_quality(world_model, split.candles, *split.test),
@@ -267,7 +280,7 @@ def _quality(
             name: mdn_rnn_quality(world_model, split.candles, *getattr(split, name))
             for name in REPLAYS
         },
-        baselines=baselines,
+        baselines=_compared(split, world_model, baselines),
     )
 
 

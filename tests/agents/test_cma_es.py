@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 
 from worldmodel_trading.agents.cma_es import CMAESConfig, SearchResult, search
-from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.errors import ConfigError
 
 OPTIMUM = np.array([0.8, -0.3, 0.5, 0.0, -1.2])
@@ -150,25 +148,3 @@ def test_a_fitness_that_is_no_number_is_refused() -> None:
 def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=rf"{next(iter(settings))} is"):
         CMAESConfig(**settings)
-
-
-def test_ctrl_c_waits_for_pycma_to_end_and_is_not_swallowed() -> None:
-    """pycma has bare excepts: an interrupt that is raised among them is gone."""
-    seen: list[str] = []
-
-    class Pressed(np.ndarray):
-        """Scores during whose telling Ctrl-C is pressed."""
-
-        def __neg__(self) -> FloatArray:
-            signal.raise_signal(signal.SIGINT)
-            seen.append("pycma works on")
-            return np.negative(np.asarray(self))
-
-    def fitness(candidates: FloatArray, generation: int) -> FloatArray:
-        return (0.0 - (candidates**2).sum(axis=1)).view(Pressed)
-
-    handler = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        search(fitness, 3, CMAESConfig(population=4, generations=5), seed=0)
-    assert seen == ["pycma works on"]
-    assert signal.getsignal(signal.SIGINT) is handler

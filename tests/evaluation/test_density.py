@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from worldmodel_trading.evaluation.baselines import StudentTForecast
+from worldmodel_trading.evaluation.baselines.student_t import StudentTForecast
 from worldmodel_trading.evaluation.density import (
     calibration,
     density_scores,
@@ -76,15 +76,18 @@ def test_rows_are_aligned_with_the_model_s_own_score(world_model, candles, score
 
 def test_gap_and_skill_follow_from_the_scores(scores):
     for table in scores.values():
-        gap, skill = table.nll_gap_to_gjr_garch_t, table.crps_skill_to_garch_t
-        assert gap.value == pytest.approx(table.nll["world_model"] - table.nll["gjr_garch_t"])
-        assert gap.low < gap.value < gap.high
-        assert skill.value == pytest.approx(1 - table.crps["world_model"] / table.crps["garch_t"])
+        for name, gap in table.nll_minus.items():
+            assert gap.value == pytest.approx(table.nll["world_model"] - table.nll[name])
+            assert gap.low < gap.value < gap.high
+        skill = table.crps_skill_to_har_t
+        assert skill.value == pytest.approx(1 - table.crps["world_model"] / table.crps["har_t"])
         assert skill.low < skill.value < skill.high
+        assert set(table.confidence_set) == set(table.nll)
+        assert max(table.confidence_set.values()) == 1.0
 
 
 def test_the_default_model_beats_garch_and_nearly_knows_the_truth(world_model, candles, scores):
-    assert scores["test"].nll_gap_to_gjr_garch_t.high < 0
+    assert scores["test"].nll_minus["gjr_garch_t"].high < 0
     excess = synthetic_excess_nll(world_model, candles, (4000, BARS))
     assert 0.0 < excess < 0.06
 

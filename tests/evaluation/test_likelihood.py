@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from worldmodel_trading.evaluation.baselines import (
-    StudentTForecast,
-    baseline_forecasts,
-    baseline_return_nll,
-    fit_student_t,
-    mean_nll,
-)
+from worldmodel_trading.evaluation.baselines.garch import filter_garch, fit_garch
+from worldmodel_trading.evaluation.baselines.student_t import StudentTForecast, mean_nll
 from worldmodel_trading.evaluation.density import calibration
 from worldmodel_trading.evaluation.fidelity.generators import garch_dreams
 from worldmodel_trading.evaluation.likelihood import (
@@ -42,17 +37,20 @@ def still(returns: np.ndarray) -> float:
     return float((returns == 0.0).mean())
 
 
+def everywhere(degrees: float, loc: float, scale: float) -> StudentTForecast:
+    return StudentTForecast(degrees, np.full(BARS, loc), np.full(BARS, scale))
+
+
 def test_closes_that_stand_still_leave_a_sensible_student_t() -> None:
     returns = thin_market(0.56)
     assert still(returns) == pytest.approx(0.41, abs=0.01)
-    forecast = fit_student_t(returns, (0, TRAIN))
-    fixed = StudentTForecast(
-        1.05, np.zeros(BARS), np.full(BARS, scipy.stats.t.fit(returns[:TRAIN], fdf=1.05)[2])
-    )
+    density = fit_student(returns[:TRAIN])
+    forecast = everywhere(density.degrees, density.loc, density.scale)
+    fixed = everywhere(1.05, 0.0, scipy.stats.t.fit(returns[:TRAIN], fdf=1.05)[2])
     later = slice(TRAIN, BARS)
     assert mean_nll(forecast[later], returns[later]) < mean_nll(fixed[later], returns[later])
     # One tick is 0.56/5,000 = 0.011%; the moves are of that size, and so is the density's scale.
-    assert 0.4 * 0.011 < forecast.scale[0] < 2 * 0.011
+    assert 0.4 * 0.011 < density.scale < 2 * 0.011
 
 
 @pytest.mark.parametrize("share", [0.6, 0.8, 0.95])
@@ -92,11 +90,15 @@ def test_a_garch_on_a_thin_market_is_no_worse_than_what_it_contains(tick: float)
     """41%, 70% and 83% of the closes stand still: unchecked fits score up to 34 nats here."""
     returns = thin_market(tick, seed=1)
     later = slice(TRAIN, BARS)
-    forecasts = baseline_forecasts(returns, (0, TRAIN))
-    nll = {name: mean_nll(each[later], returns[later]) for name, each in forecasts.items()}
+    constant = fit_student(returns[:TRAIN])
+    forecasts = [everywhere(constant.degrees, constant.loc, constant.scale)] + [
+        filter_garch(returns, fit_garch(returns, (0, TRAIN), leverage=leverage))
+        for leverage in (False, True)
+    ]
+    nll = [mean_nll(each[later], returns[later]) for each in forecasts]
     # GARCH's ν must be above 2, which the unconditional Student-t's need not be.
-    assert max(nll.values()) - min(nll.values()) < 0.1
-    for forecast in forecasts.values():
+    assert max(nll) - min(nll) < 0.1
+    for forecast in forecasts:
         assert forecast.scale.min() >= 0.99 * tick_scale(returns[:TRAIN])
 
 
@@ -118,16 +120,16 @@ def test_a_garch_that_does_not_converge_holds_its_variance_and_says_so(leverage:
     assert np.sqrt(parameters.omega * (nu - 2) / nu) == pytest.approx(1.0, abs=0.2)
 
 
-def test_the_word_reaches_the_results() -> None:
-    table = baseline_return_nll(one_shock(), (0, TRAIN), {"test": (TRAIN, BARS)})
-    assert table["student_t"].note == ""
-    assert "note" not in table["student_t"].to_dict()
-    for name in ("garch_t", "gjr_garch_t"):
-        assert table[name].note.startswith("did not converge")
-        assert table[name].to_dict()["note"] == table[name].note
+def test_the_word_reaches_forecasts_and_dreams() -> None:
+    returns = one_shock()
+    for leverage in (False, True):
+        forecast = filter_garch(returns, fit_garch(returns, (0, TRAIN), leverage=leverage))
+        assert forecast.note.startswith("did not converge")
+        assert forecast[TRAIN:BARS].note == forecast.note
         normal = 0.5 * np.log(2 * np.pi) + 0.5  # nats of a standard normal: 1.419
-        assert table[name].return_nll["test"] == pytest.approx(normal, abs=0.1)
-    dreams = garch_dreams(one_shock()[:TRAIN] / 100, 4, 50, np.random.default_rng(0))
+        later = slice(TRAIN, BARS)
+        assert mean_nll(forecast[later], returns[later]) == pytest.approx(normal, abs=0.1)
+    dreams = garch_dreams(returns[:TRAIN] / 100, 4, 50, np.random.default_rng(0))
     assert dreams.lanes(slice(0, 2)).note.startswith("did not converge")
 
 

@@ -35,7 +35,7 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
         device scorers
     """,
     "evaluation": """
-        policy performance rollout lanes significance likelihood baselines density results seeds
+        policy performance rollout lanes checks significance loss_tests likelihood baselines horizons density results seeds
         outcome report comparison fidelity
     """,
     "agents": "linear cma_es dream_search rules live sb3",

@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from worldmodel_trading.evaluation.baselines import BaselineScores
+from worldmodel_trading.evaluation.baselines.scores import BaselineScores
+from worldmodel_trading.evaluation.loss_tests import LossDifference
 from worldmodel_trading.evaluation.outcome import (
     CandleFacts,
     ControllerOutcome,
@@ -41,7 +42,7 @@ def _measured(final, sharpe=0.5, turnover=0.1):
     return replace(measured, sharpe=sharpe, turnover=turnover)
 
 
-def _results(final=0.9, dream=1.5, turnover=0.1):
+def _results(final=0.9, dream=1.5, turnover=0.1, gap=-0.046):
     return RunResults(
         run_id="r<1>",
         seed=4,
@@ -65,8 +66,15 @@ def _results(final=0.9, dream=1.5, turnover=0.1):
                 "test": MDNRNNQuality(return_nll=0.51, nll=1.0, bars=10),
             },
             baselines={
-                "garch_t": BaselineScores({"validation": 0.3, "test": 0.557}),
-                "gjr_garch_t": BaselineScores({"validation": 0.3, "test": 0.556}),
+                "gjr_garch_t": BaselineScores(
+                    {"validation": 0.3, "test": 0.557},
+                    {"test": LossDifference(-0.047, -0.055, -0.039, 0.0)},
+                ),
+                "har_t": BaselineScores(
+                    {"validation": 0.3, "test": 0.556},
+                    {"test": LossDifference(gap, gap - 0.008, gap + 0.008, 0.0)},
+                    "one word",
+                ),
             },
         ),
         performance={
@@ -199,7 +207,7 @@ def test_losses_are_said_in_words():
     assert "not distinguishable from zero" in error
     assert "promised +50.0% a year; the market paid -10.0%" in promise
     assert "alarm" in promise
-    assert "0.046 nats better than gjr-garch-t" in density
+    assert "is 0.046 nats (-0.054 to -0.038) better than the best baseline, HAR-t" in density
 
 
 def test_gains_are_not_dressed_up():

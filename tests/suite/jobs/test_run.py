@@ -104,9 +104,18 @@ def test_the_world_model_is_measured(results: dict[str, Any]) -> None:
     assert isinstance(vae["active_units"], int)
     for name in ("nll", "return_nll"):
         assert set(mdn_rnn[name]) == {"validation", "test"}
-    assert set(measured["baselines"]) >= {"student_t", "garch_t", "gjr_garch_t"}
-    for model in ("student_t", "garch_t", "gjr_garch_t"):
-        assert set(measured["baselines"][model]["return_nll"]) == {"validation", "test"}
+    assert set(measured["baselines"]) == {
+        "gjr_garch_t",
+        "gjr_garch_t_clock",
+        "har_t",
+        "memoryless",
+    }
+    for scores in measured["baselines"].values():
+        assert set(scores["return_nll"]) == {"validation", "test"}
+        for name, gap in scores["world_model_minus_this"].items():
+            assert gap["low"] <= gap["value"] <= gap["high"]
+            expected = mdn_rnn["return_nll"][name] - scores["return_nll"][name]
+            assert gap["value"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_controller_is_accounted_for(results: dict[str, Any]) -> None:
@@ -271,13 +280,7 @@ def test_the_same_seed_gives_the_same_results(
 
 
 def test_the_paper_preset_works_end_to_end(csv: Path, tmp_path: Path) -> None:
-    out = tmp_path / "paper"
-    done = subprocess.run(
-        [sys.executable, "-W", "default", "-m", "worldmodel_trading", "run", "--candles", str(csv), "--out", str(out), "--preset", "paper", *TINY],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stderr == ""  # no library warns, not even who asks for all warnings
-    results = json.loads((out / "results.json").read_text())
+    results = job(csv, tmp_path / "paper", "--preset", "paper")
     assert set(results["performance"]) >= POLICIES
     assert all(math.isfinite(number) for number in numbers(results))
     model = WorldModel.from_pretrained(tmp_path / "paper" / "world_model")

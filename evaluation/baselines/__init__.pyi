@@ -1,0 +1,15 @@
+from .bars import Bars as Bars
+from .bootstrap import BarBootstrap as BarBootstrap
+from .garch import GarchModel as GarchModel
+from .garch import garch_variance as garch_variance
+from .har import HAR as HAR
+from .memoryless import Memoryless as Memoryless
+from .memoryless import MemorylessConfig as MemorylessConfig
+from .memoryless import MemorylessNetwork as MemorylessNetwork
+from .scores import Baselines as Baselines
+from .scores import BaselineScores as BaselineScores
+from .scores import compare_with_baselines as compare_with_baselines
+from .scores import fit_baselines as fit_baselines
+from .student_t import Forecast as Forecast
+from .student_t import StudentTForecast as StudentTForecast
+from .student_t import mean_nll as mean_nll

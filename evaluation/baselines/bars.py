@@ -1,0 +1,80 @@
+"""Whole bars as numbers relative to the close before them: what is drawn, and candles made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...market.arrays import BoolArray, FloatArray, IntArray
+from ...market.candles import Candles
+
+_MOST = 700.0  # a log price beyond has no float64
+
+
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """N paths of T bars, each relative to the close of the bar before it.
+
+    Attributes:
+        open_time_ms: Open times [N, T], ms UTC.
+        log_return: Log returns close to close [N, T], fractions.
+        upper: log(high ÷ the higher of close and the close before) [N, T], 0 or more.
+        lower: log(the lower of close and the close before ÷ low) [N, T], 0 or more.
+        volume: Volumes [N, T], base currency; None where nothing draws them.
+    """
+
+    open_time_ms: IntArray
+    log_return: FloatArray
+    upper: FloatArray
+    lower: FloatArray
+    volume: FloatArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.log_return)
+
+    @classmethod
+    def of(cls, candles: Candles) -> Bars:
+        """One path: the recorded bars but the first, which has no close before it."""
+        before, close = candles.close[:-1], candles.close[1:]
+        upper = np.log(candles.high[1:] / np.maximum(before, close))
+        lower = np.log(np.minimum(before, close) / candles.low[1:])
+        return cls(
+            candles.open_time_ms[None, 1:],
+            candles.log_returns()[None, 1:],
+            np.maximum(upper, 0.0)[None],
+            np.maximum(lower, 0.0)[None],
+            candles.volume[None, 1:],
+        )
+
+    def candles(self, path: int, start_price: float, like: Candles) -> Candles:
+        """One path as candles whose first bar opens at this price.
+
+        Args:
+            path: Which one.
+            start_price: The close before its first bar.
+            like: Gives symbol and interval.
+        """
+        level = np.log(start_price) + np.cumsum(np.append(0.0, self.log_return[path]))
+        prices = np.exp(np.clip(level, -_MOST, _MOST))
+        opening, close = prices[:-1], prices[1:]
+        high = np.maximum(opening, close) * np.exp(self.upper[path])
+        low = np.minimum(opening, close) * np.exp(-self.lower[path])
+        volume = np.ones(len(close)) if self.volume is None else self.volume[path]
+        return Candles(
+            open_time_ms=self.open_time_ms[path],
+            open=opening,
+            high=high,
+            low=low,
+            close=close,
+            volume=volume,
+            turnover=volume * close,
+            symbol=like.symbol,
+            interval=like.interval,
+        )
+
+
+def follows(candles: Candles) -> BoolArray:
+    """Which bars [T] follow the one before without a gap."""
+    steps = np.diff(candles.open_time_ms) == candles.interval_ms
+    return np.append(False, steps)
