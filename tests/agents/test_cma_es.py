@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from worldmodel_trading.agents.cma_es import CMAESConfig, SearchResult, search
+from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.errors import ConfigError
 
 OPTIMUM = np.array([0.8, -0.3, 0.5, 0.0, -1.2])
@@ -86,33 +88,33 @@ def test_a_search_that_nothing_validates_keeps_doing_nothing() -> None:
 
 def saturated(candidates: np.ndarray, generation: int) -> np.ndarray:
     """A market that only rises, as an account sees it: the more of tanh(b), the better."""
-    return np.asarray(np.tanh(candidates[:, 0]), dtype=np.float64)
+    return np.asarray(0.035 * np.tanh(candidates[:, 0]), dtype=np.float64)
 
 
 @pytest.mark.parametrize("diagonal", [True, False])
-def test_a_search_stays_where_tanh_still_answers(diagonal: bool) -> None:
+def test_weight_decay_holds_a_search_where_tanh_saturates(diagonal: bool) -> None:
     config = CMAESConfig(population=8, generations=200, diagonal=diagonal)
-    seen: list[np.ndarray] = []
+    held = search(saturated, 6, config, seed=1)
+    bias = held.parameters[0]  # where the slope of one is that of the other
+    assert 0.035 / np.cosh(bias) ** 2 == pytest.approx(config.weight_decay * 2 * bias / 6, rel=0.01)
+    assert np.tanh(bias) > 0.98
+    assert np.abs(held.parameters[1:]).max() < 0.1  # they earn nothing
+    assert held.history[-1]["sigma"] < config.initial_sigma
+    free = search(saturated, 6, replace(config, weight_decay=0.0), seed=1)
+    assert np.abs(free.parameters).max() > 10
+    assert free.history[-1]["sigma"] > 1
+
+
+def test_weight_decay_costs_the_mean_square() -> None:
+    """b² − 2 b is least at 1; with half of w (a² + b²) beside it, at 1 / (1 + w / 2)."""
 
     def fitness(candidates: np.ndarray, generation: int) -> np.ndarray:
-        seen.append(candidates.copy())
-        return saturated(candidates, generation)
+        return np.asarray(2 * candidates[:, 1] - candidates[:, 1] ** 2)
 
-    bound = search(fitness, 6, config, seed=1)
-    assert np.abs(np.concatenate(seen)).max() <= config.bound
-    assert np.abs(bound.parameters).max() <= config.bound
-    assert np.tanh(bound.parameters[0]) > 0.99
-    assert max(row["sigma"] for row in bound.history) < 2 * config.bound
-    free = search(saturated, 6, replace(config, bound=np.inf), seed=1)
-    assert abs(free.parameters[0]) > 3 * config.bound  # what the bound is for
-
-
-def test_a_bound_that_nothing_reaches_changes_nothing() -> None:
-    config = CMAESConfig(population=16, generations=40)
-    one = search(quadratic, 5, config, seed=1)
-    two = search(quadratic, 5, replace(config, bound=np.inf), seed=1)
-    np.testing.assert_array_equal(one.parameters, two.parameters)
-    assert one.history == two.history
+    config = CMAESConfig(population=16, generations=100, weight_decay=2.0)
+    found = search(fitness, 2, config, seed=1)
+    np.testing.assert_allclose(found.parameters, [0.0, 0.5], atol=1e-3)
+    assert found.history[-1]["best"] == pytest.approx(0.75, abs=1e-3)  # the fitness alone
 
 
 def test_pycma_warns_no_user() -> None:
@@ -141,10 +143,33 @@ def test_a_fitness_that_is_no_number_is_refused() -> None:
         {"validate_every": 0},
         {"initial_sigma": 0.0},
         {"initial_sigma": float("nan")},
-        {"bound": 0.05},  # within the first step
-        {"bound": float("nan")},
+        {"weight_decay": -1e-3},
+        {"weight_decay": float("inf")},
+        {"weight_decay": float("nan")},
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=rf"{next(iter(settings))} is"):
         CMAESConfig(**settings)
+
+
+def test_ctrl_c_waits_for_pycma_to_end_and_is_not_swallowed() -> None:
+    """pycma has bare excepts: an interrupt that is raised among them is gone."""
+    seen: list[str] = []
+
+    class Pressed(np.ndarray):
+        """Scores during whose telling Ctrl-C is pressed."""
+
+        def __neg__(self) -> FloatArray:
+            signal.raise_signal(signal.SIGINT)
+            seen.append("pycma works on")
+            return np.negative(np.asarray(self))
+
+    def fitness(candidates: FloatArray, generation: int) -> FloatArray:
+        return (0.0 - (candidates**2).sum(axis=1)).view(Pressed)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        search(fitness, 3, CMAESConfig(population=4, generations=5), seed=0)
+    assert seen == ["pycma works on"]
+    assert signal.getsignal(signal.SIGINT) is handler
