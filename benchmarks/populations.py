@@ -15,7 +15,7 @@ from worldmodel_trading.agents.cma_es import CMAESConfig, search
 from worldmodel_trading.envs.population.jobs import Dreams
 from worldmodel_trading.envs.population.scorers import DreamWorkers
 from worldmodel_trading.envs.population.scoring import replay_paths, score_replay
-from worldmodel_trading.envs.recorded import recorded_latents
+from worldmodel_trading.envs.recorded import latent_record
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.files.export import read_candles
@@ -96,7 +96,7 @@ def _with_note(results: Results, note: str) -> Results:
 def _replay_task(path: Path, candidates: int) -> Task:
     """Linear controllers over all replayed bars, with costs, latents cached."""
     world, rules = default_world(), BrokerConfig()
-    recorded = recorded_latents(read_candles(path), world)
+    recorded = latent_record(read_candles(path), world)
     bars = sum(paths.view.shape[1] for paths in replay_paths(recorded))
     parameters = population(world, candidates)
 

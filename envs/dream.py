@@ -26,7 +26,7 @@ from .dream_view import bars_between, dreamed_on, warm_up_bars
 from .engine.engine import DreamEngine, DreamState
 from .one_account import FLOAT32, AccountStep
 from .protocol import read_options
-from .recorded import recorded_latents
+from .recorded import latent_record
 from .spaces import ActionKind
 from .trace import PastBars
 
@@ -225,7 +225,7 @@ class RecordedPath:
     def __init__(self, engine: DreamEngine, candles: Any, start: Time | None, horizon: int) -> None:
         self._engine = engine
         self._record = open_candles(candles)
-        recorded = recorded_latents(self._record, engine.world_model)
+        recorded = latent_record(self._record, engine.world_model)
         self._latents = recorded.view[:, : engine.config.latent_size]
         self._row = self._first_row(recorded.steps_left, start)
         last = self._row + min(horizon, int(recorded.steps_left[self._row]))

@@ -89,7 +89,7 @@ def check_random_start(random_start: bool) -> bool:
     return drawn
 
 
-def recorded_features(
+def feature_record(
     candles: Candles, spec: FeatureSpec, funding: FloatArray | None = None
 ) -> RecordedMarket:
     """A record that shows raw features; ``funding`` [T] is charged on positions held through bars."""
@@ -99,7 +99,7 @@ def recorded_features(
     return _recorded(candles, view, layout, valid_rows(features), funding)
 
 
-def recorded_latents(
+def latent_record(
     candles: Candles, world_model: WorldModel, funding: FloatArray | None = None
 ) -> RecordedMarket:
     """A record that shows [z, h]; with the ``paper`` preset h is that of an agent that stays flat."""

@@ -29,8 +29,8 @@ from .protocol import read_options
 from .recorded import (
     RecordedMarket,
     check_random_start,
-    recorded_features,
-    recorded_latents,
+    feature_record,
+    latent_record,
     restrict,
 )
 from .spaces import ActionKind
@@ -249,9 +249,9 @@ def open_recorded(
     charged = funding_per_bar(open_funding(funding), record, unrecorded_funding_rate)
     model = opened(world_model)
     if model is None:
-        recorded = recorded_features(record, FeatureSpec.for_interval(record.interval), charged)
+        recorded = feature_record(record, FeatureSpec.for_interval(record.interval), charged)
     else:
-        recorded = recorded_latents(record, model, charged)
+        recorded = latent_record(record, model, charged)
     return recorded if start is None and end is None else restrict(recorded, start, end)
 
 

@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 
 from ...envs.engine.engine import DreamEngine
 from ...envs.population.scoring import Scores, dream_paths, score_lanes, score_paths, score_replay
-from ...envs.recorded import RecordedMarket, recorded_latents, restrict
+from ...envs.recorded import RecordedMarket, latent_record, restrict
 from ...envs.recorded_state import RecordedState
 from ...market.account.rules import BrokerConfig
 from ...market.arrays import FloatArray, spread
@@ -118,7 +118,7 @@ def measure_rank_agreement(
     rng = np.random.default_rng(seed)
     parameters = random_controllers(world_model, controllers, rng, reads)
     dreamed = _dream_scores(world_model.recent(recent), parameters, dreams, bars, broker, rng)
-    recorded = recorded_latents(candles, world_model)
+    recorded = latent_record(candles, world_model)
     replayed = {
         name: _replay_scores(world_model, _rows_of(recorded, rows), parameters, broker)
         for name, rows in ranges.items()

@@ -10,7 +10,7 @@ import pytest
 
 from worldmodel_trading.agents.rules import buy_and_hold
 from worldmodel_trading.envs.dream import DreamEnv
-from worldmodel_trading.envs.recorded import recorded_latents
+from worldmodel_trading.envs.recorded import latent_record
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.vector import ReplayVectorEnv
 from worldmodel_trading.evaluation.rollout import run_episode
@@ -141,7 +141,7 @@ def test_a_forced_dream_ends_as_replay_does(ended: Candles, market_model: WorldM
 
 
 def test_a_search_s_validation_stops_at_the_end(ended: Candles, market_model: WorldModel) -> None:
-    recorded = recorded_latents(ended, market_model)
+    recorded = latent_record(ended, market_model)
     assert recorded.delivery_row == LAST
     assert (recorded.steps_left[LAST + 1 :] == -1).all()
     assert int((recorded.starts(None) + recorded.steps_left[recorded.starts(None)]).max()) == LAST

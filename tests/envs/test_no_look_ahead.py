@@ -9,7 +9,7 @@ import pytest
 
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.agents.rules import flat
-from worldmodel_trading.envs.recorded import recorded_latents
+from worldmodel_trading.envs.recorded import latent_record
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.rollout import evaluate_policy
 from worldmodel_trading.market.candles import Candles
@@ -75,8 +75,8 @@ def test_latents_and_forecasts(row: int, candles: Candles, tiny_model: WorldMode
 def test_replay_shows_and_settles_nothing_from_later(
     row: int, candles: Candles, tiny_model: WorldModel
 ) -> None:
-    one = recorded_latents(candles, tiny_model)
-    two = recorded_latents(with_another_future(candles, row), tiny_model)
+    one = latent_record(candles, tiny_model)
+    two = latent_record(with_another_future(candles, row), tiny_model)
     assert equal_up_to(row, one.view, two.view)
     assert equal_up_to(row, one.bars, two.bars)
 

@@ -22,7 +22,7 @@ from worldmodel_trading.envs.population.scoring import (
     score_paths,
     score_replay,
 )
-from worldmodel_trading.envs.recorded import RecordedMarket, recorded_latents, restrict
+from worldmodel_trading.envs.recorded import RecordedMarket, latent_record, restrict
 from worldmodel_trading.envs.recorded_state import RecordedState
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.performance import measure_performance
@@ -51,7 +51,7 @@ def population(market_model: WorldModel) -> np.ndarray:
 
 
 def recorded_of(candles: Candles, model: WorldModel) -> RecordedMarket:
-    return restrict(recorded_latents(candles, model), "2020-03-01", "2020-03-20")
+    return restrict(latent_record(candles, model), "2020-03-01", "2020-03-20")
 
 
 def state_of(model: WorldModel, recorded: RecordedMarket, lanes: int) -> RecordedState | None:
@@ -196,7 +196,7 @@ def test_scores_of_a_path_by_hand() -> None:
 
 def test_a_ruined_candidate_stays_ruined(candles: Candles, market_model: WorldModel) -> None:
     broker = BrokerConfig.from_settings(leverage=100.0)
-    recorded = recorded_latents(candles, market_model)
+    recorded = latent_record(candles, market_model)
     size = recorded.view.shape[1] + 1
     parameters = np.zeros((2, size + 1))
     parameters[0, -1] = 5.0  # all in
@@ -211,7 +211,7 @@ def test_stretches_between_gaps_are_paths(candles: Candles, market_model: WorldM
     rows = np.r_[0:800, 900:1_500]
     names = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
     holed = Candles(**{n: getattr(candles, n)[rows] for n in names}, symbol=candles.symbol)
-    recorded = recorded_latents(holed, market_model)
+    recorded = latent_record(holed, market_model)
     size = recorded.view.shape[1] + 1
     parameters = np.random.default_rng(1).normal(0, 0.3, (3, size + 1))
     scores = score_replay(recorded, parameters, BrokerConfig())
