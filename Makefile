@@ -9,16 +9,28 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 RUN ?= --out runs/embedded
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help run test lint types bench pretrained wheel clean
+# What depends on other packages: the lowest versions are tested with these.
+LOWEST := tests/market/files tests/market/bybit/test_feed.py tests/market/account/test_broker_oracle.py \
+	tests/market/numerics tests/envs/engine tests/envs/population/test_executors.py \
+	tests/envs/test_clients.py tests/envs/test_rendering.py tests/models tests/agents/test_sb3.py \
+	tests/agents/test_sb3_vec.py tests/agents/test_cma_es.py tests/evaluation/test_likelihood.py \
+	tests/evaluation/test_density.py tests/evaluation/test_significance.py \
+	tests/evaluation/fidelity/test_two_sample.py tests/suite/test_faces.py
+
+.PHONY: help run test test-lowest lint types bench pretrained wheel clean
 
 help:  ## List the jobs
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
 run: $(VENV)/.run  ## The main job on the embedded market
 	$(BIN)/worldmodel-trading run $(RUN)
 
 test: $(VENV)/.test  ## Every test
 	$(BIN)/pytest
+
+test-lowest: $(VENV)-lowest/.test  ## What depends on other packages, with their lowest versions
+	$(VENV)-lowest/bin/pytest -m "not slow" -W default::DeprecationWarning \
+	    -W default::FutureWarning -W default::PendingDeprecationWarning $(LOWEST)
 
 lint: $(VENV)/.dev  ## Style and format
 	$(BIN)/ruff check .
@@ -37,7 +49,7 @@ wheel: $(VENV)/.dev  ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
 
 clean:  ## Remove what the jobs made
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -52,6 +64,12 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/pip
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/pip
 	$(PIP) $(INSTALL) '.[dev]'
+	touch $@
+
+# The lowest torch has no build without CUDA where most packages come from: gigabytes.
+$(VENV)-lowest/.test: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt '.[test]'
 	touch $@
 
 # mypy does not follow the import hooks of an editable install, so types are checked on a plain one.
