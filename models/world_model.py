@@ -8,7 +8,8 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -53,6 +54,20 @@ class Latents:
     valid: BoolArray
 
 
+class Run(NamedTuple):
+    """V and M along candles; zeros outside the runs.
+
+    Attributes:
+        z: Latents [T, Z].
+        after: The hidden state after each z entered [T, H].
+        rows: First row and the row after the last of each run without a gap.
+    """
+
+    z: Float32Array
+    after: Float32Array
+    rows: tuple[tuple[int, int], ...]
+
+
 class WorldModel:
     """A learned market.
 
@@ -84,7 +99,7 @@ class WorldModel:
 
     def __getstate__(self) -> dict[str, Any]:
         # What is compiled from the modules is compiled again, where a copy's memory lies.
-        derived = ("compiled_vae", "compiled_memory")
+        derived = ("compiled_vae", "compiled_memory", "_runs")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     def __repr__(self) -> str:
@@ -123,7 +138,9 @@ class WorldModel:
         if not 0.0 < share <= 1.0:
             raise ConfigError(f"recent is {share}; expected a share of the warm-up bank in (0, 1]")
         bank = self.bank.last(math.ceil(share * len(self.bank)))
-        return WorldModel(self.config, self.provenance, self.scaler, self.vae, self.mdn_rnn, bank)
+        made = WorldModel(self.config, self.provenance, self.scaler, self.vae, self.mdn_rnn, bank)
+        made._runs = self._runs  # of the same V and M
+        return made
 
     @cached_property
     def compiled_vae(self) -> CompiledVAE:
@@ -178,7 +195,7 @@ class WorldModel:
             candles: Anything `open_candles` opens; see `features`.
         """
         z, after, runs = self._run(open_candles(candles))
-        h = after
+        z, h = z.copy(), after
         if self.config.preset == "paper":
             h = np.zeros_like(after)
             h[1:] = after[:-1]
@@ -251,11 +268,20 @@ class WorldModel:
         """
         return cls(*load_parts(folder))
 
-    def _run(
-        self, candles: Candles
-    ) -> tuple[Float32Array, Float32Array, tuple[tuple[int, int], ...]]:
-        """Latents [T, Z], the hidden state after each z entered [T, H], and the runs; zeros elsewhere."""
+    @cached_property
+    def _runs(self) -> WeakKeyDictionary[Candles, Run]:
+        """What was made of candles that are in use: they are frozen, so nothing here goes stale."""
+        return WeakKeyDictionary()
+
+    def _run(self, candles: Candles) -> Run:
+        """What V and M make of candles; computed once, kept as long as they are, not to be changed."""
         features = self.features(candles)
+        if candles not in self._runs:
+            self._runs[candles] = self._follow(candles, features)
+        return self._runs[candles]
+
+    def _follow(self, candles: Candles, features: FloatArray) -> Run:
+        """`_run`, from the features [T, F]."""
         runs = complete_runs(features, candles)
         waves = calendar(candles.open_time_ms + candles.interval_ms)
         z = np.zeros((len(candles), self.config.latent_size), dtype=np.float32)
@@ -264,7 +290,7 @@ class WorldModel:
             z[start:stop] = self.encode(features[start:stop])
             rows = np.s_[np.newaxis, start:stop]
             hidden[start:stop] = self.compiled_memory.run(z[rows], waves[rows])[0]
-        return z, hidden, runs
+        return Run(z, hidden, runs)
 
     def return_mixture(self, after: Tensor, z: Tensor) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Weights, means and sigmas [T, K], percent, from hidden states after z entered."""

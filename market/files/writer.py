@@ -131,8 +131,7 @@ def refuse_unwritable(folder: str | os.PathLike[str]) -> None:
     wanted = Path(folder)
     try:
         nearest = next((p for p in (wanted, *wanted.parents) if p.exists()), wanted)
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
+        tempfile.TemporaryFile(dir=nearest).close()
     except OSError as error:
         raise cannot_write(wanted, error) from error
 

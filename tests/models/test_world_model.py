@@ -1,3 +1,7 @@
+import gc
+import pickle
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +10,7 @@ from torch_dream import draw_bar
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, FeatureError
 from worldmodel_trading.market.features import calendar, compute_features
+from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.feature_range import complete_runs
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -201,3 +206,21 @@ def test_recent_dreams_begin_late(market_model):
 def test_a_share_of_the_bank_lies_between_0_and_1(market_model, share):
     with pytest.raises(ConfigError, match=r"recent is .*\(0, 1\]"):
         market_model.recent(share)
+
+
+def test_a_record_is_run_through_once_and_kept_as_long_as_it_is(world_model):
+    candles = synthetic_candles(seed=3, bars=400)
+    first = world_model.latents(candles)
+    kept = world_model._run(candles)
+    world_model.return_forecast(candles)
+    assert world_model._run(candles) is kept
+    assert world_model.recent(0.5)._run(candles) is kept
+    first.z[:] = first.h[:] = 0.0  # the caller's own
+    again = world_model.latents(candles)
+    assert np.abs(again.z[again.valid]).max() > 0.0
+    assert np.abs(again.h[again.valid]).max() > 0.0
+    assert len(pickle.loads(pickle.dumps(world_model))._runs) == 0
+    held = weakref.ref(candles)
+    del candles
+    gc.collect()
+    assert held() is None
