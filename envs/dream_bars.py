@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..market.account.rules import BrokerConfig
-from ..market.account.settlement import BAR_FIELDS, inside_bar, plain_bars
+from ..market.account.settlement import BAR_FIELDS, inside_bar, plain_bars, put_bar
 from ..market.arrays import FloatArray
 from ..market.numerics.compiled import compiled
 from .engine.engine import DreamEngine, DreamState
@@ -122,11 +122,4 @@ def inside_bars(
     """`inside_bar` of N lanes [N, 8]."""
     for n in range(len(log_return)):
         bar = inside_bar(log_return[n], ranges[n], price[n], fill_range[n], fill_volume[n], 0.0)
-        bars[n, 0] = bar.simple_return
-        bars[n, 1] = bar.simple_open
-        bars[n, 2] = bar.simple_high
-        bars[n, 3] = bar.simple_low
-        bars[n, 4] = bar.funding_rate
-        bars[n, 5] = bar.fill_range
-        bars[n, 6] = bar.fill_price
-        bars[n, 7] = bar.fill_turnover
+        put_bar(bar, bars, n)

@@ -104,6 +104,13 @@ def bar_at(bars: FloatArray, row: int) -> Bar:
 
 
 @compiled
+def put_bar(bar: Bar, bars: FloatArray, row: int) -> None:
+    """Write a bar as one row of bars [T, 8]; checks no bounds."""
+    for column in range(_NUM_FIELDS):
+        bars[row, column] = bar[column]
+
+
+@compiled
 def limit_target(weight: float, target: float, rules: BrokerRules) -> float:
     """The weight to trade to after the turnover limit, or the one held within the band."""
     change = target - weight
@@ -443,12 +450,5 @@ def plain_bars(log_return: FloatArray, price: FloatArray, bars: FloatArray) -> N
     """`plain_bar` of N lanes [N, 8] from log returns [N]; moves the prices [N] along."""
     for i in range(log_return.shape[0]):
         bar = plain_bar(math.expm1(log_return[i]), price[i], 0.0)
-        bars[i, 0] = bar.simple_return
-        bars[i, 1] = bar.simple_open
-        bars[i, 2] = bar.simple_high
-        bars[i, 3] = bar.simple_low
-        bars[i, 4] = bar.funding_rate
-        bars[i, 5] = bar.fill_range
-        bars[i, 6] = bar.fill_price
-        bars[i, 7] = bar.fill_turnover
+        put_bar(bar, bars, i)
         price[i] *= 1.0 + bar.simple_return
