@@ -1,4 +1,5 @@
 from .cma_es import CMAESConfig as CMAESConfig
+from .cma_es import Generation as Generation
 from .cma_es import SearchResult as SearchResult
 from .cma_es import search as search
 from .dream_search import DreamSearchConfig as DreamSearchConfig

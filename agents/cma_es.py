@@ -56,6 +56,29 @@ class CMAESConfig(Record):
     }
 
 
+@dataclass(frozen=True)
+class Generation:
+    """What one generation of a search came to.
+
+    Attributes:
+        generation: Its number, from 0.
+        best: The highest fitness.
+        mean: The mean fitness.
+        worst: The lowest.
+        sigma: The step size after it.
+        validation: Score of the distribution's mean on validation; None where nobody looked.
+        search: Number of the search, where there are several.
+    """
+
+    generation: int
+    best: float
+    mean: float
+    worst: float
+    sigma: float
+    validation: float | None = None
+    search: int = 0
+
+
 @dataclass
 class SearchResult:
     """What the search found.
@@ -64,15 +87,14 @@ class SearchResult:
         parameters: The chosen candidate [D].
         validation: Its validation score; None where nothing validated.
         looks: How many candidates validation saw beside the one that does nothing.
-        history: A row per generation: best, mean and worst fitness, σ, and the mean's
-            validation score where one was taken.
+        history: Its generations.
         evaluations: Candidates scored.
     """
 
     parameters: FloatArray
     validation: float | None = None
     looks: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[Generation] = field(default_factory=list)
     evaluations: int = 0
 
 
@@ -82,7 +104,7 @@ def search(
     config: CMAESConfig,
     seed: int,
     validation: Validation | None = None,
-    callback: Callable[[dict[str, float]], None] | None = None,
+    callback: Callable[[Generation], None] | None = None,
 ) -> SearchResult:
     """Maximise ``fitness`` from the origin (a controller that does nothing).
 
@@ -96,7 +118,7 @@ def search(
         config: How to search.
         seed: Makes the search repeat; nothing global is seeded.
         validation: Chooses among the generations.
-        callback: Receives each generation's row of the history.
+        callback: Receives each generation.
     """
     with _in_pycma():
         strategy = _strategy(num_parameters, config, seed)
@@ -115,22 +137,18 @@ def search(
             strategy.tell(list(candidates), list(-(scores - costs)))  # moves m (eq. 6), σ and C
             centre, stopped = np.array(strategy.result.xfavorite), bool(strategy.stop())
         result.evaluations += len(candidates)
-        row = {
-            "generation": generation,
-            "best": float(scores.max()),
-            "mean": float(scores.mean()),
-            "worst": float(scores.min()),
-            "sigma": float(strategy.sigma),
-        }
+        score = None
         last = stopped or generation == config.generations - 1
         if validation is None:
             result.parameters = centre
         elif last or (generation + 1) % config.validate_every == 0:
-            row["validation"] = score = validation(centre)
+            score = validation(centre)
             _keep_best(result, centre, score)
-        result.history.append(row)
+        best, mean, worst = (float(f(scores)) for f in (np.max, np.mean, np.min))
+        lived = Generation(generation, best, mean, worst, float(strategy.sigma), score)
+        result.history.append(lived)
         if callback is not None:
-            callback(row)
+            callback(lived)
         if stopped:
             break
     return result

@@ -7,7 +7,7 @@ there are several searches, and what is claimed of the controller is claimed as 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -25,7 +25,7 @@ from ..market.errors import ConfigError
 from ..market.records import AT_LEAST_ONE, Record
 from ..market.settings import check_count, seed_number
 from ..models.world_model import WorldModel
-from .cma_es import CMAESConfig, SearchResult, search
+from .cma_es import CMAESConfig, Generation, SearchResult, search
 from .linear import LinearController
 
 Objective = Literal["log_return", "sharpe"]
@@ -120,7 +120,7 @@ def train_controllers(
     seed: int = 0,
     funding: DreamFunding | None = None,
     validation: RecordedMarket | None = None,
-    callback: Callable[[dict[str, float]], None] | None = None,
+    callback: Callable[[Generation], None] | None = None,
     scorer: Scorer | None = None,
 ) -> Searches:
     """Train a controller several times, each time with another seed; see `train_controller`.
@@ -135,7 +135,7 @@ def train_controllers(
         seed: Makes all of them repeat; see `search_seeds`.
         funding: What dreamed positions are charged; None is nothing.
         validation: A replay that chooses among the generations of each.
-        callback: Receives each generation's row of the history, with the number of its ``search``.
+        callback: Receives each generation, with the number of its search.
         scorer: Who scores the dreams; the searches share them. None works in this process.
     """
     scorer = scorer or DreamWorkers(world_model, num_workers=0)
@@ -156,10 +156,8 @@ def train_controllers(
     return Searches(tuple(trained))
 
 
-def _numbered(
-    callback: Callable[[dict[str, float]], None], search: int
-) -> Callable[[dict[str, float]], None]:
-    return lambda row: callback({"search": search, **row})
+def _numbered(callback: Callable[[Generation], None], search: int) -> Callable[[Generation], None]:
+    return lambda generation: callback(replace(generation, search=search))
 
 
 def train_controller(
@@ -170,7 +168,7 @@ def train_controller(
     seed: int | np.random.SeedSequence = 0,
     funding: DreamFunding | None = None,
     validation: RecordedMarket | None = None,
-    callback: Callable[[dict[str, float]], None] | None = None,
+    callback: Callable[[Generation], None] | None = None,
     scorer: Scorer | None = None,
 ) -> tuple[LinearController, SearchResult]:
     """Train a linear controller inside a world model's dreams.
@@ -185,7 +183,7 @@ def train_controller(
         seed: Makes the training repeat.
         funding: What dreamed positions are charged; None is nothing.
         validation: A replay that chooses among the generations; without one the last counts.
-        callback: Receives each generation's row of the history.
+        callback: Receives each generation.
         scorer: Who scores the dreams in this world model: `DreamWorkers`, whose result is the same bit for
             bit, or `DeviceDreams`, the same to rounding; None works in this process.
 

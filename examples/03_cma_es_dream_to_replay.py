@@ -51,9 +51,9 @@ controller, found = train_controller(
     search,
     seed=options.seed,
     validation=open_recorded(candles, world_model, validation_start, test_start),
-    callback=lambda row: print(
-        f"generation {row['generation'] + 1:>3}  dream: best {row['best']:+.4f}, "
-        f"mean {row['mean']:+.4f}"
+    callback=lambda lived: print(
+        f"generation {lived.generation + 1:>3}  dream: best {lived.best:+.4f}, "
+        f"mean {lived.mean:+.4f}"
     ),
 )
 print(f"\n{found.evaluations} controllers scored, {controller.parameters.size} parameters each\n")

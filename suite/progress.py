@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 from tqdm import tqdm
@@ -105,29 +105,20 @@ class _Bar:
 
 
 class Counter(_Bar):
-    """A bar over steps that each come with a row of numbers.
+    """A bar over steps.
 
     Args:
         title: Before the bar.
         total: How many steps.
         unit: What a step is.
-        describe: Turns a row into the line to print; None prints nothing.
     """
 
-    def __init__(
-        self,
-        title: str,
-        total: int,
-        unit: str,
-        describe: Callable[[dict[str, float]], str | None] = lambda row: None,
-    ) -> None:
+    def __init__(self, title: str, total: int, unit: str) -> None:
         self._bar: Any = _open_bar(total=total, desc=title, unit=unit)
-        self._describe = describe
 
-    def __call__(self, row: dict[str, float]) -> None:
-        """One step is done."""
-        line = self._describe(row)
-        if line is not None:
+    def __call__(self, line: str = "") -> None:
+        """One step is done; a line about it is printed, an empty one is not."""
+        if line:
             say(line)
         self._bar.update(1)
 

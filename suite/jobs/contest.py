@@ -123,12 +123,12 @@ def judge(
                     dream, entrant.policy, bars_per_year=years, seed=config.seed
                 )
                 found.curves["dream"] = {"equity": equity}
-                counter({})
+                counter()
                 for venue, replay in replays.items():
                     evaluation = _play(replay, entrant.policy, years)
                     found.performance[venue] = evaluation.performance
                     found.curves[venue] = evaluation.curves()
-                    counter({})
+                    counter()
                 found.significance.update(sharpe_evidence(found.curves, years, entrant.trials))
     return judged
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
+from worldmodel_trading.agents.cma_es import Generation
 from worldmodel_trading.agents.dream_search import Searches, TrainedController, train_controllers
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.envs.dream_funding import DreamFunding
@@ -42,7 +43,11 @@ from worldmodel_trading.models.devices import choose_device
 from worldmodel_trading.models.machine import this_machine
 from worldmodel_trading.models.provenance import library_versions
 from worldmodel_trading.models.quality import mdn_rnn_quality, vae_quality
-from worldmodel_trading.models.training.callbacks import TensorBoardCallback, TrainingHistory
+from worldmodel_trading.models.training.callbacks import (
+    Row,
+    TensorBoardCallback,
+    TrainingHistory,
+)
 from worldmodel_trading.models.training.train import train_world_model, training_ranges
 from worldmodel_trading.models.world_model import WorldModel
 from worldmodel_trading.output import run_folder
@@ -125,7 +130,7 @@ def _work(config: RunConfig, split: Split, run_id: str, stages: Stages) -> RunRe
     )
     write_results(config.out_dir / "results.json", results.to_dict())
     histories: dict[str, Any] = {stage: history.stage(stage) for stage in ("vae", "mdn_rnn")}
-    histories["controller"] = [{"validation": None, **row} for row in deployed.found.history]
+    histories["controller"] = [asdict(generation) for generation in deployed.found.history]
     report = write_report(config.out_dir / "report.html", results, contest.curves(), histories)
     tell("\n" + comparison_table(comparison_rows(results)))
     for sentence in summarise(results):
@@ -178,21 +183,21 @@ def _search(config: RunConfig, split: Split, world_model: WorldModel) -> Searche
         config.unrecorded_rate(),
     )
 
-    def line(row: dict[str, float]) -> str | None:
-        done = int(row["generation"]) + 1
+    def line(lived: Generation) -> str:
+        done = lived.generation + 1
         looks, rest = divmod(done, search.cma_es.validate_every)
         told = done == config.generations or (rest == 0 and looks % searches == 0)
-        return _generation_line(row, searches) if told else None
+        return _generation_line(lived, searches) if told else ""
 
     with (
         open_scorer(world_model, config.device, config.num_workers()) as scorer,
-        Counter("C", searches * config.generations, "generation", line) as counter,
+        Counter("C", searches * config.generations, "generation") as counter,
         _SearchBoard(config) as board,
     ):
 
-        def callback(row: dict[str, float]) -> None:
-            counter(row)
-            board(row)
+        def callback(lived: Generation) -> None:
+            counter(line(lived))
+            board(lived)
 
         return train_controllers(
             world_model,
@@ -222,23 +227,25 @@ class _SearchBoard:
         if self._search is not None:
             self._board.on_stage_end(self._search)
 
-    def __call__(self, row: dict[str, float]) -> None:
+    def __call__(self, lived: Generation) -> None:
         """A generation is done."""
-        search = f"controller-{int(row['search']) + 1}"
+        search = f"controller-{lived.search + 1}"
         if search != self._search:
             self.__exit__()
             self._board.on_stage_start(search, self._generations)
             self._search = search
-        numbers = {name: row[name] for name in row if name not in ("search", "generation")}
-        generation = row["generation"] + 1
-        self._board.on_epoch({"stage": "controller", "epoch": generation, **numbers})
+        row: Row = {"stage": "controller", "epoch": lived.generation + 1, "best": lived.best}
+        row |= {"mean": lived.mean, "worst": lived.worst, "sigma": lived.sigma}
+        if lived.validation is not None:
+            row["validation"] = lived.validation
+        self._board.on_epoch(row)
 
 
-def _generation_line(row: dict[str, float], searches: int) -> str:
-    which = f" {row['search'] + 1}/{searches}" if searches > 1 else ""
+def _generation_line(lived: Generation, searches: int) -> str:
+    which = f" {lived.search + 1}/{searches}" if searches > 1 else ""
     return (
-        f"  C{which} generation {row['generation'] + 1:>3}  dream: best {row['best']:+.4f}, mean "
-        f"{row['mean']:+.4f}  validation {row['validation']:+.4f}"
+        f"  C{which} generation {lived.generation + 1:>3}  dream: best {lived.best:+.4f}, mean "
+        f"{lived.mean:+.4f}  validation {lived.validation:+.4f}"
     )
 
 

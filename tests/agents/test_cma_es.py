@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worldmodel_trading.agents.cma_es import CMAESConfig, SearchResult, search
+from worldmodel_trading.agents.cma_es import CMAESConfig, Generation, SearchResult, search
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.errors import ConfigError
 
@@ -27,8 +27,8 @@ def test_it_finds_the_optimum_of_a_quadratic(diagonal: bool) -> None:
     config = CMAESConfig(population=16, generations=120, initial_sigma=0.3, diagonal=diagonal)
     result = search(quadratic, 5, config, seed=1)
     np.testing.assert_allclose(result.parameters, OPTIMUM, atol=1e-3)
-    assert result.history[-1]["best"] == pytest.approx(4.0, abs=1e-5)
-    assert result.history[-1]["sigma"] < 0.05
+    assert result.history[-1].best == pytest.approx(4.0, abs=1e-5)
+    assert result.history[-1].sigma < 0.05
     assert result.evaluations == 16 * len(result.history)
 
 
@@ -67,7 +67,7 @@ def test_validation_chooses_among_the_generations() -> None:
         return -float(abs(parameters[0] - 0.2))  # the search overshoots this on its way to 0.8
 
     config = CMAESConfig(population=12, generations=40, validate_every=4)
-    rows: list[dict[str, float]] = []
+    rows: list[Generation] = []
     result = search(quadratic, 5, config, 2, validation, callback=rows.append)
     scores = [-abs(parameters[0] - 0.2) for parameters in looked]
     np.testing.assert_array_equal(result.parameters, looked[int(np.argmax(scores))])
@@ -75,7 +75,7 @@ def test_validation_chooses_among_the_generations() -> None:
     assert len(looked) == 1 + 40 // 4
     assert result.looks == 40 // 4
     assert result.validation == max(scores)
-    assert [row["generation"] for row in rows if "validation" in row] == list(range(3, 40, 4))
+    assert [row.generation for row in rows if row.validation is not None] == list(range(3, 40, 4))
     assert rows == result.history
 
 
@@ -99,10 +99,10 @@ def test_weight_decay_holds_a_search_where_tanh_saturates(diagonal: bool) -> Non
     assert 0.035 / np.cosh(bias) ** 2 == pytest.approx(config.weight_decay * 2 * bias / 6, rel=0.01)
     assert np.tanh(bias) > 0.98
     assert np.abs(held.parameters[1:]).max() < 0.1  # they earn nothing
-    assert held.history[-1]["sigma"] < config.initial_sigma
+    assert held.history[-1].sigma < config.initial_sigma
     free = search(saturated, 6, replace(config, weight_decay=0.0), seed=1)
     assert np.abs(free.parameters).max() > 10
-    assert free.history[-1]["sigma"] > 1
+    assert free.history[-1].sigma > 1
 
 
 def test_weight_decay_costs_the_mean_square() -> None:
@@ -114,7 +114,7 @@ def test_weight_decay_costs_the_mean_square() -> None:
     config = CMAESConfig(population=16, generations=100, weight_decay=2.0)
     found = search(fitness, 2, config, seed=1)
     np.testing.assert_allclose(found.parameters, [0.0, 0.5], atol=1e-3)
-    assert found.history[-1]["best"] == pytest.approx(0.75, abs=1e-3)  # the fitness alone
+    assert found.history[-1].best == pytest.approx(0.75, abs=1e-3)  # the fitness alone
 
 
 def test_pycma_warns_no_user() -> None:

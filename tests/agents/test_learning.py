@@ -7,6 +7,7 @@ equity whatever it does, so the claims are about the mean over 24 years and its 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel_trading.agents.cma_es import CMAESConfig, SearchResult, search
+from worldmodel_trading.agents.cma_es import CMAESConfig, Generation, SearchResult, search
 from worldmodel_trading.agents.dream_search import (
     DreamSearchConfig,
     Searches,
@@ -181,7 +182,7 @@ def test_one_seed_one_controller(market_model: WorldModel, paper_model: WorldMod
         np.testing.assert_array_equal(one.parameters, two.parameters)
         assert not np.array_equal(one.parameters, other.parameters)
         assert found.evaluations == 12
-        assert [row["generation"] for row in found.history] == [0, 1, 2]
+        assert [row.generation for row in found.history] == [0, 1, 2]
 
 
 def test_searches_have_seeds_of_their_own_that_more_of_them_leave_alone() -> None:
@@ -201,7 +202,7 @@ def test_the_first_of_several_searches_is_the_one_that_a_single_one_finds(
 ) -> None:
     recorded = latent_record(candles.rows(1_400, 1_900), tiny_model)
     config = DreamSearchConfig(CMAESConfig(population=4, generations=6), dreams=2, horizon=12)
-    rows: list[dict[str, float]] = []
+    rows: list[Generation] = []
     several = train_controllers(
         tiny_model, config, searches=3, seed=4, validation=recorded, callback=rows.append
     )
@@ -210,9 +211,9 @@ def test_the_first_of_several_searches_is_the_one_that_a_single_one_finds(
     np.testing.assert_array_equal(first.controller.parameters, alone.parameters)
     assert first.found.history == found.history
     histories = [one.found.history for one in several.trained]
-    assert len({history[-1]["best"] for history in histories}) == 3
+    assert len({history[-1].best for history in histories}) == 3
     assert rows == [
-        {"search": number, **row} for number, history in enumerate(histories) for row in history
+        replace(row, search=number) for number, history in enumerate(histories) for row in history
     ]
     assert several.evaluations == 3 * 24
     assert several.looks == 1 + 3 * 2
@@ -241,7 +242,7 @@ def test_validation_in_replay_chooses(
         objective=objective,
     )
     controller, found = train_controller(tiny_model, config, seed=1, validation=recorded)
-    looked = [row["validation"] for row in found.history if "validation" in row]
+    looked = [row.validation for row in found.history if row.validation is not None]
     assert len(looked) == 2
     assert np.isfinite(looked).all()
     if max(looked) <= 0.0:  # none beat doing nothing
@@ -256,7 +257,7 @@ def test_a_higher_fee_changes_what_is_learned(market_model: WorldModel) -> None:
         train_controller(market_model, config, BrokerConfig.from_settings(taker_fee=fee), seed=0)[1]
         for fee in (0.0, 0.05)
     )
-    assert dear.history[0]["mean"] < cheap.history[0]["mean"]
+    assert dear.history[0].mean < cheap.history[0].mean
     assert not np.array_equal(cheap.parameters, dear.parameters)
 
 

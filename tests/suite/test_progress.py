@@ -72,8 +72,8 @@ def test_quiet_leaves_results_and_warnings(capsys: pytest.CaptureFixture[str]) -
     console.on_note("half of the mean is trusted")
     console.on_warning("the losses look odd")
     say("Evaluation")
-    with Counter("C", 2, "generation", lambda numbers: "a generation") as counter:
-        counter({})
+    with Counter("C", 2, "generation") as counter:
+        counter("a generation")
     with Amount("BTCUSDT", "bar") as amount:
         amount(1, 2)
     tell("the table")
