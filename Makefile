@@ -43,7 +43,7 @@ bench: $(VENV)/.dev  ## Benchmarks, as ratios
 	$(BIN)/python -m benchmarks
 
 pretrained: $(VENV)/.run  ## Rebuild the world model that ships with the package
-	$(BIN)/worldmodel-trading pretrained --out models/pretrained/default
+	$(BIN)/worldmodel-trading pretrained --out models/pretrained/default --overwrite
 
 wheel: $(VENV)/.dev  ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .

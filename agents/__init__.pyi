@@ -3,7 +3,10 @@ from .cma_es import Generation as Generation
 from .cma_es import SearchResult as SearchResult
 from .cma_es import search as search
 from .dream_search import DreamSearchConfig as DreamSearchConfig
+from .dream_search import Searches as Searches
+from .dream_search import TrainedController as TrainedController
 from .dream_search import train_controller as train_controller
+from .dream_search import train_controllers as train_controllers
 from .linear import LinearController as LinearController
 from .live import Decision as Decision
 from .live import LiveTrader as LiveTrader

@@ -13,7 +13,6 @@ from typing import Literal, get_args
 import numpy as np
 
 from ..envs.dream_funding import DreamFunding
-from ..envs.dream_lanes import check_temperature
 from ..envs.population.jobs import Dreams
 from ..envs.population.scorers import DreamWorkers, Scorer
 from ..envs.population.scoring import Scores, score_replay
@@ -22,7 +21,7 @@ from ..envs.recorded_state import RecordedState
 from ..market.account.rules import BrokerConfig
 from ..market.arrays import FloatArray
 from ..market.errors import ConfigError
-from ..market.records import AT_LEAST_ONE, Record
+from ..market.records import AT_LEAST_ONE, TEMPERATURES, Record
 from ..market.settings import check_count, seed_number
 from ..models.world_model import WorldModel
 from .cma_es import CMAESConfig, Generation, SearchResult, search
@@ -50,12 +49,12 @@ class DreamSearchConfig(Record):
     temperature: float = 1.0
     objective: Objective = "log_return"
 
-    _bounds = {"dreams": AT_LEAST_ONE, "horizon": AT_LEAST_ONE}  # noqa: RUF012
+    _bounds = {  # noqa: RUF012
+        "dreams": AT_LEAST_ONE,
+        "horizon": AT_LEAST_ONE,
+        "temperature": TEMPERATURES,
+    }
     _choices = {"objective": get_args(Objective)}  # noqa: RUF012
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "temperature", check_temperature(self.temperature))
-        super().__post_init__()
 
 
 @dataclass(frozen=True, eq=False)

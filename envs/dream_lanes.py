@@ -10,7 +10,8 @@ import numpy as np
 from ..market.account.rules import BrokerConfig
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.errors import ConfigError
-from ..market.settings import real_number, whole_number
+from ..market.records import TEMPERATURES
+from ..market.settings import plain, real_number, whole_number
 from ..models.ood import OODMeter
 from .dream_bars import DreamBars
 from .dream_funding import DreamFunding
@@ -267,10 +268,11 @@ class DreamLanes:
 
 
 def check_temperature(temperature: float) -> float:
-    """The temperature, if it is one: finite and not negative."""
+    """The temperature, if it is one: not negative, and below 100."""
     tau = real_number(temperature)
-    if tau is None or not 0.0 <= tau < 100.0:
-        raise ConfigError(f"temperature is {temperature!r}; expected a number, 0 or more")
+    if tau is None or not TEMPERATURES.hold(tau):
+        expected = TEMPERATURES.describe("temperature")
+        raise ConfigError(f"temperature is {plain(temperature)!r}; expected a number, {expected}")
     return float(tau)
 
 

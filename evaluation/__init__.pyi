@@ -36,6 +36,7 @@ from .loss_tests import VaRTest as VaRTest
 from .loss_tests import diebold_mariano as diebold_mariano
 from .loss_tests import model_confidence_set as model_confidence_set
 from .loss_tests import var_test as var_test
+from .outcome import RunResults as RunResults
 from .performance import Performance as Performance
 from .performance import calmar_ratio as calmar_ratio
 from .performance import max_drawdown as max_drawdown
@@ -46,6 +47,7 @@ from .policy import Policy as Policy
 from .report.run_page import report_html as report_html
 from .report.run_page import write_report as write_report
 from .report.sentences import summarise as summarise
+from .report.text_table import comparison_rows as comparison_rows
 from .report.text_table import comparison_table as comparison_table
 from .results import write_results as write_results
 from .rollout import Environment as Environment
@@ -53,6 +55,7 @@ from .rollout import EpisodeRecord as EpisodeRecord
 from .rollout import Evaluation as Evaluation
 from .rollout import evaluate_policy as evaluate_policy
 from .rollout import run_episode as run_episode
+from .seeds import SeedRange as SeedRange
 from .significance import Interval as Interval
 from .significance import deflated_sharpe_ratio as deflated_sharpe_ratio
 from .significance import expected_max_sharpe as expected_max_sharpe

@@ -43,6 +43,8 @@ class Bounds(NamedTuple):
 FROM_ZERO = Bounds(0, math.inf)
 AT_LEAST_ONE = Bounds(1, math.inf)
 POSITIVE = Bounds(0, math.inf, above=True, below=True)
+TEMPERATURES = Bounds(0, 100, below=True)
+"""What τ of a dream may be."""
 _FINITE = Bounds(-math.inf, math.inf, above=True, below=True)
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 

@@ -1,6 +1,7 @@
 from .agents.cma_es import CMAESConfig as CMAESConfig
 from .agents.dream_search import DreamSearchConfig as DreamSearchConfig
 from .agents.dream_search import train_controller as train_controller
+from .agents.dream_search import train_controllers as train_controllers
 from .agents.linear import LinearController as LinearController
 from .agents.live import LiveTrader as LiveTrader
 from .agents.rules import Momentum as Momentum
@@ -26,6 +27,7 @@ from .evaluation.performance import measure_performance as measure_performance
 from .evaluation.report.text_table import comparison_table as comparison_table
 from .evaluation.rollout import evaluate_policy as evaluate_policy
 from .evaluation.rollout import run_episode as run_episode
+from .evaluation.seeds import SeedRange as SeedRange
 from .market.account.rewards import DifferentialSharpe as DifferentialSharpe
 from .market.account.rewards import Reward as Reward
 from .market.account.rewards import RewardStep as RewardStep

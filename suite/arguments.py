@@ -153,8 +153,9 @@ def _add_fidelity(fidelity: argparse.ArgumentParser) -> None:
 
 def _add_pretrained(pretrained: argparse.ArgumentParser) -> None:
     pretrained.add_argument(
-        "--out", required=True, metavar="FOLDER", help="folder for the world model, replaced"
+        "--out", required=True, metavar="FOLDER", help="folder for the world model"
     )
+    _add_overwrite(pretrained)
 
 
 def _add_exchange(group: Any) -> None:
@@ -204,7 +205,14 @@ def _add_seed_and_out(group: Any, folder: str, content: str) -> None:
         "--out",
         default=folder,
         metavar="FOLDER",
-        help=f"folder for {content}, which are replaced (default: {folder})",
+        help=f"folder for {content} alone (default: {folder})",
+    )
+    _add_overwrite(group)
+
+
+def _add_overwrite(group: Any) -> None:
+    group.add_argument(
+        "--overwrite", action="store_true", help="replace the results of a job in the folder"
     )
 
 
@@ -306,6 +314,7 @@ _RUN: dict[str, dict[str, str]] = {
         "out": "folder for the results of this run alone (default: runs/latest)",
         "resume": "go on from the checkpoints in the folder, to the same result as if never "
         "stopped",
-        "overwrite": "replace another run's results in the folder, or this run's, unfinished",
+        "overwrite": "replace another run's or job's results in the folder, or this run's, "
+        "unfinished",
     },
 }

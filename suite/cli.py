@@ -20,9 +20,9 @@ from worldmodel_trading.market.errors import (
     OtherMarketWarning,
     WorldModelTradingError,
 )
-from worldmodel_trading.market.files.writer import cannot_write, refuse_unwritable, sole_writer
+from worldmodel_trading.market.files.writer import cannot_write
 from worldmodel_trading.market.times import to_ms
-from worldmodel_trading.output import is_begun
+from worldmodel_trading.output import is_begun, job_folder, refuse_taken
 from worldmodel_trading.progress import Amount, TrainingConsole, be_quiet, say, tell
 from worldmodel_trading.terminal import STOPPED, interruptible, ready_streams, refused_output
 
@@ -133,7 +133,7 @@ def _fetched(config: RunConfig, options: argparse.Namespace) -> RunConfig:
     """Fetch what the store lacks of a symbol; returns the run on what there is then."""
     if options.start is None:
         raise ConfigError("--symbol without --candles is fetched: give --start as well")
-    refuse_unwritable(config.out_dir)
+    refuse_taken(config.out_dir, "run", overwrite=config.overwrite)
     report = _fetch(options)
     if report.start_ms is None or report.end_ms is None:
         raise ConfigError(f"the exchange has no bar of {options.symbol} between --start and --end")
@@ -196,6 +196,7 @@ def _dream(options: argparse.Namespace) -> None:
         options.temperature,
         options.seed,
         options.out,
+        options.overwrite,
     )
     tell(f"Picture: {picture}")
 
@@ -215,10 +216,10 @@ def _fidelity(options: argparse.Namespace) -> None:
     from worldmodel_trading.models.load import open_world_model
 
     config = FidelityConfig(seed=options.seed)
-    refuse_unwritable(options.out)
+    refuse_taken(options.out, "fidelity", overwrite=options.overwrite)
     candles, world_model = open_candles(options.candles), open_world_model(options.world_model)
     _one_thread()
-    with sole_writer(options.out) as folder:
+    with job_folder(options.out, "fidelity", overwrite=options.overwrite) as emptied:
         measured = measure_fidelity(
             world_model,
             candles,
@@ -226,15 +227,17 @@ def _fidelity(options: argparse.Namespace) -> None:
             lambda stage: say(f"Measuring {stage}"),
             allow_other_market=options.allow_other_market,
         )
-        _, page = write_fidelity(folder, measured)
+        _, page = write_fidelity(emptied(), measured)
     tell(f"{fidelity_summary(measured.results)}\n\nReport: {page}")
 
 
 def _pretrained(options: argparse.Namespace) -> None:
     from worldmodel_trading.models.training.default_model import build_default
 
-    refuse_unwritable(options.out)
-    build_default(callbacks=[TrainingConsole()]).save_pretrained(options.out)
+    refuse_taken(options.out, "pretrained", overwrite=options.overwrite)
+    with job_folder(options.out, "pretrained", overwrite=options.overwrite) as emptied:
+        world_model = build_default(callbacks=[TrainingConsole()])
+        world_model.save_pretrained(emptied())
     tell(f"World model: {options.out}")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from worldmodel_trading.dates import read_times
 from worldmodel_trading.market.intervals import interval_ms
-from worldmodel_trading.market.records import AT_LEAST_ONE, FROM_ZERO, Bounds, Record
+from worldmodel_trading.market.records import AT_LEAST_ONE, FROM_ZERO, TEMPERATURES, Bounds, Record
 from worldmodel_trading.market.settings import plain
 from worldmodel_trading.market.sources import source_name, traded_instrument, with_order_rules
 from worldmodel_trading.market.times import Time, iso_text
@@ -69,7 +69,7 @@ class RunConfig(Record):
         device: ``cpu``, ``cuda`` or ``auto``, where V and M are trained and the search dreams; on
             CUDA ``workers`` are not needed and not started.
         resume: Go on from the checkpoints in ``out``, on a CPU as if nothing had happened.
-        overwrite: Take the place of another run in ``out``, or of the same one, unfinished.
+        overwrite: Take the place of another run or job in ``out``, or of this run, unfinished.
         out: Folder for the results.
     """
 
@@ -108,6 +108,7 @@ class RunConfig(Record):
         "seed": FROM_ZERO,
         "search_seeds": AT_LEAST_ONE,
         "workers": FROM_ZERO,
+        "temperature": TEMPERATURES,
         "recent": Bounds(0, 1, above=True),
         "evaluation_dreams": AT_LEAST_ONE,
     }

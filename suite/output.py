@@ -1,30 +1,99 @@
-"""The folder of a run: one process writes to it at a time, and it holds one run's results."""
+"""The folder of a job: one process writes to it at a time, and it holds one job's results."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from worldmodel_trading.market.errors import OutputError
-from worldmodel_trading.market.files.writer import clear_left_behind, sole_writer, write_whole
+from worldmodel_trading.market.files.writer import (
+    clear_left_behind,
+    refuse_unwritable,
+    sole_writer,
+    write_whole,
+)
 from worldmodel_trading.progress import say
 
-_RUN_FILE = "run.json"
+Job = Literal["run", "dream", "fidelity", "pretrained"]
+
+_RUN_FILE = "run.json"  # says whose a folder is; a world model's manifest says so itself
 _RESULTS = "results.json"
 _FOLDERS = ("world_model", "checkpoints", "tensorboard")
-_PARTS = (_RESULTS, "report.html", "controller.safetensors", "controller.json", *_FOLDERS)
+_MANIFEST = "manifest.json"
+_FILES: dict[Job, tuple[str, ...]] = {
+    "run": (_RESULTS, "report.html", "controller.safetensors", "controller.json", *_FOLDERS),
+    "dream": ("dreams.parquet", "fan.png"),
+    "fidelity": ("fidelity.json", "fidelity.html"),
+    "pretrained": (_MANIFEST, "config.json", "model.safetensors"),
+}
+_UNTOLD = "one that cannot be told"
+
+
+class Held(NamedTuple):
+    """Whose results a folder holds.
+
+    Attributes:
+        job: Which job wrote them.
+        run_id: The name of a run; None for the other jobs.
+    """
+
+    job: Job
+    run_id: str | None = None
+
+    def __str__(self) -> str:
+        return f"a run, {self.run_id}" if self.job == "run" else f"the job {self.job}"
+
+
+def refuse_taken(path: str | Path, job: Job, *, overwrite: bool = False) -> None:
+    """Refuse, before any work, a folder that holds results or that cannot be written to.
+
+    A run's own folder passes: whether it holds the same run `run_folder` finds out. Nothing is made.
+
+    Raises:
+        OutputError: The folder is taken or unfit; the message names the cure.
+    """
+    refuse_unwritable(path)
+    folder = Path(path)
+    held = _held(folder)
+    if held is not None and not (overwrite or held.job == job == "run"):
+        raise OutputError(
+            f"{folder} holds the results of {held}: name another folder with --out, or replace "
+            "them with --overwrite"
+        )
+    _refuse_unclaimed(folder, job, held)
+
+
+@contextmanager
+def job_folder(
+    path: str | Path, job: Job, *, overwrite: bool = False
+) -> Iterator[Callable[[], Path]]:
+    """Hold a folder for a job; what lies there stays until the job has something to write.
+
+    Args:
+        path: The folder; made if need be.
+        job: Which job writes there.
+        overwrite: Let its results take the place of those there.
+
+    Yields:
+        To be called when the work is done: removes the results there, and returns the folder.
+
+    Raises:
+        OutputError: As `refuse_taken` raises it, or another process writes there.
+    """
+    with sole_writer(path) as folder:
+        refuse_taken(folder, job, overwrite=overwrite)
+        yield lambda: _take(folder, Held(job))
 
 
 @contextmanager
 def run_folder(
-    path: Path, run_id: str, *, resume: bool = False, overwrite: bool = False
+    path: str | Path, run_id: str, *, resume: bool = False, overwrite: bool = False
 ) -> Iterator[Path]:
     """Hold a folder for a run, emptied of what an earlier one left unless that is gone on with.
-
-    Only what a run writes is ever removed, and only where `run.json` says that a run wrote it.
 
     Args:
         path: The folder; made if need be.
@@ -33,18 +102,19 @@ def run_folder(
         overwrite: Let this run take the place of another, or begin the same one anew.
 
     Raises:
-        OutputError: Another process writes there, another run's results are there, or this run's
-            own, unfinished, and it was not said what to do with them.
+        OutputError: Another process writes there, another run's or job's results are there, or this
+            run's own, unfinished, and it was not said what to do with them.
     """
+    ours = Held("run", run_id)
     with sole_writer(path) as folder:
-        held = _held_run(folder)
+        refuse_taken(folder, "run", overwrite=overwrite)
+        held = _held(folder)
         if not overwrite:
-            _refuse_mixing(folder, held, run_id, resume)
-        if not (resume and held == run_id and _has_checkpoints(folder)):
+            _refuse_mixing(folder, held, ours, resume)
+        if not (resume and held == ours and _has_checkpoints(folder)):
             if resume:
                 say(f"  nothing to resume in {folder}: the run begins anew")
-            _clear(folder, held)
-            write_whole(folder / _RUN_FILE, json.dumps({"run_id": run_id}) + "\n")
+            _take(folder, ours)
         for left in (folder / name for name in _FOLDERS):
             clear_left_behind(left)
         yield folder
@@ -55,26 +125,62 @@ def is_begun(path: Path) -> bool:
     return _is_unfinished(path) and (path / _RUN_FILE).is_file()
 
 
-def _held_run(folder: Path) -> str | None:
-    """The run whose results a folder holds; None if it holds none."""
+def _held(folder: Path) -> Held | None:
+    """Whose results a folder holds; None if it holds none."""
+    said = _written_there(folder)
+    return said if said is not None and _lying(folder, said.job) else None
+
+
+def _written_there(folder: Path) -> Held | None:
+    """Who said that the folder is theirs."""
     try:
-        return str(json.loads((folder / _RUN_FILE).read_bytes())["run_id"])
+        said = json.loads((folder / _RUN_FILE).read_bytes())
+        job = said.get("job", "run")
+        return Held(job) if job in ("dream", "fidelity") else Held("run", str(said["run_id"]))
     except FileNotFoundError:
-        return None
+        return Held("pretrained") if _is_world_model(folder) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Held("run", _UNTOLD)
+
+
+def _is_world_model(folder: Path) -> bool:
+    if not (folder / _MANIFEST).is_file():
+        return False
+    from worldmodel_trading.models.storage import FORMAT
+
+    try:
+        return bool(json.loads((folder / _MANIFEST).read_bytes())["format"] == FORMAT)
     except (OSError, ValueError, KeyError, TypeError):
-        return "one that cannot be told"
+        return False
 
 
-def _refuse_mixing(folder: Path, held: str | None, run_id: str, resume: bool) -> None:
-    if held not in (None, run_id):
+def _lying(folder: Path, job: Job) -> list[Path]:
+    """What lies in a folder under the names that a job writes."""
+    return [folder / name for name in _FILES[job] if (folder / name).exists()]
+
+
+def _refuse_mixing(folder: Path, held: Held | None, ours: Held, resume: bool) -> None:
+    if held not in (None, ours):
         raise OutputError(
-            f"{folder} holds the results of another run, {held}; this one is {run_id}, of other "
-            "data or settings: name another folder with --out, or replace them with --overwrite"
+            f"{folder} holds the results of another run, {held.run_id}; this one is "
+            f"{ours.run_id}, of other data or settings: name another folder with --out, or "
+            "replace them with --overwrite"
         )
-    if held == run_id and _is_unfinished(folder) and not resume:
+    if held == ours and _is_unfinished(folder) and not resume:
         raise OutputError(
             f"{folder} holds this run, stopped before its end: go on with --resume, or begin it "
             "anew with --overwrite"
+        )
+
+
+def _refuse_unclaimed(folder: Path, job: Job, held: Held | None) -> None:
+    """Refuse to write over what has a job's names, and of which nothing says that a job wrote it."""
+    unclaimed = [] if held is not None and held.job == job else _lying(folder, job)
+    if unclaimed:
+        mark = _MANIFEST if job == "pretrained" else _RUN_FILE
+        raise OutputError(
+            f"{folder} holds {', '.join(path.name for path in unclaimed)}, but no {mark} that "
+            f"says that the job {job} wrote them: name another folder with --out, or remove them"
         )
 
 
@@ -86,16 +192,17 @@ def _has_checkpoints(folder: Path) -> bool:
     return any((folder / "checkpoints").glob("*.safetensors"))
 
 
-def _clear(folder: Path, held: str | None) -> None:
-    """Remove a run's results; refuse a folder in which things of a run's names are not a run's."""
-    there = [folder / name for name in _PARTS if (folder / name).exists()]
-    if there and held is None:
-        raise OutputError(
-            f"{folder} holds {', '.join(path.name for path in there)}, but no {_RUN_FILE} that "
-            "says that a run wrote them: name another folder with --out, or remove them"
-        )
-    for path in there:
+def _take(folder: Path, ours: Held) -> Path:
+    """Remove the results there, and say whose the folder is from now on; returns it."""
+    held = _held(folder)
+    for path in _lying(folder, held.job) if held is not None else []:
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
+    if ours.job == "pretrained":
+        (folder / _RUN_FILE).unlink(missing_ok=True)
+    else:
+        said = {"job": ours.job} | ({"run_id": ours.run_id} if ours.run_id else {})
+        write_whole(folder / _RUN_FILE, json.dumps(said) + "\n")
+    return folder

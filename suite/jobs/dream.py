@@ -14,13 +14,14 @@ from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import FeatureError
 from worldmodel_trading.market.features import valid_rows
-from worldmodel_trading.market.files.writer import refuse_unwritable, sole_writer, whole_file
+from worldmodel_trading.market.files.writer import whole_file
 from worldmodel_trading.market.settings import check_count, seed_number
 from worldmodel_trading.market.sources import open_candles
 from worldmodel_trading.market.times import Time, format_time, to_ms
 from worldmodel_trading.models.load import open_world_model
 from worldmodel_trading.models.ood import OODMeter
 from worldmodel_trading.models.world_model import WorldModel
+from worldmodel_trading.output import job_folder, refuse_taken
 from worldmodel_trading.progress import tell
 
 _BANDS = ((5, 95), (25, 75))  # percentiles
@@ -35,6 +36,7 @@ def dream(
     temperature: float,
     seed: int,
     out: str,
+    overwrite: bool = False,
 ) -> Path:
     """Dream on from a recorded moment; writes ``dreams.parquet`` and ``fan.png``.
 
@@ -50,21 +52,23 @@ def dream(
         temperature: τ.
         seed: Of the noise.
         out: Folder for the two files.
+        overwrite: Let them take the place of a job's results in that folder.
 
     Returns:
         The picture.
     """
     count, bars = check_count("count", count), check_count("bars", bars)
     seed, temperature = seed_number(seed), check_temperature(temperature)
-    refuse_unwritable(out)
+    refuse_taken(out, "dream", overwrite=overwrite)
     record = open_candles(candles)
     refuse_outside(record, {"at": at})
     model = open_world_model(world_model)
-    with sole_writer(out) as folder:
+    with job_folder(out, "dream", overwrite=overwrite) as emptied:
         row = len(record) - 1 if at is None else record.row_range(None, to_ms(at) + 1)[1] - 1
         known = record.rows(0, row + 1)
         closes, readings = _dreamed(model, known, count, bars, temperature, seed)
         times = record.open_time_ms[row] + model.provenance.interval_ms * np.arange(bars + 1)
+        folder = emptied()
         _write_table(folder / "dreams.parquet", times, closes, readings)
         picture = _write_fan(folder / "fan.png", model, record, row, times, closes)
     low, high = np.percentile(closes[:, -1], (5, 95))

@@ -36,7 +36,6 @@ from worldmodel_trading.evaluation.report.sentences import summarise
 from worldmodel_trading.evaluation.report.text_table import comparison_rows, comparison_table
 from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.jobs.contest import REPLAYS, Contest, hold_contest, open_replay
-from worldmodel_trading.market.files.writer import refuse_unwritable
 from worldmodel_trading.market.inspection import inspect_candles
 from worldmodel_trading.market.sources import source_name
 from worldmodel_trading.models.devices import choose_device
@@ -50,7 +49,7 @@ from worldmodel_trading.models.training.callbacks import (
 )
 from worldmodel_trading.models.training.train import train_world_model, training_ranges
 from worldmodel_trading.models.world_model import WorldModel
-from worldmodel_trading.output import run_folder
+from worldmodel_trading.output import refuse_taken, run_folder
 from worldmodel_trading.progress import Counter, TrainingConsole, say, tell
 from worldmodel_trading.split import Split, open_split
 
@@ -76,7 +75,7 @@ def run(config: RunConfig) -> RunResults:
     Returns:
         What ``results.json`` holds.
     """
-    refuse_unwritable(config.out_dir)
+    refuse_taken(config.out_dir, "run", overwrite=config.overwrite)
     stages = Stages()
     with stages("candles", f"Candles from {config.candles}"):
         split = open_split(config)

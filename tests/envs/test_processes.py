@@ -29,9 +29,9 @@ if not child:
     assert big.exp().sum() > 0
     (torch.ones(512, 512) @ torch.ones(512, 512)).sum()
     os._exit(0)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-assert torch.get_num_threads() == 2
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 big.exp()
+print("child ended with", status, "and its parent has", torch.get_num_threads(), "threads")
 """
 
 
@@ -67,4 +67,5 @@ def test_processes_step_as_their_parent_does(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_forked_child_computes_on_one_thread_and_its_parent_as_before() -> None:
-    run_with_a_pool("-c", FORK)
+    said = run_with_a_pool("-c", FORK)
+    assert said.splitlines()[-1] == "child ended with 0 and its parent has 2 threads"

@@ -310,9 +310,12 @@ def test_a_window_follows_by_itself_and_closes(name: str) -> None:
 
 @pytest.mark.usefixtures("_headless")
 def test_gymnasium_s_own_window_shows_our_pixels() -> None:
-    env = HumanRendering(gym.make("BybitReplay-v0", render_mode="rgb_array"))
+    plain = gym.make("BybitReplay-v0", render_mode="rgb_array")
+    env = HumanRendering(plain)
     env.reset(seed=0)
     env.step(HALF)
+    shown = pygame.surfarray.array3d(env.window)
+    np.testing.assert_array_equal(shown.swapaxes(0, 1), plain.render())
     env.close()
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from worldmodel_trading.config import RunConfig
 from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.world_model import WorldModel
+from worldmodel_trading.output import is_begun
 
 STOPPED = "stopped: the same command with --resume goes on from what is kept in {}"
 QUICK = ["--vae-epochs", "1", "--mdn-rnn-epochs", "1", "--dreams", "2", "--horizon", "16"]
@@ -87,22 +89,33 @@ def test_a_bad_row_is_named_on_one_line(
     assert "2020-01-30 04:00" in error  # 700 hours after the first bar
 
 
+def wait_until(is_so: Callable[[], bool], otherwise: str) -> None:
+    """Look again and again until something is so; it may take long on a busy machine."""
+    deadline = time.monotonic() + 120
+    while not is_so():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.005)
+
+
 def interrupted(csv: Path, out: Path, marker: str, *arguments: str) -> tuple[int, str, str]:
     """Start a run, send SIGINT once ``marker`` is on its output, and let it end."""
     command = [sys.executable, "-m", "worldmodel_trading", "run", "--candles", str(csv)]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*command, "--out", str(out), *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ),
-    )  # fmt: skip
-    assert process.stdout is not None
-    seen = ""
-    for line in process.stdout:
-        seen += line
-        if marker in line:
-            break
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    rest, error = process.communicate(timeout=60)
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        seen = ""
+        for line in process.stdout:
+            seen += line
+            if marker in line:
+                break
+        try:
+            wait_until(lambda: is_begun(out), "no checkpoint was written")
+            process.send_signal(signal.SIGINT)
+            rest, error = process.communicate(timeout=120)
+        finally:
+            process.kill()
     return process.returncode, seen + rest, error
 
 

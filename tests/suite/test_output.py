@@ -1,4 +1,4 @@
-"""The folder of a run: one writer, one run, and nothing removed that a run did not write."""
+"""The folder of a job: one writer, one job's results, and nothing removed that no job wrote."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import pytest
 
 from worldmodel_trading.market.errors import OutputError
 from worldmodel_trading.market.files.writer import write_whole
-from worldmodel_trading.output import is_begun, run_folder
+from worldmodel_trading.models.world_model import WorldModel
+from worldmodel_trading.output import Job, is_begun, job_folder, refuse_taken, run_folder
+
+FILES: dict[Job, set[str]] = {
+    "dream": {"dreams.parquet", "fan.png"},
+    "fidelity": {"fidelity.json", "fidelity.html"},
+    "pretrained": {"config.json", "manifest.json", "model.safetensors"},
+}
 
 
 def names(folder: Path) -> set[str]:
@@ -37,8 +44,9 @@ def test_another_run_is_refused_and_takes_the_place_only_when_told(tmp_path: Pat
         with pytest.raises(OutputError, match=said), run_folder(tmp_path, "second", resume=resume):
             pass
     assert names(tmp_path) == before
-    with run_folder(tmp_path, "second", overwrite=True):
+    with run_folder(tmp_path, "second", overwrite=True) as folder:
         assert names(tmp_path) == {"run.json", "notes.txt"}
+        write_whole(folder / "results.json", "")
     with pytest.raises(OutputError, match="this one is first"), run_folder(tmp_path, "first"):
         pass
 
@@ -88,6 +96,7 @@ def test_folders_of_others_are_left_alone(tmp_path: Path, overwrite: bool) -> No
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff"])
 def test_a_run_file_that_tells_nothing_is_another_runs(tmp_path: Path, content: bytes) -> None:
     write_whole(tmp_path / "run.json", content)
+    write_whole(tmp_path / "results.json", "{}")
     with pytest.raises(OutputError, match="another run, one that"), run_folder(tmp_path, "first"):
         pass
 
@@ -107,3 +116,85 @@ def test_what_a_killed_run_left_half_written_is_cleared(tmp_path: Path) -> None:
     leave(tmp_path, "first", "checkpoints/vae.safetensors", "checkpoints/.vae.safetensors.a1.tmp")
     with run_folder(tmp_path, "first", resume=True):
         assert names(tmp_path / "checkpoints") == {"vae.safetensors"}
+
+
+def do(job: Job, out: Path, model: WorldModel, *, overwrite: bool = False) -> None:
+    """The files of a job, written as it writes them; `run` stands for a finished run."""
+    if job == "run":
+        with run_folder(out, "first", overwrite=overwrite) as folder:
+            write_whole(folder / "results.json", "{}")
+            model.save_pretrained(folder / "world_model")
+        return
+    refuse_taken(out, job, overwrite=overwrite)
+    with job_folder(out, job, overwrite=overwrite) as emptied:
+        folder = emptied()
+        if job == "pretrained":
+            model.save_pretrained(folder)
+        else:
+            for name in FILES[job]:
+                write_whole(folder / name, job)
+
+
+JOBS: tuple[Job, ...] = ("run", "dream", "fidelity", "pretrained")
+PAIRS = [(a, b) for a in JOBS for b in JOBS if (a, b) != ("run", "run")]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_a_job_takes_the_place_of_a_job_only_when_told(
+    first: Job, second: Job, tmp_path: Path, market_model: WorldModel
+) -> None:
+    do(first, tmp_path, market_model)
+    write_whole(tmp_path / "notes.txt", "mine")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    whose = "a run, first" if first == "run" else f"the job {first}"
+    said = f"holds the results of {whose}: name another folder with --out, or .*--overwrite"
+    with pytest.raises(OutputError, match=said):
+        do(second, tmp_path, market_model)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    do(second, tmp_path, market_model, overwrite=True)
+    left = names(tmp_path) - {"notes.txt"}
+    do(second, tmp_path / "alone", market_model)
+    assert left == names(tmp_path / "alone")
+
+
+def test_what_lies_there_stays_until_a_job_has_something_to_write(tmp_path: Path) -> None:
+    with job_folder(tmp_path, "dream") as emptied:
+        write_whole(emptied() / "fan.png", b"old")
+    with job_folder(tmp_path, "dream", overwrite=True) as emptied:
+        assert (tmp_path / "fan.png").read_bytes() == b"old"
+        emptied()
+        assert names(tmp_path) == {"run.json"}
+    with job_folder(tmp_path, "fidelity"):  # a job that left nothing is in nobody's way
+        pass
+
+
+@pytest.mark.parametrize("job", FILES)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_of_others_with_a_job_s_names_are_left_alone(
+    job: Job, overwrite: bool, tmp_path: Path
+) -> None:
+    path = write_whole(tmp_path / min(FILES[job]), b"{}")
+    with pytest.raises(OutputError, match=rf"holds {path.name}, but no \w+\.json that says"):
+        refuse_taken(tmp_path, job, overwrite=overwrite)
+    with (
+        pytest.raises(OutputError, match=rf"holds {path.name}, but no"),
+        job_folder(tmp_path, job, overwrite=overwrite),
+    ):
+        pass
+    assert path.read_bytes() == b"{}"
+
+
+@pytest.mark.parametrize("job", FILES)
+def test_two_jobs_do_not_share_a_folder(job: Job, tmp_path: Path) -> None:
+    with (
+        run_folder(tmp_path, "first"),
+        pytest.raises(OutputError, match="another process is writing to"),
+        job_folder(tmp_path, job, overwrite=True),
+    ):
+        pass
+    with (
+        job_folder(tmp_path, job),
+        pytest.raises(OutputError, match="another process is writing to"),
+        run_folder(tmp_path, "first", overwrite=True),
+    ):
+        pass

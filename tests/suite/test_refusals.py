@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from worldmodel_trading.cli import main
+from worldmodel_trading.models.storage import FORMAT
 
 FETCH = "fetch --symbol BTCUSDT --start 2024-01-01"
 WATCH = "watch --symbol BTCUSDT"
 OUTSIDE = "outside the record: SYNTH 60 runs from 2020-01-01 00:00 UTC to 2022-12-31 00:00 UTC"
 NO_FOLDER = "cannot be written: a part of its path is a file"
 COUNT = "expected a whole number, {} or more".format
+TEMPERATURE = "temperature is {}; expected a number, 0 ≤ temperature < 100"
 REFUSALS = {
     "run --generations 0": f"generations is 0; {COUNT(1)}",
     "run --population 1": f"population is 1; {COUNT(2)}",
@@ -25,9 +27,9 @@ REFUSALS = {
     "run --seed -1": f"seed is -1; {COUNT(0)}",
     "run --vae-epochs 0": f"vae_epochs is 0; {COUNT(1)}",
     "run --mdn-rnn-epochs -3": f"mdn_rnn_epochs is -3; {COUNT(1)}",
-    "run --temperature nan": "temperature is nan; expected a number",
-    "run --temperature -1": "temperature is -1.0; expected a number, 0 or more",
-    "run --temperature inf": "temperature is inf; expected a number",
+    "run --temperature nan": TEMPERATURE.format("nan"),
+    "run --temperature -1": TEMPERATURE.format("-1.0"),
+    "run --temperature inf": TEMPERATURE.format("inf"),
     "run --recent 0": "recent is 0.0; expected a number, 0 < recent ≤ 1",
     "run --recent nan": "recent is nan; expected a number, 0 < recent ≤ 1",
     "run --taker-fee nan": "taker_fee is nan; expected a number",
@@ -57,9 +59,9 @@ REFUSALS = {
     "run --symbol BTCUSDT --start 2024-01-01 --generations 0": "generations is 0",
     "run --symbol BTCUSDT --start 2024-01-01 --out file": f"file {NO_FOLDER}",
     "run --symbol BTCUSDT --start 2024-01-01 --data-dir file": "names the store",
-    "dream --temperature nan": "temperature is nan; expected a number, 0 or more",
-    "dream --temperature -1": "temperature is -1.0; expected a number, 0 or more",
-    "dream --temperature inf": "temperature is inf; expected a number, 0 or more",
+    "dream --temperature nan": TEMPERATURE.format("nan"),
+    "dream --temperature -1": TEMPERATURE.format("-1.0"),
+    "dream --temperature inf": TEMPERATURE.format("inf"),
     "dream --count 0": "count is 0; expected a whole number, 1 or more",
     "dream --bars 0": "bars is 0; expected a whole number, 1 or more",
     "dream --seed -1": "seed is -1; expected a whole number, 0 or more",
@@ -78,6 +80,12 @@ REFUSALS = {
     "forecast --save x.xlsx": "--save is 'x.xlsx'; expected a .csv or .parquet file",
     "forecast --save file/x.csv": f"file {NO_FOLDER}",
     "forecast --save folder.csv": "--save is 'folder.csv', a folder; expected a file",
+    "dream --out taken": "taken holds the results of the job fidelity: name another folder with --out",
+    "fidelity --out taken": "taken holds the results of the job fidelity: name another folder",
+    "pretrained --out taken": "taken holds the results of the job fidelity: name another folder",
+    "run --out taken": "taken holds the results of the job fidelity: name another folder",
+    "run --symbol BTCUSDT --start 2024-01-01 --out taken": "taken holds the results of the job",
+    "dream --out model": "model holds the results of the job pretrained: name another folder",
     "fidelity --seed -1": "seed is -1; expected a whole number, 0 or more",
     "fidelity --out file": f"file {NO_FOLDER}",
     "pretrained --out file": f"file {NO_FOLDER}",
@@ -104,6 +112,11 @@ def test_a_refusal_is_one_line_and_leaves_nothing(
     (tmp_path / "folder.csv").mkdir()
     rates = "fundingRateTimestamp,fundingRate\n1580515200000,0.0001\n1580544000000,0.0001\n"
     (tmp_path / "rates.csv").write_text(rates)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "run.json").write_text('{"job": "fidelity"}')
+    (tmp_path / "taken" / "fidelity.html").write_text("")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "manifest.json").write_text(f'{{"format": "{FORMAT}"}}')
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(socket.socket, "connect", _no_network)

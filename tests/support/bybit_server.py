@@ -216,7 +216,7 @@ class Stream:
 
     def wait(self, count: int = 1) -> None:
         """Until so many connections were made and the newest is subscribed."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self.connections < count or not self.subscribed:
             assert time.monotonic() < deadline, "the feed did not connect"
             time.sleep(0.005)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -250,6 +249,7 @@ if __name__ == "__main__":
             print(*pool.executor._pool._processes, flush=True)
             while True:
                 pool.dream(Dreams(np.zeros(64, dtype=int), 400, 0))
+                print("dreamed", flush=True)
     except KeyboardInterrupt:
         print("stopped", flush=True)
 """
@@ -269,10 +269,11 @@ def test_ctrl_c_ends_all_workers(market_model: WorldModel, tmp_path: Path) -> No
     assert process.stdout is not None
     pids = [int(pid) for pid in process.stdout.readline().split()]
     assert len(pids) == 1
-    time.sleep(0.3)
+    assert process.stdout.readline() == "dreamed\n"  # and the next dream is begun
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
     out, err = process.communicate(timeout=30)
-    assert out.strip() == "stopped"
+    assert out.splitlines()[-1] == "stopped"
+    assert set(out.splitlines()[:-1]) <= {"dreamed"}
     assert err == ""
     assert process.returncode == 0
     assert not any(is_running(pid) for pid in pids)

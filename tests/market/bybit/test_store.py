@@ -290,7 +290,7 @@ def test_two_processes_end_with_one_valid_file(bybit: Any, exchange: Any, tmp_pa
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
     for worker in workers:
-        output, _ = worker.communicate("\n", timeout=30)
+        output, _ = worker.communicate("\n", timeout=600)
         assert (worker.returncode, output) == (0, "2500\n")
     store = Store(tmp_path)
     candles = store.open(*BTC)
@@ -320,18 +320,25 @@ def test_kill_9_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
 
         add(0, 2_000)
         before = 2_000
-        for _ in range(15):
-            writer = os.fork()
+        for added in (1, 2, 3) * 5:
+            told, tell = os.pipe()
+            writer, began = os.fork(), time.monotonic()
             if not writer:
                 for i in range(1_000):
                     add(before + i, 1)
+                    os.write(tell, b".")
                 os._exit(0)
-            time.sleep(rng.uniform(0.0, 0.2))
+            os.close(tell)
+            for _ in range(added):
+                assert os.read(told, 1) == b"."
+            # At work on the next; killed at any moment of it, however long one takes here.
+            time.sleep(rng.uniform(0.0, (time.monotonic() - began) / added))
             os.kill(writer, signal.SIGKILL)
             os.waitpid(writer, 0)
+            os.close(told)
             candles = store.open(*BTC)  # raises if it is neither the old nor the new
             count = len(candles)
-            assert count >= before, (count, before)
+            assert count >= before + added, (count, before, added)
             assert store.fetched(*BTC) == ((LAUNCH, LAUNCH + count * HOUR),)
             assert (candles.close == 100.0 + np.arange(count)).all()
             before = count
@@ -340,8 +347,8 @@ def test_kill_9_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
         print(before, left)
     """
     worker = script(nursery, str(tmp_path))
-    output, _ = worker.communicate(timeout=60)
+    output, _ = worker.communicate(timeout=600)
     assert worker.returncode == 0
     count, left = output.split(" ", 1)
-    assert int(count) > 2_005  # writers were killed at work, not before it
+    assert int(count) >= 2_000 + 5 * (1 + 2 + 3)  # writers were killed at work, not before it
     assert left.strip() == "['.json', '.parquet']"

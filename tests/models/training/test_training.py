@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -272,17 +271,26 @@ def test_a_damaged_checkpoint_is_refused(split, tiny_config, tmp_path, damage):
 
 
 SCRIPT = """
-import sys, torch
+import json, os, signal, sys, torch
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.training.callbacks import TrainingCallback
 from worldmodel_trading.models.training.train import train_world_model
-import json
+
+class Killer(TrainingCallback):
+    left = int(sys.argv[4])  # epochs until then; 0 lets it live
+
+    def on_epoch(self, row):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
 torch.set_num_threads(1)
 candles = synthetic_candles(seed=3, bars=1_900)
 config = WorldModelConfig.from_dict(json.loads(sys.argv[1]))
 model, _ = train_world_model(
     candles.rows(0, 1_200), candles.rows(1_200, 1_600), config,
-    seed=5, source="synthetic", checkpoint_dir=sys.argv[2], resume=True,
+    seed=5, source="synthetic", checkpoint_dir=sys.argv[2], resume=True, callbacks=[Killer()],
 )
 model.save_pretrained(sys.argv[3])
 """
@@ -295,27 +303,12 @@ def test_a_training_killed_again_and_again_ends_the_same_bit_for_bit(
 ):
     import json
 
-    checkpoints, out = tmp_path / "checkpoints", tmp_path / "model"
-    arguments = [json.dumps(tiny_config.to_dict()), str(checkpoints), str(out)]
-    command, kills, seen = [sys.executable, "-c", SCRIPT, *arguments], 0, 0
-    for delay in (0.0, 0.05, 0.02):
-        process = subprocess.Popen(command)
-        seen = wait_for_a_newer_checkpoint(checkpoints, process, seen)
-        time.sleep(delay)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait()
-    assert kills >= 2
-    subprocess.run(command, check=True, timeout=120)
+    out = tmp_path / "model"
+    arguments = [json.dumps(tiny_config.to_dict()), str(tmp_path / "checkpoints"), str(out)]
+    command = [sys.executable, "-c", SCRIPT, *arguments]
+    for epochs in (2, 2, 1):  # in V, after M's first epoch, after its second
+        killed = subprocess.run([*command, str(epochs)], check=False)
+        assert killed.returncode == -signal.SIGKILL
+        assert not out.exists()
+    subprocess.run([*command, "0"], check=True)
     assert_same(WorldModel.from_pretrained(out), market_model)
-
-
-def wait_for_a_newer_checkpoint(folder: Path, process: subprocess.Popen, seen: int) -> int:
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        newest = max((f.stat().st_mtime_ns for f in folder.glob("*.safetensors")), default=0)
-        if newest > seen:
-            return newest
-        time.sleep(0.005)
-    return seen

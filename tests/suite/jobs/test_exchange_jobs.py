@@ -158,14 +158,18 @@ def test_watch_prints_regime_and_action_for_each_closed_candle(
     first = bybit.last_closed()
     watching.start()
     bybit.stream.wait()
+    lines: list[str] = []
     for step in range(1, 4):
         bybit.now_ms = first + (step + 1) * HOUR + 1_000
         bybit.stream.push(first + step * HOUR, confirm=False)
         bybit.stream.push(first + step * HOUR)
-        time.sleep(0.2)
-    watching.join(30)
+        deadline = time.monotonic() + 60
+        while len(lines) <= step:
+            assert time.monotonic() < deadline, f"bar {step} was not printed"
+            lines += [line for line in capsys.readouterr().out.splitlines() if "regime" in line]
+            time.sleep(0.005)
+    watching.join(60)
     assert status == [0]
-    lines = [line for line in capsys.readouterr().out.splitlines() if "regime" in line]
     assert len(lines) == 4  # the history's last bar, and three closed ones
     assert all("target +" in line or "target -" in line for line in lines)
 

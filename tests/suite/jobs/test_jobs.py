@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +48,30 @@ def test_dreams_begin_where_the_record_stands(
     last = table[table.open_time_ms == candles.open_time_ms[at + 30]]
     assert last.close.nunique() == 7
     pd.testing.assert_frame_equal(table, pd.read_parquet(tmp_path / "two" / "dreams.parquet"))
-    assert (tmp_path / "one" / "fan.png").read_bytes().startswith(b"\x89PNG")
+    picture = (tmp_path / "one" / "fan.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    again = ["dream", *arguments, "--count", "2", "--bars", "3", "--out", str(tmp_path / "one")]
+    assert main(again) == 2
+    assert (tmp_path / "one" / "fan.png").read_bytes() == picture
+    assert main([*again, "--overwrite"]) == 0
+    assert len(pd.read_parquet(tmp_path / "one" / "dreams.parquet")) == 2 * 4
+
+
+@pytest.mark.parametrize(
+    "job", ["dream --count 3 --bars 5 --out dreams", "forecast --save all.csv"]
+)
+def test_no_library_warns_at_the_terminal(job: str, model_folder: str, tmp_path: Path) -> None:
+    """Not even where all warnings are asked for; `test_run` has the same of ``run``."""
+    command = [sys.executable, "-W", "default", "-m", "worldmodel_trading", *job.split()]
+    done = subprocess.run(
+        [*command, "--world-model", model_folder],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+    )
+    assert done.stdout != ""
+    assert done.stderr == ""
 
 
 def test_dreams_know_nothing_of_what_comes_after(
@@ -65,11 +90,15 @@ def test_dreams_know_nothing_of_what_comes_after(
 
 
 def test_too_little_history_to_dream_from(
-    model_folder: str, candles_file: str, candles: Candles, capsys: pytest.CaptureFixture[str]
+    model_folder: str,
+    candles_file: str,
+    candles: Candles,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     moment = str(np.datetime64(int(candles.open_time_ms[50]), "ms"))
     arguments = ["--world-model", model_folder, "--candles", candles_file, "--at", moment]
-    assert main(["dream", *arguments]) == 2
+    assert main(["dream", *arguments, "--out", str(tmp_path)]) == 2
     assert "bars in a row" in capsys.readouterr().err
 
 

@@ -280,7 +280,13 @@ def test_the_same_seed_gives_the_same_results(
 
 
 def test_the_paper_preset_works_end_to_end(csv: Path, tmp_path: Path) -> None:
-    results = job(csv, tmp_path / "paper", "--preset", "paper")
+    out = tmp_path / "paper"
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-m", "worldmodel_trading", "run", "--candles", str(csv), "--out", str(out), "--preset", "paper", *TINY],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stderr == ""  # no library warns, not even who asks for all warnings
+    results = json.loads((out / "results.json").read_text())
     assert set(results["performance"]) >= POLICIES
     assert all(math.isfinite(number) for number in numbers(results))
     model = WorldModel.from_pretrained(tmp_path / "paper" / "world_model")
