@@ -50,6 +50,7 @@ from .report.sentences import summarise as summarise
 from .report.text_table import comparison_rows as comparison_rows
 from .report.text_table import comparison_table as comparison_table
 from .results import write_results as write_results
+from .rollout import Curve as Curve
 from .rollout import Environment as Environment
 from .rollout import EpisodeRecord as EpisodeRecord
 from .rollout import Evaluation as Evaluation

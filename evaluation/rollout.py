@@ -75,6 +75,25 @@ class EpisodeRecord:
 
 
 @dataclass(frozen=True, eq=False)
+class Curve:
+    """What a page draws of one policy in one venue.
+
+    Attributes:
+        equity: Equity [T + 1], 1 at the start; [N, T + 1] of several episodes.
+        weight: Weights likewise; None where nobody kept them.
+        time_ms: Time of each close [T + 1], ms UTC; None in dreams.
+        lowest: Lowest equity over several searches [T + 1]; None where there is one.
+        highest: The highest.
+    """
+
+    equity: FloatArray
+    weight: FloatArray | None = None
+    time_ms: IntArray | None = None
+    lowest: FloatArray | None = None
+    highest: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """Several episodes of one policy, padded to the longest.
 
@@ -90,13 +109,11 @@ class Evaluation:
     weight: FloatArray
     records: tuple[EpisodeRecord, ...]
 
-    def curves(self) -> dict[str, NDArray[Any]]:
+    def curve(self) -> Curve:
         """Arrays for the report: those of one episode without the leading axis."""
         if len(self.records) > 1:
-            return {"equity": self.equity, "weight": self.weight}
-        curves: dict[str, NDArray[Any]] = {"equity": self.equity[0], "weight": self.weight[0]}
-        time_ms = self.records[0].time_ms
-        return curves if time_ms is None else {"time_ms": time_ms, **curves}
+            return Curve(self.equity, self.weight)
+        return Curve(self.equity[0], self.weight[0], self.records[0].time_ms)
 
 
 def run_episode(

@@ -156,14 +156,14 @@ def deflated_sharpe_ratio(
 
 
 def sharpe_evidence(
-    curves: Mapping[str, Mapping[str, ArrayLike]],
+    equity: Mapping[str, ArrayLike],
     bars_per_year: float,
     trials: Mapping[str, int] | None = None,
 ) -> dict[str, SharpeEvidence]:
     """How far a policy's Sharpe ratios in replay are from luck.
 
     Args:
-        curves: ``{range: {"equity": [T + 1]}}``; several dreams [N, T + 1] are passed over.
+        equity: By range [T + 1]; several dreams [N, T + 1] are passed over.
         bars_per_year: 8,760 for hourly bars.
         trials: How many candidates were compared on a range; 1 by default.
 
@@ -171,9 +171,9 @@ def sharpe_evidence(
         ConfigError: An equity, a number of trials or ``bars_per_year`` is impossible.
     """
     evidence: dict[str, SharpeEvidence] = {}
-    for label, curve in curves.items():
-        if np.ndim(curve["equity"]) == 1:
-            returns = simple_returns(finite_series(curve["equity"], f"equity on {label}"))
+    for label, path in equity.items():
+        if np.ndim(path) == 1:
+            returns = simple_returns(finite_series(path, f"equity on {label}"))
             count = (trials or {}).get(label, 1)
             evidence[label] = SharpeEvidence(
                 standard_error=sharpe_standard_error(returns, bars_per_year),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ...market.arrays import FloatArray
+from ...market.errors import ConfigError
+from ..rollout import Curve
 from .chart import Chart
 
-Curves = Mapping[str, Mapping[str, Mapping[str, ArrayLike]]]
-"""``{policy: {venue: {"time_ms" | "equity" | "weight" | …: array}}}``."""
+Curves = Mapping[str, Mapping[str, Curve]]
+"""By policy and venue."""
 History = Mapping[str, Sequence[Mapping[str, float]]]
 """``{"vae" | "mdn_rnn" | "controller": one mapping of numbers per epoch or generation}``."""
 
@@ -31,7 +32,7 @@ def dream_fan(curves: Curves, policy: str, reference: str | None = None) -> Char
         policy: Whose fan to draw.
         reference: Whose median to add, such as ``buy_and_hold``.
     """
-    equity = np.atleast_2d(np.asarray(curves[policy]["dream"]["equity"], dtype=np.float64))
+    equity = np.atleast_2d(curves[policy]["dream"].equity)
     bars = np.arange(equity.shape[1])
     chart = Chart(f"Equity of {policy} in {len(equity)} dreams", "bars dreamed", "equity")
     for low, high in ((5, 95), (25, 75)):
@@ -39,7 +40,7 @@ def dream_fan(curves: Curves, policy: str, reference: str | None = None) -> Char
         chart.band(bars, edges[0], edges[1], "c0", f"{low}–{high}% of dreams")
     chart.line(bars, np.median(equity, axis=0), "c0", f"{_title(policy)}, median dream")
     if reference in curves and reference is not None and "dream" in curves[reference]:
-        other = np.atleast_2d(np.asarray(curves[reference]["dream"]["equity"], dtype=np.float64))
+        other = np.atleast_2d(curves[reference]["dream"].equity)
         median = np.median(other, axis=0)
         chart.line(np.arange(len(median)), median, "c1", f"{_title(reference)}, median dream")
     return chart.rule(y=1.0)
@@ -54,7 +55,7 @@ def replay_equity(curves: Curves, venue: str, policy: str) -> Chart:
         policy: Whom the report is about; drawn last, over the others.
     """
     lines = {name: venues[venue] for name, venues in curves.items() if venue in venues}
-    values = [np.asarray(line["equity"], dtype=np.float64) for line in lines.values()]
+    values = [line.equity for line in lines.values()]
     positive = np.concatenate([value[value > 0] for value in values]) if values else np.ones(1)
     wide = len(positive) > 0 and positive.max() > 5 * positive.min()
     chart = Chart(f"Equity on the {venue} range", "", "equity", log_y=bool(wide))
@@ -62,23 +63,29 @@ def replay_equity(curves: Curves, venue: str, policy: str) -> Chart:
     colors = {policy: "c0", **{name: f"c{min(i, 5)}" for i, name in enumerate(others, start=1)}}
     for name in [*others, policy]:
         if name in lines:
-            x, chart.time_x = _clock(lines[name])
-            if "equity_low" in lines[name]:
-                low, high = lines[name]["equity_low"], lines[name]["equity_high"]
-                chart.band(x, low, high, colors[name], f"{_title(name)}, range over searches")
-            chart.line(x, lines[name]["equity"], colors[name], _title(name))
+            line = lines[name]
+            x, chart.time_x = _clock(line)
+            if line.lowest is not None and line.highest is not None:
+                legend = f"{_title(name)}, range over searches"
+                chart.band(x, line.lowest, line.highest, colors[name], legend)
+            chart.line(x, line.equity, colors[name], _title(name))
     return chart.rule(y=1.0)
 
 
 def replay_weight(curves: Curves, policy: str, venue: str) -> Chart:
-    """The weight one policy held over time on a recorded range."""
+    """The weight one policy held over time on a recorded range.
+
+    Raises:
+        ConfigError: Nobody kept its weights.
+    """
     line = curves[policy][venue]
+    if line.weight is None:
+        raise ConfigError(f"the weights of {policy} on {venue} were not kept")
     x, timed = _clock(line)
     chart = Chart(f"Weight of {policy} on the {venue} range", "", "weight", time_x=timed)
-    weight = np.asarray(line["weight"], dtype=np.float64)
-    bound = max(1.05, float(np.abs(weight).max(initial=0.0)) * 1.05)
+    bound = max(1.05, float(np.abs(line.weight).max(initial=0.0)) * 1.05)
     chart.y_range = (-bound, bound)
-    return chart.line(x, weight, "c0").rule(y=0.0)
+    return chart.line(x, line.weight, "c0").rule(y=0.0)
 
 
 def training_curves(history: History, stage: str) -> Chart:
@@ -96,11 +103,11 @@ def training_curves(history: History, stage: str) -> Chart:
     return chart
 
 
-def _clock(line: Mapping[str, ArrayLike]) -> tuple[FloatArray, bool]:
+def _clock(line: Curve) -> tuple[FloatArray, bool]:
     """The horizontal positions of a curve, and whether they are times."""
-    if "time_ms" in line:
-        return np.asarray(line["time_ms"], dtype=np.float64), True
-    return np.arange(len(np.asarray(line["equity"])), dtype=np.float64), False
+    if line.time_ms is not None:
+        return line.time_ms.astype(np.float64), True
+    return np.arange(len(line.equity), dtype=np.float64), False
 
 
 def _title(name: str) -> str:

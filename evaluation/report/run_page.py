@@ -52,9 +52,7 @@ def write_report(path: str | Path, results: RunResults, curves: Curves, history:
     Args:
         path: The HTML file.
         results: What the run came to; only ``performance`` must be there.
-        curves: ``{policy: {"dream": {"equity": [N, T + 1]}, "validation" | "test": {"time_ms":
-            [T + 1], "equity": [T + 1], "weight": [T + 1]}}}``; what is absent is not drawn.
-            ``equity_low`` and ``equity_high`` [T + 1] are the range over searches.
+        curves: What to draw of each policy, by venue; in the dream [N, T + 1].
         history: ``{"vae" | "mdn_rnn": [{"epoch", "train_loss", "validation_loss"}],
             "controller": [{"generation", "best", "mean", "validation"}]}``.
 
@@ -171,10 +169,11 @@ def _equity_sections(curves: Curves, policy: str) -> list[str]:
     ):
         if any(venue in venues for venues in curves.values()):
             figures.append(figure(replay_equity(curves, venue, policy), words))
+    own = curves.get(policy, {})
     weights = [
         figure(replay_weight(curves, policy, venue), f"On the {venue} range.")
         for venue in ("validation", "test")
-        if "weight" in curves.get(policy, {}).get(venue, {})
+        if venue in own and own[venue].weight is not None
     ]
     parts = [section("Equity", *figures)] if figures else []
     return parts + ([section("The weight over time", *weights)] if weights else [])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, get_args
+from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from worldmodel_trading.agents.dream_search import Searches
 from worldmodel_trading.agents.rules import Momentum, buy_and_hold, flat
@@ -19,7 +18,7 @@ from worldmodel_trading.evaluation.lanes import evaluate_lanes
 from worldmodel_trading.evaluation.outcome import CONTROLLER
 from worldmodel_trading.evaluation.performance import Performance
 from worldmodel_trading.evaluation.policy import Policy
-from worldmodel_trading.evaluation.rollout import Evaluation, chain_episodes, run_episode
+from worldmodel_trading.evaluation.rollout import Curve, Evaluation, chain_episodes, run_episode
 from worldmodel_trading.evaluation.significance import SharpeEvidence, sharpe_evidence
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.models.world_model import WorldModel
@@ -51,12 +50,12 @@ class Judged:
     Attributes:
         performance: By venue.
         significance: Of its Sharpe ratios, by recorded range.
-        curves: Arrays by venue, as the report draws them.
+        curves: What the report draws, by venue.
     """
 
     performance: dict[str, Performance]
     significance: dict[str, SharpeEvidence]
-    curves: dict[str, dict[str, NDArray[Any]]]
+    curves: dict[str, Curve]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +70,16 @@ class Contest:
     searches: tuple[Judged, ...]
     policies: dict[str, Judged]
 
-    def curves(self) -> dict[str, dict[str, dict[str, NDArray[Any]]]]:
+    def curves(self) -> dict[str, dict[str, Curve]]:
         """What the report draws: the policies, around the controller the range of all searches."""
         curves = {name: dict(judged.curves) for name, judged in self.policies.items()}
         if len(self.searches) > 1:
             for venue in REPLAYS:
                 own = curves[CONTROLLER][venue]
-                lines = [search.curves[venue]["equity"] for search in self.searches]
-                held = np.stack([_held(line, len(own["equity"])) for line in lines])
+                lines = [search.curves[venue].equity for search in self.searches]
+                held = np.stack([_held(line, len(own.equity)) for line in lines])
                 low, high = held.min(axis=0), held.max(axis=0)
-                curves[CONTROLLER][venue] = {**own, "equity_low": low, "equity_high": high}
+                curves[CONTROLLER][venue] = replace(own, lowest=low, highest=high)
         return curves
 
 
@@ -122,14 +121,15 @@ def judge(
                 found.performance["dream"], equity = evaluate_lanes(
                     dream, entrant.policy, bars_per_year=years, seed=config.seed
                 )
-                found.curves["dream"] = {"equity": equity}
+                found.curves["dream"] = Curve(equity)
                 counter()
                 for venue, replay in replays.items():
                     evaluation = _play(replay, entrant.policy, years)
                     found.performance[venue] = evaluation.performance
-                    found.curves[venue] = evaluation.curves()
+                    found.curves[venue] = evaluation.curve()
                     counter()
-                found.significance.update(sharpe_evidence(found.curves, years, entrant.trials))
+                paths = {venue: curve.equity for venue, curve in found.curves.items()}
+                found.significance.update(sharpe_evidence(paths, years, entrant.trials))
     return judged
 
 

@@ -50,9 +50,9 @@ def test_stretches_between_gaps_are_joined():
     assert len(records) == 2
     joined = chain_episodes(records, HOURS)
     product = records[0].equity[-1] * records[1].equity[-1]
-    curves = joined.curves()
-    assert curves["equity"][-1] == pytest.approx(product)
+    curve = joined.curve()
+    assert curve.equity[-1] == pytest.approx(product)
     assert joined.performance.log_return == pytest.approx(np.log(product))
     assert joined.performance.costs == pytest.approx(2 * COSTS)
-    assert len(curves["time_ms"]) == len(curves["equity"]) == len(curves["weight"])
-    assert (np.diff(curves["time_ms"]) > 0).all()
+    assert len(curve.time_ms) == len(curve.equity) == len(curve.weight)
+    assert (np.diff(curve.time_ms) > 0).all()

@@ -136,17 +136,14 @@ def test_episodes_are_seeded_in_turn_and_pooled():
     )
     assert [record.price[0] for record in evaluation.records] == [105.0, 106.0, 107.0]
     assert evaluation.equity.shape == (3, 6)
-    assert set(evaluation.curves()) == {"equity", "weight"}
-    assert evaluation.curves()["equity"].shape == (3, 6)
+    curve = evaluation.curve()
+    assert curve.time_ms is None
+    assert curve.equity.shape == curve.weight.shape == (3, 6)
 
 
 def test_curves_of_one_replay_have_times():
-    curves = evaluate_policy(FiveBars(), Constant(0.5), bars_per_year=8760).curves()
-    assert {name: curve.shape for name, curve in curves.items()} == {
-        "time_ms": (6,),
-        "equity": (6,),
-        "weight": (6,),
-    }
+    curve = evaluate_policy(FiveBars(), Constant(0.5), bars_per_year=8760).curve()
+    assert curve.time_ms.shape == curve.equity.shape == curve.weight.shape == (6,)
 
 
 def test_wrong_input_is_named():

@@ -176,11 +176,11 @@ def broken(value):
         (lambda: expected_max_sharpe(True, 1.0), "trials is True"),
         (lambda: expected_max_sharpe(10, math.inf), "trial_sharpe_std is inf"),
         (
-            lambda: sharpe_evidence({"test": {"equity": [1.0, math.nan]}}, 8760),
+            lambda: sharpe_evidence({"test": [1.0, math.nan]}, 8760),
             r"equity on test\[1\] is nan",
         ),
         (
-            lambda: sharpe_evidence({"test": {"equity": [1.0, 1.1]}}, 8760, {"test": 0}),
+            lambda: sharpe_evidence({"test": [1.0, 1.1]}, 8760, {"test": 0}),
             "trials is 0",
         ),
         (lambda: probability_of_backtest_overfitting(GOOD_TABLE, 3), "even"),

@@ -24,6 +24,7 @@ from worldmodel_trading.evaluation.report.run_page import (
     write_report,
 )
 from worldmodel_trading.evaluation.report.sentences import main_policy, summarise
+from worldmodel_trading.evaluation.rollout import Curve
 from worldmodel_trading.evaluation.significance import (
     SharpeEvidence,
     deflated_sharpe_ratio,
@@ -123,12 +124,12 @@ def _curves():
     def path(*shape):
         return np.exp(np.cumsum(0.01 * rng.standard_normal(shape), axis=-1))
 
-    replay = {"time_ms": START + DAY * np.arange(400), "weight": np.zeros(400)}
+    flat, times = np.zeros(400), START + DAY * np.arange(400)
     return {
         name: {
-            "dream": {"equity": path(16, 60)},
-            "validation": {**replay, "equity": path(400)},
-            "test": {**replay, "equity": path(400)},
+            "dream": Curve(path(16, 60)),
+            "validation": Curve(path(400), flat, times),
+            "test": Curve(path(400), flat, times),
         }
         for name in ("controller", "buy_and_hold")
     }
@@ -311,15 +312,15 @@ def test_the_range_over_searches_is_shaded():
     band = replay_equity(curves, "test", "controller").svg()
     assert "range over searches" not in band
     own = curves["controller"]["test"]
-    own |= {"equity_low": 0.9 * own["equity"], "equity_high": 1.1 * own["equity"]}
+    curves["controller"]["test"] = replace(own, lowest=0.9 * own.equity, highest=1.1 * own.equity)
     shaded = replay_equity(curves, "test", "controller").svg()
     assert "controller, range over searches" in shaded
 
 
 def test_evidence_is_shown_where_there_is_some():
     returns = 0.0002 + 0.005 * np.random.default_rng(2).standard_normal(2 * 8760)
-    curves = {"test": {"equity": np.cumprod(np.append(1.0, 1 + returns))}}
-    only = sharpe_evidence(curves, 8760, {"test": 20})["test"]
+    equity = {"test": np.cumprod(np.append(1.0, 1 + returns))}
+    only = sharpe_evidence(equity, 8760, {"test": 20})["test"]
     assert only.trials == 20
     assert only.probabilistic_sharpe == pytest.approx(probabilistic_sharpe_ratio(returns))
     assert only.deflated_sharpe == pytest.approx(deflated_sharpe_ratio(returns, 20))
