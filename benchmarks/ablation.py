@@ -23,9 +23,10 @@ from worldmodel_trading.evaluation.baselines.garch import filter_garch, fit_garc
 from worldmodel_trading.evaluation.baselines.student_t import mean_nll
 from worldmodel_trading.evaluation.comparison.rank_agreement import measure_rank_agreement
 from worldmodel_trading.evaluation.fidelity.distances import compare_facts
-from worldmodel_trading.evaluation.fidelity.paths import Dreams, dream, recorded_paths
+from worldmodel_trading.evaluation.fidelity.judges import summaries_score
+from worldmodel_trading.evaluation.fidelity.paths import dream, recorded_paths
 from worldmodel_trading.evaluation.fidelity.stylised import PathFacts
-from worldmodel_trading.evaluation.fidelity.two_sample import two_sample_score
+from worldmodel_trading.evaluation.fidelity.windows import Windows
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.features import FeatureSpec
 from worldmodel_trading.market.files.export import read_candles
@@ -133,14 +134,18 @@ def _measure_once(config: WorldModelConfig, split: _Split, seed: int) -> dict[st
     real = recorded_paths(split.train, BARS, config.features)
     facts, real_facts = (PathFacts(paths, names).facts() for paths in (dreams, real))
     scores = compare_facts(facts, real_facts)
-    returns_alone = [Dreams(paths.log_return) for paths in (real, dreams)]
+    assert dreams.whole is not None
+    windows = [
+        Windows.recorded(split.train),
+        Windows.of(dreams.whole, split.train.interval_ms),
+    ]
     return {
         **{f"nll_gap_{name}": nll[name] - split.garch_nll[name] for name in nll},
         "sigma_ratio": scores.sigma_ratio,
         "kurtosis_ratio": scores.kurtosis_ratio_1,
         "abs_acf_rmse": scores.abs_acf_rmse,
         "hill_index": scores.hill_index,
-        "two_sample": two_sample_score(returns_alone[0], returns_alone[1], seed=0).value,
+        "two_sample": summaries_score(*(side.returns_alone() for side in windows), seed=0).value,
         **_ranks(world_model, split, seed),
         "seconds": seconds,
     }

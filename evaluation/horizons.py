@@ -21,7 +21,7 @@ HORIZONS = (1, 24, 168)
 """Bars ahead."""
 VAR_LEVELS = (0.01, 0.05)
 _COVERAGE = (0.05, 0.95)
-_ORIGIN_STEP = 24  # bars between forecasts of up to a day; longer ones begin a horizon apart
+_ORIGIN_STEP = 24  # bars between forecasts of up to a day, and one more: hours take turns
 
 
 class Simulator(Protocol):
@@ -71,7 +71,8 @@ def horizon_losses(
 ) -> HorizonLosses:
     """Simulate from origins spread over the rows and score what followed.
 
-    Origins are 24 bars apart, or the horizon where it is longer, so that outcomes do not overlap.
+    Origins are 25 bars apart, or the horizon and one where it is longer: outcomes do not overlap,
+    and the hours of the day take turns.
 
     Args:
         simulator: What draws paths.
@@ -113,7 +114,7 @@ def forecast_origins(candles: Candles, rows: tuple[int, int], horizon: int) -> I
     Raises:
         ConfigError: There are fewer than two.
     """
-    step = max(_ORIGIN_STEP, horizon)
+    step = max(_ORIGIN_STEP, horizon) + 1
     every = np.arange(max(rows[0] - 1, 0), rows[1] - horizon, step)
     span = candles.open_time_ms[every + horizon] - candles.open_time_ms[every]
     origins: IntArray = every[span == horizon * candles.interval_ms]

@@ -70,29 +70,6 @@ class GarchParameters:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class FittedGarch:
-    """A GARCH process and the draws of its innovations.
-
-    Attributes:
-        parameters: Of the variance, percent.
-        skewness: Hansen's λ in (−1, 1); 0 for the symmetric Student-t.
-        distribution: `arch`'s distribution, which draws standardised innovations.
-    """
-
-    parameters: GarchParameters
-    skewness: float
-    distribution: Any
-
-    def innovations(self, size: tuple[int, int], rng: np.random.Generator) -> FloatArray:
-        """Standardised innovations of this size."""
-        degrees = self.parameters.degrees
-        shape = [degrees] if self.skewness == 0.0 else [degrees, self.skewness]
-        uniforms = rng.random(size[0] * size[1])
-        drawn = self.distribution.ppf(np.clip(uniforms, 1e-12, 1 - 1e-12), shape)
-        return np.asarray(drawn, dtype=np.float64).reshape(size)
-
-
 def tick_scale(returns: FloatArray) -> float:
     """The least scale that a density of these returns may have, in their unit.
 
@@ -133,9 +110,7 @@ def fit_student(returns: FloatArray, least_degrees: float = MIN_DEGREES) -> Stud
     return StudentT(best.degrees, best.loc * unit, best.scale * unit)
 
 
-def fit_garch_process(
-    returns_percent: FloatArray, *, leverage: bool = False, skewed: bool = False
-) -> FittedGarch:
+def fit_garch_process(returns_percent: FloatArray, *, leverage: bool = False) -> GarchParameters:
     """Fit GARCH(1,1) to returns [T] in percent, by `arch`.
 
     A fit counts if the optimiser converged and the returns are at least as likely as under the
@@ -145,7 +120,6 @@ def fit_garch_process(
     Args:
         returns_percent: Training returns [T], finite.
         leverage: Falls may move the variance more than rises (GJR-GARCH).
-        skewed: Innovations of Hansen's skewed t instead of Student's.
     """
     from arch import arch_model  # slow to import
 
@@ -158,12 +132,12 @@ def fit_garch_process(
         p=1,
         o=int(leverage),
         q=1,
-        dist="skewt" if skewed else "t",
+        dist="t",
         rescale=False,
     )
     constant = fit_student(values, MIN_GARCH_DEGREES)
     needed = len(values) * (_student_log_likelihood(values, constant) - _WORSE)
-    starts = [None, *(_garch_start(*pair, leverage, skewed) for pair in _GARCH_STARTS)]
+    starts = [None, *(_garch_start(*pair, leverage) for pair in _GARCH_STARTS)]
     attempts = (_converged(model, start, needed) for start in starts)
     found = next((values for values in attempts if values is not None), None)
     parameters = (
@@ -171,16 +145,13 @@ def fit_garch_process(
         if found is None
         else _garch_parameters(found, unit)
     )
-    parameters = replace(parameters, least_scale=tick_scale(returns_percent))
-    skewness = 0.0 if found is None else found.get("lambda", 0.0)
-    return FittedGarch(parameters, skewness, model.distribution)
+    return replace(parameters, least_scale=tick_scale(returns_percent))
 
 
-def _garch_start(alpha: float, beta: float, leverage: bool, skewed: bool) -> FloatArray:
-    """[μ, ω, α, (γ,) β, ν, (λ)] of returns with variance 1, in `arch`'s order."""
+def _garch_start(alpha: float, beta: float, leverage: bool) -> FloatArray:
+    """[μ, ω, α, (γ,) β, ν] of returns with variance 1, in `arch`'s order."""
     arms = [0.5 * alpha, alpha] if leverage else [alpha]  # half of all bars fall
-    shape = [5.0, 0.0] if skewed else [5.0]
-    return np.array([0.0, 1.0 - alpha - beta, *arms, beta, *shape])
+    return np.array([0.0, 1.0 - alpha - beta, *arms, beta, 5.0])
 
 
 def _converged(model: Any, start: FloatArray | None, needed: float) -> dict[str, float] | None:
@@ -194,14 +165,13 @@ def _converged(model: Any, start: FloatArray | None, needed: float) -> dict[str,
 
 
 def _garch_parameters(values: dict[str, float], unit: float) -> GarchParameters:
-    degrees = values["nu"] if "nu" in values else values["eta"]
     return GarchParameters(
         mean=values["mu"] * unit,
         omega=values["omega"] * unit**2,
         alpha=values["alpha[1]"],
         gamma=values.get("gamma[1]", 0.0),
         beta=values["beta[1]"],
-        degrees=float(np.clip(degrees, MIN_GARCH_DEGREES, MAX_DEGREES)),
+        degrees=float(np.clip(values["nu"], MIN_GARCH_DEGREES, MAX_DEGREES)),
     )
 
 

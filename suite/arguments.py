@@ -149,6 +149,13 @@ def _add_fidelity(fidelity: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure against candles of another symbol than the world model's",
     )
+    fidelity.add_argument(
+        "--generator",
+        action="append",
+        default=[],
+        metavar="SOURCE",
+        help="also measure other paths: module:function, or a folder of candle files (repeatable)",
+    )
 
 
 def _add_pretrained(pretrained: argparse.ArgumentParser) -> None:

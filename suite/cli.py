@@ -209,6 +209,7 @@ def _forecast(options: argparse.Namespace) -> None:
 
 
 def _fidelity(options: argparse.Namespace) -> None:
+    from worldmodel_trading.evaluation.fidelity.generators import open_generator
     from worldmodel_trading.evaluation.fidelity.measure import measure_fidelity
     from worldmodel_trading.evaluation.fidelity.report import fidelity_summary, write_fidelity
     from worldmodel_trading.evaluation.fidelity.subject import FidelityConfig
@@ -216,6 +217,7 @@ def _fidelity(options: argparse.Namespace) -> None:
     from worldmodel_trading.models.load import open_world_model
 
     config = FidelityConfig(seed=options.seed)
+    generators = dict(map(open_generator, options.generator))
     refuse_taken(options.out, "fidelity", overwrite=options.overwrite)
     candles, world_model = open_candles(options.candles), open_world_model(options.world_model)
     _one_thread()
@@ -226,6 +228,7 @@ def _fidelity(options: argparse.Namespace) -> None:
             config,
             lambda stage: say(f"Measuring {stage}"),
             allow_other_market=options.allow_other_market,
+            generators=generators,
         )
         _, page = write_fidelity(emptied(), measured)
     tell(f"{fidelity_summary(measured.results)}\n\nReport: {page}")

@@ -9,6 +9,7 @@ import numpy as np
 from ...market.arrays import BoolArray, FloatArray, IntArray
 from ...market.candles import Candles
 
+_ROUNDING = 1e-9
 _MOST = 700.0  # a log price beyond has no float64
 
 
@@ -19,16 +20,19 @@ class Bars:
     Attributes:
         open_time_ms: Open times [N, T], ms UTC.
         log_return: Log returns close to close [N, T], fractions.
-        upper: log(high ÷ the higher of close and the close before) [N, T], 0 or more.
-        lower: log(the lower of close and the close before ÷ low) [N, T], 0 or more.
-        volume: Volumes [N, T], base currency; None where nothing draws them.
+        upper: log(high ÷ the higher of close and the close before) [N, T]; below 0 in a bar that
+            cannot be; None where nothing draws them.
+        lower: log(the lower of close and the close before ÷ low) [N, T], likewise.
+        volume: Volumes [N, T], base currency, or in any unit; None likewise.
+        note: What there is to say about how they were made; mostly nothing.
     """
 
     open_time_ms: IntArray
     log_return: FloatArray
-    upper: FloatArray
-    lower: FloatArray
+    upper: FloatArray | None = None
+    lower: FloatArray | None = None
     volume: FloatArray | None = None
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.log_return)
@@ -47,6 +51,28 @@ class Bars:
             candles.volume[None, 1:],
         )
 
+    def cut(self, paths: IntArray | slice, bars: slice) -> Bars:
+        """Some bars of some of the paths."""
+
+        def some(part: FloatArray | None) -> FloatArray | None:
+            return None if part is None else part[paths][:, bars]
+
+        return Bars(
+            self.open_time_ms[paths][:, bars],
+            self.log_return[paths][:, bars],
+            some(self.upper),
+            some(self.lower),
+            some(self.volume),
+            self.note,
+        )
+
+    @property
+    def impossible(self) -> float | None:
+        """Share of bars whose high or low lies inside their body; None without wicks."""
+        if self.upper is None or self.lower is None:
+            return None
+        return float(((self.upper < -_ROUNDING) | (self.lower < -_ROUNDING)).mean())
+
     def candles(self, path: int, start_price: float, like: Candles) -> Candles:
         """One path as candles whose first bar opens at this price.
 
@@ -58,8 +84,9 @@ class Bars:
         level = np.log(start_price) + np.cumsum(np.append(0.0, self.log_return[path]))
         prices = np.exp(np.clip(level, -_MOST, _MOST))
         opening, close = prices[:-1], prices[1:]
-        high = np.maximum(opening, close) * np.exp(self.upper[path])
-        low = np.minimum(opening, close) * np.exp(-self.lower[path])
+        high, low = np.maximum(opening, close), np.minimum(opening, close)
+        if self.upper is not None and self.lower is not None:
+            high, low = high * np.exp(self.upper[path]), low * np.exp(-self.lower[path])
         volume = np.ones(len(close)) if self.volume is None else self.volume[path]
         return Candles(
             open_time_ms=self.open_time_ms[path],

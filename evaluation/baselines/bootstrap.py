@@ -73,10 +73,11 @@ class BarBootstrap:
         begins = rng.random(times.shape) < 1 / self.block_bars
         rows = _chosen(slots, begins, rng.random(times.shape), order, ends, self.connected)
         r = self.record
-        assert r.volume is not None
-        return Bars(
-            times, r.log_return[0][rows], r.upper[0][rows], r.lower[0][rows], r.volume[0][rows]
-        )
+
+        def drawn(part: FloatArray | None) -> FloatArray | None:
+            return None if part is None else part[0][rows]
+
+        return Bars(times, r.log_return[0][rows], drawn(r.upper), drawn(r.lower), drawn(r.volume))
 
     def simulate(
         self, candles: Candles, rows: IntArray, paths: int, bars: int, rng: np.random.Generator

@@ -86,7 +86,7 @@ def fit_garch(
     Where no start converges the variance is constant, and the parameters' ``note`` says so.
     """
     training = training_returns(returns_percent, train_rows)
-    return fit_garch_process(training, leverage=leverage).parameters
+    return fit_garch_process(training, leverage=leverage)
 
 
 def filter_garch(returns_percent: ArrayLike, parameters: GarchParameters) -> StudentTForecast:

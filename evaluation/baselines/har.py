@@ -105,7 +105,8 @@ class HAR:
         """A path of whole bars [N, bars] after each of N rows."""
         drawn = self._draw(candles, rows, 1, bars, rng)[:, 0] / 100
         times = candles.open_time_ms[rows, None] + candles.interval_ms * np.arange(1, bars + 1)
-        return Bars(times, *np.moveaxis(drawn, -1, 0))
+        returns, upper, lower = np.moveaxis(drawn, -1, 0)
+        return Bars(times, returns, upper, lower, note=self.note)
 
     def _draw(
         self, candles: Candles, rows: IntArray, paths: int, bars: int, rng: np.random.Generator
@@ -141,6 +142,8 @@ class HAR:
         """Return and wicks of the known bars ÷ their scale [n, 3]."""
         scale = self.forecast(candles).scale
         record = Bars.of(candles)
+        assert record.upper is not None
+        assert record.lower is not None
         columns = np.concatenate([record.log_return, record.upper, record.lower])
         rows = np.flatnonzero(known)
         return np.ascontiguousarray((100 * columns[:, rows - 1] / scale[rows]).T)

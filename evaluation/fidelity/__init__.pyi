@@ -1,8 +1,10 @@
+from .generators import Generator as Generator
 from .generators import comparison_dreams as comparison_dreams
-from .generators import garch_dreams as garch_dreams
-from .generators import iid_bootstrap as iid_bootstrap
-from .generators import stationary_bootstrap as stationary_bootstrap
+from .generators import open_generator as open_generator
 from .goals import Goal as Goal
+from .judges import boosting_score as boosting_score
+from .judges import convolution_score as convolution_score
+from .judges import summaries_score as summaries_score
 from .measure import Fidelity as Fidelity
 from .measure import measure_fidelity as measure_fidelity
 from .report import fidelity_html as fidelity_html
@@ -11,5 +13,4 @@ from .report import write_fidelity as write_fidelity
 from .results import FidelityResults as FidelityResults
 from .stylised import StylisedFacts as StylisedFacts
 from .subject import FidelityConfig as FidelityConfig
-from .two_sample import real_against_real as real_against_real
-from .two_sample import two_sample_score as two_sample_score
+from .windows import Windows as Windows

@@ -8,12 +8,12 @@ import numpy as np
 from scipy.stats import rankdata
 
 from ...market.arrays import FloatArray
-from ..baselines.scores import TITLES
+from ..baselines.scores import GJR_GARCH_CLOCK, HAR_T, TITLES
 from ..comparison.rank_agreement import RankAgreement
 from ..density import WORLD_MODEL, Calibration
 from ..report.chart import Chart
 from .dream_age import AgedDreams
-from .generators import BLOCKS, GARCH, GJR_GARCH_SKEW, IID
+from .generators import BLOCKS, ONE_BY_ONE
 from .pictures import RECORD, LatentMap
 from .probes import WarmupEffect
 from .stylised import ACF_LAGS
@@ -23,18 +23,16 @@ _TITLES = {
     **TITLES,
     RECORD: "record",
     WORLD_MODEL: "world model",
-    GARCH: "GARCH-t",
-    GJR_GARCH_SKEW: "GJR-GARCH skew-t",
-    IID: "iid bootstrap",
-    BLOCKS: "stationary bootstrap",
+    ONE_BY_ONE: "recorded bars, one by one",
+    BLOCKS: "stationary bootstrap of bars",
     UNTRAINED_M: "untrained M",
 }
 _COLORS = {
     RECORD: "muted",
     WORLD_MODEL: "c0",
-    GARCH: "c1",
-    GJR_GARCH_SKEW: "c4",
-    IID: "c2",
+    GJR_GARCH_CLOCK: "c1",
+    HAR_T: "c4",
+    ONE_BY_ONE: "c2",
     BLOCKS: "c3",
     UNTRAINED_M: "c5",
 }
@@ -62,7 +60,7 @@ def return_histogram(returns: Mapping[str, FloatArray]) -> Chart:
     sigma = float(returns[RECORD].std()) or 1.0
     edges = np.linspace(-12, 12, 97)
     middles = 0.5 * (edges[1:] + edges[:-1])
-    for name in (RECORD, WORLD_MODEL, GARCH):
+    for name in (RECORD, WORLD_MODEL, GJR_GARCH_CLOCK):
         counts, _ = np.histogram(returns[name] / sigma, bins=edges)
         density = counts / counts.sum() / (edges[1] - edges[0])
         seen = counts > 0
@@ -78,7 +76,7 @@ def quantile_plot(returns: Mapping[str, FloatArray]) -> Chart:
     ends = np.array([real.min(), real.max()])
     chart = Chart("Quantiles of dream and record", "record [%]", "dream [%]")
     chart.line(ends, ends, "muted", "equal", "dashed")
-    for name in (WORLD_MODEL, GARCH):
+    for name in (WORLD_MODEL, GJR_GARCH_CLOCK):
         dreamed = 100 * np.quantile(returns[name], levels)
         chart.points(
             real, np.clip(dreamed, 2 * ends[0], 2 * ends[1]), _COLORS[name], title_of(name)
@@ -89,7 +87,7 @@ def quantile_plot(returns: Mapping[str, FloatArray]) -> Chart:
 def absolute_autocorrelation(acf: Mapping[str, FloatArray]) -> Chart:
     """Autocorrelation of absolute returns, which a market forgets slowly."""
     chart = Chart("Autocorrelation of absolute returns", "lag [bars]", "autocorrelation of |r|")
-    for name in (RECORD, WORLD_MODEL, GARCH, IID):
+    for name in (RECORD, WORLD_MODEL, GJR_GARCH_CLOCK, ONE_BY_ONE):
         if name in acf:
             chart.line(np.arange(1, ACF_LAGS + 1), acf[name], _COLORS[name], title_of(name))
     return chart.rule(y=0.0)

@@ -1,93 +1,168 @@
-"""Dreams to compare with: what simple generators of returns achieve on every metric.
+"""Dreams to compare with: what simple generators of bars achieve on every measure.
 
-All are fitted on the training returns alone and draw paths of the same length and number as the
-world model's.
+All are fitted on the training range alone, begin all over it in step with its clock, and draw paths of
+the same length and number as the world model's. Whatever else draws bars can stand beside them: a
+function of a module of yours, or a folder of candle files.
 """
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-from ...market.arrays import FloatArray
+from ...market.arrays import IntArray, spread
+from ...market.candles import Candles
 from ...market.errors import ConfigError
-from ..baselines import garch_variance
-from ..likelihood import fit_garch_process
-from ..significance import stationary_bootstrap_rows
+from ...market.files.reader import read_candles
+from ..baselines.bars import Bars
+from ..baselines.bootstrap import BarBootstrap
+from ..baselines.garch import GarchModel
+from ..baselines.har import HAR
+from ..baselines.scores import GJR_GARCH_CLOCK, HAR_T
 from .paths import Dreams
 
-IID, BLOCKS = "iid_bootstrap", "stationary_bootstrap"
-GARCH, GJR_GARCH_SKEW = "garch_t", "gjr_garch_skew_t"
-BLOCK_BARS = 168  # of the stationary bootstrap: a week keeps the daily and weekly rhythm
+ONE_BY_ONE, BLOCKS = "bars_one_by_one", "stationary_bootstrap"
+"""Names of the generators that copy recorded bars, beside those of the baselines."""
+_LEAST_BARS = 1_000
+
+Generator = Callable[[Candles, IntArray, int, np.random.Generator], Bars]
+"""Draws what may follow: from the training range [T bars], N of its rows and a number of bars, paths
+[N, bars] that begin with the bar after each row."""
 
 
 def comparison_dreams(
-    train_returns: FloatArray, num_dreams: int, bars: int, *, seed: int
+    train: Candles,
+    num_dreams: int,
+    bars: int,
+    *,
+    seed: int,
+    others: Mapping[str, Generator] | None = None,
 ) -> dict[str, Dreams]:
     """Every comparison generator's dreams, by name.
 
     Args:
-        train_returns: Log returns of the training range [T], fractions, NaN where missing.
+        train: The training range.
         num_dreams: N.
         bars: Bars in each.
         seed: Makes them repeat.
+        others: Generators to set beside the built-in ones.
 
-    Returns:
-        ``iid_bootstrap``, ``stationary_bootstrap``, ``garch_t`` and ``gjr_garch_skew_t``.
+    Raises:
+        ConfigError: The range has fewer than 1,000 bars, or a generator drew something else.
     """
-    known = np.asarray(train_returns, dtype=np.float64)
-    known = known[np.isfinite(known)]
-    if len(known) < 1000:
-        raise ConfigError(f"{len(known)} training returns; the generators need at least 1000")
-    iid, blocks, garch, gjr = (np.random.default_rng([seed, i]) for i in range(4))
-    return {
-        IID: iid_bootstrap(known, num_dreams, bars, iid),
-        BLOCKS: stationary_bootstrap(known, num_dreams, bars, blocks),
-        GARCH: garch_dreams(known, num_dreams, bars, garch),
-        GJR_GARCH_SKEW: garch_dreams(known, num_dreams, bars, gjr, skewed=True),
-    }
+    if len(train) < _LEAST_BARS:
+        raise ConfigError(f"{len(train)} training bars; the generators need at least {_LEAST_BARS}")
+    rows = len(train) // 4 + spread(num_dreams, len(train) - len(train) // 4)
+    made = {}
+    for i, (name, generator) in enumerate({**GENERATORS, **(others or {})}.items()):
+        drawn = generator(train, rows, bars, np.random.default_rng([seed, i]))
+        made[name] = _checked(name, drawn)
+    return made
 
 
-def iid_bootstrap(
-    returns: FloatArray, num_dreams: int, bars: int, rng: np.random.Generator
-) -> Dreams:
-    """Returns drawn one by one: the right histogram and no memory."""
-    rows = rng.integers(len(returns), size=(num_dreams, bars))
-    return Dreams(returns[rows], name="iid bootstrap")
+def bars_one_by_one(train: Candles, rows: IntArray, bars: int, rng: np.random.Generator) -> Bars:
+    """Recorded bars of the same hour of the week, each alone: the right histogram and no memory."""
+    return BarBootstrap.fit(train, 1).bars(_after(train, rows), bars, rng)
 
 
 def stationary_bootstrap(
-    returns: FloatArray,
-    num_dreams: int,
-    bars: int,
-    rng: np.random.Generator,
-    block_bars: float = BLOCK_BARS,
-) -> Dreams:
-    """Returns drawn in blocks of geometric length: everything is right inside a block."""
-    rows = [
-        stationary_bootstrap_rows(len(returns), block_bars, rng, bars) for _ in range(num_dreams)
-    ]
-    return Dreams(returns[np.stack(rows)], name="stationary bootstrap")
+    train: Candles, rows: IntArray, bars: int, rng: np.random.Generator
+) -> Bars:
+    """Recorded bars in blocks of a week on average: everything is right inside a block."""
+    return BarBootstrap.fit(train).bars(_after(train, rows), bars, rng)
 
 
-def garch_dreams(
-    returns: FloatArray,
-    num_dreams: int,
-    bars: int,
-    rng: np.random.Generator,
-    skewed: bool = False,
-) -> Dreams:
-    """Paths of a fitted GARCH process, started from variances filtered on the training range."""
-    fitted = fit_garch_process(100 * returns, leverage=skewed, skewed=skewed)
-    p = fitted.parameters
-    filtered = garch_variance(100 * returns, p)
-    variance = filtered[
-        np.linspace(len(filtered) // 100, len(filtered) - 1, num_dreams).astype(int)
-    ]
-    noise = fitted.innovations((num_dreams, bars), rng)
-    shocks = np.empty((num_dreams, bars))
-    for t in range(bars):
-        shocks[:, t] = np.sqrt(variance) * noise[:, t]
-        falls = shocks[:, t] < 0
-        variance = p.omega + (p.alpha + p.gamma * falls) * shocks[:, t] ** 2 + p.beta * variance
-    name = "GJR-GARCH skew-t" if skewed else "GARCH-t"
-    return Dreams((p.mean + shocks) / 100, name=name, note=p.note)
+def garch_paths(train: Candles, rows: IntArray, bars: int, rng: np.random.Generator) -> Bars:
+    """Returns of a GJR-GARCH-t in step with the clock, from the variance after each row."""
+    model = GarchModel.fit(train, (0, len(train)))
+    drawn = model.simulate(train, rows, 1, bars, rng)
+    times = _after(train, rows)[:, None] + train.interval_ms * np.arange(bars)
+    return Bars(times, drawn[:, 0] / 100, note=model.parameters.note)
+
+
+def har_paths(train: Candles, rows: IntArray, bars: int, rng: np.random.Generator) -> Bars:
+    """Bars of a HAR: recorded ones ÷ their scale, times the scale that ranges and clock forecast."""
+    return HAR.fit(train, (0, len(train))).bars(train, rows, bars, rng)
+
+
+GENERATORS: dict[str, Generator] = {
+    ONE_BY_ONE: bars_one_by_one,
+    BLOCKS: stationary_bootstrap,
+    GJR_GARCH_CLOCK: garch_paths,
+    HAR_T: har_paths,
+}
+"""The built-in ones, by name."""
+
+
+def open_generator(source: str) -> tuple[str, Generator]:
+    """A generator and its name, from ``module:function`` or a folder of candle files.
+
+    Args:
+        source: ``my_package.dreams:draw``, a `Generator`; or a folder in which each file is a path,
+            as `read_candles` reads it. Paths are cut to the shortest.
+
+    Raises:
+        ConfigError: Nothing of the kind is there.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        return folder.name, recorded_generator(folder)
+    module, _, name = source.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"--generator is {source!r}; expected module:function or a folder of candle files "
+            f"({error})"
+        ) from None
+    if not callable(found):
+        raise ConfigError(f"--generator is {source!r}, a {type(found).__name__}: no function")
+    return name, found
+
+
+def recorded_generator(folder: Path) -> Generator:
+    """The paths in a folder, one candle file each, as a generator that draws them all.
+
+    Raises:
+        ConfigError: The folder holds no file.
+    """
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    if not files:
+        raise ConfigError(f"{folder} holds no candle files; expected a file for each path")
+
+    def draw(train: Candles, rows: IntArray, bars: int, rng: np.random.Generator) -> Bars:
+        paths = [
+            Bars.of(read_candles(path, symbol=train.symbol, interval=train.interval))
+            for path in files
+        ]
+        length = min(path.log_return.shape[1] for path in paths)
+        cut = [path.cut(slice(None), slice(0, length)) for path in paths]
+
+        def joined(name: str) -> Any:
+            return np.concatenate([getattr(path, name) for path in cut])
+
+        times, returns = joined("open_time_ms"), joined("log_return")
+        return Bars(times, returns, joined("upper"), joined("lower"), joined("volume"))
+
+    return draw
+
+
+def _after(train: Candles, rows: IntArray) -> IntArray:
+    """Open times [N] of the bars after rows."""
+    return np.asarray(train.open_time_ms[rows] + train.interval_ms)
+
+
+def _checked(name: str, drawn: Bars) -> Dreams:
+    if not isinstance(drawn, Bars):
+        raise ConfigError(f"{name} drew a {type(drawn).__name__}; expected Bars")
+    shapes = {np.shape(part) for part in (drawn.open_time_ms, drawn.log_return)}
+    shapes |= {np.shape(p) for p in (drawn.upper, drawn.lower, drawn.volume) if p is not None}
+    if len(shapes) != 1:
+        raise ConfigError(f"{name} drew arrays of shapes {sorted(shapes)}; expected one, [N, T]")
+    return Dreams(
+        np.asarray(drawn.log_return, dtype=np.float64), whole=drawn, name=name, note=drawn.note
+    )

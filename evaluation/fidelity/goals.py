@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
 from ..significance import Interval
+
+Verdict = Literal["met", "open", "missed"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class Goal:
         high: Upper end, or None.
         goal: Lowest and highest value that meets the goal; None is no bound.
         floor: What the record scores against itself, in words; empty where that means nothing.
-        met: Whether the value lies between the bounds.
+        verdict: Met where the whole interval meets the goal, missed where none of it does, and open
+            where it cannot be told; without an interval the value decides.
     """
 
     name: str
@@ -29,7 +34,12 @@ class Goal:
     high: float | None
     goal: tuple[float | None, float | None]
     floor: str
-    met: bool
+    verdict: Verdict
+
+    @property
+    def met(self) -> bool:
+        """Whether the goal is surely met."""
+        return self.verdict == "met"
 
     @classmethod
     def of(
@@ -40,24 +50,21 @@ class Goal:
         at_most: float | None = None,
         floor: str = "",
     ) -> Goal:
-        """A measurement, judged by its value."""
+        """A measurement, judged by its interval, or by its value where it has none."""
+        ends: tuple[float | None, float | None] = (None, None)
         if isinstance(measured, Interval):
-            judged = cls.of(name, measured.value, at_least, at_most, floor)
-            return replace(judged, low=measured.low, high=measured.high)
-        met = (at_least is None or measured >= at_least) and (
-            at_most is None or measured <= at_most
-        )
-        return cls(name, float(measured), None, None, (at_least, at_most), floor, met)
-
-    @classmethod
-    def surely_above(cls, name: str, measured: Interval, bound: float) -> Goal:
-        """A measurement whose whole interval must lie above a bound."""
-        return replace(cls.of(name, measured, at_least=bound), met=measured.low > bound)
-
-    @classmethod
-    def surely_below(cls, name: str, measured: Interval, bound: float) -> Goal:
-        """A measurement whose whole interval must lie at or below a bound."""
-        return replace(cls.of(name, measured, at_most=bound), met=measured.high <= bound)
+            value, ends = measured.value, (measured.low, measured.high)
+            low, high = measured.low, measured.high
+        else:
+            value = low = high = float(measured)
+        least = -math.inf if at_least is None else at_least
+        most = math.inf if at_most is None else at_most
+        verdict: Verdict = "open"
+        if least <= low and high <= most:
+            verdict = "met"
+        elif high < least or low > most:
+            verdict = "missed"
+        return cls(name, value, *ends, (at_least, at_most), floor, verdict)
 
 
 class Part(ABC):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...market.sources import open_candles
 from ...models.world_model import WorldModel
 from .consistency import Consistency
+from .copies import Copies
 from .dream_age import DreamAge
 from .facts import Facts
 from .forecasts import Forecasts
+from .generators import Generator
 from .memory import Memory
 from .pictures import Pictures
 from .ranks import Ranks
@@ -45,6 +47,7 @@ def measure_fidelity(
     progress: Progress | None = None,
     *,
     allow_other_market: bool = False,
+    generators: Mapping[str, Generator] | None = None,
 ) -> Fidelity:
     """Measure a world model against the candles that it was trained on and those after them.
 
@@ -58,6 +61,7 @@ def measure_fidelity(
         config: How thoroughly.
         progress: Called with the name of each stage as it begins.
         allow_other_market: Measure against a market that the world model was not trained on.
+        generators: Other generators of bars to measure beside it, by name, see `open_generator`.
 
     Raises:
         TrainingBarsError: The candles hold no bars after the training range, or none of it, or
@@ -72,7 +76,7 @@ def measure_fidelity(
     ranges = find_ranges(world_model, candles)
     if not allow_other_market:
         check_closes(world_model, candles)
-    subject = Subject(world_model, candles, ranges, config)
+    subject = Subject(world_model, candles, ranges, config, generators or {})
     results = _measured(subject, progress or (lambda stage: None))
     return Fidelity(results, Pictures.of(subject, results))
 
@@ -87,6 +91,7 @@ def _measured(subject: Subject, say: Progress) -> FidelityResults:
     consistency = Consistency.measure(subject)
     say("two-sample tests")
     two_sample = TwoSample.measure(subject)
+    copies = Copies.measure(subject)
     say("horizon decay")
     dream_age = DreamAge.measure(subject)
     say("memory and controls")
@@ -94,5 +99,5 @@ def _measured(subject: Subject, say: Progress) -> FidelityResults:
     say("rank agreement")
     ranks = Ranks.measure(subject)
     return FidelityResults(
-        head, forecasts, facts, consistency, two_sample, dream_age, memory, ranks
+        head, forecasts, facts, consistency, two_sample, copies, dream_age, memory, ranks
     )

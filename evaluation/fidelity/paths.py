@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from ...market.errors import ConfigError
 from ...market.features import FeatureSpec, compute_features, valid_rows
 from ...market.sources import open_candles
 from ...models.world_model import WorldModel
+from ..baselines.bars import Bars
 
 if TYPE_CHECKING:
     from ...market.sources import CandleSource
@@ -27,6 +29,7 @@ class Dreams:
         features: Raw features [N, T, F], or None for generators of returns alone.
         z: Latents [N, T, Z], or None.
         h: M's hidden state after the bar [N, T, H], or None.
+        whole: The same bars with their times, wicks and volumes; None where nothing tells them.
         name: What made them.
         note: What there is to say about how they were made; mostly nothing.
     """
@@ -35,6 +38,7 @@ class Dreams:
     features: FloatArray | None = None
     z: Float32Array | None = None
     h: Float32Array | None = None
+    whole: Bars | None = None
     name: str = "dreams"
     note: str = ""
 
@@ -67,6 +71,7 @@ class Dreams:
             None if self.features is None else self.features[rows][:, bars],
             None if self.z is None else self.z[rows][:, bars],
             None if self.h is None else self.h[rows][:, bars],
+            None if self.whole is None else self.whole.cut(rows, bars),
             name=self.name,
             note=self.note,
         )
@@ -99,16 +104,36 @@ def dream(
     state = engine.start(spread(num_dreams, engine.num_segments))
     flat = np.zeros(num_dreams)
     log_return = np.empty((num_dreams, bars))
+    times = np.empty((num_dreams, bars), dtype=np.int64)
     z = np.empty((num_dreams, bars, state.z.shape[1]) if keep_states else 0, dtype=np.float32)
     h = np.empty((num_dreams, bars, state.h.shape[1]) if keep_states else 0, dtype=np.float32)
     for t in range(bars):
         noise = engine.draw_noise(rng, num_dreams)
         log_return[:, t] = engine.step(state, flat, noise, temperature)
+        times[:, t] = state.open_time_ms
         if keep_states:
             z[:, t], h[:, t] = state.z, state.h
     if not keep_states:
-        return Dreams(log_return, name="world model")
-    return Dreams(log_return, world_model.decode(z), z, h, name="world model")
+        return Dreams(log_return, whole=Bars(times, log_return), name="world model")
+    features = world_model.decode(z)
+    whole = whole_bars(times, log_return, features, world_model.config.features.names)
+    return Dreams(log_return, features, z, h, whole, name="world model")
+
+
+def whole_bars(
+    open_time_ms: IntArray, log_return: FloatArray, features: FloatArray, names: Sequence[str]
+) -> Bars:
+    """Bars [N, T] from features [N, T, F].
+
+    Where the features hold wicks they are those; where they hold a range alone, what it has beyond
+    the body is shared by both wicks: less than nothing where the range is shorter than the body.
+    """
+    columns = {name: features[..., i] for i, name in enumerate(names)}
+    if "upper_wick" in columns:
+        upper, lower = columns["upper_wick"], columns["lower_wick"]
+    else:
+        upper = lower = 0.5 * (columns["range"] - np.abs(log_return))
+    return Bars(open_time_ms, log_return, upper, lower, np.exp(columns["log_volume"]))
 
 
 def recorded_paths(

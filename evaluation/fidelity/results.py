@@ -9,6 +9,7 @@ from ...market.times import format_time
 from ...models.quality import VAEQuality, vae_quality
 from ..results import to_plain
 from .consistency import Consistency
+from .copies import Copies
 from .dream_age import DreamAge
 from .facts import Facts
 from .forecasts import Forecasts
@@ -72,6 +73,7 @@ class FidelityResults:
         facts: Stylised facts of dreams and other generators.
         consistency: Whether the dream's observations belong together.
         two_sample: Whether a learner tells dream from record.
+        copies: Whether the dream repeats its training range.
         dream_age: How dreams change as they age.
         memory: What M remembers and hears.
         ranks: Whether the dream ranks policies as the market does.
@@ -82,6 +84,7 @@ class FidelityResults:
     facts: Facts
     consistency: Consistency
     two_sample: TwoSample
+    copies: Copies
     dream_age: DreamAge
     memory: Memory
     ranks: Ranks

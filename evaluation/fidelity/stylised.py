@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from scipy.stats import rankdata
@@ -50,14 +49,6 @@ class StylisedFacts:
     leverage: float | None
     volume_rank: float | None
     range_by_return: FloatArray | None
-
-    def largest_kurtosis_step(self) -> float:
-        """Largest ratio of the excess kurtosis at one horizon to that at the one before.
-
-        Sums of more bars must have thinner tails: above 1 they have fatter ones somewhere.
-        """
-        by_horizon = [kurtosis for _, kurtosis in sorted(self.excess_kurtosis.items())]
-        return max((b / a if a > 0 else 0.0) for a, b in pairwise(by_horizon))
 
 
 class PathFacts:

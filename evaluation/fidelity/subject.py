@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +16,7 @@ from ...models.provenance import ALLOW_OTHER_MARKET
 from ...models.world_model import WorldModel
 from ..comparison.rank_agreement import DREAMS
 from ..density import WORLD_MODEL
-from .generators import comparison_dreams
+from .generators import Generator, comparison_dreams
 from .paths import Dreams, dream, recorded_paths
 from .probes import with_untrained_memory
 from .random_encoder import with_random_encoder
@@ -99,12 +100,14 @@ class Subject:
         candles: Of its market.
         ranges: Rows of them.
         config: How thoroughly to measure.
+        generators: Whose paths stand beside the built-in generators'.
     """
 
     world_model: WorldModel
     candles: Candles
     ranges: Ranges
     config: FidelityConfig
+    generators: Mapping[str, Generator] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -125,7 +128,7 @@ class Subject:
     def dreams(self) -> dict[str, Dreams]:
         """The world model's dreams and those to compare them with, by generator."""
         size, seed = (self.config.num_dreams, self.config.bars), self.config.seed
-        rivals = comparison_dreams(self.train.log_returns(), *size, seed=seed)
+        rivals = comparison_dreams(self.train, *size, seed=seed, others=self.generators)
         return {
             WORLD_MODEL: dream(self.world_model, *size, seed=seed),
             **rivals,

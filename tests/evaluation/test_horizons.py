@@ -72,7 +72,7 @@ def test_the_truth_scores_best_covers_and_passes(horizon: int) -> None:
     for name, losses in truth.losses().items():
         assert losses.mean() < wide.losses()[name].mean(), name
     assert truth.crps_return.mean() < shifted.crps_return.mean()
-    # √h·σ/√π for a normal that is its own truth, over 400 origins
+    # √h·σ/√π for a normal that is its own truth, over 384 origins
     expected = np.sqrt(horizon) / np.sqrt(np.pi)
     assert truth.crps_return.mean() == pytest.approx(expected, rel=0.1)
     assert truth.covered == pytest.approx(0.9, abs=0.05)

@@ -1,83 +1,104 @@
+"""Generators beside the world model: built in, of a module, of a folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from worldmodel_trading.evaluation.baselines.bars import Bars
 from worldmodel_trading.evaluation.fidelity.generators import (
+    BLOCKS,
+    GENERATORS,
+    ONE_BY_ONE,
     comparison_dreams,
-    garch_dreams,
-    iid_bootstrap,
-    stationary_bootstrap,
+    open_generator,
 )
-from worldmodel_trading.evaluation.fidelity.paths import Dreams
-from worldmodel_trading.evaluation.fidelity.stylised import PathFacts, autocorrelation
-from worldmodel_trading.evaluation.likelihood import fit_garch_process
+from worldmodel_trading.evaluation.fidelity.stylised import autocorrelation
+from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
+from worldmodel_trading.market.files.export import write_candles
+from worldmodel_trading.market.synthetic import synthetic_candles
 
 
 @pytest.fixture(scope="module")
-def garch_returns():
-    """GARCH(1,1)-t with σ = 1%: ω = 0.05, α = 0.1, β = 0.85 in percent², so ω/(1 - α - β) = 1."""
-    rng = np.random.default_rng(0)
-    noise = rng.standard_t(8.0, 20_000) * np.sqrt(6 / 8)
-    variance, returns = 1.0, np.empty(20_000)
-    for t in range(20_000):
-        returns[t] = np.sqrt(variance) * noise[t]
-        variance = 0.05 + 0.1 * returns[t] ** 2 + 0.85 * variance
-    return returns / 100
+def train() -> Candles:
+    return synthetic_candles(seed=2, bars=6_000)
 
 
-def test_fit_recovers_the_process(garch_returns):
-    fitted = fit_garch_process(100 * garch_returns).parameters
-    assert fitted.alpha == pytest.approx(0.1, abs=0.02)
-    assert fitted.beta == pytest.approx(0.85, abs=0.03)
-    assert fitted.omega == pytest.approx(0.05, abs=0.02)
-    assert fitted.degrees == pytest.approx(8.0, rel=0.2)
-
-
-@pytest.mark.parametrize("skewed", [False, True])
-def test_garch_dreams_have_the_record_s_facts(garch_returns, skewed):
-    dreams = garch_dreams(garch_returns, 200, 500, np.random.default_rng(1), skewed)
-    real, dreamed = (PathFacts(d).facts() for d in (Dreams(garch_returns.reshape(40, 500)), dreams))
-    assert dreamed.sigma == pytest.approx(real.sigma, rel=0.05)
-    assert dreamed.abs_acf[:10] == pytest.approx(real.abs_acf[:10], abs=0.03)
-    assert dreamed.hill_index == pytest.approx(real.hill_index, rel=0.2)
-
-
-def test_skewness_is_fitted_and_drawn():
-    rng = np.random.default_rng(2)
-    gamma = rng.gamma(4.0, size=5000)
-    returns = -0.01 * (gamma - 4.0) / 2.0
-    fitted = fit_garch_process(100 * returns, leverage=True, skewed=True)
-    assert fitted.skewness < -0.2
-    drawn = fitted.innovations((100, 1000), rng)
-    assert drawn.mean() == pytest.approx(0.0, abs=0.02)
-    assert drawn.std() == pytest.approx(1.0, abs=0.03)
-    assert ((drawn - drawn.mean()) ** 3).mean() < -0.3
-
-
-def test_iid_bootstrap_has_the_histogram_and_no_memory(garch_returns):
-    dreams = iid_bootstrap(garch_returns, 50, 1000, np.random.default_rng(3))
-    assert np.isin(dreams.log_return, garch_returns).all()
-    assert dreams.log_return.std() == pytest.approx(garch_returns.std(), rel=0.03)
-    assert abs(autocorrelation(np.abs(dreams.log_return), 1).mean()) < 0.02
-
-
-def test_stationary_bootstrap_keeps_the_memory(garch_returns):
-    dreams = stationary_bootstrap(garch_returns, 100, 1000, np.random.default_rng(4))
-    real = autocorrelation(np.abs(garch_returns).reshape(20, 1000), 5).mean(axis=0)
-    assert autocorrelation(np.abs(dreams.log_return), 5).mean(axis=0) == pytest.approx(
-        real, abs=0.03
-    )
-
-
-def test_all_of_them_repeat(garch_returns):
-    known = np.concatenate([[np.nan], garch_returns[:3000]])
-    first, again = (comparison_dreams(known, 4, 60, seed=5) for _ in range(2))
-    assert list(first) == ["iid_bootstrap", "stationary_bootstrap", "garch_t", "gjr_garch_skew_t"]
+def test_all_of_them_repeat_and_keep_the_record_s_scale(train: Candles) -> None:
+    first, again = (comparison_dreams(train, 30, 300, seed=5) for _ in range(2))
+    assert list(first) == list(GENERATORS)
+    recorded = np.nanstd(train.log_returns())
     for name, dreams in first.items():
-        assert dreams.log_return.shape == (4, 60)
+        assert dreams.log_return.shape == (30, 300)
+        assert dreams.log_return.std() == pytest.approx(recorded, rel=0.35), name
         np.testing.assert_array_equal(dreams.log_return, again[name].log_return)
+        assert dreams.whole is not None
+        assert (np.diff(dreams.whole.open_time_ms, axis=1) == train.interval_ms).all()
 
 
-def test_too_few_returns_are_named():
+def test_blocks_keep_the_memory_that_single_bars_lose(train: Candles) -> None:
+    dreams = comparison_dreams(train, 40, 500, seed=0)
+    known = train.log_returns()[1:].reshape(-1, 5_999)
+
+    def memory(returns: np.ndarray) -> float:
+        return float(autocorrelation(np.abs(returns), 6)[:, 4:].mean())
+
+    assert memory(dreams[BLOCKS].log_return) == pytest.approx(memory(known), abs=0.05)
+    assert memory(dreams[ONE_BY_ONE].log_return) < 0.5 * memory(known)
+
+
+def test_too_few_bars_are_named(train: Candles) -> None:
     with pytest.raises(ConfigError, match="at least 1000"):
-        comparison_dreams(np.zeros(10), 2, 5, seed=0)
+        comparison_dreams(train.rows(0, 500), 2, 5, seed=0)
+
+
+def test_a_function_of_a_module(
+    train: Candles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "outside_model.py").write_text(
+        "import numpy as np\n"
+        "from worldmodel_trading.evaluation import Bars\n"
+        "def noise(train, rows, bars, rng):\n"
+        "    times = train.open_time_ms[rows, None] + train.interval_ms * np.arange(1, bars + 1)\n"
+        "    return Bars(times, 0.01 * rng.standard_normal(times.shape))\n"
+        "def wrong(train, rows, bars, rng):\n"
+        "    return np.zeros((len(rows), bars))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name, generator = open_generator("outside_model:noise")
+    drawn = comparison_dreams(train, 8, 200, seed=0, others={name: generator})["noise"]
+    assert drawn.log_return.std() == pytest.approx(0.01, rel=0.1)
+    wrong = open_generator("outside_model:wrong")[1]
+    with pytest.raises(ConfigError, match="wrong drew a ndarray; expected Bars"):
+        comparison_dreams(train, 8, 200, seed=0, others={"wrong": wrong})
+    sys.modules.pop("outside_model")
+
+
+def test_a_folder_of_candle_files(train: Candles, tmp_path: Path) -> None:
+    pieces = [train.rows(0, 300), train.rows(500, 750)]
+    for number, piece in enumerate(pieces):
+        write_candles(piece, tmp_path / f"path-{number}.csv")
+    name, generator = open_generator(str(tmp_path))
+    drawn = generator(train, np.array([0]), 10, np.random.default_rng(0))
+    assert name == tmp_path.name
+    assert drawn.log_return.shape == (2, 249)  # the shorter file's bars but the first
+    expected = Bars.of(pieces[1])
+    assert drawn.log_return[1] == pytest.approx(expected.log_return[0])
+    assert drawn.upper is not None
+    assert expected.upper is not None
+    assert drawn.upper[1] == pytest.approx(expected.upper[0], abs=1e-9)
+
+
+@pytest.mark.parametrize("source", ["nowhere", "numpy:no_such_thing", "numpy:pi", ":x"])
+def test_what_is_no_generator_is_refused(source: str) -> None:
+    with pytest.raises(ConfigError, match="--generator is"):
+        open_generator(source)
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no candle files"):
+        open_generator(str(tmp_path))

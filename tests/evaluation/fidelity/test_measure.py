@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from worldmodel_trading.evaluation.baselines.bars import Bars
 from worldmodel_trading.evaluation.fidelity.consistency import _ratios
 from worldmodel_trading.evaluation.fidelity.measure import Fidelity, measure_fidelity
 from worldmodel_trading.evaluation.fidelity.report import fidelity_summary, write_fidelity
@@ -42,7 +43,12 @@ def stages() -> list[str]:
 
 @pytest.fixture(scope="module")
 def measured(world_model, market, stages) -> Fidelity:
-    return measure_fidelity(world_model, market, SMALL, stages.append)
+    def recorded(train: Candles, rows, bars, rng) -> Bars:
+        return Bars.of(train)
+
+    return measure_fidelity(
+        world_model, market, SMALL, stages.append, generators={"recorded": recorded}
+    )
 
 
 def test_every_part_is_there_and_finite(measured, stages):
@@ -52,14 +58,21 @@ def test_every_part_is_there_and_finite(measured, stages):
     assert set(results["density"]) == {"validation", "test"}
     generators = {
         "world_model",
-        "iid_bootstrap",
+        "bars_one_by_one",
         "stationary_bootstrap",
-        "garch_t",
-        "gjr_garch_skew_t",
+        "gjr_garch_t_clock",
+        "har_t",
         "untrained_m",
+        "recorded",
     }
     assert set(results["facts"]) == generators
     assert set(results["two_sample"]["returns"]) == generators
+    whole = {"world_model", "bars_one_by_one", "stationary_bootstrap", "untrained_m", "recorded"}
+    for judge in ("summaries", "boosting", "convolution"):
+        assert set(results["two_sample"]["whole"][judge]) == whole  # GARCH and HAR draw no volumes
+        floor = results["two_sample"]["whole_floor"][judge]
+        assert floor["low"] <= floor["value"] <= floor["high"]
+    assert set(results["copies"]["share"]) == generators
     for scores in results["facts"].values():
         for span in scores.values():
             assert span["low"] <= span["high"]
@@ -99,17 +112,25 @@ def test_a_silenced_dimension_has_no_spread_to_compare():
 
 def test_goals_are_judged_by_their_bounds(measured):
     goals = {goal.name: goal for goal in measured.results.goals}
-    assert len(goals) == len(measured.results.goals) == 25
+    assert len(goals) == len(measured.results.goals) == 32
     assert goals["sensitivity to the action [σ]"].met
     for goal in goals.values():
-        low, high = goal.goal
-        number = goal.value
-        if "interval above" in goal.name:
-            number = goal.low
-        elif "interval below" in goal.name:
-            number = goal.high
-        inside = (low is None or number >= low) and (high is None or number <= high)
+        least, most = (end if end is not None else None for end in goal.goal)
+        low = goal.value if goal.low is None else goal.low
+        high = goal.value if goal.high is None else goal.high
+        inside = (least is None or low >= least) and (most is None or high <= most)
+        outside = (least is not None and high < least) or (most is not None and low > most)
         assert goal.met == inside, goal.name
+        assert (goal.verdict == "missed") == outside, goal.name
+
+
+def test_recorded_paths_are_copies_and_possible(measured):
+    copies, tests = measured.results.copies, measured.results.two_sample
+    assert copies.distance["recorded"] == 0.0
+    assert copies.share["recorded"] == 1.0
+    assert copies.share["world_model"] < 0.1
+    assert tests.impossible["recorded"] == 0.0
+    assert tests.impossible["world_model"] > 0.0  # its ranges are decoded beside its returns
 
 
 def test_a_worse_dream_misses(measured):
@@ -117,7 +138,7 @@ def test_a_worse_dream_misses(measured):
     wide = replace(facts.distances["world_model"], sigma_ratio=Interval(1.4, 1.3, 1.5))
     worse = replace(facts, distances={**facts.distances, "world_model": wide})
     goals = {goal.name: goal for goal in replace(measured.results, facts=worse).goals}
-    assert not goals["σ of returns ÷ real"].met
+    assert goals["σ of returns ÷ real"].verdict == "missed"
 
 
 def test_a_number_that_json_lacks_is_named(measured):

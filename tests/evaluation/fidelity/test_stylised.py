@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import scipy.stats
@@ -109,10 +107,3 @@ def test_cone_of_constant_volatility_closes():
     assert cone[:, 1] == pytest.approx(0.02, rel=0.05)
     widths = cone[:, 2] - cone[:, 0]
     assert widths[0] > 2 * widths[1] > 2 * widths[2]
-
-
-def test_the_largest_step_of_kurtosis_by_hand():
-    facts = replace(
-        PathFacts(some_paths()).facts(), excess_kurtosis={24: 3.0, 1: 8.0, 4: 2.0, 168: -0.1}
-    )
-    assert facts.largest_kurtosis_step() == 1.5  # from 4 to 24 bars
