@@ -11,7 +11,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -26,7 +25,7 @@ from worldmodel_trading.evaluation.baselines.scores import (
     fit_baselines,
 )
 from worldmodel_trading.evaluation.baselines.student_t import mean_nll
-from worldmodel_trading.evaluation.horizons import Simulator, compare_horizons
+from worldmodel_trading.evaluation.horizons import HorizonScores, Simulator, compare_horizons
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.files.reader import read_candles
 
@@ -81,19 +80,19 @@ def horizons(candles: Candles, train: tuple[int, int], rows: tuple[int, int], se
     return "\n".join(lines)
 
 
-def _line(horizon: str, name: str, row: dict[str, Any]) -> str:
-    gap, tests = row[f"minus_{HAR_T}"]["qlike"], row["var"]
+def _line(horizon: int, name: str, row: HorizonScores) -> str:
+    gap = row.minus["qlike"]
     cells = [
-        horizon,
+        str(horizon),
         TITLES.get(name, "stationary bootstrap of whole bars"),
-        f"{row['crps_return']:.4f}",
-        f"{row['crps_volatility']:.4f}",
-        f"{row['qlike']:.4f}",
-        f"{gap['value']:+.4f} ({gap['low']:+.4f} to {gap['high']:+.4f})",
-        f"{row['covered']:.3f}",
-        ", ".join(f"{test['share']:.3f}" for test in tests),
-        ", ".join(f"{test['kupiec_p']:.2f}" for test in tests),
-        ", ".join(f"{test['christoffersen_p']:.2f}" for test in tests),
+        f"{row.crps_return:.4f}",
+        f"{row.crps_volatility:.4f}",
+        f"{row.qlike:.4f}",
+        f"{gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})",
+        f"{row.covered:.3f}",
+        ", ".join(f"{test.share:.3f}" for test in row.var),
+        ", ".join(f"{test.kupiec_p:.2f}" for test in row.var),
+        ", ".join(f"{test.christoffersen_p:.2f}" for test in row.var),
     ]
     return f"| {' | '.join(cells)} |"
 

@@ -18,7 +18,14 @@ from ..models.world_model import WorldModel
 from .baselines.memoryless import of_each_bar
 from .baselines.scores import HAR_T, fit_baselines
 from .baselines.student_t import Forecast, finite_scores, scored_rows
-from .loss_tests import LossDifference, diebold_mariano, model_confidence_set
+from .loss_tests import (
+    VAR_LEVELS,
+    LossDifference,
+    VaRTest,
+    diebold_mariano,
+    model_confidence_set,
+    var_test,
+)
 from .significance import Interval, stationary_bootstrap_rows
 
 if TYPE_CHECKING:
@@ -63,6 +70,7 @@ class DensityScores:
             best is among those above 0.1, 9 times in 10.
         crps_skill_to_har_t: 1 − CRPS ÷ HAR-t's CRPS; above 0 is better.
         calibration: Of the world model.
+        var: Tests of its 1% and 5% quantiles.
         mean_slope: Of returns on its mean forecasts, see `mean_slope`.
         notes: What there is to say about the rivals' fits, by name.
     """
@@ -74,6 +82,7 @@ class DensityScores:
     confidence_set: dict[str, float]
     crps_skill_to_har_t: Interval
     calibration: Calibration
+    var: tuple[VaRTest, ...]
     mean_slope: Interval
     notes: dict[str, str]
 
@@ -162,6 +171,9 @@ def _range_scores(
         confidence_set=model_confidence_set(nll, seed=seed),
         crps_skill_to_har_t=_skill(crps, np.random.default_rng(seed)),
         calibration=calibration(ours, outcomes),
+        var=tuple(
+            var_test(outcomes[known] < ours.quantile(level)[known], level) for level in VAR_LEVELS
+        ),
         mean_slope=mean_slope(ours, outcomes, np.random.default_rng(seed)),
         notes=notes,
     )

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from ..market.arrays import FloatArray, IntArray
 from ..market.candles import Candles
 from ..market.errors import ConfigError
-from .loss_tests import LossDifference, VaRTest, diebold_mariano, var_test
+from .loss_tests import VAR_LEVELS, LossDifference, VaRTest, diebold_mariano, var_test
 
 HORIZONS = (1, 24, 168)
 """Bars ahead."""
-VAR_LEVELS = (0.01, 0.05)
 _COVERAGE = (0.05, 0.95)
+_QUANTILE: Final = (
+    "weibull"  # of few members, too: one more draw falls below it as often as it says
+)
+_SHARED_ORIGINS = 7  # outcomes do not overlap; those of a week share their volatility
 _ORIGIN_STEP = 24  # bars between forecasts of up to a day, and one more: hours take turns
 
 
@@ -96,14 +99,15 @@ def horizon_losses(
         )
     total, ensemble = outcomes.sum(axis=1), drawn.sum(axis=2)
     realised, variances = (outcomes**2).sum(axis=1), (drawn**2).sum(axis=2)
-    low, high = np.quantile(ensemble, _COVERAGE, axis=1)
+    low, high = np.quantile(ensemble, _COVERAGE, axis=1, method=_QUANTILE)
     return HorizonLosses(
         crps_return=ensemble_crps(ensemble, total),
         crps_volatility=ensemble_crps(np.sqrt(variances), np.sqrt(realised)),
         qlike=qlike(variances.mean(axis=1), realised),
         covered=float(((total >= low) & (total <= high)).mean()),
         var=tuple(
-            var_test(total < np.quantile(ensemble, level, axis=1), level) for level in VAR_LEVELS
+            var_test(total < np.quantile(ensemble, level, axis=1, method=_QUANTILE), level)
+            for level in VAR_LEVELS
         ),
     )
 
@@ -159,6 +163,29 @@ def qlike(forecast: FloatArray, realised: FloatArray) -> FloatArray:
     return loss
 
 
+@dataclass(frozen=True)
+class HorizonScores:
+    """One simulator at one horizon.
+
+    Attributes:
+        origins: Forecasts that were made.
+        crps_return: Mean CRPS of the summed return, percent.
+        crps_volatility: Mean CRPS of the realised volatility, percent.
+        qlike: Mean QLIKE of the realised variance.
+        covered: Share of summed returns inside the central 90% of the paths.
+        var: Tests of the 1% and 5% quantiles.
+        minus: Differences of its losses from those of the simulator that all are held against.
+    """
+
+    origins: int
+    crps_return: float
+    crps_volatility: float
+    qlike: float
+    covered: float
+    var: tuple[VaRTest, ...]
+    minus: dict[str, LossDifference]
+
+
 def compare_horizons(
     simulators: Mapping[str, Simulator],
     candles: Candles,
@@ -167,8 +194,8 @@ def compare_horizons(
     seed: int,
     paths: int = 256,
     against: str,
-) -> dict[str, dict[str, Any]]:
-    """Scores of every simulator at every horizon, and their differences from one of them.
+) -> dict[int, dict[str, HorizonScores]]:
+    """Scores of every simulator at every horizon that the rows hold at least twice, by horizon.
 
     Args:
         simulators: By name.
@@ -177,36 +204,26 @@ def compare_horizons(
         seed: Of the paths.
         paths: Members of each ensemble.
         against: Whose losses are subtracted.
-
-    Returns:
-        By horizon, as text, then by simulator: mean losses, ``covered``, ``var`` and
-        ``minus_`` + ``against``, a `LossDifference` by loss.
     """
-    table: dict[str, dict[str, Any]] = {}
+    table = {}
     for horizon in HORIZONS:
-        if len(candles) and rows[1] - rows[0] <= 2 * max(horizon, _ORIGIN_STEP):
-            continue
-        found = {
-            name: horizon_losses(each, candles, rows, horizon, seed=seed, paths=paths)
-            for name, each in simulators.items()
-        }
-        table[str(horizon)] = {
-            name: _row(losses, found[against], against) for name, losses in found.items()
-        }
+        if rows[1] - rows[0] > 2 * max(horizon, _ORIGIN_STEP) + 2:
+            found = {
+                name: horizon_losses(each, candles, rows, horizon, seed=seed, paths=paths)
+                for name, each in simulators.items()
+            }
+            table[horizon] = {
+                name: _scores(losses, found[against]) for name, losses in found.items()
+            }
     return table
 
 
-def _row(losses: HorizonLosses, rival: HorizonLosses, against: str) -> dict[str, Any]:
+def _scores(losses: HorizonLosses, rival: HorizonLosses) -> HorizonScores:
     own, others = losses.losses(), rival.losses()
-    return {
+    return HorizonScores(
+        origins=len(losses.qlike),
+        covered=losses.covered,
+        var=losses.var,
+        minus={name: diebold_mariano(own[name], others[name], _SHARED_ORIGINS) for name in own},
         **{name: float(values.mean()) for name, values in own.items()},
-        "origins": len(losses.qlike),
-        "covered": losses.covered,
-        "var": [test.to_dict() for test in losses.var],
-        f"minus_{against}": {name: _difference(own[name], others[name]).to_dict() for name in own},
-    }
-
-
-def _difference(first: FloatArray, second: FloatArray) -> LossDifference:
-    """Origins do not overlap: a week of them shares its volatility."""
-    return diebold_mariano(first, second, lags=7)
+    )

@@ -21,6 +21,7 @@ from .checks import check_finite, check_whole, finite_series
 
 HAC_LAGS = 168
 """Lags of the long-run variance: losses of neighbouring bars share their volatility for a week."""
+VAR_LEVELS = (0.01, 0.05)
 _LEVEL = 0.95
 
 
@@ -145,6 +146,11 @@ class VaRTest:
     count: int
     kupiec_p: float
     christoffersen_p: float
+
+    @property
+    def refused(self) -> bool:
+        """Whether either test refuses the quantile, at 1%."""
+        return min(self.kupiec_p, self.christoffersen_p) < 0.01
 
     def to_dict(self) -> dict[str, float]:
         """The numbers by name."""

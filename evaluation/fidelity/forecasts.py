@@ -69,4 +69,10 @@ def _of_range(label: str, scores: DensityScores) -> list[Goal]:
         Goal.of(f"CRPS skill against HAR-t, {label}", scores.crps_skill_to_har_t, 0.0),
         Goal.of(f"PIT distance, {label}", shape.pit_ks, None, 0.03, floor),
         Goal.of(f"coverage of the 90% interval, {label}", shape.coverage_90, 0.88, 0.92),
+        Goal.of(
+            f"1% and 5% value at risk, {label}, tests that refuse it",
+            sum(test.refused for test in scores.var),
+            None,
+            0.0,
+        ),
     ]

@@ -15,6 +15,7 @@ from .facts import Facts
 from .forecasts import Forecasts
 from .generators import Generator
 from .memory import Memory
+from .outlooks import Outlooks
 from .pictures import Pictures
 from .ranks import Ranks
 from .results import FidelityResults, Head
@@ -86,6 +87,8 @@ def _measured(subject: Subject, say: Progress) -> FidelityResults:
     head = Head.of(subject)
     say("density forecasts")
     forecasts = Forecasts.measure(subject)
+    say("outlooks")
+    outlooks = Outlooks.measure(subject)
     say("dreams")
     facts = Facts.measure(subject)
     consistency = Consistency.measure(subject)
@@ -99,5 +102,5 @@ def _measured(subject: Subject, say: Progress) -> FidelityResults:
     say("rank agreement")
     ranks = Ranks.measure(subject)
     return FidelityResults(
-        head, forecasts, facts, consistency, two_sample, copies, dream_age, memory, ranks
+        head, forecasts, outlooks, facts, consistency, two_sample, copies, dream_age, memory, ranks
     )

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from ...market.files.writer import write_whole
 from ..density import DensityScores
+from ..horizons import HorizonScores
 from ..report.page import details, figure, page, section, table
 from ..report.text_table import aligned
 from ..results import write_results
@@ -36,6 +37,7 @@ from .figures import (
 from .forecasts import Forecasts
 from .goals import Goal
 from .measure import Fidelity
+from .outlooks import Outlooks
 from .pictures import CONE_HORIZONS, Pictures
 from .ranks import Ranks
 from .results import FidelityResults
@@ -91,6 +93,7 @@ def fidelity_html(measured: Fidelity) -> str:
         section("Goals", _goals_html(goals), _GOALS_NOTE),
         *_dream_sections(results, pictures),
         *_forecast_sections(results.forecasts),
+        section("Forecasting days and weeks", _outlooks_html(results.outlooks), _OUTLOOKS_NOTE),
         *_memory_sections(results, pictures),
         *_rank_sections(results.ranks),
         section("Settings", *(details(name, _plain(part)) for name, part in settings.items())),
@@ -270,6 +273,50 @@ def _forecast_cells(scores: DensityScores, name: str) -> list[str]:
         "" if gap is None else f"{gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})",
         f"p = {scores.confidence_set[name]:.2f}",
         f"{scores.crps[name]:.4f}",
+    ]
+
+
+_OUTLOOKS_NOTE = (
+    "By simulated paths from recorded bars of the last range, whose outcomes do not overlap: CRPS of the "
+    "summed return and of the realised volatility, QLIKE of the realised variance with its difference "
+    "from HAR's; share of outcomes in the 90% interval, and below the 1% and 5% quantiles with the "
+    "p-values of Kupiec and Christoffersen."
+)
+
+
+def _outlooks_html(outlooks: Outlooks) -> str:
+    header = [
+        "",
+        "bars",
+        "CRPS, return [%]",
+        "CRPS, volatility [%]",
+        "QLIKE",
+        "QLIKE minus HAR's",
+        "in 90%",
+        "below 1%",
+        "below 5%",
+    ]
+    groups = [
+        [_outlook_cells(name, horizon, scores) for name, scores in found.items()]
+        for horizon, found in outlooks.by_horizon.items()
+    ]
+    return table(header, groups, text_columns=1)
+
+
+def _outlook_cells(name: str, horizon: int, scores: HorizonScores) -> list[str]:
+    gap = scores.minus["qlike"]
+    return [
+        title_of(name),
+        str(horizon),
+        f"{scores.crps_return:.4f}",
+        f"{scores.crps_volatility:.4f}",
+        f"{scores.qlike:.4f}",
+        f"{gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})",
+        f"{scores.covered:.3f}",
+        *(
+            f"{test.share:.3f} (p = {test.kupiec_p:.2f}, {test.christoffersen_p:.2f})"
+            for test in scores.var
+        ),
     ]
 
 

@@ -15,6 +15,7 @@ from .facts import Facts
 from .forecasts import Forecasts
 from .goals import Goal, Part
 from .memory import Memory
+from .outlooks import Outlooks
 from .ranks import Ranks
 from .subject import FidelityConfig, Rows, Subject
 from .two_sample import TwoSample
@@ -70,6 +71,7 @@ class FidelityResults:
     Attributes:
         head: What was measured.
         forecasts: Density forecasts of the next return.
+        outlooks: Forecasts of many bars by dreams.
         facts: Stylised facts of dreams and other generators.
         consistency: Whether the dream's observations belong together.
         two_sample: Whether a learner tells dream from record.
@@ -81,6 +83,7 @@ class FidelityResults:
 
     head: Head
     forecasts: Forecasts
+    outlooks: Outlooks
     facts: Facts
     consistency: Consistency
     two_sample: TwoSample

@@ -40,6 +40,7 @@ class FidelityConfig(Record):
         decay_dreams: Dreams of the horizon decay, as long as the last of `AGES`.
         controllers: Random linear controllers of the rank agreement.
         rank_dreams: Dreams that score each of them.
+        outlook_paths: Dreams that forecast from each recorded bar.
         control_epochs: Epochs of the M that a random encoder is given.
         seed: Makes all of it repeat.
     """
@@ -49,6 +50,7 @@ class FidelityConfig(Record):
     decay_dreams: int = 128
     controllers: int = 200
     rank_dreams: int = DREAMS
+    outlook_paths: int = 128
     control_epochs: int = 20
     seed: int = 0
 
@@ -60,6 +62,7 @@ class FidelityConfig(Record):
                 "decay_dreams",
                 "controllers",
                 "rank_dreams",
+                "outlook_paths",
                 "control_epochs",
             ),
             AT_LEAST_ONE,

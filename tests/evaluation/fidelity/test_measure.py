@@ -9,6 +9,7 @@ import pytest
 from worldmodel_trading.evaluation.baselines.bars import Bars
 from worldmodel_trading.evaluation.fidelity.consistency import _ratios
 from worldmodel_trading.evaluation.fidelity.measure import Fidelity, measure_fidelity
+from worldmodel_trading.evaluation.fidelity.outlooks import DreamSimulator
 from worldmodel_trading.evaluation.fidelity.report import fidelity_summary, write_fidelity
 from worldmodel_trading.evaluation.fidelity.subject import FidelityConfig
 from worldmodel_trading.evaluation.significance import Interval
@@ -18,7 +19,14 @@ from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.world_model import WorldModel
 
 SMALL = FidelityConfig(
-    num_dreams=24, bars=336, decay_dreams=8, controllers=12, rank_dreams=4, control_epochs=1, seed=1
+    num_dreams=24,
+    bars=336,
+    decay_dreams=8,
+    controllers=12,
+    rank_dreams=4,
+    outlook_paths=16,
+    control_epochs=1,
+    seed=1,
 )
 TRAIN_BARS = 2_600
 
@@ -73,6 +81,7 @@ def test_every_part_is_there_and_finite(measured, stages):
         floor = results["two_sample"]["whole_floor"][judge]
         assert floor["low"] <= floor["value"] <= floor["high"]
     assert set(results["copies"]["share"]) == generators
+    assert set(results["outlooks"]["24"]) == {"world_model", "har_t", "gjr_garch_t_clock"}
     for scores in results["facts"].values():
         for span in scores.values():
             assert span["low"] <= span["high"]
@@ -106,13 +115,22 @@ def test_the_default_model_dreams_of_its_market(measured, world_model):
     assert all(age.frozen == 0.0 for age in results.dream_age.decay)
 
 
+def test_dreams_begin_where_the_record_stands(world_model, market):
+    rows = np.array([2_600, 2_700])
+    drawn = DreamSimulator(world_model).simulate(market, rows, 4_000, 2, np.random.default_rng(0))
+    expected = world_model.return_forecast(market).volatility[rows]
+    assert drawn[:, :, 0].std(axis=1) == pytest.approx(expected, rel=0.1)
+    with pytest.raises(ConfigError, match="a dream needs"):
+        DreamSimulator(world_model).simulate(market, np.array([20]), 2, 2, np.random.default_rng(0))
+
+
 def test_a_silenced_dimension_has_no_spread_to_compare():
     assert _ratios(np.array([2.0, 0.01]), np.array([1.0, 0.0])) == (2.0, None)
 
 
 def test_goals_are_judged_by_their_bounds(measured):
     goals = {goal.name: goal for goal in measured.results.goals}
-    assert len(goals) == len(measured.results.goals) == 32
+    assert len(goals) == len(measured.results.goals) == 37
     assert goals["sensitivity to the action [σ]"].met
     for goal in goals.values():
         least, most = (end if end is not None else None for end in goal.goal)
