@@ -138,6 +138,11 @@ def _add_forecast(forecast: argparse.ArgumentParser) -> None:
     forecast.add_argument(
         "--save", metavar="FILE", help="a .csv or .parquet file for all forecasts, replaced"
     )
+    forecast.add_argument(
+        "--baselines",
+        action="store_true",
+        help="also score them beside GARCH, HAR and a memoryless network, fitted on the training range",
+    )
 
 
 def _add_fidelity(fidelity: argparse.ArgumentParser) -> None:

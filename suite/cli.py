@@ -205,7 +205,14 @@ def _forecast(options: argparse.Namespace) -> None:
     from worldmodel_trading.jobs.forecast import forecast
 
     _one_thread()
-    forecast(options.world_model, options.candles, options.start, options.end, options.save)
+    forecast(
+        options.world_model,
+        options.candles,
+        options.start,
+        options.end,
+        options.save,
+        options.baselines,
+    )
 
 
 def _fidelity(options: argparse.Namespace) -> None:

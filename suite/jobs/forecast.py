@@ -5,11 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from worldmodel_trading.dates import refuse_outside
-from worldmodel_trading.market.errors import ConfigError
+from worldmodel_trading.evaluation.baselines.memoryless import of_each_bar
+from worldmodel_trading.evaluation.baselines.scores import (
+    TITLES,
+    compare_with_baselines,
+    fit_baselines,
+)
+from worldmodel_trading.evaluation.fidelity.subject import find_ranges
+from worldmodel_trading.market.candles import Candles
+from worldmodel_trading.market.errors import ConfigError, TrainingBarsError
 from worldmodel_trading.market.files.writer import refuse_unwritable, whole_file
 from worldmodel_trading.market.sources import open_candles
 from worldmodel_trading.market.times import Time, format_time
+from worldmodel_trading.models.forecast import ReturnForecast
 from worldmodel_trading.models.load import open_world_model
+from worldmodel_trading.models.world_model import WorldModel
 from worldmodel_trading.progress import tell
 
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
@@ -17,7 +27,12 @@ _SHOWN = 24  # newest bars printed
 
 
 def forecast(
-    world_model: str, candles: str | None, start: Time | None, end: Time | None, out: str | None
+    world_model: str,
+    candles: str | None,
+    start: Time | None,
+    end: Time | None,
+    out: str | None,
+    baselines: bool = False,
 ) -> None:
     """Print the newest forecasts, and save all of them.
 
@@ -27,6 +42,8 @@ def forecast(
         start: Forecasts made at bars that open then or later; bars before serve as history.
         end: Forecasts made at bars that open before.
         out: A ``.csv`` or ``.parquet`` file; None saves nothing.
+        baselines: Also score the forecasts beside those of the baselines, fitted on the bars that
+            the world model was trained on.
     """
     import pandas as pd
 
@@ -35,9 +52,9 @@ def forecast(
     record = open_candles(candles)
     refuse_outside(record, {"start": start, "end": end})
     first, last = record.row_range(start, end)
-    predicted = (
-        open_world_model(world_model).return_forecast(record.rows(0, last)).rows(first, last)
-    )
+    model = open_world_model(world_model)
+    made = model.return_forecast(record.rows(0, last))
+    predicted = made.rows(first, last)
     columns = {
         "open_time_ms": predicted.open_time_ms,
         "mean": predicted.mean,
@@ -52,9 +69,44 @@ def forecast(
             f"{format_time(int(bar['open_time_ms']))}  next bar: σ {bar['volatility']:.3f}%  "
             f"90% between {bar['p5']:+.3f}% and {bar['p95']:+.3f}%  mean {bar['mean']:+.4f}%"
         )
+    if baselines:
+        _tell_scores(model, record, made, (first, last))
     if out is not None:
         _save(table, Path(out))
         tell(f"{len(table)} forecasts: {out}")
+
+
+def _tell_scores(
+    model: WorldModel, record: Candles, forecasts: ReturnForecast, rows: tuple[int, int]
+) -> None:
+    """Mean likelihood loss of the bars after those rows, by forecaster.
+
+    Raises:
+        TrainingBarsError: The candles hold nothing of the training range, or nothing after it.
+    """
+    known = record.rows(0, rows[1])
+    ranges = find_ranges(model, known)
+    scored = (max(rows[0] + 1, ranges.train[1]), rows[1])
+    if scored[0] >= scored[1]:
+        raise TrainingBarsError(
+            "the bars that are forecast were trained on: a score on them proves nothing; give later ones"
+        )
+    fitted = fit_baselines(known, ranges.train)
+    scores = compare_with_baselines(
+        of_each_bar(forecasts), fitted, 100 * known.log_returns(), {"later": scored}
+    )
+    tell(
+        "\nMean negative log-likelihood of bars after training, nats; world model minus each, 95%:"
+    )
+    for name, each in scores.items():
+        if each.gap:
+            gap = each.gap["later"]
+            tell(
+                f"  {TITLES[name]:<30} {each.return_nll['later']:.4f}  "
+                f"{gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})"
+            )
+        if each.note:
+            tell(f"  {TITLES[name]}: {each.note}")
 
 
 def _refuse_unwritable(path: Path) -> None:

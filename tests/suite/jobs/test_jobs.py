@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from worldmodel_trading.cli import main
+from worldmodel_trading.evaluation.baselines.scores import TITLES
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.models.world_model import WorldModel
@@ -162,3 +163,16 @@ def test_a_run_resumes_to_the_same_bits(tmp_path: Path, capsys: pytest.CaptureFi
     assert weights[0] == weights[1]
     runs = [json.loads((out / "results.json").read_text())["run_id"] for out in (whole, parted)]
     assert runs[0] == runs[1]
+
+
+def test_forecasts_are_scored_beside_the_baselines(
+    model_folder: str, candles_file: str, candles: Candles, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--world-model", model_folder, "--candles", candles_file]
+    assert main(["forecast", *where, "--baselines"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    scored = next(i for i, line in enumerate(lines) if "world model minus each" in line)
+    assert [line.split("  ")[1] for line in lines[scored + 1 :]] == list(TITLES.values())
+    early = str(np.datetime64(int(candles.open_time_ms[1_000]), "ms"))
+    assert main(["forecast", *where, "--baselines", "--end", early]) == 2
+    assert "training range" in capsys.readouterr().err
