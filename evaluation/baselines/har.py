@@ -4,9 +4,10 @@ The logarithm of a Student-t density's scale is linear in the logs of Parkinson'
 averaged over several spans (Corsi 2009) and in hour × weekend and weekday: 61 numbers on hourly
 bars, by maximum likelihood. Paths are simulated by drawing recorded bars ÷ their scale (filtered
 historical simulation, Barone-Adesi, Giannopoulos & Vosper 1999), so that ranges follow as well.
-Left alone such paths explode, since the slopes sum to about 1: averages are kept inside the range
-that training saw, and one shift of the log scale, found by simulating the training range, keeps the
-mean absolute return of a simulated week at the recorded one.
+Left alone such paths explode, since the slopes sum to about 1: in simulations they are shrunk until they
+sum to 0.98, about training's mean, averages are kept inside the range that training saw, and one shift
+of the log scale, found by simulating the training range, keeps the mean absolute return of a simulated
+week at the recorded one.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from .student_t import Rows, StudentTForecast, as_slice
 
 _RIDGE = 1e-4
 _ROUNDS = 500
+_PERSISTENCE = 0.98  # of simulated volatility: the most that the slopes sum to
 _CALIBRATION_PATHS, _CALIBRATION_BARS = 1024, 168
 _CALIBRATION_ROUNDS, _CALIBRATION_GAIN = 8, 0.15  # a shift of 0.01 moves a week by about 0.05
 _PARKINSON = 1 / (4 * np.log(2))
@@ -51,6 +53,7 @@ class HAR:
         least_scale: Scale that no density is narrower than, percent.
         shapes: Training bars ÷ their scale [n, 3]: return, upper and lower wick.
         limits: Least and greatest log average in training [2, S]; simulated ones are kept inside.
+        middle: Mean log averages in training [S].
         shift: Of the log scale, in simulations alone.
         note: What there is to say about the fit; empty where it converged.
     """
@@ -64,6 +67,7 @@ class HAR:
     least_scale: float
     shapes: FloatArray
     limits: FloatArray
+    middle: FloatArray
     shift: float = 0.0
     note: str = ""
 
@@ -84,7 +88,8 @@ class HAR:
         design = _Design(averages, clock_indicators(candles.open_time_ms), known)
         fitted = _fitted(design, returns[known], training)
         limits = np.stack([averages[known].min(axis=0), averages[known].max(axis=0)])
-        model = cls(spans, *fitted[:-1], least, np.zeros((0, 3)), limits, note=fitted[-1])
+        middle = averages[known].mean(axis=0)
+        model = cls(spans, *fitted[:-1], least, np.zeros((0, 3)), limits, middle, note=fitted[-1])
         model = replace(model, shapes=model._shapes(candles, known))
         return replace(model, shift=model._calibrated(candles, known))
 
@@ -121,12 +126,14 @@ class HAR:
         after = candles.open_time_ms[rows, None] + candles.interval_ms * np.arange(1, bars + 1)
         clock = (clock_indicators(after.ravel()) @ self.clock).reshape(after.shape)
         drawn = rng.integers(len(self.shapes), size=(len(rows), paths, bars))
+        slopes = self.slopes * min(1.0, _PERSISTENCE / max(float(self.slopes.sum()), 1e-9))
+        level = self.constant + self.shift + float((self.slopes - slopes) @ self.middle)
         out = np.empty((len(rows), paths, bars, 3))
         _simulate(
             history,
-            clock + self.constant + self.shift,
+            clock + level,
             np.array(self.spans),
-            self.slopes,
+            slopes,
             self.least_scale,
             self.limits,
             self.shapes,
