@@ -16,6 +16,9 @@ import torch
 
 from worldmodel_trading.envs.engine.engine import DreamEngine, Noise
 from worldmodel_trading.envs.population.scoring import score_paths
+from worldmodel_trading.evaluation.baselines.scores import TITLES
+from worldmodel_trading.market.files.export import write_candles
+from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.world_model import WorldModel
 
 ROOT = Path(__file__).parent.parent
@@ -152,6 +155,35 @@ def test_operations_of_a_lane_step_by_hand(module) -> None:
     # paper: gates (3+1+4+6)·24, z 6·5·7, decoder 3·64 + 64·64 + 64
     paper = worlds.random_world("paper", 3, 6).config
     assert worlds.lane_flops(paper) == 2 * (14 * 24 + 210 + 192 + 4096 + 64)
+
+
+def test_the_baselines_have_a_row_each(
+    module, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    candles = synthetic_candles(seed=4, bars=4_500)
+    write_candles(candles, tmp_path / "SYNTHUSDT-60.csv")
+    train_end, validation_end = (
+        str(np.datetime64(int(candles.open_time_ms[row]), "ms")) for row in (3_000, 3_700)
+    )
+    ranges = ["--train-end", train_end, "--validation-end", validation_end]
+    file = str(tmp_path / "SYNTHUSDT-60.csv")
+    assert module("baselines").main(["--candles", file, *ranges]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    nll = {
+        line.strip("| ").split(" | ")[0]: line.strip("| ").split(" | ")[2] for line in lines[2:6]
+    }
+    assert list(nll) == list(TITLES.values())
+    assert all(np.isfinite(float(value)) for value in nll.values())
+    assert len([line for line in lines if line.startswith(("| 1 ", "| 24 ", "| 168 "))]) == 9
+
+
+def test_the_ablation_changes_one_setting_a_row(module) -> None:
+    ablation = module("ablation")
+    default, *others = ablation.VARIANTS
+    for variant in others:
+        changed = variant.config().to_dict()
+        plain = default.config().to_dict()
+        assert {name for name in changed if changed[name] != plain[name]} == set(variant.changes)
 
 
 def test_rates_are_medians_and_ratios_of_them(module) -> None:
