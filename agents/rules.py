@@ -8,7 +8,7 @@ import numpy as np
 
 from ..market.arrays import BoolArray, Float32Array
 from ..market.errors import ConfigError
-from ..market.features import FeatureSpec
+from ..market.features import Features, FeatureSpec
 
 
 class ConstantWeight:
@@ -46,9 +46,9 @@ class Momentum:
         features: The specification the observation was made with.
     """
 
-    def __init__(self, horizon: int | None = None, features: FeatureSpec | None = None) -> None:
+    def __init__(self, horizon: int | None = None, features: Features | None = None) -> None:
         features = features or FeatureSpec()
-        names, horizon = features.names, horizon or features.warmup
+        names, horizon = features.names, horizon or features.slowest_momentum
         if f"momentum_{horizon}" not in names:
             known = [name for name in names if name.startswith("momentum")]
             raise ConfigError(

@@ -15,6 +15,7 @@ from .errors import FeatureError
 from .intervals import INTERVALS_MS
 from .settings import truth, whole_number
 from .sources import open_candles
+from .streams import FeatureStream, StreamSpec, stream_features
 from .times import format_time
 
 if TYPE_CHECKING:
@@ -81,18 +82,33 @@ class FeatureSpec:
         """Bars before a row whose features are complete."""
         return max(self.horizons)
 
+    @property
+    def settled(self) -> int:
+        """Bars before a row after which older ones no longer matter."""
+        return self.warmup
 
-_COMPUTED: WeakKeyDictionary[Candles, dict[FeatureSpec, FloatArray]] = WeakKeyDictionary()
+    @property
+    def slowest_momentum(self) -> int:
+        """The longest horizon of momentum, in bars."""
+        return max(self.horizons)
+
+
+Features = FeatureSpec | StreamSpec
+"""Either kind: over windows of bars, or streamed."""
+
+_COMPUTED: WeakKeyDictionary[Candles, dict[Features, FloatArray]] = WeakKeyDictionary()
 """Features of candles that are in use: both are frozen, so nothing here goes stale."""
 
 
-def compute_features(candles: CandleSource, spec: FeatureSpec | None = None) -> FloatArray:
+def compute_features(candles: CandleSource, spec: Features | None = None) -> FloatArray:
     """Features of every bar [T, F], float64; row t uses bars up to and including t.
 
     With r_t the close-to-close log return, the columns are: ``log_return`` r_t; ``range``
     log(high/low); ``log_volume`` log(1 + volume) less its mean over the last
     bars of the longest horizon (`FeatureSpec.detrend_volume`); ``body`` log(close/open); ``volatility_h`` the logarithm of √(Σ r²/h) over the last h bars; ``momentum_h`` the sum of r over the last
     h bars ÷ √h.
+
+    Those of a `StreamSpec` are told in `market.streams`.
 
     Rows whose window reaches before the first bar, or across a gap, are NaN. The array is read-only:
     it is computed once, and kept as long as the candles are.
@@ -110,7 +126,9 @@ def compute_features(candles: CandleSource, spec: FeatureSpec | None = None) -> 
     return known[spec]
 
 
-def _features(candles: Candles, spec: FeatureSpec) -> FloatArray:
+def _features(candles: Candles, spec: Features) -> FloatArray:
+    if isinstance(spec, StreamSpec):
+        return stream_features(candles, spec)
     features = np.full((len(candles), len(spec.names)), np.nan)
     for start, stop in candles.segments():
         if stop - start > spec.warmup:
@@ -197,14 +215,17 @@ class Scaler:
 class StreamingFeatures:
     """Features bar by bar, the same numbers as the batch to the last bit.
 
-    It keeps the bars of one window and computes the newest row with the batch's own arithmetic.
+    It keeps the bars of one window and computes the newest row with the batch's own arithmetic; those
+    of a `StreamSpec` keep their memory instead, and begin as the batch does: from the first bar that
+    they are given.
 
     Args:
         spec: Which features; None are the default ones for the interval of the first bars.
     """
 
-    def __init__(self, spec: FeatureSpec | None = None) -> None:
+    def __init__(self, spec: Features | None = None) -> None:
         self._spec = spec
+        self._stream: FeatureStream | None = None
         self._newest: tuple[str, str, int] | None = None  # symbol, interval, open time [ms]
         self._window = np.empty((len(_COLUMNS), 0))  # newest bars without a gap between them
 
@@ -222,6 +243,8 @@ class StreamingFeatures:
         """
         adjacent = self._follows(bar)
         self._spec = spec = self._spec or FeatureSpec.for_interval(bar.interval)
+        if isinstance(spec, StreamSpec):
+            return self._streamed(bar, spec, adjacent)
         start = 0
         if len(bar) > 1:
             *_, (start, _) = bar.segments()
@@ -234,6 +257,14 @@ class StreamingFeatures:
             return None
         row: FloatArray = _segment_features(self._window, spec)[0]
         return row
+
+    def _streamed(self, bar: Candles, spec: StreamSpec, adjacent: bool) -> FloatArray | None:
+        """The newest row of streamed features."""
+        *_, (start, _) = bar.segments()
+        if self._stream is None or start or not adjacent:
+            self._stream = FeatureStream(spec)
+        self._newest = (bar.symbol, bar.interval, int(bar.open_time_ms[-1]))
+        return self._stream.update(bar.rows(start, len(bar)))
 
     def _follows(self, bar: Candles) -> bool:
         """Whether the bars come right after the last ones, without a gap."""

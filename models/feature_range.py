@@ -9,7 +9,7 @@ import numpy as np
 from ..market.arrays import Float32Array, FloatArray, IntArray
 from ..market.candles import Candles
 from ..market.errors import TrainingError
-from ..market.features import FeatureSpec, calendar, compute_features, valid_rows
+from ..market.features import Features, calendar, compute_features, valid_rows
 
 Run = tuple[int, int]
 
@@ -46,7 +46,7 @@ class FeatureRange:
 
 
 def feature_range(
-    candles: Candles, spec: FeatureSpec, context: Candles | None = None, context_bars: int = 0
+    candles: Candles, spec: Features, context: Candles | None = None, context_bars: int = 0
 ) -> FeatureRange:
     """Features and calendar of candles.
 
@@ -54,12 +54,12 @@ def feature_range(
         candles: The bars that count.
         spec: Which features.
         context: Bars before them, used where they end at most where ``candles`` begin.
-        context_bars: How many complete context rows to keep before the first bar that counts.
+        context_bars: How many settled context rows to keep before the first bar that counts.
     """
     before = 0
     if context is not None and context.open_time_ms[-1] < candles.open_time_ms[0]:
-        before = min(len(context), context_bars + spec.warmup)
-        candles = _join(context.rows(len(context) - before, len(context)), candles)
+        before = min(len(context), context_bars + spec.settled)
+        candles = _joined(candles, context, before)
     features = compute_features(candles, spec)
     return FeatureRange(
         features=features,
@@ -67,6 +67,15 @@ def feature_range(
         runs=complete_runs(features, candles),
         scored_from=before,
     )
+
+
+def with_context(candles: Candles, context: Candles, source: FeatureRange) -> Candles:
+    """The candles that a range's rows are of, context included."""
+    return _joined(candles, context, source.scored_from)
+
+
+def _joined(candles: Candles, context: Candles, before: int) -> Candles:
+    return _join(context.rows(len(context) - before, len(context)), candles) if before else candles
 
 
 def complete_runs(features: FloatArray, candles: Candles) -> tuple[Run, ...]:

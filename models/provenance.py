@@ -147,7 +147,22 @@ class WarmupBank:
     def __len__(self) -> int:
         return len(self.z)
 
-    def last(self, count: int) -> WarmupBank:
+    def last(self, count: int) -> Self:
         """The latest segments alone."""
         parts = (getattr(self, part.name) for part in dataclasses.fields(self))
-        return WarmupBank(*(part[-count:] for part in parts))
+        return type(self)(*(part[-count:] for part in parts))
+
+
+@dataclass(frozen=True, eq=False)
+class BarBank(WarmupBank):
+    """Where dreams of bars begin: besides, what the features remember there.
+
+    Attributes:
+        memory: Of the features, right after each segment's last bar [S, M], float64.
+        features: Of that bar, in their own units [S, F], float64.
+        bars: The bar itself [S, 4], columns `market.streams.BAR_NUMBERS`.
+    """
+
+    memory: FloatArray
+    features: FloatArray
+    bars: FloatArray

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import NamedTuple, TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ..market.arrays import Float32Array, FloatArray, IntArray
 from ..market.errors import ConfigError
-from ..market.features import calendar
 
 if TYPE_CHECKING:
     from .world_model import WorldModel
@@ -56,8 +55,8 @@ class Regimes:
             raise ConfigError(f"count is {count}; expected {min(_NAMES)} to {max(_NAMES)} regimes")
         from sklearn.cluster import KMeans
 
-        z, h, _ = training_states(world_model)
-        hidden, volatility = h.astype(np.float64), _volatilities(world_model, z, h)
+        states = training_states(world_model)
+        hidden, volatility = states.h.astype(np.float64), _volatilities(world_model, states)
         scale = np.maximum(hidden.std(axis=0), 1e-6)
         clusters = KMeans(count, n_init=4, random_state=seed).fit(hidden / scale)
         labels = clusters.labels_
@@ -79,28 +78,40 @@ class Regimes:
         return nearest
 
 
-def training_states(
-    world_model: WorldModel,
-) -> tuple[Float32Array, Float32Array, IntArray]:
-    """What M goes through along the second half of every warm-up segment, from zeros.
+class TrainingStates(NamedTuple):
+    """What M goes through on N bars of the training range.
 
-    Returns:
-        Latents [N, Z], the hidden states after they entered [N, H], and their segments [N].
+    Attributes:
+        z: Latents [N, Z].
+        h: The hidden states after they entered [N, H].
+        segment: Of the warm-up bank [N].
+        next_open_time_ms: When the bars after open [N].
     """
+
+    z: Float32Array
+    h: Float32Array
+    segment: IntArray
+    next_open_time_ms: IntArray
+
+
+def training_states(world_model: WorldModel) -> TrainingStates:
+    """What M goes through along the second half of every warm-up segment, from zeros."""
     bank, step = world_model.bank, world_model.provenance.interval_ms
     width = bank.z.shape[1]
     bars = np.arange(width) - (width - 1)
-    waves = calendar(bank.open_time_ms[:, None] + (bars + 1) * step)
-    hidden = world_model.compiled_memory.run(bank.z, waves)
+    following = bank.open_time_ms[:, None] + (bars + 1) * step
+    hidden = world_model.remembered(bank.z, following)
     late = slice(width // 2, None)
     segments = np.repeat(np.arange(len(bank.z)), width - width // 2)
     z, h = (part[:, late].reshape(len(segments), -1) for part in (bank.z, hidden))
-    return z, h, segments
+    return TrainingStates(z, h, segments, following[:, late].ravel())
 
 
-def _volatilities(world_model: WorldModel, z: Float32Array, h: Float32Array) -> FloatArray:
+def _volatilities(world_model: WorldModel, states: TrainingStates) -> FloatArray:
     """Forecast volatility [N] of states, percent a bar."""
-    weights, means, sigmas = world_model.return_mixture(torch.from_numpy(h), torch.from_numpy(z))
+    weights, means, sigmas = world_model.return_mixture(
+        torch.from_numpy(states.h), torch.from_numpy(states.z), states.next_open_time_ms
+    )
     mean = (weights * means).sum(axis=1)
     variance = (weights * (sigmas**2 + means**2)).sum(axis=1) - mean**2
     return np.asarray(np.sqrt(variance))

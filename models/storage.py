@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,10 +18,11 @@ from torch import Tensor, nn
 from ..market.errors import ConfigError, ModelFileError
 from ..market.features import Scaler
 from ..market.files.writer import write_whole
-from .config import WorldModelConfig
+from .bars.networks import BarRNN, BarVAE, build_bar_networks
+from .config import AnyConfig, BarModelConfig, read_config
 from .hub import fetch_from_hub, is_hub_id
 from .mdn_rnn import MDNRNN, build_mdn_rnn
-from .provenance import Provenance, WarmupBank
+from .provenance import BarBank, Provenance, WarmupBank
 from .vae import VAE, build_vae
 
 FORMAT = "worldmodel-trading world model"
@@ -36,11 +38,11 @@ _PRETRAINED = Path(__file__).parent / "pretrained"
 class Parts(NamedTuple):
     """What is kept of a world model, in the order in which `WorldModel` takes it."""
 
-    config: WorldModelConfig
+    config: AnyConfig
     provenance: Provenance
     scaler: Scaler
-    vae: VAE
-    mdn_rnn: MDNRNN
+    vae: VAE | BarVAE
+    mdn_rnn: MDNRNN | BarRNN
     bank: WarmupBank
 
 
@@ -87,23 +89,25 @@ def load_parts(folder: str | Path) -> Parts:
     if set(described) != {"config", "provenance"}:
         raise ModelFileError(f"{path / CONFIG_FILE}: expected the fields config and provenance")
     try:
-        config = WorldModelConfig.from_dict(described["config"])
+        config = read_config(described["config"])
     except ConfigError as error:
         raise ModelFileError(f"{path / CONFIG_FILE}: {error}") from None
     provenance = Provenance.from_dict(described["provenance"])
     with torch.device("meta"):
-        vae, mdn_rnn = build_vae(config, 0), build_mdn_rnn(config, 0)
+        vae, mdn_rnn = _networks(config)
     tensors = _read_tensors(path / WEIGHTS_FILE, _expected_shapes(config, vae, mdn_rnn))
     vae.load_state_dict(_part(tensors, "vae."), assign=True)
     mdn_rnn.load_state_dict(_part(tensors, "mdn_rnn."), assign=True)
     scaler = Scaler(tensors["scaler.mean"].numpy(), tensors["scaler.scale"].numpy())
-    bank = WarmupBank(
-        z=tensors["bank.z"].numpy(),
-        open_time_ms=tensors["bank.open_time_ms"].numpy(),
-        close=tensors["bank.close"].numpy(),
-        volume_level=tensors["bank.volume_level"].numpy(),
-    )
+    kind = BarBank if isinstance(config, BarModelConfig) else WarmupBank
+    bank = kind(**{name: part.numpy() for name, part in _part(tensors, "bank.").items()})
     return Parts(config, provenance, scaler, vae, mdn_rnn, bank)
+
+
+def _networks(config: AnyConfig) -> tuple[VAE | BarVAE, MDNRNN | BarRNN]:
+    if isinstance(config, BarModelConfig):
+        return build_bar_networks(config, 0)
+    return build_vae(config, 0), build_mdn_rnn(config, 0)
 
 
 def _folder(name: str | Path) -> Path:
@@ -130,10 +134,7 @@ def _tensors(parts: Parts) -> dict[str, Tensor]:
     tensors |= {
         "scaler.mean": torch.tensor(scaler.mean),
         "scaler.scale": torch.tensor(scaler.scale),
-        "bank.z": torch.tensor(bank.z),
-        "bank.open_time_ms": torch.tensor(bank.open_time_ms),
-        "bank.close": torch.tensor(bank.close),
-        "bank.volume_level": torch.tensor(bank.volume_level),
+        **{f"bank.{f.name}": torch.tensor(getattr(bank, f.name)) for f in fields(bank)},
     }
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
@@ -194,7 +195,7 @@ Shape = tuple[int | None, ...]
 
 
 def _expected_shapes(
-    config: WorldModelConfig, vae: nn.Module, mdn_rnn: nn.Module
+    config: AnyConfig, vae: nn.Module, mdn_rnn: nn.Module
 ) -> dict[str, tuple[torch.dtype, Shape]]:
     """Name, type and shape of every tensor; None is a size that the file may choose."""
     shapes: dict[str, tuple[torch.dtype, Shape]] = {}
@@ -206,6 +207,10 @@ def _expected_shapes(
     shapes["bank.z"] = (torch.float32, (None, config.warmup_bars, config.latent_size))
     shapes["bank.open_time_ms"] = (torch.int64, (None,))
     shapes["bank.close"] = shapes["bank.volume_level"] = (torch.float64, (None,))
+    if isinstance(config, BarModelConfig):
+        shapes["bank.memory"] = (torch.float64, (None, config.features.memory_size))
+        shapes["bank.features"] = (torch.float64, (None, *features))
+        shapes["bank.bars"] = (torch.float64, (None, 4))
     return shapes
 
 
@@ -226,9 +231,7 @@ def _read_tensors(file: Path, expected: dict[str, tuple[torch.dtype, Shape]]) ->
             raise ModelFileError(f"{file}: {name} is {tensors[name].dtype}; expected {dtype}")
         if not np.isfinite(tensors[name].numpy()).all():  # no thread pool of PyTorch's
             raise ModelFileError(f"{file}: {name} holds numbers that are not finite")
-    lengths = {
-        len(tensors[f"bank.{part}"]) for part in ("z", "open_time_ms", "close", "volume_level")
-    }
+    lengths = {len(tensor) for name, tensor in tensors.items() if name.startswith("bank.")}
     if len(lengths) != 1:
         raise ModelFileError(f"{file}: the bank's parts have different numbers of segments")
     if any((tensors[name] <= 0).any() for name in _POSITIVE):

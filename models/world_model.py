@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,7 +21,9 @@ from ..market.candles import Candles
 from ..market.errors import ConfigError, FeatureError
 from ..market.features import Scaler, calendar, compute_features
 from ..market.sources import open_candles
-from .config import WorldModelConfig
+from ..market.streams import StreamSpec
+from .bars.networks import BarRNN, BarVAE
+from .config import AnyConfig
 from .decoded_return import decoded_return_mixture
 from .feature_range import complete_runs
 from .forecast import ReturnForecast
@@ -82,11 +84,11 @@ class WorldModel:
 
     def __init__(
         self,
-        config: WorldModelConfig,
+        config: AnyConfig,
         provenance: Provenance,
         scaler: Scaler,
-        vae: VAE,
-        mdn_rnn: MDNRNN,
+        vae: VAE | BarVAE,
+        mdn_rnn: MDNRNN | BarRNN,
         bank: WarmupBank,
     ) -> None:
         self.config = config
@@ -94,12 +96,16 @@ class WorldModel:
         self.scaler = scaler
         self.vae = vae.eval().requires_grad_(False)
         self.mdn_rnn = mdn_rnn.eval().requires_grad_(False)
-        self.mdn_rnn.hold(self.vae.held_dimensions())
         self.bank = bank
+        self._settle()
+
+    def _settle(self) -> None:
+        """Let M know what V knows."""
+        self.mdn_rnn.hold(self.vae.held_dimensions())
 
     def __getstate__(self) -> dict[str, Any]:
         # What is compiled from the modules is compiled again, where a copy's memory lies.
-        derived = ("compiled_vae", "compiled_memory", "_runs")
+        derived = ("compiled_vae", "compiled_memory", "network", "_runs")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     def __repr__(self) -> str:
@@ -116,7 +122,9 @@ class WorldModel:
         Where dreams begin is no part of it, nor where the model is stored. What was learned from a
         model's z and h remembers it, for another model of the same shape means something else.
         """
-        kind = [self.config.preset, self.config.features.names, self.config.features.detrend_volume]
+        spec = self.config.features
+        settled = spec.interval if isinstance(spec, StreamSpec) else spec.detrend_volume
+        kind = [self.config.preset, spec.names, settled]
         digest = hashlib.sha256(json.dumps(kind).encode())
         for values in (self.scaler.mean, self.scaler.scale):
             digest.update(np.ascontiguousarray(values).tobytes())
@@ -138,7 +146,8 @@ class WorldModel:
         if not 0.0 < share <= 1.0:
             raise ConfigError(f"recent is {share}; expected a share of the warm-up bank in (0, 1]")
         bank = self.bank.last(math.ceil(share * len(self.bank)))
-        made = WorldModel(self.config, self.provenance, self.scaler, self.vae, self.mdn_rnn, bank)
+        kind = type(self)
+        made = kind(self.config, self.provenance, self.scaler, self.vae, self.mdn_rnn, bank)
         made._runs = self._runs  # of the same V and M
         return made
 
@@ -221,7 +230,10 @@ class WorldModel:
         columns = [np.full((count, k), np.nan) for _ in range(3)]
         for start, stop in runs:
             rows = slice(min(start + self.config.warmup_bars - 1, stop), stop)
-            mixture = self.return_mixture(torch.from_numpy(after[rows]), torch.from_numpy(z[rows]))
+            times = candles.open_time_ms[rows] + candles.interval_ms
+            mixture = self.return_mixture(
+                torch.from_numpy(after[rows]), torch.from_numpy(z[rows]), times
+            )
             for column, values in zip(columns, mixture, strict=True):
                 column[rows] = values
         weights, means, sigmas = columns
@@ -250,6 +262,15 @@ class WorldModel:
         step, market = self.provenance.interval_ms, self.config.preset == "market"
         return self.compiled_memory.final(*warmup_inputs(z, last_open_time_ms, step, market))
 
+    def remembered(self, z: Float32Array, next_open_time_ms: IntArray) -> Float32Array:
+        """The state h after each latent [N, T, H], from zeros.
+
+        Args:
+            z: Latents of successive bars [N, T, Z].
+            next_open_time_ms: When the bars after them open [N, T].
+        """
+        return self.compiled_memory.run(z, calendar(next_open_time_ms))
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json``, ``model.safetensors`` and ``manifest.json`` into a folder."""
         parts = Parts(self.config, self.provenance, self.scaler, self.vae, self.mdn_rnn, self.bank)
@@ -266,7 +287,10 @@ class WorldModel:
         Raises:
             ModelFileError: Something is missing, altered, or of another format.
         """
-        return cls(*load_parts(folder))
+        parts = load_parts(folder)
+        if parts.config.preset == "bars" and not issubclass(cls, _bar_world_model()):
+            return cast(Self, _bar_world_model()(*parts))
+        return cls(*parts)
 
     @cached_property
     def _runs(self) -> WeakKeyDictionary[Candles, Run]:
@@ -283,16 +307,23 @@ class WorldModel:
     def _follow(self, candles: Candles, features: FloatArray) -> Run:
         """`_run`, from the features [T, F]."""
         runs = complete_runs(features, candles)
-        waves = calendar(candles.open_time_ms + candles.interval_ms)
+        following = candles.open_time_ms + candles.interval_ms
         z = np.zeros((len(candles), self.config.latent_size), dtype=np.float32)
         hidden = np.zeros((len(candles), self.config.hidden_size), dtype=np.float32)
         for start, stop in runs:
             z[start:stop] = self.encode(features[start:stop])
             rows = np.s_[np.newaxis, start:stop]
+<<<<<<< HEAD
             hidden[start:stop] = self.compiled_memory.run(z[rows], waves[rows])[0]
         return Run(z, hidden, runs)
+=======
+            hidden[start:stop] = self.remembered(z[rows], following[rows])[0]
+        return z, hidden, runs
+>>>>>>> e81a077 (Build world models of bars: streamed features, V and M of the next bar, their training and calibration)
 
-    def return_mixture(self, after: Tensor, z: Tensor) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def return_mixture(
+        self, after: Tensor, z: Tensor, next_open_time_ms: IntArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Weights, means and sigmas [T, K], percent, from hidden states after z entered."""
         scale, mean = 100 * self.scaler.scale[_RETURN], 100 * self.scaler.mean[_RETURN]
         with torch.no_grad():
@@ -308,3 +339,9 @@ class WorldModel:
             means.double().numpy() * scale + mean,
             sigmas.double().numpy() * scale,
         )
+
+
+def _bar_world_model() -> type[WorldModel]:
+    from .bars.world_model import BarWorldModel
+
+    return BarWorldModel

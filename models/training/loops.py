@@ -38,7 +38,7 @@ class Session:
         resume: Go on from the checkpoints.
     """
 
-    config: WorldModelConfig
+    config: Any
     seed: int
     callbacks: Callbacks
     device: torch.device

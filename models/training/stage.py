@@ -151,7 +151,7 @@ class Stage:
             )
         rate = self._rate(self._progress.epoch + batch / batches)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("pace", 1.0)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.module.parameters(), settings.gradient_clip)

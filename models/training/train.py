@@ -10,20 +10,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...market.arrays import Float32Array, spread
+from ...market.arrays import Float32Array, IntArray, spread
 from ...market.candles import Candles
 from ...market.errors import TrainingError
 from ...market.features import FeatureSpec, Scaler, volume_level
 from ...market.settings import seed_number
 from ...market.sources import open_candles
-from ..config import WorldModelConfig
+from ...market.streams import AVERAGE_VOLUME, bar_numbers, stream_memories
+from ..bars.config import BarModelConfig
+from ..bars.networks import BarRNN, BarVAE
+from ..bars.packed import BarNetwork, encode_record
+from ..bars.world_model import BarWorldModel
+from ..config import AnyConfig, WorldModelConfig
 from ..devices import choose_device
 from ..encoded import Encoded, encode_range, scaled_tensor
-from ..feature_range import FeatureRange, feature_range
+from ..feature_range import FeatureRange, feature_range, with_context
 from ..mdn_rnn import MDNRNN
-from ..provenance import Provenance, WarmupBank, library_versions
+from ..provenance import BarBank, Provenance, WarmupBank, library_versions
 from ..vae import LATENT_LIMIT, silence_idle_dimensions
 from ..world_model import WorldModel
+from .bar_calibration import calibrated
+from .bars import BarRange, bar_range, train_bar_networks
 from .calibration import calibrate_dreams
 from .callbacks import Callbacks, TrainingCallback, TrainingHistory
 from .collapse import mdn_rnn_warnings, vae_warnings
@@ -37,7 +44,7 @@ if TYPE_CHECKING:
 def train_world_model(
     train: CandleSource,
     validation: CandleSource,
-    config: WorldModelConfig | None = None,
+    config: AnyConfig | None = None,
     *,
     seed: int = 0,
     source: str = "",
@@ -81,6 +88,12 @@ def train_world_model(
     )
     ranges = training_ranges(train, validation, config)
     scaler = Scaler.fit(ranges[0].features, config.features.names)
+    if isinstance(config, BarModelConfig):
+        contexts = [train, with_context(validation, train, ranges[1])]
+        networks = _train_bars(contexts, ranges, scaler, session)
+        provenance = _provenance(train, validation, seed, source)
+        world_model = BarWorldModel(config, provenance, scaler, *networks)
+        return calibrated(world_model, train, session), history
     scaled = [scaled_tensor(scaler.transform(each.features)) for each in ranges]
     rows = [values[each.complete_rows] for values, each in zip(scaled, ranges, strict=True)]
     vae = train_vae(rows[0], rows[1], session)
@@ -125,7 +138,7 @@ def train_memory(
 
 
 def training_ranges(
-    train: Candles, validation: Candles, config: WorldModelConfig
+    train: Candles, validation: Candles, config: AnyConfig
 ) -> tuple[FeatureRange, FeatureRange]:
     """Training and validation range as features.
 
@@ -152,7 +165,7 @@ def training_ranges(
     return train_range, validation_range
 
 
-def _identity(train: Candles, validation: Candles, config: WorldModelConfig, seed: int) -> str:
+def _identity(train: Candles, validation: Candles, config: AnyConfig, seed: int) -> str:
     parts = [train.data_hash(), validation.data_hash(), config.to_dict(), seed]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -178,16 +191,60 @@ def _provenance(train: Candles, validation: Candles, seed: int, source: str) -> 
     )
 
 
-def _warmup_bank(
-    z: Float32Array, source: FeatureRange, candles: Candles, config: WorldModelConfig
-) -> WarmupBank:
-    """Segments spread evenly over the training range."""
+def _train_bars(
+    candles: Sequence[Candles], ranges: Sequence[FeatureRange], scaler: Scaler, session: Session
+) -> tuple[BarVAE, BarRNN, BarBank]:
+    """V, M and the bank of a world model of bars."""
+    config = session.config
+    scale = float(np.nanstd(bar_numbers(candles[0])[:, 0]))
+    bars = [
+        bar_range(some, source, scaler, scale)
+        for some, source in zip(candles, ranges, strict=True)
+    ]
+    vae, mdn_rnn = train_bar_networks(bars[0], bars[1], scale, session)
+    bank = _bar_bank(vae, mdn_rnn, scaler, bars[0], candles[0], config)
+    return vae, mdn_rnn, bank
+
+
+def _bar_bank(
+    vae: BarVAE,
+    mdn_rnn: BarRNN,
+    scaler: Scaler,
+    bars: BarRange,
+    candles: Candles,
+    config: BarModelConfig,
+) -> BarBank:
+    network, features = BarNetwork.of(vae, mdn_rnn, scaler, config), bars.features.numpy()
+    z = np.empty((len(features), config.latent_size), dtype=np.float32)
+    encode_record(network.parameters, network.sizes, features, z)
+    last, rows = _bank_rows(bars.source, config)
+    memory = stream_memories(candles, config.features, last)
+    return BarBank(
+        z=z[rows],
+        open_time_ms=candles.open_time_ms[last],
+        close=candles.close[last],
+        volume_level=memory[:, AVERAGE_VOLUME],
+        memory=memory,
+        features=bars.source.features[last],
+        bars=bar_numbers(candles)[last],
+    )
+
+
+def _bank_rows(source: FeatureRange, config: AnyConfig) -> tuple[IntArray, IntArray]:
+    """Last rows of segments spread evenly over the training range [S], and all of theirs [S, W]."""
     width = config.warmup_bars
     ends = [np.arange(start + width - 1, stop) for start, stop in source.runs]
     possible = np.concatenate(ends)
     count = min(config.bank_segments, len(possible))
     last = possible[spread(count, len(possible))]
-    rows = last[:, None] + np.arange(-width + 1, 1)
+    return last, last[:, None] + np.arange(-width + 1, 1)
+
+
+def _warmup_bank(
+    z: Float32Array, source: FeatureRange, candles: Candles, config: WorldModelConfig
+) -> WarmupBank:
+    """Segments spread evenly over the training range."""
+    last, rows = _bank_rows(source, config)
     return WarmupBank(
         z=np.clip(z[rows], -LATENT_LIMIT, LATENT_LIMIT),
         open_time_ms=candles.open_time_ms[last],

@@ -20,7 +20,7 @@ def test_a_centre_belongs_to_its_regime_and_training_shares_are_those_told() -> 
     world_model = WorldModel.from_pretrained("default")
     regimes = Regimes.fit(world_model, count=4, seed=1)
     np.testing.assert_array_equal(regimes.classify(regimes.centres), np.arange(4))
-    _, hidden, _ = training_states(world_model)
+    hidden = training_states(world_model).h
     shares = np.bincount(regimes.classify(hidden), minlength=4) / len(hidden)
     np.testing.assert_allclose(shares, regimes.share, atol=0.01)
 

@@ -1,0 +1,73 @@
+"""The calendar of a bar, which is known in advance, also in a dream: what hour it is, and where.
+
+Markets keep the hours of those who trade them: the hour of the day and whether it is the weekend
+(UTC), and the hour in New York, whose summer time moves it by one.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+
+from .arrays import IntArray
+from .intervals import INTERVALS_MS, interval_ms
+from .numerics.compiled import compiled
+
+CALENDAR_CELLS = 72
+"""Hour × weekend (48; bars of a day: the weekday), then the hour in New York (24)."""
+
+_HOUR_MS, _DAY_MS = INTERVALS_MS["60"], INTERVALS_MS["D"]
+_PLACES = 48
+_STANDARD_HOURS = 5  # New York is behind UTC in winter
+_YEARS = range(2007, 2101)  # since 2007 by the rule of today
+
+
+def _sunday(year: int, month: int, number: int) -> datetime.date:
+    first = datetime.date(year, month, 1)
+    return first + datetime.timedelta(days=(6 - first.weekday()) % 7 + 7 * (number - 1))
+
+
+def _change_ms(day: datetime.date, hour: int) -> int:
+    midnight = datetime.datetime(day.year, day.month, day.day, hour, tzinfo=datetime.UTC)
+    return int(midnight.timestamp()) * 1000
+
+
+SUMMER_TIME: IntArray = np.array(
+    [
+        _change_ms(*change)
+        for year in _YEARS
+        for change in ((_sunday(year, 3, 2), 7), (_sunday(year, 11, 1), 6))
+    ]
+)
+"""When New York's summer time begins and ends [ms UTC], by turns: at two o'clock there, on the second
+Sunday of March and the first of November."""
+
+
+@compiled
+def calendar_cell(open_time_ms: int, bar_ms: int, summer_time: IntArray) -> tuple[int, int]:
+    """The two cells of `CALENDAR_CELLS` that a bar of a length [ms] which opens then falls into."""
+    day = open_time_ms // _DAY_MS
+    weekday = (day + 3) % 7  # the first of January 1970 was a Thursday; 0 is Monday
+    if bar_ms > _DAY_MS:
+        return 0, _PLACES
+    if bar_ms == _DAY_MS:
+        return weekday, _PLACES
+    hour = (open_time_ms // _HOUR_MS) % 24
+    summer = np.searchsorted(summer_time, open_time_ms, side="right") % 2
+    place = hour + 24 if weekday >= 5 else hour
+    return place, _PLACES + (hour - _STANDARD_HOURS + summer) % 24
+
+
+def calendar_cells(open_time_ms: IntArray, interval: str) -> IntArray:
+    """The cells of bars of an interval that open then [...]: [..., 2]."""
+    times = np.asarray(open_time_ms, dtype=np.int64)
+    cells = np.empty((times.size, 2), dtype=np.int64)
+    _fill(times.ravel(), interval_ms(interval), SUMMER_TIME, cells)
+    return cells.reshape(*times.shape, 2)
+
+
+@compiled
+def _fill(times: IntArray, bar_ms: int, summer_time: IntArray, cells: IntArray) -> None:
+    for i in range(times.shape[0]):
+        cells[i, 0], cells[i, 1] = calendar_cell(times[i], bar_ms, summer_time)

@@ -1,0 +1,451 @@
+"""Streamed features: what a few hundred numbers a market, updated in place, know of its past.
+
+A bar is four numbers: its log return, its upper and lower wick beyond the body, and its volume. From
+them alone, and from the clock, every feature follows in O(1) a bar: exponential averages instead of
+windows, averages by hour of the day and of the week, decaying extremes. One compiled function,
+`advance`, updates them, for a record, a live stream and a dream alike: the same bars from the same
+start give the same bits.
+
+Nothing depends on the level of prices or volume: scales are measured against the slow scale of the
+market, which alone tells its level (column ``level``), and volume against its own average.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from .arrays import FloatArray, IntArray
+from .candles import Candles
+from .intervals import INTERVALS_MS, interval_ms
+from .numerics.compiled import compiled
+
+BAR_NUMBERS = ("log_return", "upper_wick", "lower_wick", "volume")
+"""What a bar is made of: close-to-close log return; log(high ÷ upper end of the body) and log(lower
+end of the body ÷ low), where the body reaches from the last close to this one; base volume."""
+
+SCALE_FLOOR = 1e-5
+"""Log return per bar below which a scale is not told from none: keeps logarithms finite."""
+
+# What enters a feature: columns of a bar's quantities, in the order in which `advance` makes them.
+RETURN, SQUARE, GARMAN_KLASS, PARKINSON, DOWNSIDE, SIGNED_SQUARE, SIZE = range(7)
+VOLUME, UPPER, LOWER, RANGE, FLAT, ROUGH = range(7, 13)
+_QUANTITIES = 13
+
+# How it becomes one. With m the average (of a span), e^L the slow scale of the market:
+LEVEL = 0  # L itself
+SCALE = 1  # ½ log m − L, of squares
+MEAN = 2  # m
+DRIFT = 3  # asinh(m √span ÷ e^L)
+SKEW = 4  # asinh(m ÷ e^2L), of signed squares
+PEAK = 5  # log of the decaying maximum − L
+BELOW = 6  # asinh(distance below the decaying high ÷ (e^L √span))
+ABOVE = 7  # asinh(distance above the decaying low ÷ (e^L √span))
+NOW = 8  # the quantity of this bar
+LAG = 9  # the quantity RANGE of the bar ``span`` bars ago, against today's L
+NEXT_HOUR = 10  # its average at the next bar's hour of the day
+NEXT_WEEKLY = 11  # its average at the next bar's hour of the week
+THIS_HOUR = 12  # the quantity less its average at this bar's hour of the day
+
+_REFERENCE_SPAN = 162.0
+_VOLUME_SPAN = 168.0
+_VOLUME_FLOOR = 1e-3  # of the average volume: keeps the logarithm of no volume finite
+_RING = 24
+_HOURS, _WEEK_HOURS = 24, 168
+_HOUR_MS = INTERVALS_MS["60"]
+_SEASONS = (  # quantity, days of memory: averages by hour of the day
+    (RANGE, 20.0),
+    (RANGE, 5.0),
+    (VOLUME, 20.0),
+)
+_WEEKLY_SPAN = 6.0  # weeks of memory of the hour of the week
+
+# Where things lie in a memory.
+_COUNT, _REFERENCE, AVERAGE_VOLUME = range(3)
+_FIRST_LAG = 3
+_FIRST_HOUR = _FIRST_LAG + _RING
+_FIRST_WEEKLY = _FIRST_HOUR + len(_SEASONS) * _HOURS
+_FIRST_OWN = _FIRST_WEEKLY + _WEEK_HOURS
+
+_FRACTION = {**dict.fromkeys(("120", "240", "360", "720"), 0.5), "D": 0.18, "W": 0.08}
+_WARMUP = 336
+
+
+class Feature(NamedTuple):
+    """One streamed feature.
+
+    Attributes:
+        name: Its column.
+        form: How it is made, one of the forms above.
+        quantity: Of what.
+        span: Bars of memory (the average's weight of a bar is 2 ÷ (1 + span)), the lag, or which of
+            the seasons.
+    """
+
+    name: str
+    form: int
+    quantity: int = RETURN
+    span: float = 1.0
+
+
+def _over(name: str, form: int, quantity: int, *spans: int) -> list[Feature]:
+    return [Feature(f"{name}_{span}", form, quantity, span) for span in spans]
+
+
+FEATURES: tuple[Feature, ...] = (
+    Feature("return", DRIFT, RETURN, 1),
+    Feature("range", NOW, RANGE),
+    Feature("volume", NOW, VOLUME),
+    Feature("upper_wick", NOW, UPPER),
+    Feature("lower_wick", NOW, LOWER),
+    Feature("level", LEVEL),
+    *_over("garman_klass", SCALE, GARMAN_KLASS, 2, 4, 8, 16, 32, 64, 336),
+    *_over("parkinson", SCALE, PARKINSON, 3, 12, 48),
+    *_over("volatility", SCALE, SQUARE, 3, 6, 12, 24, 72, 168),
+    *_over("downside", SCALE, DOWNSIDE, 24, 168),
+    *_over("skew", SKEW, SIGNED_SQUARE, 6, 24, 168),
+    *_over("momentum", DRIFT, RETURN, 3, 6, 24, 168),
+    *_over("peak", PEAK, SIZE, 24, 168),
+    *_over("drawdown", BELOW, RETURN, 24, 168),
+    *_over("rally", ABOVE, RETURN, 24, 168),
+    *_over("range_lag", LAG, RANGE, 1, 2, 3, 22, 23),
+    *_over("volume", MEAN, VOLUME, 3, 12, 48),
+    *_over("upper_wick", MEAN, UPPER, 6, 24),
+    *_over("lower_wick", MEAN, LOWER, 6, 24),
+    *_over("flat", MEAN, FLAT, 24),
+    *_over("roughness", MEAN, ROUGH, 24, 168),
+    Feature("next_hour_range", NEXT_HOUR, RANGE, 0),
+    Feature("next_hour_range_fast", NEXT_HOUR, RANGE, 1),
+    Feature("next_hour_volume", NEXT_HOUR, VOLUME, 2),
+    Feature("next_weekly_range", NEXT_WEEKLY, RANGE),
+    Feature("range_for_hour", THIS_HOUR, RANGE, 0),
+    Feature("volume_for_hour", THIS_HOUR, VOLUME, 2),
+)
+"""All there are. To add one, add a row; a new form is one more branch of `advance`."""
+
+
+class Table(NamedTuple):
+    """The features as compiled code reads them, each [F], and the bars of a day and a week."""
+
+    form: IntArray
+    quantity: IntArray
+    span: FloatArray
+    rates: FloatArray
+    """2 ÷ (1 + span): of the features, of the reference, of volume, the seasons, the week [F + 6]."""
+    bars: IntArray
+    """Of an hour, of a day and of a week, at least 1 each; and the bar's length [ms]: [4]."""
+
+
+@dataclass(frozen=True)
+class StreamSpec:
+    """Which features are streamed, and how long they remember.
+
+    Attributes:
+        interval: Bybit's code of the bar length. Spans are in bars up to an hour; longer bars have
+            shorter ones: half of them up to half a day, 0.18 a day, 0.08 a week.
+    """
+
+    interval: str = "60"
+
+    def __post_init__(self) -> None:
+        interval_ms(self.interval)
+
+    @classmethod
+    def for_interval(cls, interval: str) -> StreamSpec:
+        """The features of bars of an interval."""
+        return cls(interval)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names, in order."""
+        return tuple(feature.name for feature in FEATURES)
+
+    @property
+    def warmup(self) -> int:
+        """Bars before a row whose features count."""
+        return max(2, round(_WARMUP * self._fraction))
+
+    @property
+    def settled(self) -> int:
+        """Bars before a row after which older ones hardly matter: the week has been seen eight times."""
+        return 4 * self.warmup
+
+    @property
+    def slowest_momentum(self) -> int:
+        """The longest span of momentum, as its column is named."""
+        return 168
+
+    @property
+    def memory_size(self) -> int:
+        """S, numbers that a market's features remember."""
+        return _FIRST_OWN + len(FEATURES)
+
+    @property
+    def _fraction(self) -> float:
+        return _FRACTION.get(self.interval, 1.0)
+
+    @cached_property
+    def table(self) -> Table:
+        """For compiled code."""
+        bar_ms = interval_ms(self.interval)
+        hour, day, week = (max(1, n * _HOUR_MS // bar_ms) for n in (1, _HOURS, _WEEK_HOURS))
+        averages = {SCALE, MEAN, DRIFT, SKEW, PEAK, BELOW, ABOVE}
+        spans = [
+            max(1.0, f.span * self._fraction) if f.form in averages and f.span > 1 else f.span
+            for f in FEATURES
+        ]
+        slow = [max(2.0, s * self._fraction) for s in (_REFERENCE_SPAN, _VOLUME_SPAN)]
+        seasons = [days * hour for _, days in _SEASONS] + [_WEEKLY_SPAN * hour]
+        return Table(
+            np.array([f.form for f in FEATURES]),
+            np.array([f.quantity for f in FEATURES]),
+            np.array(spans, dtype=np.float64),
+            np.array([2.0 / (1.0 + span) for span in (*spans, *slow, *seasons)]),
+            np.array([hour, day, week, bar_ms]),
+        )
+
+
+@compiled
+def advance(
+    table_form: IntArray,
+    table_quantity: IntArray,
+    table_span: FloatArray,
+    rates: FloatArray,
+    bars: IntArray,
+    log_return: float,
+    upper: float,
+    lower: float,
+    volume: float,
+    open_time_ms: int,
+    memory: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Let one bar enter a memory, and write the features of its close.
+
+    An average that has seen n bars gives the newest a weight of at least 1/n: it begins as a plain
+    mean. Variances of a bar from its high, low and close: Parkinson (1980), Garman & Klass (1980).
+
+    Args:
+        table_form: And the four that follow: a `Table`.
+        table_quantity: [F].
+        table_span: [F].
+        rates: [F + 6].
+        bars: [4].
+        log_return: And the three that follow: the bar, see `BAR_NUMBERS`.
+        upper: ≥ 0.
+        lower: ≥ 0.
+        volume: ≥ 0.
+        open_time_ms: Of the bar.
+        memory: [S], updated; zeros before the first bar.
+        out: [F], written.
+    """
+    size = table_form.shape[0]
+    count = memory[_COUNT]
+    slowest = 1.0 / (count + 1.0)
+    whole = abs(log_return) + upper + lower
+    quantities = np.empty(_QUANTITIES)
+    quantities[RETURN], quantities[SIZE] = log_return, abs(log_return)
+    quantities[SQUARE] = log_return * log_return
+    quantities[GARMAN_KLASS] = 0.5 * whole * whole - 0.38629436111989057 * quantities[SQUARE]
+    quantities[PARKINSON] = 0.36067376022224085 * whole * whole
+    quantities[DOWNSIDE] = quantities[SQUARE] if log_return < 0.0 else 0.0
+    quantities[SIGNED_SQUARE] = log_return * abs(log_return)
+
+    rate = max(rates[size], slowest)
+    memory[_REFERENCE] += rate * (quantities[GARMAN_KLASS] - memory[_REFERENCE])
+    square = memory[_REFERENCE] + SCALE_FLOOR * SCALE_FLOOR
+    level = 0.5 * math.log(square)
+    scale = math.sqrt(square)
+    quantities[VOLUME] = relative_volume(volume, memory[AVERAGE_VOLUME])
+    rate = max(rates[size + 1], slowest)
+    memory[AVERAGE_VOLUME] += rate * (volume - memory[AVERAGE_VOLUME])
+    log_range = 0.5 * math.log(whole * whole + SCALE_FLOOR * SCALE_FLOOR)
+    quantities[RANGE] = log_range - level
+    share = 1.0 / (whole + SCALE_FLOOR)
+    quantities[UPPER], quantities[LOWER] = upper * share, lower * share
+    quantities[FLAT] = 1.0 if log_return == 0.0 else 0.0
+    quantities[ROUGH] = quantities[RANGE] * quantities[RANGE]
+
+    hour = (open_time_ms // _HOUR_MS) % _WEEK_HOURS
+    coming = ((open_time_ms + bars[3]) // _HOUR_MS) % _WEEK_HOURS
+    this_hour = np.empty(len(_SEASONS))
+    seen = 1.0 / (count // bars[1] + 1.0) / bars[0]
+    for s in range(len(_SEASONS)):
+        at = _FIRST_HOUR + s * _HOURS + hour % _HOURS
+        value = quantities[_SEASONS[s][0]]
+        this_hour[s] = value - memory[at]
+        memory[at] += max(rates[size + 2 + s], seen) * (value - memory[at])
+    at = _FIRST_WEEKLY + hour
+    rate = max(rates[size + 2 + len(_SEASONS)], 1.0 / (count // bars[2] + 1.0) / bars[0])
+    memory[at] += rate * (quantities[RANGE] - memory[at])
+    newest = int(count) % _RING
+    memory[_FIRST_LAG + newest] = log_range
+
+    for f in range(size):
+        form, value, span = table_form[f], quantities[table_quantity[f]], table_span[f]
+        at = _FIRST_OWN + f
+        if form <= SKEW:
+            memory[at] += max(rates[f], slowest) * (value - memory[at])
+            m = memory[at]
+            if form == SCALE:
+                out[f] = 0.5 * math.log(m + SCALE_FLOOR * SCALE_FLOOR) - level
+            elif form == MEAN:
+                out[f] = m
+            elif form == DRIFT:
+                out[f] = math.asinh(m * math.sqrt(span) / scale)
+            elif form == SKEW:
+                out[f] = math.asinh(m / square)
+            else:
+                out[f] = level
+        elif form == NOW:
+            out[f] = value
+        elif form == LAG:
+            lag = int(span)
+            known = lag if count >= lag else 0
+            out[f] = memory[_FIRST_LAG + (newest - known) % _RING] - level
+        elif form == NEXT_HOUR:
+            out[f] = memory[_FIRST_HOUR + int(span) * _HOURS + coming % _HOURS]
+        elif form == NEXT_WEEKLY:
+            out[f] = memory[_FIRST_WEEKLY + coming]
+        elif form == THIS_HOUR:
+            out[f] = this_hour[int(span)]
+        elif form == PEAK:
+            memory[at] = max(value, memory[at] * (1.0 - rates[f]))
+            out[f] = math.log(memory[at] + SCALE_FLOOR) - level
+        else:  # a distance from a high or low that the market slowly forgets
+            moved = -log_return if form == BELOW else log_return
+            memory[at] = max(0.0, (memory[at] + moved) * (1.0 - rates[f]))
+            out[f] = math.asinh(memory[at] / (scale * math.sqrt(span)))
+    memory[_COUNT] = count + 1.0
+
+
+@compiled
+def relative_volume(volume: float, average: float) -> float:
+    """Log volume against the average before it, finite for none: log((v + ε a) ÷ ((1 + ε) a))."""
+    least = _VOLUME_FLOOR * average
+    if least <= 0.0:
+        return 0.0
+    return math.log((volume + least) / (average + least))
+
+
+@compiled
+def volume_of(relative: float, average: float) -> float:
+    """The volume of a relative one: the inverse of `relative_volume`, 0 or more."""
+    least = _VOLUME_FLOOR * average
+    return max(0.0, math.exp(relative) * (average + least) - least)
+
+
+@compiled
+def advance_along(
+    table_form: IntArray,
+    table_quantity: IntArray,
+    table_span: FloatArray,
+    rates: FloatArray,
+    bars: IntArray,
+    numbers: FloatArray,
+    open_time_ms: IntArray,
+    memory: FloatArray,
+    out: FloatArray,
+) -> None:
+    """`advance` along bars without a gap [T, 4], which open then [T], into rows ``out`` [T, F]."""
+    for t in range(numbers.shape[0]):
+        advance(
+            table_form,
+            table_quantity,
+            table_span,
+            rates,
+            bars,
+            numbers[t, 0],
+            numbers[t, 1],
+            numbers[t, 2],
+            numbers[t, 3],
+            open_time_ms[t],
+            memory,
+            out[t],
+        )
+
+
+def bar_numbers(candles: Candles) -> FloatArray:
+    """The four numbers of every bar [T, 4], float64; NaN for the first bar after a gap.
+
+    Columns as `BAR_NUMBERS`. A bar's body begins at the close before it, so that gaps between close
+    and open count as moves of the bar.
+    """
+    numbers = np.full((len(candles), len(BAR_NUMBERS)), np.nan)
+    for start, stop in candles.segments():
+        rows = slice(start + 1, stop)
+        numbers[rows] = _numbers(candles.rows(start + 1, stop), candles.close[start : stop - 1])
+    return numbers
+
+
+def _numbers(candles: Candles, before: FloatArray) -> FloatArray:
+    """`bar_numbers` of bars [T, 4] whose closes before them are given [T]."""
+    top, bottom = np.maximum(before, candles.close), np.minimum(before, candles.close)
+    upper = np.maximum(np.log(candles.high / top), 0.0)
+    lower = np.maximum(np.log(bottom / candles.low), 0.0)
+    return np.stack([np.log(candles.close / before), upper, lower, candles.volume], axis=1)
+
+
+class FeatureStream:
+    """Features bar by bar of one stretch without a gap; the same bits as `stream_features`.
+
+    Args:
+        spec: Which features.
+
+    Attributes:
+        memory: What they remember [S].
+    """
+
+    def __init__(self, spec: StreamSpec) -> None:
+        self._spec = spec
+        self.memory: FloatArray = np.zeros(spec.memory_size)
+        self._close: FloatArray = np.empty(0)  # the newest, if there is one
+        self._seen = 0
+
+    def update(self, bars: Candles) -> FloatArray | None:
+        """Append bars, each right after the last; the newest row [F], or None while it warms up."""
+        first = 0 if self._seen else 1
+        before = np.concatenate([self._close, bars.close[:-1]])
+        self._seen += len(bars)
+        self._close = bars.close[-1:]
+        out = np.empty((len(before), len(FEATURES)))
+        if len(before):
+            entering = bars.rows(first, len(bars))
+            numbers = _numbers(entering, before)
+            advance_along(*self._spec.table, numbers, entering.open_time_ms, self.memory, out)
+        return out[-1] if self._seen > self._spec.warmup else None
+
+
+def stream_features(candles: Candles, spec: StreamSpec) -> FloatArray:
+    """Features of every bar [T, F], float64; NaN where a stretch has not warmed up.
+
+    Each stretch without a gap begins from an empty memory.
+    """
+    out = np.full((len(candles), len(FEATURES)), np.nan)
+    for start, stop in candles.segments():
+        if stop - start > spec.warmup:
+            rows = slice(start + 1, stop)
+            numbers = _numbers(candles.rows(start + 1, stop), candles.close[start : stop - 1])
+            times, memory = candles.open_time_ms[rows], np.zeros(spec.memory_size)
+            advance_along(*spec.table, numbers, times, memory, out[rows])
+            out[start : start + spec.warmup] = np.nan
+    return out
+
+
+def stream_memories(candles: Candles, spec: StreamSpec, rows: IntArray) -> FloatArray:
+    """What the features remember right after each of those bars [N, S]; rows in any order."""
+    memories = np.zeros((len(rows), spec.memory_size))
+    numbers, order = bar_numbers(candles), np.argsort(rows, kind="stable")
+    out = np.empty((len(candles), len(FEATURES)))
+    for start, stop in candles.segments():
+        memory, done = np.zeros(spec.memory_size), start + 1
+        for i in order[np.searchsorted(rows[order], start) : np.searchsorted(rows[order], stop)]:
+            part = slice(done, int(rows[i]) + 1)
+            times = candles.open_time_ms[part]
+            advance_along(*spec.table, numbers[part], times, memory, out[part])
+            memories[i], done = memory, max(done, part.stop)
+    return memories

@@ -1,0 +1,1 @@
+"""A world model whose dreams are streams of exact bars."""

@@ -1,0 +1,168 @@
+"""Settings of a world model whose dreams are streams of bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+from ...market.errors import CandleError, ConfigError
+from ...market.records import MANY, Bounds, Record
+from ...market.streams import StreamSpec
+
+_COUNTS = (
+    "latent_size",
+    "forecast_size",
+    "vae_hidden_size",
+    "calendar_size",
+    "trunk_size",
+    "hidden_size",
+    "num_components",
+    "head_size",
+    "vae_epochs",
+    "forecast_epochs",
+    "mdn_rnn_epochs",
+    "head_epochs",
+    "batch_size",
+    "mdn_rnn_batch_size",
+    "chunk_bars",
+    "warmup_bars",
+    "bank_segments",
+)
+_FROM_ZERO = (
+    "burn_in_bars",
+    "weight_decay",
+    "mdn_rnn_weight_decay",
+    "outlook_weight",
+    "mean_weight",
+    "feature_noise",
+    "kl_weight",
+    "calibration_rounds",
+)
+_POSITIVE = ("learning_rate", "mdn_rnn_learning_rate", "gradient_clip")
+_BELOW_ONE = ("feature_dropout", "dropout")
+
+
+@dataclass(frozen=True)
+class BarModelConfig(Record):
+    """Everything that decides a world model of bars besides the candles and the seed.
+
+    Attributes:
+        features: What V sees.
+        latent_size: Z.
+        forecast_size: The first of z's numbers: trained for what comes next, and M's input; the
+            others are a VAE's, for what those leave of the features.
+        vae_hidden_size: Units of V's hidden layers.
+        calendar_size: Numbers that tell M of the next bar's place in day and week.
+        trunk_size: Units of the layer that the return is drawn from.
+        hidden_size: H, units of the LSTM.
+        num_components: K.
+        head_size: Hidden units of the heads of wicks and volume.
+        forecast_epochs: Of z's first numbers with the return's head, without memory.
+        vae_epochs: Of z's other numbers.
+        mdn_rnn_epochs: Of M's memory.
+        head_epochs: Of the heads of wicks and volume.
+        batch_size: Bars a step.
+        mdn_rnn_batch_size: Chunks a step.
+        learning_rate: AdamW's at its highest.
+        mdn_rnn_learning_rate: The same for the memory.
+        weight_decay: AdamW's.
+        mdn_rnn_weight_decay: The same for the memory.
+        chunk_bars: Bars of a training chunk, burn-in included.
+        burn_in_bars: First bars of a chunk, which warm the LSTM and are not scored.
+        outlook_weight: Of the auxiliary loss: the range of the next bar, the volatility of the next
+            6 and 24, the next volume.
+        mean_weight: Of the squared ratio of overall mean to deviation, which holds the mean back.
+        feature_dropout: Share of V's hidden units that are hidden in training.
+        feature_noise: Deviation of what is added to standardised features in training.
+        dropout: Share of h that is hidden in training.
+        kl_weight: β of the VAE.
+        gradient_clip: Largest norm of a gradient.
+        calibration_rounds: Free dreams after which scales are corrected; 0 is off.
+        warmup_bars: Bars that warm the LSTM before its state counts.
+        bank_segments: Warm-up segments kept for dreams.
+    """
+
+    features: StreamSpec = field(default_factory=StreamSpec)
+    latent_size: int = 16
+    forecast_size: int = 10
+    vae_hidden_size: int = 64
+    calendar_size: int = 8
+    trunk_size: int = 64
+    hidden_size: int = 64
+    num_components: int = 5
+    head_size: int = 32
+    forecast_epochs: int = 30
+    vae_epochs: int = 10
+    mdn_rnn_epochs: int = 16
+    head_epochs: int = 12
+    batch_size: int = 256
+    mdn_rnn_batch_size: int = 16
+    learning_rate: float = 2e-3
+    mdn_rnn_learning_rate: float = 2e-3
+    weight_decay: float = 0.2
+    mdn_rnn_weight_decay: float = 1.0
+    chunk_bars: int = 192
+    burn_in_bars: int = 48
+    outlook_weight: float = 0.5
+    mean_weight: float = 1.0
+    feature_dropout: float = 0.3
+    feature_noise: float = 0.02
+    dropout: float = 0.5
+    kl_weight: float = 0.5
+    gradient_clip: float = 1.0
+    calibration_rounds: int = 6
+    warmup_bars: int = 96
+    bank_segments: int = 256
+
+    preset: ClassVar[Literal["bars"]] = "bars"
+    _bounds = {  # noqa: RUF012
+        **dict.fromkeys(_COUNTS, (1, MANY)),
+        **dict.fromkeys(_FROM_ZERO, (0, MANY)),
+        **dict.fromkeys(_POSITIVE, Bounds(0, MANY, above=True)),
+        **dict.fromkeys(_BELOW_ONE, Bounds(0, 1, below=True)),
+        "chunk_bars": (2, MANY),
+    }
+
+    @classmethod
+    def for_interval(cls, interval: str, **settings: Any) -> Self:
+        """The default settings for bars of an interval, some of them given."""
+        short = _WEEKLY if interval == "W" else {}
+        return cls(**{"features": StreamSpec(interval), **short, **settings})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.features, StreamSpec):
+            raise ConfigError(f"features is {self.features!r}; expected a StreamSpec")
+        if self.forecast_size >= self.latent_size:
+            raise ConfigError(
+                f"forecast_size is {self.forecast_size}; expected less than latent_size, "
+                f"{self.latent_size}"
+            )
+        if self.burn_in_bars >= self.chunk_bars:
+            raise ConfigError(
+                f"burn_in_bars is {self.burn_in_bars}; expected less than chunk_bars, "
+                f"{self.chunk_bars}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can carry; `from_dict` restores an equal record."""
+        return {"preset": self.preset, **super().to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Settings from plain values.
+
+        Raises:
+            ConfigError: A field is unknown or impossible.
+        """
+        given = {name: value for name, value in values.items() if name != "preset"}
+        if isinstance(given.get("features"), Mapping):
+            try:
+                given["features"] = StreamSpec(**given["features"])
+            except (TypeError, CandleError) as error:
+                raise ConfigError(f"features is {given['features']!r}: {error}") from None
+        return super().from_dict(given)
+
+
+_WEEKLY = {"chunk_bars": 48, "burn_in_bars": 12, "warmup_bars": 24}

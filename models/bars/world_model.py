@@ -1,0 +1,113 @@
+"""A world model whose dreams are streams of exact bars."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...market.arrays import Float32Array, FloatArray, IntArray
+from ...market.clock import calendar_cells
+from ..forward import CompiledLSTM, array
+from ..world_model import WorldModel
+from .networks import FEATURE_LIMIT
+from .packed import BarNetwork, encode_record
+
+
+class BarWorldModel(WorldModel):
+    """V tells what the features of a bar amount to; M draws the next bar; see `WorldModel`.
+
+    What is random in the next z is exactly the bar's four numbers, drawn one after the other; the
+    rest follows from them, by the features.
+    """
+
+    config: Any
+    bank: Any
+
+    def _settle(self) -> None:
+        """Nothing: z is encoded, never drawn."""
+
+    @cached_property
+    def network(self) -> BarNetwork:
+        """V and M as compiled code."""
+        return BarNetwork.of(self.vae, self.mdn_rnn, self.scaler, self.config)
+
+    @cached_property
+    def compiled_vae(self) -> Any:
+        """V for use: the same bits for a bar wherever and in whatever company it is computed."""
+        return _Coder(self)
+
+    @cached_property
+    def compiled_memory(self) -> CompiledLSTM:
+        """M's LSTM, which hears the first numbers of z."""
+        return CompiledLSTM.of(self.mdn_rnn)
+
+    def row_decoder(self) -> Any:
+        """Not needed: bars are drawn, and their features computed."""
+        raise NotImplementedError("a dream of bars decodes nothing")
+
+    def remembered(self, z: Float32Array, next_open_time_ms: IntArray) -> Float32Array:
+        """The state h after each latent [N, T, H], from zeros; see `WorldModel.remembered`."""
+        return self.compiled_memory.run(self._heard(z), self.calendars(next_open_time_ms))
+
+    def warmed(
+        self, z: Float32Array, last_open_time_ms: IntArray
+    ) -> tuple[Float32Array, Float32Array]:
+        """The states h and c [N, H] after recorded latents [N, W, Z], from zeros."""
+        step = self.provenance.interval_ms
+        back = step * np.arange(1 - z.shape[1], 1)
+        times = np.asarray(last_open_time_ms)[:, None] + back + step
+        return self.compiled_memory.final(self._heard(z), self.calendars(times))
+
+    def calendars(self, open_time_ms: IntArray) -> Float32Array:
+        """What M is told of the calendar of bars that open then [..., C]."""
+        cells = calendar_cells(open_time_ms, self.provenance.interval)
+        table = self.network.calendar
+        told: Float32Array = table[cells[..., 0]] + table[cells[..., 1]]
+        return told
+
+    def _heard(self, z: Float32Array) -> Float32Array:
+        return np.ascontiguousarray(z[..., : self.config.forecast_size])
+
+    def return_mixture(
+        self, after: Tensor, z: Tensor, next_open_time_ms: IntArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Weights, means and sigmas [T, K], percent, from hidden states after z entered."""
+        calendars = torch.from_numpy(self.calendars(next_open_time_ms))
+        percent = 100.0 * float(self.mdn_rnn.return_scale)
+        with torch.no_grad():
+            trunk = self.mdn_rnn.trunk(z[..., : self.config.forecast_size], calendars, after)
+            mixture = self.mdn_rnn.return_mixture(trunk)
+            weights = torch.softmax(mixture.logits.double(), dim=-1)
+        sigmas = mixture.log_sigmas[..., 0].double().exp()
+        means = mixture.means[..., 0].double()
+        return weights.numpy(), means.numpy() * percent, sigmas.numpy() * percent
+
+
+class _Coder:
+    """V of bars, compiled: features to z and, for whoever asks what z still knows, back."""
+
+    def __init__(self, world_model: BarWorldModel) -> None:
+        self._network = world_model.network
+        self._size = world_model.config.latent_size
+        first, _, last = world_model.vae.decoder
+        self._decoder = [array(p).astype(np.float64) for m in (first, last) for p in m.parameters()]
+
+    def encode(self, scaled: Float32Array) -> Float32Array:
+        """Means [N, Z] of standardised features [N, F]; NaN where those are."""
+        rows = np.clip(scaled, -FEATURE_LIMIT, FEATURE_LIMIT)
+        z = np.empty((len(rows), self._size), dtype=np.float32)
+        encode_record(self._network.parameters, self._network.sizes, rows, z)
+        z[np.isnan(scaled).any(axis=1)] = np.nan
+        return z
+
+    def decode(self, latent: Float32Array) -> Float32Array:
+        """Expected standardised features [N, F] of latents [N, Z]."""
+        kernel, bias, out, shift = self._decoder
+        inner = latent @ kernel.T + bias
+        inner = inner / (1.0 + np.exp(-inner))
+        decoded: Float32Array = (inner @ out.T + shift).astype(np.float32)
+        return decoded
