@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..envs.engine.engine import DreamEngine, DreamState
+from ..envs.engine.bar_engine import BarEngine
+from ..envs.engine.opening import open_engine
 from ..envs.spaces import LATENT_BOUND
 from ..evaluation.policy import Policy, check_policy
 from ..market.account.broker import ScalarAccount, dream_bars
@@ -17,6 +18,7 @@ from ..market.candles import Candles
 from ..market.errors import FeatureError
 from ..market.features import StreamingFeatures, valid_rows
 from ..market.sources import open_candles
+from ..market.streams import numbers_after
 from ..models.regimes import Regimes
 from ..models.world_model import WorldModel
 
@@ -64,13 +66,13 @@ class LiveTrader:
     ) -> None:
         check_policy(policy, world_model.fingerprint)
         self._world_model = world_model
-        self._engine = DreamEngine(world_model)
+        self._engine = open_engine(world_model)
         self._policy = policy
         self._account = ScalarAccount(broker)
         self._regimes = Regimes.fit(world_model)
         self._features = StreamingFeatures(world_model.config.features)
         self._silence = self._engine.draw_noise(np.random.default_rng(0), 1)
-        self._state: DreamState | None = None
+        self._state: Any = None
         self._close = np.nan
         self._last: Candles | None = None
         self._target = 0.0
@@ -100,8 +102,7 @@ class LiveTrader:
             )
         self._features = StreamingFeatures(self._world_model.config.features)
         self._features.update(history)
-        latents = self._encode(window)[np.newaxis]
-        self._state = self._engine.warm_up(latents, history.open_time_ms[-1:])
+        self._state = self._engine.after(history, len(history) - 1)
         self._close, self._last = float(history.close[-1]), history
         return self._decide()
 
@@ -119,7 +120,9 @@ class LiveTrader:
             return None
         log_return = np.array([np.log(close) - np.log(self._close)])
         self._account.step(self._target, self._bar(bar))
-        forced = (self._encode(row[np.newaxis]), log_return)
+        forced: Any = (self._encode(row[np.newaxis]), log_return)
+        if isinstance(self._engine, BarEngine):
+            forced = numbers_after(bar.rows(len(bar) - 1, len(bar)), np.array([self._close]))
         self._engine.step(self._state, np.array([self._target]), self._silence, forced=forced)
         self._close, self._last = close, bar
         return self._decide()

@@ -14,16 +14,19 @@ from ..market.arrays import FloatArray, IntArray
 from ..market.errors import ConfigError
 from ..market.features import volume_level
 from ..market.sources import open_candles, with_order_rules
+from ..market.streams import bar_numbers
 from ..market.times import Time, format_time, to_ms
 from ..models.load import dreamed_instrument, open_world_model
 from ..models.world_model import WorldModel
 from .arguments import refuse_unknown
+from .bar_lane import BarLane
 from .base import Observation, Start, TradingEnv
 from .dream_funding import DreamFunding
 from .dream_lane import DreamLane, Forced
 from .dream_lanes import DreamLanes, ObservationKind
-from .dream_view import bars_between, dreamed_on, warm_up_bars
-from .engine.engine import DreamEngine, DreamState
+from .dream_view import bars_between, candles_of, dreamed_on, warm_up_bars
+from .engine.bar_engine import BarEngine
+from .engine.opening import open_engine
 from .one_account import FLOAT32, AccountStep
 from .protocol import read_options
 from .recorded import latent_record
@@ -135,7 +138,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         broker = BrokerConfig.from_settings(
             taker_fee=taker_fee, slippage=slippage, **with_order_rules(account, traded)
         )
-        self.engine = DreamEngine(model, warmup)
+        self.engine = open_engine(model, warmup)
         charged = DreamFunding(funding, model, instrument)
         self._lanes = DreamLanes(
             self.engine, 1, observation, temperature, horizon, charged, ood_limit, broker
@@ -144,7 +147,8 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         super().__init__(
             self._lanes.layout, actions, broker, reward, render_mode, self._lanes.max_steps
         )
-        self._lane = DreamLane(self._lanes, self._size)
+        kind = BarLane if isinstance(self.engine, BarEngine) else DreamLane
+        self._lane: Any = kind(self._lanes, self._size)
         self.world_model_hash = self.engine.world_model.fingerprint
         self.title = f"WorldModelDream {self.engine.world_model.provenance.symbol}"
 
@@ -191,8 +195,12 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
     def _candle(self, before: float, price: float) -> tuple[float, float, float]:
         if self._recorded is not None:
             return self._recorded.candle()
+        closes = np.array([before, price])
+        if isinstance(self.engine, BarEngine):
+            opening, high, low, _ = candles_of(closes, self._lane.bar[np.newaxis])[0]
+            return float(opening), float(high), float(low)
         features = self.engine.world_model.decode(self._lane.z[np.newaxis])
-        opening, high, low, _ = bars_between(self.engine, np.array([before, price]), features)[0]
+        opening, high, low, _ = bars_between(self.engine, closes, features)[0]
         return float(opening), float(high), float(low)
 
     def _future(self) -> FloatArray:
@@ -222,7 +230,7 @@ class RecordedPath:
         ended: Whether the contract ended with the newest bar.
     """
 
-    def __init__(self, engine: DreamEngine, candles: Any, start: Time | None, horizon: int) -> None:
+    def __init__(self, engine: Any, candles: Any, start: Time | None, horizon: int) -> None:
         self._engine = engine
         self._record = open_candles(candles)
         recorded = latent_record(self._record, engine.world_model)
@@ -231,6 +239,7 @@ class RecordedPath:
         last = self._row + min(horizon, int(recorded.steps_left[self._row]))
         self.num_bars = last - self._row
         self._log_close = np.log(self._record.close)
+        self._numbers = bar_numbers(self._record) if isinstance(engine, BarEngine) else None
         self._delivery_row = recorded.delivery_row
         self.ended = False
 
@@ -250,6 +259,8 @@ class RecordedPath:
     def levels(self) -> tuple[FloatArray, FloatArray]:
         """The newest close [1], and what volume is measured against there [1]."""
         row = np.array([self._row])
+        if self._numbers is not None:
+            return self._record.close[row], np.ones(1)
         spec = self._engine.config.features
         return self._record.close[row], volume_level(self._record, spec, row)
 
@@ -262,15 +273,16 @@ class RecordedPath:
         record, row = self._record, self._row
         return record.open.item(row), record.high.item(row), record.low.item(row)
 
-    def first_state(self) -> DreamState:
+    def first_state(self) -> Any:
         """Where the dream stands before its first step."""
-        rows = slice(self._row - self._engine.warmup + 1, self._row + 1)
-        times = self._record.open_time_ms[self._row : self._row + 1]
-        return self._engine.warm_up(np.ascontiguousarray(self._latents[rows][None]), times)
+        return self._engine.after(self._record, self._row)
 
-    def next(self) -> Forced:
+    def next(self) -> Forced | FloatArray:
         """The bar that comes."""
         self._row += 1
         self.ended = self._row == self._delivery_row
+        if self._numbers is not None:
+            bar: FloatArray = self._numbers[self._row]
+            return bar
         change = self._log_close[self._row] - self._log_close[self._row - 1]
         return Forced(self._latents[self._row], float(change))

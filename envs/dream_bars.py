@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..market.account.rules import BrokerConfig
-from ..market.account.settlement import BAR_FIELDS, inside_bar, plain_bars, put_bar
+from ..market.account.settlement import BAR_FIELDS, Bar, inside_bar, plain_bars, put_bar
 from ..market.arrays import FloatArray
 from ..market.numerics.compiled import compiled
+from .engine.bar_engine import BarEngine, BarState
 from .engine.engine import DreamEngine, DreamState
 
 
@@ -71,6 +72,10 @@ class DreamBars:
         plain_bars(log_return, self.price, bars)
         return bars
 
+    def features(self, state: DreamState) -> FloatArray:
+        """What a policy that sees features is shown [N, F]: decoded from z."""
+        return self._world_model.decode(state.z)
+
     def _with_insides(self, state: DreamState, log_return: FloatArray) -> FloatArray:
         ranges, volume = self._inside(state)
         bars = np.empty((len(log_return), len(BAR_FIELDS)))
@@ -85,6 +90,101 @@ class DreamBars:
         ranges, volume = np.empty((2, len(decoded)))
         look_inside(decoded, self._range, self._log_volume, self._volume_level, ranges, volume)
         return ranges, volume
+
+
+class ExactBars:
+    """The same for dreams of bars, whose highs, lows and volumes are drawn: nothing is decoded.
+
+    Args:
+        engine: Of the dream.
+        num_lanes: N.
+
+    Attributes:
+        price: Newest closes [N], quote currency.
+    """
+
+    def __init__(self, engine: BarEngine, num_lanes: int) -> None:
+        self._before: FloatArray = np.zeros((num_lanes, 4))  # bars at whose close orders fill
+        self.price: FloatArray = np.ones(num_lanes)
+
+    def begin(
+        self,
+        state: BarState,
+        price: FloatArray,
+        volume_level: FloatArray,
+        lanes: Any = slice(None),
+    ) -> None:
+        """Lanes start from a state of all lanes, at given prices; volume knows its level itself."""
+        self.price[lanes] = price
+        self._before[lanes] = state.bars[lanes]
+
+    def step(self, state: BarState, log_return: FloatArray) -> FloatArray:
+        """The bars just lived [N, 8], columns `BAR_FIELDS`, after the engine's step."""
+        bars = np.empty((len(log_return), len(BAR_FIELDS)))
+        exact_bars(state.bars, self._before, self.price, bars)
+        self.price = self.price * (1.0 + bars[:, 0])
+        self._before[:] = state.bars
+        return bars
+
+    def features(self, state: BarState) -> FloatArray:
+        """What a policy that sees features is shown [N, F]: those of the bars."""
+        return state.features
+
+
+def lived_bars(engine: Any, num_lanes: int, broker: BrokerConfig) -> Any:
+    """What an engine's steps do to accounts: `ExactBars` where it draws bars, else `DreamBars`."""
+    if isinstance(engine, BarEngine):
+        return ExactBars(engine, num_lanes)
+    return DreamBars(engine, num_lanes, broker)
+
+
+@compiled
+def exact_bar(
+    log_return: float,
+    upper: float,
+    lower: float,
+    price: float,
+    fill_range: float,
+    fill_volume: float,
+    funding_rate: float,
+) -> Bar:
+    """A bar of which return and wicks are known.
+
+    Args:
+        log_return: Of the bar.
+        upper: log(high ÷ upper end of the body).
+        lower: log(lower end of the body ÷ low).
+        price: The close before, at which orders fill.
+        fill_range: log(high ÷ low) of the bar before.
+        fill_volume: Of the bar before.
+        funding_rate: Charged on a position held through the bar.
+    """
+    return Bar(
+        math.expm1(log_return),
+        0.0,
+        math.expm1(max(log_return, 0.0) + upper),
+        math.expm1(min(log_return, 0.0) - lower),
+        funding_rate,
+        fill_range,
+        price,
+        max(fill_volume * price, 1.0),
+    )
+
+
+@compiled
+def exact_bars(drawn: FloatArray, before: FloatArray, price: FloatArray, bars: FloatArray) -> None:
+    """`exact_bar` of N lanes [N, 8], from the bars drawn and those before [N, 4]."""
+    for n in range(len(price)):
+        bar = exact_bar(
+            drawn[n, 0],
+            drawn[n, 1],
+            drawn[n, 2],
+            price[n],
+            abs(before[n, 0]) + before[n, 1] + before[n, 2],
+            before[n, 3],
+            0.0,
+        )
+        put_bar(bar, bars, n)
 
 
 @compiled

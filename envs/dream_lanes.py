@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,9 +13,9 @@ from ..market.errors import ConfigError
 from ..market.records import TEMPERATURES
 from ..market.settings import plain, real_number, whole_number
 from ..models.ood import OODMeter
-from .dream_bars import DreamBars
+from .dream_bars import lived_bars
 from .dream_funding import DreamFunding
-from .engine.engine import DreamEngine, DreamState, Noise
+from .engine.opening import Engine
 from .protocol import Chance, draw_integers, for_lanes
 from .spaces import FEATURE_BOUND, observation_layout
 
@@ -32,17 +32,15 @@ class NoiseAhead:
         num_lanes: N.
 
     Attributes:
-        table: Two uniforms and 1 + Z normals of each lane and step [3 + Z, S · N], float32; a
-            step's lanes are neighbours.
+        table: The random numbers of each lane and step [R, S · N], float32; a step's lanes are
+            neighbours.
     """
 
-    def __init__(self, engine: DreamEngine, num_lanes: int) -> None:
+    def __init__(self, engine: Engine, num_lanes: int) -> None:
         self._engine = engine
         self._num_lanes = num_lanes
         self._size = _STEPS_AHEAD * num_lanes
-        self.table: Float32Array = np.empty(
-            (3 + engine.config.latent_size, self._size), dtype=np.float32
-        )
+        self.table: Float32Array = np.empty((engine.noise_rows, self._size), dtype=np.float32)
         self._next = self._size
 
     def forget(self) -> None:
@@ -53,8 +51,7 @@ class NoiseAhead:
         """The first column of the next step's noise."""
         first = self._next
         if first == self._size:
-            uniforms, normals = self._engine.draw_noise(rng, self._size)
-            self.table[:2], self.table[2:] = uniforms.T, normals.T
+            self.table[:] = self._engine.draw_table(rng, self._size)
             first = 0
         self._next = first + self._num_lanes
         return first
@@ -68,26 +65,25 @@ class OwnNoise:
         num_lanes: N.
     """
 
-    def __init__(self, engine: DreamEngine, num_lanes: int) -> None:
+    def __init__(self, engine: Engine, num_lanes: int) -> None:
         self._engine = engine
-        size = 3 + engine.config.latent_size
-        self._table: Float32Array = np.empty((num_lanes, _STEPS_AHEAD, size), dtype=np.float32)
+        shape = (num_lanes, _STEPS_AHEAD, engine.noise_rows)
+        self._table: Float32Array = np.empty(shape, dtype=np.float32)
         self._next: IntArray = np.full(num_lanes, _STEPS_AHEAD)
 
     def forget(self, lanes: BoolArray) -> None:
         """Draw anew for lanes [N] at their next step."""
         self._next[lanes] = _STEPS_AHEAD
 
-    def next(self, own: Sequence[np.random.Generator], waiting: BoolArray) -> Noise:
+    def next(self, own: Sequence[np.random.Generator], waiting: BoolArray) -> Any:
         """The next step's noise; lanes [N] that wait draw nothing, and get any."""
         for lane in np.flatnonzero((self._next == _STEPS_AHEAD) & ~waiting).tolist():
-            drawn = self._engine.draw_noise(own[lane], _STEPS_AHEAD)
-            self._table[lane] = np.concatenate(drawn, axis=1)
+            self._table[lane] = self._engine.draw_table(own[lane], _STEPS_AHEAD).T
             self._next[lane] = 0
         step = np.minimum(self._next, _STEPS_AHEAD - 1)
-        noise = self._table[np.arange(len(step)), step]  # [N, 3 + Z]
+        table = self._table[np.arange(len(step)), step].T  # [R, N]
         self._next += ~waiting
-        return Noise(noise[:, :2], noise[:, 2:])
+        return self._engine.noise_of(table)
 
 
 class DreamLanes:
@@ -120,7 +116,7 @@ class DreamLanes:
 
     def __init__(
         self,
-        engine: DreamEngine,
+        engine: Engine,
         num_lanes: int,
         observation: ObservationKind,
         temperature: float,
@@ -138,7 +134,7 @@ class DreamLanes:
         self.num_lanes = num_lanes
         self.layout = _layout(engine, observation)
         self.funding = funding
-        self.bars = DreamBars(engine, num_lanes, broker)
+        self.bars = lived_bars(engine, num_lanes, broker)
         self.noise = NoiseAhead(engine, num_lanes)
         self._own_noise: OwnNoise | None = None
         self.state = engine.start(np.zeros(num_lanes, dtype=np.int64))
@@ -183,7 +179,7 @@ class DreamLanes:
         return index
 
     def place(
-        self, lanes: BoolArray, state: DreamState, price: FloatArray, volume_level: FloatArray
+        self, lanes: BoolArray, state: Any, price: FloatArray, volume_level: FloatArray
     ) -> None:
         """Put lanes [N] into given states, at given prices and levels of volume [lanes.sum()]."""
         self.state.put(lanes, state)
@@ -194,7 +190,7 @@ class DreamLanes:
         targets: FloatArray,
         chance: Chance,
         waiting: BoolArray,
-        forced: tuple[Float32Array, FloatArray] | None = None,
+        forced: Any = None,
     ) -> FloatArray:
         """Dream one bar of every lane; see `DreamEngine.step`.
 
@@ -202,7 +198,7 @@ class DreamLanes:
             targets: What the agents want [N].
             chance: What noise and funding are drawn from.
             waiting: Lanes [N] that wait for a reset: they draw nothing from generators of their own.
-            forced: Do not draw, but live these latents and returns.
+            forced: Do not draw, but live what did happen; see the engine's step.
 
         Returns:
             The bars lived [N, 8], columns `BAR_FIELDS`.
@@ -224,7 +220,7 @@ class DreamLanes:
             charged[lane] = self.funding.charge(times[lane], chance[lane])
         return charged
 
-    def _draw(self, chance: Chance, waiting: BoolArray) -> Noise:
+    def _draw(self, chance: Chance, waiting: BoolArray) -> Any:
         """The next step's noise."""
         if not isinstance(chance, np.random.Generator):
             if self._own_noise is None:
@@ -233,13 +229,12 @@ class DreamLanes:
         if self.num_lanes > _AHEAD_UP_TO:
             return self.engine.draw_noise(chance, self.num_lanes)
         first = self.noise.next(chance)
-        columns = self.noise.table[:, first : first + self.num_lanes].T
-        return Noise(columns[:, :2], columns[:, 2:])
+        return self.engine.noise_of(self.noise.table[:, first : first + self.num_lanes])
 
     def view(self, out: Float32Array) -> None:
         """Write what policies see besides the account into ``out`` [N, D - 1]."""
         if "features" in self.layout:
-            features = self.engine.world_model.decode(self.state.z)
+            features = self.bars.features(self.state)
             np.clip(features, -FEATURE_BOUND, FEATURE_BOUND, out=features)
             out[:] = features
         else:
@@ -292,7 +287,7 @@ def _check_quantile(ood_limit: float | None) -> float | None:
     return limit
 
 
-def _layout(engine: DreamEngine, observation: str) -> dict[str, slice]:
+def _layout(engine: Engine, observation: str) -> dict[str, slice]:
     config = engine.config
     if observation == "features":
         return observation_layout({"features": len(config.features.names)})

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..market.arrays import FloatArray
-from .engine.engine import DreamEngine, DreamState
+from ..models.provenance import BarBank
+from .engine.opening import Engine
 from .trace import PastBars
 
 FUTURE_BARS, FUTURE_DREAMS = 30, 128
 _NOISE_SEED = 0
 
 
-def bars_between(engine: DreamEngine, closes: FloatArray, features: FloatArray) -> FloatArray:
+def bars_between(engine: Engine, closes: FloatArray, features: FloatArray) -> FloatArray:
     """Candles of known closes whose height is decoded.
 
     A bar opens where the one before closed. What its range exceeds its body by is split evenly, as
@@ -33,7 +36,7 @@ def bars_between(engine: DreamEngine, closes: FloatArray, features: FloatArray) 
     return np.stack([opening, high, low, close], axis=1)
 
 
-def warm_up_bars(engine: DreamEngine, time_ms: int, close: float) -> PastBars:
+def warm_up_bars(engine: Engine, time_ms: int, close: float) -> PastBars:
     """The recorded segment that a dream began from, as V remembers it.
 
     Args:
@@ -44,16 +47,32 @@ def warm_up_bars(engine: DreamEngine, time_ms: int, close: float) -> PastBars:
     world_model, interval_ms = engine.world_model, engine.interval_ms
     bank = world_model.bank
     segment = int(np.flatnonzero(bank.open_time_ms == time_ms)[0])
+    times = time_ms + interval_ms * np.arange(1 - bank.z.shape[1], 1)
+    if isinstance(bank, BarBank):
+        numbers = bank.bars[segment].astype(np.float64)
+        return PastBars(interval_ms, times, candles_of(_closes(close, numbers[:, 0]), numbers))
     features = world_model.decode(bank.z[segment])
     returns = features[:, engine.config.features.names.index("log_return")]
+    return PastBars(interval_ms, times, bars_between(engine, _closes(close, returns), features))
+
+
+def _closes(last: float, returns: FloatArray) -> FloatArray:
+    """Closes [B + 1] that end there, from log returns [B]."""
     back = np.concatenate([np.cumsum(returns[::-1])[::-1], [0.0]])
-    closes = close * np.exp(-back)
-    times = time_ms + interval_ms * np.arange(1 - len(features), 1)
-    return PastBars(interval_ms, times, bars_between(engine, closes, features))
+    closes: FloatArray = last * np.exp(-back)
+    return closes
+
+
+def candles_of(closes: FloatArray, numbers: FloatArray) -> FloatArray:
+    """Open, high, low and close [B, 4] of drawn bars [B, 4] between closes [B + 1]."""
+    opening, close = closes[:-1], closes[1:]
+    high = np.maximum(opening, close) * np.exp(numbers[:, 1])
+    low = np.minimum(opening, close) / np.exp(numbers[:, 2])
+    return np.stack([opening, high, low, close], axis=1)
 
 
 def dreamed_on(
-    engine: DreamEngine, state: DreamState, price: float, weight: float, temperature: float
+    engine: Engine, state: Any, price: float, weight: float, temperature: float
 ) -> FloatArray:
     """Closes of dreams that go on from a state of one lane [N, B].
 
@@ -68,8 +87,7 @@ def dreamed_on(
         temperature: τ.
     """
     rng, count = np.random.default_rng(_NOISE_SEED), FUTURE_DREAMS
-    z, h, c = (np.repeat(part, count, axis=0) for part in (state.z, state.h, state.c))
-    lanes = DreamState(z, h, c, np.repeat(state.open_time_ms, count))
+    lanes = state.repeated(count)
     held = np.full(count, np.clip(weight, -1.0, 1.0))
     returns = [
         engine.step(lanes, held, noise, temperature)

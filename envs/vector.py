@@ -404,7 +404,7 @@ class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         from ..models.load import dreamed_instrument, open_world_model
         from .dream_funding import DreamFunding
         from .dream_lanes import DreamLanes
-        from .engine.engine import DreamEngine
+        from .engine.opening import open_engine
 
         num_envs = check_num_envs(num_envs)
         refuse_rendering(render_mode)
@@ -414,7 +414,7 @@ class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         broker = BrokerConfig.from_settings(
             taker_fee=taker_fee, slippage=slippage, **with_order_rules(account, traded)
         )
-        engine = DreamEngine(model, warmup)
+        engine = open_engine(model, warmup)
         charged = DreamFunding(funding, model, instrument)
         lanes = DreamLanes(
             engine, num_envs, observation, temperature, horizon, charged, ood_limit, broker

@@ -210,7 +210,7 @@ class StreamSpec:
 
 
 @compiled
-def advance(
+def advance(  # noqa: C901 - one branch a form, in one loop: that is what makes it one pass
     table_form: IntArray,
     table_quantity: IntArray,
     table_span: FloatArray,
@@ -378,16 +378,18 @@ def bar_numbers(candles: Candles) -> FloatArray:
     numbers = np.full((len(candles), len(BAR_NUMBERS)), np.nan)
     for start, stop in candles.segments():
         rows = slice(start + 1, stop)
-        numbers[rows] = _numbers(candles.rows(start + 1, stop), candles.close[start : stop - 1])
+        numbers[rows] = numbers_after(
+            candles.rows(start + 1, stop), candles.close[start : stop - 1]
+        )
     return numbers
 
 
-def _numbers(candles: Candles, before: FloatArray) -> FloatArray:
+def numbers_after(candles: Candles, before: FloatArray) -> FloatArray:
     """`bar_numbers` of bars [T, 4] whose closes before them are given [T]."""
-    top, bottom = np.maximum(before, candles.close), np.minimum(before, candles.close)
-    upper = np.maximum(np.log(candles.high / top), 0.0)
-    lower = np.maximum(np.log(bottom / candles.low), 0.0)
-    return np.stack([np.log(candles.close / before), upper, lower, candles.volume], axis=1)
+    first, last = np.log(before), np.log(candles.close)
+    upper = np.maximum(np.log(candles.high) - np.maximum(first, last), 0.0)
+    lower = np.maximum(np.minimum(first, last) - np.log(candles.low), 0.0)
+    return np.stack([last - first, upper, lower, candles.volume], axis=1)
 
 
 class FeatureStream:
@@ -415,7 +417,7 @@ class FeatureStream:
         out = np.empty((len(before), len(FEATURES)))
         if len(before):
             entering = bars.rows(first, len(bars))
-            numbers = _numbers(entering, before)
+            numbers = numbers_after(entering, before)
             advance_along(*self._spec.table, numbers, entering.open_time_ms, self.memory, out)
         return out[-1] if self._seen > self._spec.warmup else None
 
@@ -429,7 +431,7 @@ def stream_features(candles: Candles, spec: StreamSpec) -> FloatArray:
     for start, stop in candles.segments():
         if stop - start > spec.warmup:
             rows = slice(start + 1, stop)
-            numbers = _numbers(candles.rows(start + 1, stop), candles.close[start : stop - 1])
+            numbers = numbers_after(candles.rows(start + 1, stop), candles.close[start : stop - 1])
             times, memory = candles.open_time_ms[rows], np.zeros(spec.memory_size)
             advance_along(*spec.table, numbers, times, memory, out[rows])
             out[start : start + spec.warmup] = np.nan

@@ -160,9 +160,10 @@ class BarBank(WarmupBank):
     Attributes:
         memory: Of the features, right after each segment's last bar [S, M], float64.
         features: Of that bar, in their own units [S, F], float64.
-        bars: The bar itself [S, 4], columns `market.streams.BAR_NUMBERS`.
+        bars: The segments' bars themselves [S, W, 4], float32, columns
+            `market.streams.BAR_NUMBERS`.
     """
 
     memory: FloatArray
     features: FloatArray
-    bars: FloatArray
+    bars: Float32Array

@@ -210,7 +210,7 @@ def _expected_shapes(
     if isinstance(config, BarModelConfig):
         shapes["bank.memory"] = (torch.float64, (None, config.features.memory_size))
         shapes["bank.features"] = (torch.float64, (None, *features))
-        shapes["bank.bars"] = (torch.float64, (None, 4))
+        shapes["bank.bars"] = (torch.float32, (None, config.warmup_bars, 4))
     return shapes
 
 

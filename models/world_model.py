@@ -313,13 +313,8 @@ class WorldModel:
         for start, stop in runs:
             z[start:stop] = self.encode(features[start:stop])
             rows = np.s_[np.newaxis, start:stop]
-<<<<<<< HEAD
-            hidden[start:stop] = self.compiled_memory.run(z[rows], waves[rows])[0]
-        return Run(z, hidden, runs)
-=======
             hidden[start:stop] = self.remembered(z[rows], following[rows])[0]
-        return z, hidden, runs
->>>>>>> e81a077 (Build world models of bars: streamed features, V and M of the next bar, their training and calibration)
+        return Run(z, hidden, runs)
 
     def return_mixture(
         self, after: Tensor, z: Tensor, next_open_time_ms: IntArray

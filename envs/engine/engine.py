@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...market.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from ...market.candles import Candles
 from ...market.errors import ConfigError
 from ...market.features import calendar
 from ...market.intervals import INTERVALS_MS
@@ -23,6 +24,7 @@ from ...market.numerics.float32 import noise_from_bits
 from ...market.numerics.products import CACHE_LINE, aligned, product
 from ...market.settings import whole_number
 from ...models.forward import silu
+from ...models.vae import LATENT_LIMIT
 from ...models.world_model import WorldModel
 from . import many_lanes as kernels
 from .lane_layout import LaneModel
@@ -52,6 +54,11 @@ class DreamState:
             getattr(self, name)[lanes] = getattr(other, name)
         if self._buffers is not None:
             self._buffers.load(self)
+
+    def repeated(self, count: int) -> DreamState:
+        """Every lane so often, side by side."""
+        parts = (self.z, self.h, self.c, self.open_time_ms)
+        return DreamState(*(np.repeat(part, count, axis=0) for part in parts))
 
     def buffers(self, weights: DreamWeights, week: _Week) -> _Buffers:
         """The step's workspace, made once."""
@@ -234,6 +241,27 @@ class DreamEngine:
         hidden, cell = self.world_model.warmed(latents, last_open_time_ms)
         last_ms = np.array(last_open_time_ms, dtype=np.int64)
         return DreamState(latents[:, -1].copy(), hidden, cell, last_ms)
+
+    def after(self, candles: Candles, row: int) -> DreamState:
+        """The state of one lane at the close of a recorded bar, whose warm-up is before it."""
+        rows = slice(row - self.warmup + 1, row + 1)
+        features = self.world_model.features(candles)[rows]
+        latents = np.clip(self.world_model.encode(features), -LATENT_LIMIT, LATENT_LIMIT)
+        return self.warm_up(latents[np.newaxis], candles.open_time_ms[row : row + 1])
+
+    @property
+    def noise_rows(self) -> int:
+        """Random numbers of a lane's step: two uniforms, 1 + Z normals."""
+        return 3 + self.config.latent_size
+
+    def draw_table(self, rng: np.random.Generator, num_lanes: int) -> Float32Array:
+        """One step's noise of N lanes [3 + Z, N]."""
+        uniforms, normals = self.draw_noise(rng, num_lanes)
+        return np.concatenate([uniforms.T, normals.T])
+
+    def noise_of(self, table: Float32Array) -> Noise:
+        """A step's noise from a table [3 + Z, N]."""
+        return Noise(table[:2].T, table[2:].T)
 
     def draw_noise(self, rng: np.random.Generator, num_lanes: int) -> Noise:
         """One step's noise of N lanes."""

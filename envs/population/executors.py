@@ -19,7 +19,7 @@ from loky import ProcessPoolExecutor
 
 from ...market.errors import WorkerError
 from ...models.world_model import WorldModel
-from ..engine.engine import DreamEngine
+from ..engine.opening import Engine, open_engine
 from .jobs import Job, Result
 
 _THREAD_VARIABLES = (
@@ -50,7 +50,7 @@ class SerialExecutor:
         engine: The dream.
     """
 
-    def __init__(self, engine: DreamEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def compute(self, job: Job[Result], blocks: Sequence[int]) -> list[Result]:
@@ -168,7 +168,7 @@ class ProcessExecutor:
         return "\n".join(filter(None, said))
 
 
-_engine: DreamEngine | None = None
+_engine: Engine | None = None
 _job: tuple[int, Job[Any]] | None = None
 
 
@@ -180,7 +180,7 @@ def _begin(folder: Path, warmup: int, faults: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the pool's to handle
     faulthandler.enable((faults / str(os.getpid())).open("w"))
     torch.set_num_threads(1)
-    _engine = DreamEngine(WorldModel.from_pretrained(folder), warmup)
+    _engine = open_engine(WorldModel.from_pretrained(folder), warmup)
 
 
 def _is_ready() -> None:

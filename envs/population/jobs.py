@@ -21,7 +21,7 @@ from ...market.settings import seed_number, whole_number
 from ...models.world_model import WorldModel
 from ..dream_funding import DreamFunding
 from ..dream_lanes import check_temperature
-from ..engine.engine import DreamEngine
+from ..engine.opening import Engine
 from .scoring import MarketPaths, Scores, dream_paths, score_lanes, score_paths
 
 FEWEST_DREAMS = 32
@@ -107,7 +107,7 @@ class Job(Protocol[Result]):
     def blocks(self, world_model: WorldModel) -> Sequence[object]:
         """The parts of the work, whoever does it."""
 
-    def compute(self, engine: DreamEngine, number: int) -> Result:
+    def compute(self, engine: Engine, number: int) -> Result:
         """Do one part."""
 
     def assemble(self, parts: Sequence[Result]) -> Result:
@@ -151,7 +151,7 @@ class ScoreJob:
         parts = [slice(first, min(first + size, count)) for first in range(0, count, size)]
         return [Block(number, part) for number in range(len(dreams)) for part in parts]
 
-    def compute(self, engine: DreamEngine, number: int) -> Scores:
+    def compute(self, engine: Engine, number: int) -> Scores:
         """Score a block's candidates in its dreams."""
         dreams, block = self.dreams, self.blocks(engine.world_model)[number]
         segments, rng = (
@@ -204,7 +204,7 @@ class PathsJob:
     def check(self, world_model: WorldModel) -> None:
         """Raise `ConfigError` where actions move the dream."""
         self.dreams.check(world_model)
-        if world_model.config.preset != "market":
+        if world_model.config.preset == "paper":
             raise ConfigError(
                 "dreams of the 'paper' preset hear actions; they have no shared paths"
             )
@@ -213,7 +213,7 @@ class PathsJob:
         """Blocks of dreams."""
         return self.dreams.blocks()
 
-    def compute(self, engine: DreamEngine, number: int) -> MarketPaths:
+    def compute(self, engine: Engine, number: int) -> MarketPaths:
         """Dream a block."""
         dreams = self.dreams
         return dream_paths(

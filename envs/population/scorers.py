@@ -12,7 +12,7 @@ from ...market.settings import whole_number
 from ...models.load import open_world_model
 from ...models.machine import num_cores
 from ...models.world_model import WorldModel
-from ..engine.engine import DreamEngine
+from ..engine.opening import Engine, open_engine
 from .executors import Executor, ProcessExecutor, SerialExecutor
 from .jobs import Dreams, Job, PathsJob, Result, ScoreJob
 from .scoring import MarketPaths, Scores
@@ -21,7 +21,7 @@ from .scoring import MarketPaths, Scores
 class Scorer(Protocol):
     """What a search needs of `DreamWorkers` or `DeviceDreams`."""
 
-    engine: DreamEngine
+    engine: Engine
 
     def score(self, parameters: FloatArray, dreams: Dreams, broker: BrokerConfig) -> Scores:
         """Trade P linear controllers [P, D + 1] in N dreams."""
@@ -57,7 +57,7 @@ class DreamWorkers:
         processes = num_cores() if num_workers is None else whole_number(num_workers)
         if processes is None or processes < 0:
             raise ConfigError(f"num_workers is {num_workers!r}; expected 0 or more processes")
-        self.engine = DreamEngine(open_world_model(world_model), warmup)
+        self.engine = open_engine(open_world_model(world_model), warmup)
         self.num_workers = processes
         self.executor: Executor | None = SerialExecutor(self.engine)
         if processes:

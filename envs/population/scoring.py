@@ -20,10 +20,11 @@ from ...market.account.rules import BrokerConfig
 from ...market.account.settlement import BAR_FIELDS
 from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.numerics.products import aligned, product
-from ..dream_bars import DreamBars
+from ..dream_bars import DreamBars, lived_bars
 from ..dream_funding import DreamFunding
-from ..engine.engine import DreamEngine, Noise
+from ..engine.engine import Noise
 from ..engine.many_lanes import choose_targets, tile_lanes
+from ..engine.opening import Engine
 from ..recorded import RecordedMarket
 from ..recorded_state import RecordedState
 
@@ -77,7 +78,7 @@ class Scores(NamedTuple):
 
 
 def dream_paths(
-    engine: DreamEngine,
+    engine: Engine,
     segments: IntArray,
     num_bars: int,
     rng: np.random.Generator,
@@ -98,7 +99,7 @@ def dream_paths(
     """
     state = engine.start(segments)
     count, size = len(segments), state.z.shape[1] + state.h.shape[1]
-    dreamed = DreamBars(engine, count, broker or BrokerConfig())
+    dreamed = lived_bars(engine, count, broker or BrokerConfig())
     bank = engine.world_model.bank
     dreamed.begin(state, bank.close[segments], bank.volume_level[segments])
     view = np.empty((count, num_bars, size), dtype=np.float32)
@@ -182,7 +183,7 @@ def _shares(count: int, most: int) -> list[slice]:
 
 
 def score_lanes(
-    engine: DreamEngine,
+    engine: Engine,
     parameters: FloatArray,
     segments: IntArray,
     num_bars: int,
@@ -231,7 +232,7 @@ def score_lanes(
 
 
 def _noise(
-    engine: DreamEngine, rng: np.random.Generator, lanes: int, num_bars: int, ahead: bool
+    engine: Engine, rng: np.random.Generator, lanes: int, num_bars: int, ahead: bool
 ) -> Iterator[Noise]:
     """Each bar's noise of N lanes, drawn for many bars at a time where ``ahead`` allows it."""
     steps = max(1, _LANES_AHEAD // lanes) if ahead else 1

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.stats import rankdata
 
-from ...envs.engine.engine import DreamEngine
+from ...envs.engine.opening import open_engine
 from ...envs.population.scoring import Scores, dream_paths, score_lanes, score_paths, score_replay
 from ...envs.recorded import RecordedMarket, latent_record, restrict
 from ...envs.recorded_state import RecordedState
@@ -189,7 +189,7 @@ def _dream_scores(
     broker: BrokerConfig,
     rng: np.random.Generator,
 ) -> Scores:
-    engine = DreamEngine(world_model)
+    engine = open_engine(world_model)
     if world_model.config.preset == "paper":
         segments = spread(max(1, dreams // _PAPER_SHARE), engine.num_segments)
         return score_lanes(engine, parameters, segments, bars, rng, broker)

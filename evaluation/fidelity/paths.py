@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...envs.engine.engine import DreamEngine
+from ...envs.engine.opening import open_engine
 from ...market.arrays import Float32Array, FloatArray, IntArray, spread
 from ...market.errors import ConfigError
 from ...market.features import FeatureSpec, compute_features, valid_rows
@@ -99,7 +99,7 @@ def dream(
         keep_states: Whether to keep z, h and the decoded features; they take 4 (Z + H) + 8 F
             bytes a bar.
     """
-    engine = DreamEngine(world_model)
+    engine = open_engine(world_model)
     rng = np.random.default_rng(seed)
     state = engine.start(spread(num_dreams, engine.num_segments))
     flat = np.zeros(num_dreams)

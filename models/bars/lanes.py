@@ -24,7 +24,7 @@ def start_lanes(world_model: BarWorldModel, warmup: int | None = None) -> BarLan
     heard = np.ascontiguousarray(bank.z[:, -(warmup or bank.z.shape[1]) :])
     lanes.h[:], lanes.c[:] = world_model.warmed(heard, bank.open_time_ms)
     lanes.z[:] = bank.z[:, -1]
-    lanes.raw[:], lanes.memory[:], lanes.drawn[:] = bank.features, bank.memory, bank.bars
+    lanes.raw[:], lanes.memory[:], lanes.drawn[:] = bank.features, bank.memory, bank.bars[:, -1]
     lanes.open_time_ms[:] = bank.open_time_ms
     see(world_model, lanes)
     return lanes

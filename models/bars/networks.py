@@ -147,7 +147,7 @@ class BarRNN(nn.Module):
         return self.calendar[cells].sum(dim=-2)
 
     def remember(self, known: Tensor, calendars: Tensor) -> Tensor:
-        """h after each bar [B, T, H]: forecasting numbers of z [B, T, Z'], next calendars."""
+        """H after each bar [B, T, H]: forecasting numbers of z [B, T, Z'], next calendars."""
         hidden: Tensor = self.lstm(torch.cat([known, calendars], dim=-1))[0]
         return hidden
 
@@ -165,9 +165,7 @@ class BarRNN(nn.Module):
 
     def wick(self, side: str, trunk: Tensor, parts: Tensor) -> tuple[Tensor, Mixture]:
         """Logit that the wick is exactly 0 [...], and the mixture of its log units [..., K, 1]."""
-        hidden = functional.silu(
-            getattr(self, f"{side}_hidden")(torch.cat([trunk, parts], dim=-1))
-        )
+        hidden = functional.silu(getattr(self, f"{side}_hidden")(torch.cat([trunk, parts], dim=-1)))
         raw = _GAIN * getattr(self, f"{side}_head")(hidden)
         return raw[..., 0], split_mixture(raw[..., 1:], self.num_components, 1)
 

@@ -551,9 +551,7 @@ def draw_next(
         seen[n, parts + 2] = s
     for side in range(2):
         entering = trunk_size + RETURN_PARTS + side
-        product(
-            seen[:, first : first + entering], layer(parameters, at, entering, g), inner
-        )
+        product(seen[:, first : first + entering], layer(parameters, at, entering, g), inner)
         at += entering * g
         silu(inner, parameters[at : at + g])
         at += g
@@ -584,4 +582,3 @@ def draw_next(
         )  # fmt: skip
         relative = min(max(relative + np.float32(scale[2]), -_VOLUME_LIMIT), _VOLUME_LIMIT)
         drawn[n, 3] = volume_of(relative, memory[n, AVERAGE_VOLUME])
-

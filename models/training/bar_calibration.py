@@ -85,9 +85,7 @@ def calibrated(world_model: BarWorldModel, candles: Candles, session: Session) -
 
 
 def _recorded(world_model: BarWorldModel, candles: Candles) -> _Moments:
-    features = world_model.scaler.transform(
-        compute_features(candles, world_model.config.features)
-    )
+    features = world_model.scaler.transform(compute_features(candles, world_model.config.features))
     level = features[~np.isnan(features).any(axis=1), _LEVEL].astype(np.float64)
     size = float(np.nanmean(np.abs(candles.log_returns())))
     return _Moments(size, float(level.mean()), float(level.std()), 0.0)

@@ -75,9 +75,7 @@ class _Learner(nn.Module):
         self.outlook = nn.Linear(mdn_rnn.now.out_features, len(_OUTLOOK))
 
 
-def bar_range(
-    candles: Candles, source: FeatureRange, scaler: Scaler, scale: float
-) -> BarRange:
+def bar_range(candles: Candles, source: FeatureRange, scaler: Scaler, scale: float) -> BarRange:
     """A range of candles, standardised by the training range's scaler and scale of returns."""
     features = np.nan_to_num(scaler.transform(source.features))
     features = np.clip(features, -FEATURE_LIMIT, FEATURE_LIMIT).astype(np.float32)
@@ -111,9 +109,7 @@ def _column(name: str) -> int:
     return [feature.name for feature in FEATURES].index(name)
 
 
-def _outlooks(
-    candles: Candles, source: FeatureRange, scaler: Scaler
-) -> FloatArray:
+def _outlooks(candles: Candles, source: FeatureRange, scaler: Scaler) -> FloatArray:
     """Log range of the next bar, log volatilities of the next ones, next volume, standardised [T, 4].
 
     All by the units of the features, which the training range gave.
@@ -180,12 +176,12 @@ def _stage(
     settings = StageSettings(name, epochs, epochs, rate, config.gradient_clip, 0.0)
     optimiser = torch.optim.AdamW(groups, lr=rate)
     seed, kept = session.stage_seed(number), session.checkpoint(name)
-    return Stage(
-        settings, learner, optimiser, seed, session.callbacks, kept, session.resume
-    )
+    return Stage(settings, learner, optimiser, seed, session.callbacks, kept, session.resume)
 
 
-def _decayed(modules: list[nn.Module | nn.Parameter], decay: float, pace: float = 1.0) -> list[dict[str, Any]]:
+def _decayed(
+    modules: list[nn.Module | nn.Parameter], decay: float, pace: float = 1.0
+) -> list[dict[str, Any]]:
     """Groups of parameters of which matrices decay and vectors do not."""
     parameters = [
         p for m in modules for p in ([m] if isinstance(m, nn.Parameter) else m.parameters())
@@ -225,9 +221,12 @@ def _forecast_stage(
         trunk = mdn_rnn.trunk(known, mdn_rnn.calendars(train.cells[rows]))
         return _return_loss(learner, trunk, train, rows, config)
 
-    learner.load_state_dict(stage.fit(_epochs(stage, train, config, batch_loss), lambda: {
-        "validation_loss": return_nll(stage.averaged, validation, memory=False)
-    }))
+    learner.load_state_dict(
+        stage.fit(
+            _epochs(stage, train, config, batch_loss),
+            lambda: {"validation_loss": return_nll(stage.averaged, validation, memory=False)},
+        )
+    )
 
 
 def _epochs(stage: Stage, train: BarRange, config: Any, batch_loss: Any) -> Any:
@@ -296,9 +295,7 @@ def _trunks(learner: _Learner, data: BarRange, memory: bool) -> Tensor:
     return mdn_rnn.trunk(known, calendars, hidden if memory else None)
 
 
-def _vae_stage(
-    learner: _Learner, train: BarRange, validation: BarRange, session: Session
-) -> None:
+def _vae_stage(learner: _Learner, train: BarRange, validation: BarRange, session: Session) -> None:
     config, vae = session.config, learner.vae
     learning: list[Any] = [
         vae.encoder_hidden,
@@ -370,15 +367,11 @@ def _memory_stage(
         return total / batches
 
     learner.load_state_dict(
-        stage.fit(
-            epoch_loss, lambda: {"validation_loss": return_nll(stage.averaged, validation)}
-        )
+        stage.fit(epoch_loss, lambda: {"validation_loss": return_nll(stage.averaged, validation)})
     )
 
 
-def _head_stage(
-    learner: _Learner, train: BarRange, validation: BarRange, session: Session
-) -> None:
+def _head_stage(learner: _Learner, train: BarRange, validation: BarRange, session: Session) -> None:
     config, mdn_rnn = session.config, learner.mdn_rnn
     heads: list[Any] = [
         getattr(mdn_rnn, f"{name}_{part}")

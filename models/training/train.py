@@ -198,8 +198,7 @@ def _train_bars(
     config = session.config
     scale = float(np.nanstd(bar_numbers(candles[0])[:, 0]))
     bars = [
-        bar_range(some, source, scaler, scale)
-        for some, source in zip(candles, ranges, strict=True)
+        bar_range(some, source, scaler, scale) for some, source in zip(candles, ranges, strict=True)
     ]
     vae, mdn_rnn = train_bar_networks(bars[0], bars[1], scale, session)
     bank = _bar_bank(vae, mdn_rnn, scaler, bars[0], candles[0], config)
@@ -226,7 +225,7 @@ def _bar_bank(
         volume_level=memory[:, AVERAGE_VOLUME],
         memory=memory,
         features=bars.source.features[last],
-        bars=bar_numbers(candles)[last],
+        bars=bar_numbers(candles)[rows].astype(np.float32),
     )
 
 

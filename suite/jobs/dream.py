@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from worldmodel_trading.dates import refuse_outside
 from worldmodel_trading.envs.dream_lanes import check_temperature
-from worldmodel_trading.envs.engine.engine import DreamEngine, DreamState
-from worldmodel_trading.envs.spaces import LATENT_BOUND
+from worldmodel_trading.envs.engine.opening import Engine, open_engine
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import FeatureError
@@ -83,8 +83,8 @@ def _dreamed(
     model: WorldModel, known: Candles, count: int, bars: int, temperature: float, seed: int
 ) -> tuple[FloatArray, FloatArray]:
     """Closes [N, T + 1], the first of which is known, and the meter's readings beside them."""
-    engine, rng = DreamEngine(model), np.random.default_rng(seed)
-    state, meter = _state_after(engine, known, count), OODMeter.fit(model)
+    engine, rng = open_engine(model), np.random.default_rng(seed)
+    state, meter = _state_after(engine, known).repeated(count), OODMeter.fit(model)
     idle = np.zeros(count)
     returns = [np.zeros(count)]
     readings = [meter.read(np.concatenate([state.z, state.h], axis=1))]
@@ -95,17 +95,14 @@ def _dreamed(
     return closes, np.stack(readings, axis=1)
 
 
-def _state_after(engine: DreamEngine, known: Candles, count: int) -> DreamState:
+def _state_after(engine: Engine, known: Candles) -> Any:
     features = engine.world_model.features(known)[-engine.warmup :]
     if len(features) < engine.warmup or not valid_rows(features).all():
         raise FeatureError(
             f"the dreams need {engine.warmup + engine.config.features.warmup} bars in a row "
             f"before they begin; there are {len(known)}, or a gap among them"
         )
-    latents = np.clip(engine.world_model.encode(features), -LATENT_BOUND, LATENT_BOUND)
-    return engine.warm_up(
-        np.repeat(latents[np.newaxis], count, axis=0), np.repeat(known.open_time_ms[-1:], count)
-    )
+    return engine.after(known, len(known) - 1)
 
 
 def _write_table(path: Path, times: FloatArray, closes: FloatArray, readings: FloatArray) -> None:

@@ -1,0 +1,151 @@
+"""One lane of a dream of bars: where it is, what it shows, and what its bars do to an account.
+
+The numbers are those of a lane among many (`envs.dream_lanes`), to the last bit: the same compiled
+function steps it, and a second one settles its account.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..market.account.settlement import settle_state
+from ..market.arrays import Float32Array, FloatArray
+from ..market.numerics.compiled import compiled
+from ..models.bars.packed import BarLanes, dream_bars
+from .dream_bars import exact_bar
+from .dream_lane import show_market
+from .dream_lanes import DreamLanes
+from .engine.bar_engine import BarState
+from .one_account import FLOAT32, AccountStep, account_of
+
+
+@compiled
+def step_exact(
+    account: FloatArray,
+    due: float,
+    drawn: FloatArray,
+    funding_rate: float,
+    levels: FloatArray,
+    features: FloatArray,
+    z: Float32Array,
+    h: Float32Array,
+    observation: Float32Array,
+) -> AccountStep:
+    """Settle the bar that was drawn, and look at what comes of it.
+
+    Args:
+        account: State of a `ScalarAccount`, updated.
+        due: Target weight that is filled now.
+        drawn: The bar [1, 4], columns `market.streams.BAR_NUMBERS`.
+        funding_rate: Charged on a position held through it.
+        levels: Newest close, its bar's range and volume, all updated; and 1 where the policy sees the
+            features, 0 where [z, h] [4].
+        features: Of the bar, raw [1, F].
+        z: Latent [1, Z].
+        h: Hidden state [1, H].
+        observation: [D], written.
+    """
+    price, held = levels[0], account[1]
+    log_return, upper, lower = drawn[0, 0], drawn[0, 1], drawn[0, 2]
+    bar = exact_bar(log_return, upper, lower, price, levels[1], levels[2], funding_rate)
+    levels[0] = price * (1.0 + bar.simple_return)
+    levels[1], levels[2] = abs(log_return) + upper + lower, drawn[0, 3]
+    settled = settle_state(account, due, bar)
+    show_market(features[0], z[0], h[0], levels[3] > 0.0, observation)
+    return account_of(account, held, bar.simple_return, settled, observation)
+
+
+class BarLane:
+    """A lane that leaves `DreamLanes` for as long as an episode lasts; see `DreamLane`.
+
+    Args:
+        lanes: One lane, which is placed where an episode begins.
+        size: D, numbers of an observation.
+
+    Attributes:
+        time_ms: Open time of the bar that just closed [ms UTC].
+    """
+
+    def __init__(self, lanes: DreamLanes, size: int) -> None:
+        self._lanes, self._size = lanes, size
+        self._state = BarState(BarLanes.empty(1, lanes.engine.config))
+        self._levels: FloatArray = np.zeros(4)
+        self._levels[3] = "features" in lanes.layout
+        self._interval_ms = lanes.engine.interval_ms
+        self._charge = None if lanes.funding.is_off else lanes.funding.charge_one
+        self.time_ms = 0
+
+    @property
+    def price(self) -> float:
+        """Newest close."""
+        return self._levels.item(0)
+
+    @property
+    def z(self) -> Float32Array:
+        """The newest bar's latent [Z]."""
+        return self._state.z[0]
+
+    @property
+    def h(self) -> Float32Array:
+        """M's hidden state after it [H]."""
+        return self._state.h[0]
+
+    @property
+    def bar(self) -> FloatArray:
+        """The newest bar [4], columns `market.streams.BAR_NUMBERS`."""
+        return self._state.bars[0]
+
+    def state(self) -> BarState:
+        """Where it is, a copy."""
+        return self._state.repeated(1)
+
+    def begin(self, observation: Float32Array) -> None:
+        """Stand where the lane of `DreamLanes` stands, and look at the market from there."""
+        self._state.put(np.ones(1, dtype=np.bool_), self._lanes.state)
+        self.time_ms = int(self._state.open_time_ms[0])
+        log_return, upper, lower, volume = self.bar
+        self._levels[:3] = self._lanes.bars.price[0], abs(log_return) + upper + lower, volume
+        lanes = self._state.lanes
+        show_market(lanes.raw[0], lanes.z[0], lanes.h[0], self._levels[3] > 0.0, observation)
+
+    def step(
+        self,
+        account: FloatArray,
+        target: float,
+        due: float,
+        rng: np.random.Generator,
+        forced: Any = None,
+    ) -> tuple[Float32Array, AccountStep]:
+        """Dream a bar and settle it; see `TradingEnv._step_market`.
+
+        Args:
+            account: State of a `ScalarAccount`, updated.
+            target: What the agent wants, which this market does not hear.
+            due: What the account fills now.
+            rng: What noise and funding are drawn from.
+            forced: Do not draw, but live this bar [4].
+        """
+        lanes, shared = self._state.lanes, self._lanes
+        self.time_ms += self._interval_ms
+        column = 0
+        if forced is None:
+            column = shared.noise.next(rng)
+        else:
+            lanes.drawn[0] = forced
+        table, tau = shared.noise.table, shared.temperature32
+        dream_bars(*shared.engine.network, *lanes, table, column, tau, forced is not None)
+        observation: Float32Array = np.empty(self._size, FLOAT32)
+        stepped = step_exact(
+            account,
+            due,
+            lanes.drawn,
+            0.0 if self._charge is None else self._charge(self.time_ms, rng),
+            self._levels,
+            lanes.raw,
+            lanes.z,
+            lanes.h,
+            observation,
+        )
+        return observation, stepped

@@ -1,0 +1,196 @@
+"""The dream of bars: lanes stepped through M, the features and V from injected noise.
+
+One compiled function steps one lane or many (`models.bars.packed.dream_bars`); a lane has the same
+bits alone, at any place among others, and among any number of them.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...market.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from ...market.candles import Candles
+from ...market.errors import ConfigError
+from ...market.settings import whole_number
+from ...market.streams import bar_numbers, stream_memories
+from ...models.bars.lanes import chosen, draw_bar_noise, see, start_lanes
+from ...models.bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork, dream_bars
+from ...models.bars.world_model import BarWorldModel
+
+_STILL: Float32Array = np.zeros((UNIFORMS + NORMALS, 0), dtype=np.float32)
+
+
+class BarNoise(NamedTuple):
+    """What chance decides in one step of N lanes.
+
+    Attributes:
+        table: Four uniforms and four normals of each lane [8, N], float32.
+    """
+
+    table: Float32Array
+
+
+class BarState:
+    """Where each of N lanes is; the engine moves it in place.
+
+    Args:
+        lanes: The lanes.
+    """
+
+    def __init__(self, lanes: BarLanes) -> None:
+        self.lanes = lanes
+
+    @property
+    def z(self) -> Float32Array:
+        """Latents [N, Z]."""
+        return self.lanes.z
+
+    @property
+    def h(self) -> Float32Array:
+        """Hidden state [N, H]; z has entered it."""
+        return self.lanes.h
+
+    @property
+    def c(self) -> Float32Array:
+        """Cell state [N, H]."""
+        return self.lanes.c
+
+    @property
+    def open_time_ms(self) -> IntArray:
+        """Open time of the bar that just closed [N]."""
+        return self.lanes.open_time_ms
+
+    @property
+    def bars(self) -> FloatArray:
+        """The newest bars [N, 4], columns `market.streams.BAR_NUMBERS`."""
+        return self.lanes.drawn
+
+    @property
+    def features(self) -> FloatArray:
+        """Of the newest bars, in their own units [N, F]."""
+        return self.lanes.raw
+
+    def put(self, lanes: BoolArray | IntArray, other: BarState) -> None:
+        """Overwrite some lanes with another state's."""
+        for mine, theirs in zip(self.lanes, other.lanes, strict=True):
+            mine[lanes] = theirs
+
+    def repeated(self, count: int) -> BarState:
+        """Every lane so often, side by side."""
+        return BarState(chosen(self.lanes, np.repeat(np.arange(len(self.z)), count)))
+
+
+class BarEngine:
+    """Steps any number of lanes through a world model of bars; see `DreamEngine`.
+
+    Args:
+        world_model: The market that is dreamed.
+        warmup: Recorded bars that M hears before the dream begins; None takes all that the
+            model's bank holds. The features remember what came before them besides.
+    """
+
+    def __init__(self, world_model: BarWorldModel, warmup: int | None = None) -> None:
+        self.world_model = world_model
+        self.config = world_model.config
+        self.interval_ms = world_model.provenance.interval_ms
+        width = world_model.bank.z.shape[1]
+        bars = width if warmup is None else whole_number(warmup)
+        if bars is None or not 1 <= bars <= width:
+            raise ConfigError(
+                f"warmup is {warmup!r}; this world model's bank holds segments of {width} bars"
+            )
+        self.warmup = bars
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is computed from the world model is computed again.
+        return {name: value for name, value in self.__dict__.items() if name != "_starts"}
+
+    @property
+    def network(self) -> BarNetwork:
+        """V and M as compiled code."""
+        return self.world_model.network
+
+    @property
+    def noise_rows(self) -> int:
+        """Random numbers of a lane's step."""
+        return UNIFORMS + NORMALS
+
+    @property
+    def num_segments(self) -> int:
+        """How many recorded segments a dream can begin from."""
+        return len(self.world_model.bank)
+
+    @cached_property
+    def _starts(self) -> BarLanes:
+        return start_lanes(self.world_model, self.warmup)
+
+    def start(self, segments: IntArray) -> BarState:
+        """The states after the warm-up segments of those indices [N]."""
+        return BarState(chosen(self._starts, segments))
+
+    def after(self, candles: Candles, row: int) -> BarState:
+        """The state of one lane at the close of a recorded bar, whose warm-up is before it."""
+        spec, rows = self.config.features, slice(row - self.warmup + 1, row + 1)
+        features = self.world_model.features(candles)[rows]
+        latents, last = self.world_model.encode(features)[np.newaxis], candles.open_time_ms[[row]]
+        lanes = BarLanes.empty(1, self.config)
+        lanes.z[:], lanes.raw[:] = latents[:, -1], features[-1:]
+        lanes.h[:], lanes.c[:] = self.world_model.warmed(latents, last)
+        lanes.memory[:] = stream_memories(candles, spec, np.array([row]))
+        lanes.drawn[:] = bar_numbers(candles.rows(row - 1, row + 1))[1:]
+        lanes.open_time_ms[:] = last
+        see(self.world_model, lanes)
+        return BarState(lanes)
+
+    def draw_table(self, rng: np.random.Generator, num_lanes: int) -> Float32Array:
+        """One step's noise of N lanes [8, N]."""
+        return draw_bar_noise(rng, num_lanes, 1)[0]
+
+    def noise_of(self, table: Float32Array) -> BarNoise:
+        """A step's noise from a table [8, N]."""
+        return BarNoise(np.ascontiguousarray(table))
+
+    def draw_noise(self, rng: np.random.Generator, num_lanes: int) -> BarNoise:
+        """One step's noise of N lanes."""
+        return BarNoise(self.draw_table(rng, num_lanes))
+
+    def draw_steps(self, rng: np.random.Generator, num_lanes: int, steps: int) -> list[BarNoise]:
+        """The noise of several steps of N lanes, the same as drawn step by step."""
+        return [BarNoise(table) for table in draw_bar_noise(rng, num_lanes, steps)]
+
+    def step(
+        self,
+        state: BarState,
+        weights: FloatArray,
+        noise: BarNoise,
+        temperature: float = 1.0,
+        forced: FloatArray | None = None,
+    ) -> FloatArray:
+        """Dream one bar of every lane.
+
+        Args:
+            state: Moved in place.
+            weights: Target weights [N], which do not move this market.
+            noise: Of this step.
+            temperature: τ: mixture logits are divided by it, noise is multiplied by √τ.
+            forced: Instead of drawing: bars [N, 4] that did happen.
+
+        Returns:
+            The bar's log returns [N], float64.
+        """
+        table = noise.table
+        if forced is not None:
+            state.lanes.drawn[:] = forced
+            table = _STILL
+        tau = np.float32(temperature)
+        dream_bars(*self.network, *state.lanes, table, 0, tau, forced is not None)
+        return state.lanes.drawn[:, 0].copy()
+
+    def view(self, state: BarState, out: Float32Array) -> None:
+        """Write what a policy sees of the market, [z, h], into ``out`` [N, Z + H]."""
+        size = state.z.shape[1]
+        out[:, :size] = state.z
+        out[:, size:] = state.h
