@@ -23,14 +23,14 @@ from .bar_lane import BarLane
 from .base import Observation, Start, TradingEnv
 from .dream_funding import DreamFunding
 from .dream_lane import DreamLane, Forced
-from .dream_lanes import DreamLanes, ObservationKind
+from .dream_lanes import DreamLanes
 from .dream_view import bars_between, candles_of, dreamed_on, warm_up_bars
 from .engine.bar_engine import BarEngine
 from .engine.opening import open_engine
 from .one_account import FLOAT32, AccountStep
 from .protocol import read_options
 from .recorded import latent_record
-from .spaces import ActionKind
+from .spaces import ActionKind, ObservationKind
 from .trace import PastBars
 
 if TYPE_CHECKING:

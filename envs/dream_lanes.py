@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,8 @@ from .dream_bars import lived_bars
 from .dream_funding import DreamFunding
 from .engine.opening import Engine
 from .protocol import Chance, draw_integers, for_lanes
-from .spaces import FEATURE_BOUND, observation_layout
+from .spaces import FEATURE_BOUND, ObservationKind, check_observation, observation_layout
 
-ObservationKind = Literal["latent", "features"]
 _STEPS_AHEAD = 64
 _AHEAD_UP_TO = 4  # lanes: more of them draw a step at a time
 
@@ -289,8 +288,6 @@ def _check_quantile(ood_limit: float | None) -> float | None:
 
 def _layout(engine: Engine, observation: str) -> dict[str, slice]:
     config = engine.config
-    if observation == "features":
+    if check_observation(observation) == "features":
         return observation_layout({"features": len(config.features.names)})
-    if observation == "latent":
-        return observation_layout({"latent": config.latent_size, "hidden": config.hidden_size})
-    raise ConfigError(f"observation is {observation!r}; expected 'latent' or 'features'")
+    return observation_layout({"latent": config.latent_size, "hidden": config.hidden_size})

@@ -33,7 +33,7 @@ from .recorded import (
     latent_record,
     restrict,
 )
-from .spaces import ActionKind
+from .spaces import ActionKind, ObservationKind, check_observation
 from .trace import PastBars
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         candles: `Candles`, a DataFrame, the path of a file of candles, a stored
             ``"bybit:SYMBOL:INTERVAL"``, or None for the embedded synthetic market.
         world_model: A `WorldModel`, the folder of one, ``"default"``, or None for raw features.
+        observation: ``"latent"`` or, of a world model, ``"features"``: the raw ones that it sees, as
+            ``WorldModelDream-v0`` shows them; None is ``"latent"`` where there is a model.
         start: Episodes stay in ``[start, end)``; what precedes it serves as history. A time is ISO
             text (UTC unless it says otherwise), a date, a datetime (pandas's too), a numpy
             ``datetime64``, or a number since 1970, whose size tells seconds from milliseconds:
@@ -164,6 +166,7 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         funding: FundingSource = None,
         unrecorded_funding_rate: float = 0.0,
         instrument: InstrumentSource = None,
+        observation: ObservationKind | None = None,
         **account: Any,
     ) -> None:
         refuse_unknown(BybitReplayEnv, self.public_name, account)
@@ -173,7 +176,9 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         )
         model = opened(world_model)
         record = open_candles(candles, instrument=instrument)
-        self.recorded = open_recorded(record, model, start, end, funding, unrecorded_funding_rate)
+        self.recorded = open_recorded(
+            record, model, start, end, funding, unrecorded_funding_rate, observation
+        )
         self._episode_length = check_length(episode_length)
         self._starts = self.recorded.starts(self._episode_length)
         self._random_start = check_random_start(random_start)
@@ -243,13 +248,18 @@ def open_recorded(
     end: Time | None = None,
     funding: FundingSource = None,
     unrecorded_funding_rate: float = 0.0,
+    observation: ObservationKind | None = None,
 ) -> RecordedMarket:
     """Candles from anywhere, seen raw or through a world model, ready to be replayed."""
+    shown = check_observation(observation or ("latent" if world_model is not None else "features"))
+    if shown == "latent" and world_model is None:
+        raise ConfigError("observation is 'latent'; expected a world_model to see through, too")
     record = open_candles(candles)
     charged = funding_per_bar(open_funding(funding), record, unrecorded_funding_rate)
     model = opened(world_model)
-    if model is None:
-        recorded = feature_record(record, FeatureSpec.for_interval(record.interval), charged)
+    if model is None or shown == "features":
+        spec = FeatureSpec.for_interval(record.interval) if model is None else model.config.features
+        recorded = feature_record(record, spec, charged)
     else:
         recorded = latent_record(record, model, charged)
     return recorded if start is None and end is None else restrict(recorded, start, end)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from gymnasium import spaces
@@ -15,6 +15,7 @@ from ..market.arrays import Float32Array, FloatArray
 from ..market.errors import ActionError, ConfigError
 
 ActionKind = Literal["continuous", "discrete"]
+ObservationKind = Literal["latent", "features"]
 DISCRETE_WEIGHTS = (-1.0, 0.0, 1.0)
 """Target weights of the discrete actions 0, 1, 2: short, flat, long."""
 
@@ -30,6 +31,13 @@ def action_space(kind: ActionKind) -> spaces.Box | spaces.Discrete[np.int64]:
     if kind == "discrete":
         return spaces.Discrete(len(DISCRETE_WEIGHTS))
     raise ConfigError(f"actions is {kind!r}; expected 'continuous' or 'discrete'")
+
+
+def check_observation(kind: str) -> str:
+    """What is shown of the market, if it is one of what there is; raises `ConfigError`."""
+    if kind not in get_args(ObservationKind):
+        raise ConfigError(f"observation is {kind!r}; expected 'latent' or 'features'")
+    return kind
 
 
 def observation_layout(parts: dict[str, int]) -> dict[str, slice]:

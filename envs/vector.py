@@ -32,6 +32,7 @@ from .protocol import (
 from .replay import check_length, open_recorded, open_recorded_state, opened
 from .spaces import (
     ActionKind,
+    ObservationKind,
     action_space,
     observation_space,
     target_weights,
@@ -41,7 +42,6 @@ from .spaces import (
 if TYPE_CHECKING:
     from ..market.sources import CandleSource, FundingSource, InstrumentSource
     from ..models.world_model import WorldModel
-    from .dream_lanes import ObservationKind
 
 Observations = Float32Array
 
@@ -349,6 +349,7 @@ class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         unrecorded_funding_rate: float = 0.0,
         max_episode_steps: int | None = None,
         instrument: InstrumentSource = None,
+        observation: ObservationKind | None = None,
         **account: Any,
     ) -> None:
         from .replay_lanes import ReplayLanes
@@ -362,7 +363,9 @@ class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         )
         model = opened(world_model)
         record = open_candles(candles, instrument=instrument)
-        recorded = open_recorded(record, model, start, end, funding, unrecorded_funding_rate)
+        recorded = open_recorded(
+            record, model, start, end, funding, unrecorded_funding_rate, observation
+        )
         lanes = ReplayLanes(
             recorded,
             num_envs,

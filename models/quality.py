@@ -12,6 +12,7 @@ from ..market.candles import Candles
 from ..market.errors import TrainingError
 from ..market.sources import open_candles
 from ..market.times import Time
+from .bars.world_model import BarWorldModel
 from .encoded import encode_range, scaled_tensor, validation_nll
 from .feature_range import FeatureRange, feature_range
 from .vae import active_units
@@ -44,7 +45,8 @@ class MDNRNNQuality:
 
     Attributes:
         return_nll: Mean -log density of the log return in percent, by `WorldModel.return_forecast`.
-        nll: Mean -log density of the whole next latent, posterior means, nats.
+        nll: Mean -log density of the whole next latent, posterior means, nats; of the whole next bar
+            where M draws bars.
         bars: How many bars were forecast.
     """
 
@@ -97,6 +99,9 @@ def mdn_rnn_quality(
     if not rows.any():
         raise TrainingError("no bar in the range has enough bars before it to be forecast")
     scored = -forecast.log_prob(returns)[rows]
+    if isinstance(world_model, BarWorldModel):
+        nll = -world_model.bar_log_prob(candles)[max(first - 1, 0) : last - 1]
+        return MDNRNNQuality(float(scored.mean()), float(np.nanmean(nll)), int(rows.sum()))
     source = _scored_range(world_model, candles, start, end)
     scaled = scaled_tensor(world_model.scaler.transform(source.features))
     returned, latent = validation_nll(

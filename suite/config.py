@@ -19,7 +19,7 @@ from worldmodel_trading.market.times import Time, iso_text
 if TYPE_CHECKING:
     from worldmodel_trading.agents.dream_search import DreamSearchConfig
     from worldmodel_trading.market.account.rules import BrokerConfig
-    from worldmodel_trading.models.config import WorldModelConfig
+    from worldmodel_trading.models.config import AnyConfig
 
 _TIMES = ("start", "train_end", "validation_end", "end")
 # Of the settings these name no run: what is recorded is told by its content, the others have no
@@ -40,7 +40,7 @@ class RunConfig(Record):
         train_end: End of the training range, exclusive; None is 70% of the bars.
         validation_end: End of the validation range, exclusive; None is 85% of the bars.
         end: End of the test range, exclusive; None is the last bar there is.
-        preset: ``market`` or ``paper``.
+        preset: ``market``, ``paper`` or ``bars``.
         seed: Of training, search and dreams.
         vae_epochs: Longest training of V; None is the world model's default.
         mdn_rnn_epochs: Longest training of M; None is the world model's default.
@@ -164,13 +164,13 @@ class RunConfig(Record):
 
         return BrokerConfig.from_settings(**self.account_settings())
 
-    def training(self, interval: str) -> WorldModelConfig:
+    def training(self, interval: str) -> AnyConfig:
         """How the world model is trained on bars of an interval."""
-        from worldmodel_trading.models.config import WorldModelConfig
+        from worldmodel_trading.models.config import default_config
 
         epochs = {"vae_epochs": self.vae_epochs, "mdn_rnn_epochs": self.mdn_rnn_epochs}
         given: dict[str, Any] = {name: n for name, n in epochs.items() if n is not None}
-        return WorldModelConfig.for_interval(interval, **given, preset=self.preset)
+        return default_config(interval, self.preset, **given)
 
     def search(self) -> DreamSearchConfig:
         """How a controller is searched for."""

@@ -11,13 +11,34 @@ import numpy as np
 from ...envs.engine.opening import open_engine
 from ...market.arrays import Float32Array, FloatArray, IntArray, spread
 from ...market.errors import ConfigError
-from ...market.features import FeatureSpec, compute_features, valid_rows
+from ...market.features import Features, compute_features, valid_rows
 from ...market.sources import open_candles
+from ...market.streams import FEATURES, StreamSpec, bar_numbers
+from ...models.config import BarModelConfig
 from ...models.world_model import WorldModel
 from ..baselines.bars import Bars
 
 if TYPE_CHECKING:
     from ...market.sources import CandleSource
+
+
+BAR_COLUMNS = ("log_return", "range", "log_volume", "upper_wick", "lower_wick")
+"""What is shown of bars that are drawn, beside what a policy sees: log return; log(high ÷ low); log
+volume against its average; the wicks, log(high ÷ body) and log(body ÷ low)."""
+
+_VOLUME = [feature.name for feature in FEATURES].index("volume")
+
+
+def shown_columns(world_model: WorldModel) -> tuple[str, ...]:
+    """Columns of the features of a world model's paths."""
+    config = world_model.config
+    return BAR_COLUMNS if isinstance(config, BarModelConfig) else config.features.names
+
+
+def _columns(bars: FloatArray, log_volume: FloatArray) -> FloatArray:
+    """`BAR_COLUMNS` of bars [T, 4] and their log volumes [T]."""
+    size = np.abs(bars[:, 0]) + bars[:, 1] + bars[:, 2]
+    return np.stack([bars[:, 0], size, log_volume, bars[:, 1], bars[:, 2]], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +126,8 @@ def dream(
     flat = np.zeros(num_dreams)
     log_return = np.empty((num_dreams, bars))
     times = np.empty((num_dreams, bars), dtype=np.int64)
+    of_bars = isinstance(world_model.config, BarModelConfig)
+    features = np.empty((num_dreams, bars, len(BAR_COLUMNS)) if keep_states and of_bars else 0)
     z = np.empty((num_dreams, bars, state.z.shape[1]) if keep_states else 0, dtype=np.float32)
     h = np.empty((num_dreams, bars, state.h.shape[1]) if keep_states else 0, dtype=np.float32)
     for t in range(bars):
@@ -113,10 +136,13 @@ def dream(
         times[:, t] = state.open_time_ms
         if keep_states:
             z[:, t], h[:, t] = state.z, state.h
+            if of_bars:
+                features[:, t] = _columns(state.bars, state.features[:, _VOLUME])
     if not keep_states:
         return Dreams(log_return, whole=Bars(times, log_return), name="world model")
-    features = world_model.decode(z)
-    whole = whole_bars(times, log_return, features, world_model.config.features.names)
+    if not of_bars:
+        features = world_model.decode(z)
+    whole = whole_bars(times, log_return, features, shown_columns(world_model))
     return Dreams(log_return, features, z, h, whole, name="world model")
 
 
@@ -137,7 +163,7 @@ def whole_bars(
 
 
 def recorded_paths(
-    candles: CandleSource, bars: int, spec: FeatureSpec | None = None, name: str = "real"
+    candles: CandleSource, bars: int, spec: Features | None = None, name: str = "real"
 ) -> Dreams:
     """Successive recorded windows of ``bars`` bars that do not overlap, with their features.
 
@@ -149,6 +175,8 @@ def recorded_paths(
     candles = open_candles(candles)
     features = compute_features(candles, spec)
     usable = valid_rows(features)
+    if isinstance(spec, StreamSpec):
+        features = _columns(bar_numbers(candles), features[:, _VOLUME])
     starts: list[int] = []
     for first, last in candles.segments():
         known = np.flatnonzero(usable[first:last]) + first

@@ -81,5 +81,6 @@ def _latent_map(subject: Subject) -> LatentMap:
     z, _ = recorded_latents(subject.world_model, subject.train, _LATENTS)
     centred: FloatArray = z.astype(np.float64) - z.mean(axis=0)
     directions = np.linalg.svd(centred, full_matrices=False)[2][:2]
-    column = next(i for i, name in enumerate(subject.names) if name.startswith("volatility"))
+    names = subject.world_model.config.features.names
+    column = next(i for i, name in enumerate(names) if name.startswith("volatility"))
     return LatentMap(centred @ directions.T, subject.world_model.decode(z)[:, column])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from ...market.candles import Candles
 from ...market.errors import ConfigError
 from ...market.features import calendar
 from ...market.sources import open_candles
+from ...models.bars.networks import build_bar_networks
+from ...models.config import BarModelConfig
 from ...models.forecast import ReturnForecast
 from ...models.mdn_rnn import State, build_mdn_rnn
 from ...models.vae import build_vae
@@ -109,7 +111,7 @@ def action_sensitivity(
     Every bit of it is profit that a controller finds and the market does not pay. The ``market``
     preset's M hears no action: 0 exactly.
     """
-    if world_model.config.preset == "market":
+    if world_model.config.preset != "paper":
         return 0.0
     candles = open_candles(candles)
     z, ends = _windows(world_model, candles, rows, samples, bars=world_model.config.warmup_bars)
@@ -131,7 +133,7 @@ def state_after(
 ) -> State:
     """M's state once all latents [N, W, Z] have entered, the last with this action."""
     state = world_model.warm_up(z, last_open_time_ms)
-    if world_model.config.preset == "market":
+    if world_model.config.preset != "paper":
         return state
     waves = torch.from_numpy(calendar(last_open_time_ms + world_model.provenance.interval_ms))
     action = torch.full((len(z), 1), last_action)
@@ -145,20 +147,32 @@ def forecast_from(
     world_model: WorldModel, state: State, last_open_time_ms: IntArray
 ) -> ReturnForecast:
     """The mixture of the next return in percent that M gives in a state."""
-    weights, means, sigmas = world_model.return_mixture(state.hidden, state.latent)
+    following = last_open_time_ms + world_model.provenance.interval_ms
+    weights, means, sigmas = world_model.return_mixture(state.hidden, state.latent, following)
     return ReturnForecast(weights, means, sigmas, last_open_time_ms)
 
 
 def with_untrained_memory(world_model: WorldModel, seed: int) -> WorldModel:
     """The same V with an M of random weights."""
-    return WorldModel(
+    kind = type(world_model)
+    return kind(
         world_model.config,
         world_model.provenance,
         world_model.scaler,
         world_model.vae,
-        build_mdn_rnn(world_model.config, seed),
+        _random_networks(world_model, seed)[1],
         world_model.bank,
     )
+
+
+def _random_networks(world_model: WorldModel, seed: int) -> tuple[Any, Any]:
+    """V and M of the world model's kind with weights that were never trained."""
+    config = world_model.config
+    if isinstance(config, BarModelConfig):
+        vae, mdn_rnn = build_bar_networks(config, seed)
+        mdn_rnn.return_scale.copy_(world_model.mdn_rnn.return_scale)
+        return vae, mdn_rnn
+    return build_vae(config, seed), build_mdn_rnn(config, seed)
 
 
 def volatility_probes(
@@ -178,7 +192,7 @@ def volatility_probes(
     candles = open_candles(candles)
     latents = world_model.latents(candles)
     untrained = with_untrained_memory(world_model, seed).latents(candles)
-    encoder = build_vae(world_model.config, seed).eval()
+    encoder = _random_networks(world_model, seed)[0].eval()
     features = world_model.scaler.transform(world_model.features(candles))
     with torch.no_grad():
         random_z = encoder.encode(torch.from_numpy(np.nan_to_num(features))).mean.numpy()

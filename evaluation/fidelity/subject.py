@@ -17,7 +17,7 @@ from ...models.world_model import WorldModel
 from ..comparison.rank_agreement import DREAMS
 from ..density import WORLD_MODEL
 from .generators import Generator, comparison_dreams
-from .paths import Dreams, dream, recorded_paths
+from .paths import Dreams, dream, recorded_paths, shown_columns
 from .probes import with_untrained_memory
 from .random_encoder import with_random_encoder
 
@@ -115,7 +115,7 @@ class Subject:
     @property
     def names(self) -> tuple[str, ...]:
         """Columns of the features [F]."""
-        return self.world_model.config.features.names
+        return shown_columns(self.world_model)
 
     @cached_property
     def train(self) -> Candles:

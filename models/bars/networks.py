@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ...market.clock import CALENDAR_CELLS
 from ..mixture import Mixture, mixture_log_prob, split_mixture
-from ..vae import LATENT_LIMIT, Posterior
+from ..vae import LATENT_LIMIT, Posterior, gaussian_kl
 from .config import BarModelConfig
 
 FEATURE_LIMIT = 6.0
@@ -42,11 +42,10 @@ class BarVAE(nn.Module):
         config: The settings.
     """
 
-    carried = 0
-
     def __init__(self, feature_size: int, config: BarModelConfig) -> None:
         super().__init__()
         self.latent_size, self.forecast_size = config.latent_size, config.forecast_size
+        self.carried = config.forecast_size
         hidden, learned = config.vae_hidden_size, config.latent_size - config.forecast_size
         self.forecast_hidden = nn.Linear(feature_size, hidden)
         self.forecast_out = nn.Linear(hidden, config.forecast_size)
@@ -76,6 +75,11 @@ class BarVAE(nn.Module):
         """Expected standardised features [..., F]."""
         features: Tensor = self.decoder(latent)
         return features
+
+    def kl(self, posterior: Posterior) -> Tensor:
+        """KL(q(z|x) ‖ N(0, 1)) of each learned number of z [B, Z - Z']."""
+        known = self.forecast_size
+        return gaussian_kl(posterior.mean[..., known:], posterior.log_variance[..., known:])
 
     def held_dimensions(self) -> tuple[int, ...]:
         """None: in a dream z is encoded, not drawn, so that nothing has to be held."""

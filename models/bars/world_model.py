@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,10 +11,15 @@ from torch import Tensor
 
 from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.clock import calendar_cells
+from ...market.sources import open_candles
+from ...market.streams import bar_numbers
 from ..forward import CompiledLSTM, array
 from ..world_model import WorldModel
 from .networks import FEATURE_LIMIT
 from .packed import BarNetwork, encode_record
+
+if TYPE_CHECKING:
+    from ...market.sources import CandleSource
 
 
 class BarWorldModel(WorldModel):
@@ -85,6 +90,31 @@ class BarWorldModel(WorldModel):
         sigmas = mixture.log_sigmas[..., 0].double().exp()
         means = mixture.means[..., 0].double()
         return weights.numpy(), means.numpy() * percent, sigmas.numpy() * percent
+
+    def bar_log_prob(self, candles: CandleSource) -> FloatArray:
+        """Log density of the bar after each [T], nats; NaN where there is none, or no forecast.
+
+        Of the return and the wicks in deviations of the training range's returns, each wick given
+        what comes before it, and of the log volume against its average.
+        """
+        candles = open_candles(candles)
+        latents, features = self.latents(candles), self.features(candles)
+        scale = float(self.mdn_rnn.return_scale)
+        bars = np.full((len(candles), 4), np.nan)
+        bars[:-1] = bar_numbers(candles)[1:] / np.array([scale, scale, scale, 1.0])
+        bars[:-1, 3] = features[1:, self.config.features.names.index("volume")]
+        known = latents.valid & np.isfinite(bars).all(axis=1)
+        times = candles.open_time_ms[known] + candles.interval_ms
+        seen = np.clip(self.scaler.transform(features[known]), -FEATURE_LIMIT, FEATURE_LIMIT)
+        parts = (latents.z[known][:, : self.config.forecast_size], self.calendars(times))
+        with torch.no_grad():
+            z, told = (torch.from_numpy(np.ascontiguousarray(part)) for part in parts)
+            trunk = self.mdn_rnn.trunk(z, told, torch.from_numpy(latents.h[known]))
+            came = torch.from_numpy(bars[known].astype(np.float32))
+            densities = self.mdn_rnn.bar_log_prob(trunk, torch.from_numpy(seen), told, came)
+        out = np.full(len(candles), np.nan)
+        out[known] = torch.stack(list(densities)).double().sum(0).numpy()
+        return out
 
 
 class _Coder:

@@ -29,7 +29,6 @@ from ..bars.config import BarModelConfig
 from ..bars.networks import FEATURE_LIMIT, BarRNN, BarVAE, build_bar_networks
 from ..feature_range import FeatureRange
 from ..mixture import Mixture, mixture_log_prob
-from ..vae import gaussian_kl
 from .loops import Session
 from .sequences import chunk_starts
 from .stage import Stage, StageSettings
@@ -331,8 +330,7 @@ def _elbo_loss(vae: BarVAE, features: Tensor, beta: float, generator: torch.Gene
     log_variance = vae.decoder_log_variance.clamp(-9.0, 4.0)
     error = (features - vae.decode(latent)) ** 2
     reconstruction = 0.5 * (error * (-log_variance).exp() + log_variance).sum(-1).mean()
-    kl = gaussian_kl(posterior.mean[:, known:], posterior.log_variance[:, known:])
-    return reconstruction + beta * kl.sum(-1).mean()
+    return reconstruction + beta * vae.kl(posterior).sum(-1).mean()
 
 
 def _memory_stage(

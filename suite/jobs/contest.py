@@ -11,8 +11,8 @@ import numpy as np
 from worldmodel_trading.agents.dream_search import Searches
 from worldmodel_trading.agents.rules import Momentum, buy_and_hold, flat
 from worldmodel_trading.config import RunConfig
-from worldmodel_trading.envs.dream_lanes import ObservationKind
 from worldmodel_trading.envs.replay import BybitReplayEnv
+from worldmodel_trading.envs.spaces import ObservationKind
 from worldmodel_trading.envs.vector import DreamVectorEnv
 from worldmodel_trading.evaluation.lanes import evaluate_lanes
 from worldmodel_trading.evaluation.outcome import CONTROLLER
@@ -115,8 +115,10 @@ def judge(
                 if pair[0].observation == observation
             ]
             dream = _dream(config, world_model, observation)
-            model = world_model if observation == "latent" else None
-            replays = {venue: open_replay(config, split, venue, model) for venue in REPLAYS}
+            replays = {
+                venue: open_replay(config, split, venue, world_model, observation)
+                for venue in REPLAYS
+            }
             for entrant, found in chosen:
                 found.performance["dream"], equity = evaluate_lanes(
                     dream, entrant.policy, bars_per_year=years, seed=config.seed
@@ -153,7 +155,11 @@ def _dream(
 
 
 def open_replay(
-    config: RunConfig, split: Split, venue: str, world_model: WorldModel | None = None
+    config: RunConfig,
+    split: Split,
+    venue: str,
+    world_model: WorldModel | None = None,
+    observation: ObservationKind | None = None,
 ) -> BybitReplayEnv:
     """Replay of a recorded range, whole; a world model's view of it, or the raw features."""
     start, end = getattr(split, venue)
@@ -166,6 +172,7 @@ def open_replay(
         random_start=False,
         funding=config.funding,
         unrecorded_funding_rate=config.unrecorded_rate(),
+        observation=observation,
         **config.account_settings(),
     )
 
