@@ -6,7 +6,7 @@ function steps it, and a second one settles its account.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..models.bars.packed import BarLanes, dream_bars
 from .dream_bars import exact_bar
 from .dream_lane import show_market
 from .dream_lanes import DreamLanes
-from .engine.bar_engine import BarState
+from .engine.bar_engine import BarEngine, BarState
 from .one_account import FLOAT32, AccountStep, account_of
 
 
@@ -85,17 +85,20 @@ class BarLane:
     @property
     def z(self) -> Float32Array:
         """The newest bar's latent [Z]."""
-        return self._state.z[0]
+        newest: Float32Array = self._state.z[0]
+        return newest
 
     @property
     def h(self) -> Float32Array:
         """M's hidden state after it [H]."""
-        return self._state.h[0]
+        newest: Float32Array = self._state.h[0]
+        return newest
 
     @property
     def bar(self) -> FloatArray:
         """The newest bar [4], columns `market.streams.BAR_NUMBERS`."""
-        return self._state.bars[0]
+        newest: FloatArray = self._state.bars[0]
+        return newest
 
     def state(self) -> BarState:
         """Where it is, a copy."""
@@ -135,7 +138,8 @@ class BarLane:
         else:
             lanes.drawn[0] = forced
         table, tau = shared.noise.table, shared.temperature32
-        dream_bars(*shared.engine.network, *lanes, table, column, tau, forced is not None)
+        network = cast(BarEngine, shared.engine).network
+        dream_bars(*network, *lanes, table, column, tau, forced is not None)
         observation: Float32Array = np.empty(self._size, FLOAT32)
         stepped = step_exact(
             account,

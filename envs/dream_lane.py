@@ -7,7 +7,7 @@ three calls of compiled code instead of array operations over lanes.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ..market.arrays import Float32Array, FloatArray
 from ..market.numerics.compiled import compiled
 from .dream_bars import inside
 from .dream_lanes import DreamLanes
-from .engine.engine import DreamState
+from .engine.engine import DreamEngine, DreamState
 from .engine.lane_layout import LaneModel
 from .engine.one_lane import dream_heard_lane, dream_lane, force_lane
 from .one_account import FLOAT32, AccountStep, account_of
@@ -109,7 +109,8 @@ class DreamLane:
     """
 
     def __init__(self, lanes: DreamLanes, size: int) -> None:
-        engine, model = lanes.engine, lanes.engine.lane_model
+        engine = cast(DreamEngine, lanes.engine)
+        model = engine.lane_model
         self._lanes, self._model, self._size = lanes, model, size
         self._decoder = engine.lane_decoder if engine.config.preset == "paper" else None
         self._remember(model)
@@ -136,7 +137,7 @@ class DreamLane:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._model = self._lanes.engine.lane_model
+        self._model = cast(DreamEngine, self._lanes.engine).lane_model
         remembered = self._memory
         self._remember(self._model)
         self._memory[:] = remembered

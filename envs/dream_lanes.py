@@ -15,7 +15,7 @@ from ..market.settings import plain, real_number, whole_number
 from ..models.ood import OODMeter
 from .dream_bars import lived_bars
 from .dream_funding import DreamFunding
-from .engine.opening import Engine
+from .engine.base import Engine
 from .protocol import Chance, draw_integers, for_lanes
 from .spaces import FEATURE_BOUND, ObservationKind, check_observation, observation_layout
 
@@ -141,12 +141,14 @@ class DreamLanes:
     @property
     def price(self) -> FloatArray:
         """Newest closes [N], quote currency."""
-        return self.bars.price
+        price: FloatArray = self.bars.price
+        return price
 
     @property
     def time_ms(self) -> IntArray:
         """Open times of the bars that just closed [N]."""
-        return self.state.open_time_ms
+        times: IntArray = self.state.open_time_ms
+        return times
 
     def begin(
         self, lanes: BoolArray, chance: Chance, where: int | Sequence[int | None] | None = None
@@ -204,7 +206,7 @@ class DreamLanes:
         """
         noise = self._draw(chance, waiting)
         log_return = self.engine.step(self.state, targets, noise, self.temperature, forced)
-        bars = self.bars.step(self.state, log_return)
+        bars: FloatArray = self.bars.step(self.state, log_return)
         if not self.funding.is_off:
             bars[:, 4] = self._charge(chance, waiting)
         return bars

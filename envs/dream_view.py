@@ -8,7 +8,7 @@ import numpy as np
 
 from ..market.arrays import FloatArray
 from ..models.provenance import BarBank
-from .engine.opening import Engine
+from .engine.base import Engine
 from .trace import PastBars
 
 FUTURE_BARS, FUTURE_DREAMS = 30, 128

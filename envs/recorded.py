@@ -11,7 +11,7 @@ from ..market.account.broker import replay_bars
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.candles import Candles
 from ..market.errors import ConfigError
-from ..market.features import FeatureSpec, compute_features, valid_rows
+from ..market.features import Features, compute_features, valid_rows
 from ..market.settings import truth
 from ..market.times import Time, format_time, to_ms
 from .spaces import FEATURE_BOUND, LATENT_BOUND, observation_layout
@@ -90,7 +90,7 @@ def check_random_start(random_start: bool) -> bool:
 
 
 def feature_record(
-    candles: Candles, spec: FeatureSpec, funding: FloatArray | None = None
+    candles: Candles, spec: Features, funding: FloatArray | None = None
 ) -> RecordedMarket:
     """A record that shows raw features; ``funding`` [T] is charged on positions held through bars."""
     features = compute_features(candles, spec)

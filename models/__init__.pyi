@@ -1,3 +1,5 @@
+from .bars.config import BarModelConfig as BarModelConfig
+from .bars.world_model import BarWorldModel as BarWorldModel
 from .config import PRESETS as PRESETS
 from .config import WorldModelConfig as WorldModelConfig
 from .forecast import ReturnForecast as ReturnForecast

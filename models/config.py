@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from ..market.errors import ConfigError, FeatureError
 from ..market.features import FeatureSpec
 from ..market.records import MANY, Bounds, Record
-from .bars.config import BarModelConfig
+from .bars.config import BarModelConfig as BarModelConfig
 
 Preset = Literal["market", "paper"]
 PRESETS: tuple[Preset, ...] = ("market", "paper")

@@ -22,8 +22,7 @@ from ..market.errors import ConfigError, FeatureError
 from ..market.features import Scaler, calendar, compute_features
 from ..market.sources import open_candles
 from ..market.streams import StreamSpec
-from .bars.networks import BarRNN, BarVAE
-from .config import AnyConfig
+from .config import WorldModelConfig
 from .decoded_return import decoded_return_mixture
 from .feature_range import complete_runs
 from .forecast import ReturnForecast
@@ -84,11 +83,11 @@ class WorldModel:
 
     def __init__(
         self,
-        config: AnyConfig,
+        config: WorldModelConfig,
         provenance: Provenance,
         scaler: Scaler,
-        vae: VAE | BarVAE,
-        mdn_rnn: MDNRNN | BarRNN,
+        vae: VAE,
+        mdn_rnn: MDNRNN,
         bank: WarmupBank,
     ) -> None:
         self.config = config
@@ -122,7 +121,7 @@ class WorldModel:
         Where dreams begin is no part of it, nor where the model is stored. What was learned from a
         model's z and h remembers it, for another model of the same shape means something else.
         """
-        spec = self.config.features
+        spec: Any = self.config.features
         settled = spec.interval if isinstance(spec, StreamSpec) else spec.detrend_volume
         kind = [self.config.preset, spec.names, settled]
         digest = hashlib.sha256(json.dumps(kind).encode())
@@ -134,7 +133,7 @@ class WorldModel:
                 digest.update(tensor.numpy().tobytes())
         return digest.hexdigest()
 
-    def recent(self, share: float) -> WorldModel:
+    def recent(self, share: float) -> Self:
         """The same world model, whose dreams begin in the last ``share`` of its warm-up bank.
 
         The bank's segments lie evenly over the training range. What is to act next month had better
@@ -287,7 +286,7 @@ class WorldModel:
         Raises:
             ModelFileError: Something is missing, altered, or of another format.
         """
-        parts = load_parts(folder)
+        parts: Any = load_parts(folder)
         if parts.config.preset == "bars" and not issubclass(cls, _bar_world_model()):
             return cast(Self, _bar_world_model()(*parts))
         return cls(*parts)

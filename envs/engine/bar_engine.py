@@ -19,6 +19,7 @@ from ...market.streams import bar_numbers, stream_memories
 from ...models.bars.lanes import chosen, draw_bar_noise, see, start_lanes
 from ...models.bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork, dream_bars
 from ...models.bars.world_model import BarWorldModel
+from .base import Engine
 
 _STILL: Float32Array = np.zeros((UNIFORMS + NORMALS, 0), dtype=np.float32)
 
@@ -75,7 +76,8 @@ class BarState:
 
     def put(self, lanes: BoolArray | IntArray, other: BarState) -> None:
         """Overwrite some lanes with another state's."""
-        for mine, theirs in zip(self.lanes, other.lanes, strict=True):
+        pairs: Any = zip(self.lanes, other.lanes, strict=True)
+        for mine, theirs in pairs:
             mine[lanes] = theirs
 
     def repeated(self, count: int) -> BarState:
@@ -83,7 +85,7 @@ class BarState:
         return BarState(chosen(self.lanes, np.repeat(np.arange(len(self.z)), count)))
 
 
-class BarEngine:
+class BarEngine(Engine):
     """Steps any number of lanes through a world model of bars; see `DreamEngine`.
 
     Args:
@@ -147,7 +149,8 @@ class BarEngine:
 
     def draw_table(self, rng: np.random.Generator, num_lanes: int) -> Float32Array:
         """One step's noise of N lanes [8, N]."""
-        return draw_bar_noise(rng, num_lanes, 1)[0]
+        table: Float32Array = draw_bar_noise(rng, num_lanes, 1)[0]
+        return table
 
     def noise_of(self, table: Float32Array) -> BarNoise:
         """A step's noise from a table [8, N]."""

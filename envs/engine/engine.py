@@ -27,6 +27,7 @@ from ...models.forward import silu
 from ...models.vae import LATENT_LIMIT
 from ...models.world_model import WorldModel
 from . import many_lanes as kernels
+from .base import Engine
 from .lane_layout import LaneModel
 from .layout import DreamWeights
 
@@ -57,8 +58,8 @@ class DreamState:
 
     def repeated(self, count: int) -> DreamState:
         """Every lane so often, side by side."""
-        parts = (self.z, self.h, self.c, self.open_time_ms)
-        return DreamState(*(np.repeat(part, count, axis=0) for part in parts))
+        z, h, c = (np.repeat(part, count, axis=0) for part in (self.z, self.h, self.c))
+        return DreamState(z, h, c, np.repeat(self.open_time_ms, count))
 
     def buffers(self, weights: DreamWeights, week: _Week) -> _Buffers:
         """The step's workspace, made once."""
@@ -162,7 +163,7 @@ def _layers(groups: list[dict[str, tuple[int, int]]]) -> dict[str, Float32Array]
     return layers
 
 
-class DreamEngine:
+class DreamEngine(Engine):
     """Steps any number of lanes through a world model.
 
     Args:

@@ -19,7 +19,8 @@ from loky import ProcessPoolExecutor
 
 from ...market.errors import WorkerError
 from ...models.world_model import WorldModel
-from ..engine.opening import Engine, open_engine
+from ..engine.base import Engine
+from ..engine.opening import open_engine
 from .jobs import Job, Result
 
 _THREAD_VARIABLES = (

@@ -21,7 +21,7 @@ from ...market.settings import seed_number, whole_number
 from ...models.world_model import WorldModel
 from ..dream_funding import DreamFunding
 from ..dream_lanes import check_temperature
-from ..engine.opening import Engine
+from ..engine.base import Engine
 from .scoring import MarketPaths, Scores, dream_paths, score_lanes, score_paths
 
 FEWEST_DREAMS = 32

@@ -12,7 +12,8 @@ from ...market.settings import whole_number
 from ...models.load import open_world_model
 from ...models.machine import num_cores
 from ...models.world_model import WorldModel
-from ..engine.opening import Engine, open_engine
+from ..engine.base import Engine
+from ..engine.opening import open_engine
 from .executors import Executor, ProcessExecutor, SerialExecutor
 from .jobs import Dreams, Job, PathsJob, Result, ScoreJob
 from .scoring import MarketPaths, Scores

@@ -20,11 +20,11 @@ from ...market.account.rules import BrokerConfig
 from ...market.account.settlement import BAR_FIELDS
 from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.numerics.products import aligned, product
-from ..dream_bars import DreamBars, lived_bars
+from ..dream_bars import lived_bars
 from ..dream_funding import DreamFunding
+from ..engine.base import Engine
 from ..engine.engine import Noise
 from ..engine.many_lanes import choose_targets, tile_lanes
-from ..engine.opening import Engine
 from ..recorded import RecordedMarket
 from ..recorded_state import RecordedState
 
@@ -210,7 +210,7 @@ def score_lanes(
     lanes = candidates * dreams
     state = engine.start(np.tile(segments, candidates))
     book = _LaneBook(parameters, lanes, broker)
-    dreamed = DreamBars(engine, lanes, broker)
+    dreamed = lived_bars(engine, lanes, broker)
     bank = engine.world_model.bank
     begun = np.tile(segments, candidates)
     dreamed.begin(state, bank.close[begun], bank.volume_level[begun])

@@ -14,7 +14,7 @@ from ...market.errors import ConfigError
 from ...market.features import Features, compute_features, valid_rows
 from ...market.sources import open_candles
 from ...market.streams import FEATURES, StreamSpec, bar_numbers
-from ...models.config import BarModelConfig
+from ...models.bars.config import BarModelConfig
 from ...models.world_model import WorldModel
 from ..baselines.bars import Bars
 

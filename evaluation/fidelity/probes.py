@@ -19,8 +19,8 @@ from ...market.candles import Candles
 from ...market.errors import ConfigError
 from ...market.features import calendar
 from ...market.sources import open_candles
+from ...models.bars.config import BarModelConfig
 from ...models.bars.networks import build_bar_networks
-from ...models.config import BarModelConfig
 from ...models.forecast import ReturnForecast
 from ...models.mdn_rnn import State, build_mdn_rnn
 from ...models.vae import build_vae

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...market.arrays import Float32Array, IntArray
@@ -38,7 +40,8 @@ def see(world_model: BarWorldModel, lanes: BarLanes) -> None:
 
 def chosen(lanes: BarLanes, which: IntArray) -> BarLanes:
     """Copies of some lanes."""
-    return BarLanes(*(np.ascontiguousarray(part[which]) for part in lanes))
+    parts: Any = (np.ascontiguousarray(part[which]) for part in lanes)
+    return BarLanes(*parts)
 
 
 def draw_bar_noise(rng: np.random.Generator, num_lanes: int, steps: int) -> Float32Array:

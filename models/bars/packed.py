@@ -6,7 +6,7 @@ product adds in one order (`market.numerics.products`), and the rest runs lane b
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from torch import nn
@@ -116,7 +116,7 @@ def _layers(vae: BarVAE, rnn: BarRNN) -> list[tuple[Float32Array, Float32Array]]
     """Kernels [inputs, outputs] and biases; what enters a SiLU is halved, the heads' gain put in."""
     now, before = array(rnn.now.weight), array(rnn.before.weight)
     trunk = (0.5 * np.concatenate([before, now], axis=1).T, 0.5 * array(rnn.now.bias))
-    memory = CompiledLSTM.of(rnn)
+    memory = CompiledLSTM.of(cast(Any, rnn))
     halved = [_layer(part, 0.5) for part in (rnn.upper_hidden, rnn.lower_hidden, rnn.volume_hidden)]
     heads = [_layer(part, _GAIN) for part in (rnn.upper_head, rnn.lower_head, rnn.volume_head)]
     pairs = [part for pair in zip(halved, heads, strict=True) for part in pair]

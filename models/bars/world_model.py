@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.clock import calendar_cells
+from ...market.features import Scaler
 from ...market.sources import open_candles
 from ...market.streams import bar_numbers
 from ..forward import CompiledLSTM, array
+from ..provenance import BarBank, Provenance
 from ..world_model import WorldModel
-from .networks import FEATURE_LIMIT
+from .config import BarModelConfig
+from .networks import FEATURE_LIMIT, BarRNN, BarVAE
 from .packed import BarNetwork, encode_record
 
 if TYPE_CHECKING:
@@ -29,8 +32,22 @@ class BarWorldModel(WorldModel):
     rest follows from them, by the features.
     """
 
-    config: Any
-    bank: Any
+    config: BarModelConfig  # type: ignore[assignment]
+    vae: BarVAE  # type: ignore[assignment]
+    mdn_rnn: BarRNN  # type: ignore[assignment]
+    bank: BarBank
+
+    def __init__(
+        self,
+        config: BarModelConfig,
+        provenance: Provenance,
+        scaler: Scaler,
+        vae: BarVAE,
+        mdn_rnn: BarRNN,
+        bank: BarBank,
+    ) -> None:
+        networks: Any = (vae, mdn_rnn)
+        super().__init__(cast(Any, config), provenance, scaler, *networks, bank)
 
     def _settle(self) -> None:
         """Nothing: z is encoded, never drawn."""
@@ -48,7 +65,7 @@ class BarWorldModel(WorldModel):
     @cached_property
     def compiled_memory(self) -> CompiledLSTM:
         """M's LSTM, which hears the first numbers of z."""
-        return CompiledLSTM.of(self.mdn_rnn)
+        return CompiledLSTM.of(cast(Any, self.mdn_rnn))
 
     def row_decoder(self) -> Any:
         """Not needed: bars are drawn, and their features computed."""
@@ -123,7 +140,7 @@ class _Coder:
     def __init__(self, world_model: BarWorldModel) -> None:
         self._network = world_model.network
         self._size = world_model.config.latent_size
-        first, _, last = world_model.vae.decoder
+        first, last = (m for m in world_model.vae.decoder if isinstance(m, nn.Linear))
         self._decoder = [array(p).astype(np.float64) for m in (first, last) for p in m.parameters()]
 
     def encode(self, scaled: Float32Array) -> Float32Array:

@@ -13,7 +13,7 @@ the volatility of the next 6 and 24 bars, the next volume. It steadies what litt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,8 +61,9 @@ class BarRange:
 
     def to(self, device: torch.device) -> BarRange:
         """The same on another device."""
-        parts = (self.features, self.cells, self.bars, self.outlook, self.rows)
-        return BarRange(*(part.to(device) for part in parts), self.source)
+        parts = ("features", "cells", "bars", "outlook", "rows")
+        moved: dict[str, Any] = {name: getattr(self, name).to(device) for name in parts}
+        return replace(self, **moved)
 
 
 class _Learner(nn.Module):
@@ -178,9 +179,7 @@ def _stage(
     return Stage(settings, learner, optimiser, seed, session.callbacks, kept, session.resume)
 
 
-def _decayed(
-    modules: list[nn.Module | nn.Parameter], decay: float, pace: float = 1.0
-) -> list[dict[str, Any]]:
+def _decayed(modules: list[Any], decay: float, pace: float = 1.0) -> list[dict[str, Any]]:
     """Groups of parameters of which matrices decay and vectors do not."""
     parameters = [
         p for m in modules for p in ([m] if isinstance(m, nn.Parameter) else m.parameters())
@@ -195,7 +194,7 @@ def _forecast_stage(
     learner: _Learner, train: BarRange, validation: BarRange, session: Session
 ) -> None:
     config, vae, mdn_rnn = session.config, learner.vae, learner.mdn_rnn
-    learning = [
+    learning: list[Any] = [
         vae.forecast_hidden,
         vae.forecast_out,
         mdn_rnn.calendar,
@@ -242,7 +241,7 @@ def _epochs(stage: Stage, train: BarRange, config: Any, batch_loss: Any) -> Any:
                 for number, rows in enumerate(order.tensor_split(batches))
             )
         stage.module.eval()
-        return total / batches
+        return float(total) / batches
 
     return epoch_loss
 
@@ -258,7 +257,8 @@ def _return_loss(
     outlook = (error * error.new_tensor(_OUTLOOK)).sum(-1).mean()
     mean, variance = moments(mixture)
     strays = (mean * mean / variance).mean()
-    return nll + config.mean_weight * strays + config.outlook_weight * outlook
+    loss: Tensor = nll + config.mean_weight * strays + config.outlook_weight * outlook
+    return loss
 
 
 def moments(mixture: Mixture) -> tuple[Tensor, Tensor]:
@@ -362,7 +362,7 @@ def _memory_stage(
             trunk = mdn_rnn.trunk(known[rows], calendars[:, scored], hidden)
             loss = _return_loss(learner, trunk, train, rows, config)
             total += stage.step(loss, batch, batches)
-        return total / batches
+        return float(total) / batches
 
     learner.load_state_dict(
         stage.fit(epoch_loss, lambda: {"validation_loss": return_nll(stage.averaged, validation)})

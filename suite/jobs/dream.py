@@ -9,7 +9,8 @@ import numpy as np
 
 from worldmodel_trading.dates import refuse_outside
 from worldmodel_trading.envs.dream_lanes import check_temperature
-from worldmodel_trading.envs.engine.opening import Engine, open_engine
+from worldmodel_trading.envs.engine.base import Engine
+from worldmodel_trading.envs.engine.opening import open_engine
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import FeatureError

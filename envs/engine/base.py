@@ -1,0 +1,76 @@
+"""What every engine can do: step lanes of a dream from injected noise."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from ...market.arrays import Float32Array, FloatArray, IntArray
+from ...market.candles import Candles
+
+
+class Engine(ABC):
+    """Steps lanes of a dream from injected noise.
+
+    Attributes:
+        world_model: The market that is dreamed.
+        config: Its settings.
+        interval_ms: Length of a bar [ms].
+        warmup: Recorded bars that M hears before a dream begins.
+    """
+
+    world_model: Any
+    config: Any
+    interval_ms: int
+    warmup: int
+
+    @property
+    @abstractmethod
+    def num_segments(self) -> int:
+        """How many recorded segments a dream can begin from."""
+
+    @property
+    @abstractmethod
+    def noise_rows(self) -> int:
+        """Random numbers of a lane's step."""
+
+    @abstractmethod
+    def start(self, segments: IntArray) -> Any:
+        """The state after the warm-up segments of those indices [N]."""
+
+    @abstractmethod
+    def after(self, candles: Candles, row: int) -> Any:
+        """The state of one lane at the close of a recorded bar."""
+
+    @abstractmethod
+    def draw_table(self, rng: np.random.Generator, num_lanes: int) -> Float32Array:
+        """One step's random numbers of N lanes [R, N]."""
+
+    @abstractmethod
+    def noise_of(self, table: Float32Array) -> Any:
+        """A step's noise from a table [R, N]."""
+
+    @abstractmethod
+    def draw_noise(self, rng: np.random.Generator, num_lanes: int) -> Any:
+        """One step's noise of N lanes."""
+
+    @abstractmethod
+    def draw_steps(self, rng: np.random.Generator, num_lanes: int, steps: int) -> list[Any]:
+        """The noise of several steps of N lanes."""
+
+    @abstractmethod
+    def step(
+        self,
+        state: Any,
+        weights: FloatArray,
+        noise: Any,
+        temperature: float = 1.0,
+        forced: Any = None,
+    ) -> FloatArray:
+        """Dream one bar of every lane; returns its log returns [N]."""
+
+    @abstractmethod
+    def view(self, state: Any, out: Float32Array) -> None:
+        """Write [z, h] into ``out`` [N, Z + H]."""
