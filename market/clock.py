@@ -54,7 +54,7 @@ def calendar_cell(open_time_ms: int, bar_ms: int, summer_time: IntArray) -> tupl
     if bar_ms == _DAY_MS:
         return weekday, _PLACES
     hour = (open_time_ms // _HOUR_MS) % 24
-    summer = np.searchsorted(summer_time, open_time_ms, side="right") % 2
+    summer = int(np.searchsorted(summer_time, open_time_ms, side="right") % 2)
     place = hour + 24 if weekday >= 5 else hour
     return place, _PLACES + (hour - _STANDARD_HOURS + summer) % 24
 

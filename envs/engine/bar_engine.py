@@ -16,6 +16,7 @@ from ...market.candles import Candles
 from ...market.errors import ConfigError
 from ...market.settings import whole_number
 from ...market.streams import bar_numbers, stream_memories
+from ...models.bars.config import BarModelConfig
 from ...models.bars.lanes import chosen, draw_bar_noise, see, start_lanes
 from ...models.bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork, dream_bars
 from ...models.bars.world_model import BarWorldModel
@@ -93,6 +94,9 @@ class BarEngine(Engine):
         warmup: Recorded bars that M hears before the dream begins; None takes all that the
             model's bank holds. The features remember what came before them besides.
     """
+
+    world_model: BarWorldModel
+    config: BarModelConfig
 
     def __init__(self, world_model: BarWorldModel, warmup: int | None = None) -> None:
         self.world_model = world_model

@@ -23,6 +23,7 @@ from ...market.intervals import INTERVALS_MS
 from ...market.numerics.float32 import noise_from_bits
 from ...market.numerics.products import CACHE_LINE, aligned, product
 from ...market.settings import whole_number
+from ...models.config import WorldModelConfig
 from ...models.forward import silu
 from ...models.vae import LATENT_LIMIT
 from ...models.world_model import WorldModel
@@ -171,6 +172,9 @@ class DreamEngine(Engine):
         warmup: Recorded bars that M hears before the dream begins; None takes all that the
             model's bank holds.
     """
+
+    world_model: WorldModel
+    config: WorldModelConfig
 
     def __init__(self, world_model: WorldModel, warmup: int | None = None) -> None:
         self.world_model = world_model

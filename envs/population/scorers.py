@@ -22,7 +22,9 @@ from .scoring import MarketPaths, Scores
 class Scorer(Protocol):
     """What a search needs of `DreamWorkers` or `DeviceDreams`."""
 
-    engine: Engine
+    @property
+    def engine(self) -> Engine:
+        """What dreams."""
 
     def score(self, parameters: FloatArray, dreams: Dreams, broker: BrokerConfig) -> Scores:
         """Trade P linear controllers [P, D + 1] in N dreams."""

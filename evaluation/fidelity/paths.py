@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ _VOLUME = [feature.name for feature in FEATURES].index("volume")
 
 def shown_columns(world_model: WorldModel) -> tuple[str, ...]:
     """Columns of the features of a world model's paths."""
-    config = world_model.config
+    config: Any = world_model.config
     return BAR_COLUMNS if isinstance(config, BarModelConfig) else config.features.names
 
 

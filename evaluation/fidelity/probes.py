@@ -167,10 +167,11 @@ def with_untrained_memory(world_model: WorldModel, seed: int) -> WorldModel:
 
 def _random_networks(world_model: WorldModel, seed: int) -> tuple[Any, Any]:
     """V and M of the world model's kind with weights that were never trained."""
-    config = world_model.config
+    config: Any = world_model.config
     if isinstance(config, BarModelConfig):
         vae, mdn_rnn = build_bar_networks(config, seed)
-        mdn_rnn.return_scale.copy_(world_model.mdn_rnn.return_scale)
+        scale: Any = world_model.mdn_rnn.return_scale
+        mdn_rnn.return_scale.copy_(scale)
         return vae, mdn_rnn
     return build_vae(config, seed), build_mdn_rnn(config, seed)
 

@@ -59,7 +59,8 @@ class BarVAE(nn.Module):
     def outlook(self, features: Tensor, dropout: float = 0.0) -> Tensor:
         """The first numbers of z; dropout hides hidden units where the module trains."""
         hidden = functional.silu(self.forecast_hidden(features))
-        return self.forecast_out(functional.dropout(hidden, dropout, self.training))
+        known: Tensor = self.forecast_out(functional.dropout(hidden, dropout, self.training))
+        return known
 
     def encode(self, features: Tensor) -> Posterior:
         """q(z|x); the first numbers' log variance is -inf."""

@@ -115,7 +115,8 @@ class BarNetwork(NamedTuple):
 def _layers(vae: BarVAE, rnn: BarRNN) -> list[tuple[Float32Array, Float32Array]]:
     """Kernels [inputs, outputs] and biases; what enters a SiLU is halved, the heads' gain put in."""
     now, before = array(rnn.now.weight), array(rnn.before.weight)
-    trunk = (0.5 * np.concatenate([before, now], axis=1).T, 0.5 * array(rnn.now.bias))
+    half = np.float32(0.5)
+    trunk = (half * np.concatenate([before, now], axis=1).T, half * array(rnn.now.bias))
     memory = CompiledLSTM.of(cast(Any, rnn))
     halved = [_layer(part, 0.5) for part in (rnn.upper_hidden, rnn.lower_hidden, rnn.volume_hidden)]
     heads = [_layer(part, _GAIN) for part in (rnn.upper_head, rnn.lower_head, rnn.volume_head)]
@@ -329,7 +330,8 @@ def encoder_at(sizes: IntArray) -> int:
     at += (t + RETURN_PARTS + 1) * g + (g + 1) * (1 + mixed)
     at += (t + UPPER_PARTS + 1) * g + (g + 1) * (1 + mixed)
     at += (t + f + c + LOWER_PARTS + 1) * g + (g + 1) * mixed
-    return at
+    start: int = at
+    return start
 
 
 @compiled_fused
@@ -581,4 +583,4 @@ def draw_next(
             _ZERO,
         )  # fmt: skip
         relative = min(max(relative + np.float32(scale[2]), -_VOLUME_LIMIT), _VOLUME_LIMIT)
-        drawn[n, 3] = volume_of(relative, memory[n, AVERAGE_VOLUME])
+        drawn[n, 3] = volume_of(float(relative), memory[n, AVERAGE_VOLUME])

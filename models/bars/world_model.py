@@ -46,8 +46,8 @@ class BarWorldModel(WorldModel):
         mdn_rnn: BarRNN,
         bank: BarBank,
     ) -> None:
-        networks: Any = (vae, mdn_rnn)
-        super().__init__(cast(Any, config), provenance, scaler, *networks, bank)
+        own: Any = config
+        super().__init__(own, provenance, scaler, cast(Any, vae), cast(Any, mdn_rnn), bank)
 
     def _settle(self) -> None:
         """Nothing: z is encoded, never drawn."""

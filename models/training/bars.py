@@ -241,7 +241,7 @@ def _epochs(stage: Stage, train: BarRange, config: Any, batch_loss: Any) -> Any:
                 for number, rows in enumerate(order.tensor_split(batches))
             )
         stage.module.eval()
-        return float(total) / batches
+        return float(total / batches)
 
     return epoch_loss
 
@@ -362,7 +362,7 @@ def _memory_stage(
             trunk = mdn_rnn.trunk(known[rows], calendars[:, scored], hidden)
             loss = _return_loss(learner, trunk, train, rows, config)
             total += stage.step(loss, batch, batches)
-        return float(total) / batches
+        return float(total / batches)
 
     learner.load_state_dict(
         stage.fit(epoch_loss, lambda: {"validation_loss": return_nll(stage.averaged, validation)})

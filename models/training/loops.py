@@ -64,7 +64,8 @@ class Session:
 
 def train_vae(train: Tensor, validation: Tensor, session: Session) -> VAE:
     """Train V on standardised feature rows [N, F]; returns the best by validation loss."""
-    config, seed = session.config, session.stage_seed(1)
+    config: WorldModelConfig = session.config
+    seed = session.stage_seed(1)
     vae = build_vae(config, seed).to(session.device)
     train, validation = train.to(session.device), validation.to(session.device)
     settings = StageSettings(
@@ -125,7 +126,8 @@ def vae_loss(
 
 def train_mdn_rnn(train: Encoded, validation: Encoded, session: Session) -> MDNRNN:
     """Train M on encoded sequences; returns the averaged weights, the best by validation loss."""
-    config, seed = session.config, session.stage_seed(2)
+    config: WorldModelConfig = session.config
+    seed = session.stage_seed(2)
     mdn_rnn = build_mdn_rnn(config, seed)
     mdn_rnn.hold(train.held)
     mdn_rnn.to(session.device)
@@ -208,7 +210,7 @@ def _training_actions(count: int, session: Session, rng: np.random.Generator) ->
 
 def _dropout_mask(count: int, session: Session, generator: torch.Generator) -> Tensor | None:
     """Zeros and 1/(1-p) for the scored bars of chunks [B, L - burn-in, H]."""
-    config = session.config
+    config: WorldModelConfig = session.config
     if not config.dropout:
         return None
     shape = (count, config.chunk_bars - config.burn_in_bars, config.hidden_size)
