@@ -23,6 +23,7 @@ from .arrays import FloatArray, IntArray
 from .candles import Candles
 from .intervals import INTERVALS_MS, interval_ms
 from .numerics.compiled import compiled
+from .numerics.float32 import fast_asinh, fast_log
 
 BAR_NUMBERS = ("log_return", "upper_wick", "lower_wick", "volume")
 """What a bar is made of: close-to-close log return; log(high ÷ upper end of the body) and log(lower
@@ -30,6 +31,8 @@ end of the body ÷ low), where the body reaches from the last close to this one;
 
 SCALE_FLOOR = 1e-5
 """Log return per bar below which a scale is not told from none: keeps logarithms finite."""
+
+_SQUARE_FLOOR = SCALE_FLOOR * SCALE_FLOOR
 
 # What enters a feature: columns of a bar's quantities, in the order in which `advance` makes them.
 RETURN, SQUARE, GARMAN_KLASS, PARKINSON, DOWNSIDE, SIGNED_SQUARE, SIZE = range(7)
@@ -257,13 +260,13 @@ def advance(  # noqa: C901 - one branch a form, in one loop: that is what makes 
 
     rate = max(rates[size], slowest)
     memory[_REFERENCE] += rate * (quantities[GARMAN_KLASS] - memory[_REFERENCE])
-    square = memory[_REFERENCE] + SCALE_FLOOR * SCALE_FLOOR
+    square = memory[_REFERENCE] + _SQUARE_FLOOR
     level = 0.5 * math.log(square)
     scale = math.sqrt(square)
     quantities[VOLUME] = relative_volume(volume, memory[AVERAGE_VOLUME])
     rate = max(rates[size + 1], slowest)
     memory[AVERAGE_VOLUME] += rate * (volume - memory[AVERAGE_VOLUME])
-    log_range = 0.5 * math.log(whole * whole + SCALE_FLOOR * SCALE_FLOOR)
+    log_range = 0.5 * math.log(whole * whole + _SQUARE_FLOOR)
     quantities[RANGE] = log_range - level
     share = 1.0 / (whole + SCALE_FLOOR)
     quantities[UPPER], quantities[LOWER] = upper * share, lower * share
@@ -292,13 +295,13 @@ def advance(  # noqa: C901 - one branch a form, in one loop: that is what makes 
             memory[at] += max(rates[f], slowest) * (value - memory[at])
             m = memory[at]
             if form == SCALE:
-                out[f] = 0.5 * math.log(m + SCALE_FLOOR * SCALE_FLOOR) - level
+                out[f] = 0.5 * fast_log(np.float32((m + _SQUARE_FLOOR) / square))
             elif form == MEAN:
                 out[f] = m
             elif form == DRIFT:
-                out[f] = math.asinh(m * math.sqrt(span) / scale)
+                out[f] = fast_asinh(np.float32(m * math.sqrt(span) / scale))
             elif form == SKEW:
-                out[f] = math.asinh(m / square)
+                out[f] = fast_asinh(np.float32(m / square))
             else:
                 out[f] = level
         elif form == NOW:
@@ -315,11 +318,11 @@ def advance(  # noqa: C901 - one branch a form, in one loop: that is what makes 
             out[f] = this_hour[int(span)]
         elif form == PEAK:
             memory[at] = max(value, memory[at] * (1.0 - rates[f]))
-            out[f] = math.log(memory[at] + SCALE_FLOOR) - level
+            out[f] = fast_log(np.float32((memory[at] + SCALE_FLOOR) / scale))
         else:  # a distance from a high or low that the market slowly forgets
             moved = -log_return if form == BELOW else log_return
             memory[at] = max(0.0, (memory[at] + moved) * (1.0 - rates[f]))
-            out[f] = math.asinh(memory[at] / (scale * math.sqrt(span)))
+            out[f] = fast_asinh(np.float32(memory[at] / (scale * math.sqrt(span))))
     memory[_COUNT] = count + 1.0
 
 

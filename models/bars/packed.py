@@ -14,9 +14,9 @@ from torch import nn
 from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.clock import SUMMER_TIME, calendar_cell
 from ...market.features import Scaler
-from ...market.numerics.compiled import compiled_fused
+from ...market.numerics.compiled import compiled, compiled_fused
 from ...market.numerics.float32 import fast_asinh, fast_exp, fast_log
-from ...market.numerics.products import aligned, product
+from ...market.numerics.products import CACHE_LINE, aligned, product
 from ...market.streams import AVERAGE_VOLUME, FEATURES, advance, volume_of
 from ..forward import CompiledLSTM, array, lstm_cell, silu
 from ..mixture import LOG_SIGMA_MAX, LOG_SIGMA_MIN
@@ -119,12 +119,12 @@ def _layers(vae: BarVAE, rnn: BarRNN) -> list[tuple[Float32Array, Float32Array]]
     trunk = (half * np.concatenate([before, now], axis=1).T, half * array(rnn.now.bias))
     memory = CompiledLSTM.of(cast(Any, rnn))
     halved = [_layer(part, 0.5) for part in (rnn.upper_hidden, rnn.lower_hidden, rnn.volume_hidden)]
-    heads = [_layer(part, _GAIN) for part in (rnn.upper_head, rnn.lower_head, rnn.volume_head)]
+    heads = [_padded(part) for part in (rnn.upper_head, rnn.lower_head, rnn.volume_head)]
     pairs = [part for pair in zip(halved, heads, strict=True) for part in pair]
     return [
         trunk,
         (memory.gates, memory.bias),
-        _layer(rnn.return_head, _GAIN),
+        _padded(rnn.return_head),
         *pairs,
         *_encoder(vae),
     ]
@@ -132,6 +132,13 @@ def _layers(vae: BarVAE, rnn: BarRNN) -> list[tuple[Float32Array, Float32Array]]
 
 def _layer(linear: nn.Linear, factor: float) -> tuple[Float32Array, Float32Array]:
     return np.float32(factor) * array(linear.weight).T, np.float32(factor) * array(linear.bias)
+
+
+def _padded(head: nn.Linear) -> tuple[Float32Array, Float32Array]:
+    """A head with its gain, and columns of zeros up to a whole vector."""
+    kernel, bias = _layer(head, _GAIN)
+    more = padded(len(bias)) - len(bias)
+    return np.pad(kernel, ((0, 0), (0, more))), np.pad(bias, (0, more))
 
 
 def _encoder(vae: BarVAE) -> list[tuple[Float32Array, Float32Array]]:
@@ -191,10 +198,11 @@ class BarLanes(NamedTuple):
 def _space(config: BarModelConfig) -> int:
     """Numbers of a lane's layers, one after the other."""
     inputs = config.hidden_size + config.forecast_size + config.calendar_size
-    seen = config.trunk_size + len(config.features.names) + config.calendar_size + LOWER_PARTS
+    seen = len(config.features.names) + config.calendar_size + config.trunk_size + LOWER_PARTS
+    mixtures = padded(3 * config.num_components) + padded(1 + 3 * config.num_components)
+    drawing = config.trunk_size + mixtures + config.head_size + seen
     encoder = config.vae_hidden_size + config.vae_hidden_size // 2
-    widest = max(4 * config.hidden_size, encoder + config.head_size, 1 + 3 * config.num_components)
-    return inputs + seen + config.head_size + 1 + 3 * config.num_components + widest
+    return inputs + max(drawing, encoder, 4 * config.hidden_size)
 
 
 @compiled_fused
@@ -284,6 +292,19 @@ def layer(parameters: Float32Array, at: int, inputs: int, outputs: int) -> Float
     return parameters[at : at + inputs * outputs].reshape((inputs, outputs))
 
 
+@compiled
+def padded(outputs: int) -> int:
+    """Outputs of a small layer, filled up to whole vectors: fewer would be multiplied one by one."""
+    return max(outputs, CACHE_LINE)
+
+
+@compiled_fused
+def carved(free: Float32Array, count: int, width: int) -> tuple[Float32Array, Float32Array]:
+    """A layer [count, width] at the beginning of free memory, and what is left of it."""
+    size = count * width
+    return free[:size].reshape((count, width)), free[size:]
+
+
 @compiled_fused
 def add_bias(values: Float32Array, bias: Float32Array) -> None:
     """Add a bias [J] to rows [N, J]."""
@@ -325,10 +346,10 @@ def encode_rows(
 def encoder_at(sizes: IntArray) -> int:
     """Where V's encoder begins among the parameters."""
     f, c, h, t, k, g = sizes[_F], sizes[_C], sizes[_H], sizes[_T], sizes[_K], sizes[_G]
-    inputs, mixed = h + sizes[_KNOWN] + c, 3 * k
+    inputs, mixed, wick = h + sizes[_KNOWN] + c, padded(3 * k), padded(1 + 3 * k)
     at = (inputs + 1) * t + (inputs + 1) * 4 * h + (t + 1) * mixed
-    at += (t + RETURN_PARTS + 1) * g + (g + 1) * (1 + mixed)
-    at += (t + UPPER_PARTS + 1) * g + (g + 1) * (1 + mixed)
+    at += (t + RETURN_PARTS + 1) * g + (g + 1) * wick
+    at += (t + UPPER_PARTS + 1) * g + (g + 1) * wick
     at += (t + f + c + LOWER_PARTS + 1) * g + (g + 1) * mixed
     start: int = at
     return start
@@ -402,18 +423,13 @@ def dream_bars(
         temperature: τ.
         forced: Do not draw; ``drawn`` holds the bars that happened.
     """
-    count, trunk_size, k, g = z.shape[0], sizes[_T], sizes[_K], sizes[_G]
-    size, hidden, known, told_size = sizes[_F], sizes[_H], sizes[_KNOWN], sizes[_C]
+    count, trunk_size, hidden = z.shape[0], sizes[_T], sizes[_H]
+    known, told_size = sizes[_KNOWN], sizes[_C]
     width = hidden + known + told_size
-    inputs, at = space[:, :width], width
-    seen_size = trunk_size + size + told_size + LOWER_PARTS
-    seen = space[:, at : at + seen_size]
-    at += seen_size
-    inner = space[:, at : at + g]
-    at += g
-    raw = space[:, at : at + 1 + 3 * k]
-    at += 1 + 3 * k
-    wide = space[:, at:]
+    free = space.reshape(space.size)  # layers lie one after the other, each without gaps
+    inputs, free = carved(free, count, width)
+    gates, _ = carved(free, count, 4 * hidden)
+    encoding, _ = carved(free, count, sizes[_V])
     of_gates = (width + 1) * trunk_size
     if not forced:
         draw_next(
@@ -433,9 +449,7 @@ def dream_bars(
             first_noise,
             temperature,
             inputs,
-            seen,
-            inner,
-            raw,
+            free,
         )
     for n in range(count):
         open_time_ms[n] += bars[3]
@@ -454,7 +468,7 @@ def dream_bars(
             raw_features[n],
         )
         standardise(raw_features[n], moments, features[n])
-    encode_rows(parameters, encoder_at(sizes), features, wide[:, : sizes[_V]], z)
+    encode_rows(parameters, encoder_at(sizes), features, encoding, z)
     for n in range(count):
         for j in range(hidden):
             inputs[n, j] = h[n, j]
@@ -462,13 +476,12 @@ def dream_bars(
             inputs[n, hidden + j] = z[n, j]
         coming = open_time_ms[n] + bars[3]
         told(calendar, summer_time, bars[3], coming, inputs[n, hidden + known :])
-    gates = wide[:, : 4 * hidden]
     product(inputs, layer(parameters, of_gates, width, 4 * hidden), gates)
     lstm_cell(gates, parameters[of_gates + width * 4 * hidden :][: 4 * hidden], c, h)
 
 
 @compiled_fused
-def draw_next(
+def draw_next(  # noqa: C901 - one part of the bar after the other
     parameters: Float32Array,
     sizes: IntArray,
     calendar: Float32Array,
@@ -485,9 +498,7 @@ def draw_next(
     first_noise: int,
     temperature: np.float32,
     inputs: Float32Array,
-    seen: Float32Array,
-    inner: Float32Array,
-    raw: Float32Array,
+    free: Float32Array,
 ) -> None:
     """Draw the next bar of every lane into ``drawn``: see `dream_bars` for the arguments.
 
@@ -508,28 +519,30 @@ def draw_next(
         first_noise: See there.
         temperature: See there.
         inputs: Workspace [N, H + Z' + C].
-        seen: Workspace [N, T + F + C + 5].
-        inner: Workspace [N, G].
-        raw: Workspace [N, 1 + 3 K].
+        free: Workspace for the other layers.
     """
     count, trunk_size, k, g = z.shape[0], sizes[_T], sizes[_K], sizes[_G]
     size, hidden, known, told_size = sizes[_F], sizes[_H], sizes[_KNOWN], sizes[_C]
-    width, mixed = hidden + known + told_size, 3 * sizes[_K]
+    width, mixed = hidden + known + told_size, padded(3 * k)
     for n in range(count):
         for j in range(hidden):
             inputs[n, j] = h[n, j]
         for j in range(known):
             inputs[n, hidden + j] = z[n, j]
         told(calendar, summer_time, bars[3], open_time_ms[n] + bars[3], inputs[n, hidden + known :])
+    trunk, free = carved(free, count, trunk_size)
+    mixture, free = carved(free, count, mixed)
+    raw, free = carved(free, count, padded(1 + 3 * k))
+    inner, free = carved(free, count, g)
     # In a lane's row: what the volume's head sees besides, then the trunk, then what was drawn.
-    trunk = seen[:, size + told_size : size + told_size + trunk_size]
+    seen, _ = carved(free, count, size + told_size + trunk_size + LOWER_PARTS)
     product(inputs, layer(parameters, 0, width, trunk_size), trunk)
     at = width * trunk_size
     silu(trunk, parameters[at : at + trunk_size])
     at += trunk_size + (width + 1) * 4 * hidden
-    product(trunk, layer(parameters, at, trunk_size, mixed), raw[:, :mixed])
+    product(trunk, layer(parameters, at, trunk_size, mixed), mixture)
     at += trunk_size * mixed
-    add_bias(raw[:, :mixed], parameters[at : at + mixed])
+    add_bias(mixture, parameters[at : at + mixed])
     at += mixed
     first = size + told_size
     parts = first + trunk_size
@@ -539,10 +552,12 @@ def draw_next(
             seen[n, f] = features[n, f]
         for j in range(told_size):
             seen[n, size + j] = inputs[n, hidden + known + j]
+        for j in range(trunk_size):
+            seen[n, first + j] = trunk[n, j]
         # a slow pull: the further the market's level is from its middle, the more it is drawn back
         level = np.float32(scale[3]) * (np.float32(scale[4]) - features[n, _LEVEL_COLUMN])
         u, s = draw_mixture(
-            raw[n], 0, k, True, noise[0, first_noise + n], noise[4, first_noise + n], temperature,
+            mixture[n], 0, k, True, noise[0, first_noise + n], noise[4, first_noise + n], temperature,
             shift + level,
         )  # fmt: skip
         u = min(max(u, -_FARTHEST), _FARTHEST)
@@ -557,10 +572,11 @@ def draw_next(
         at += entering * g
         silu(inner, parameters[at : at + g])
         at += g
-        product(inner, layer(parameters, at, g, 1 + mixed), raw)
-        at += g * (1 + mixed)
-        add_bias(raw, parameters[at : at + 1 + mixed])
-        at += 1 + mixed
+        outputs = raw.shape[1]
+        product(inner, layer(parameters, at, g, outputs), raw)
+        at += g * outputs
+        add_bias(raw, parameters[at : at + outputs])
+        at += outputs
         for n in range(count):
             s = seen[n, parts + 2]
             wick = draw_wick(
@@ -574,12 +590,12 @@ def draw_next(
     at += entering * g
     silu(inner, parameters[at : at + g])
     at += g
-    product(inner, layer(parameters, at, g, mixed), raw[:, :mixed])
+    product(inner, layer(parameters, at, g, mixed), mixture)
     at += g * mixed
-    add_bias(raw[:, :mixed], parameters[at : at + mixed])
+    add_bias(mixture, parameters[at : at + mixed])
     for n in range(count):
         relative, _ = draw_mixture(
-            raw[n], 0, k, False, noise[3, first_noise + n], noise[7, first_noise + n], temperature,
+            mixture[n], 0, k, False, noise[3, first_noise + n], noise[7, first_noise + n], temperature,
             _ZERO,
         )  # fmt: skip
         relative = min(max(relative + np.float32(scale[2]), -_VOLUME_LIMIT), _VOLUME_LIMIT)
