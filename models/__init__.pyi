@@ -1,5 +1,5 @@
+from .bar_world_model import BarWorldModel as BarWorldModel
 from .bars.config import BarModelConfig as BarModelConfig
-from .bars.world_model import BarWorldModel as BarWorldModel
 from .config import PRESETS as PRESETS
 from .config import WorldModelConfig as WorldModelConfig
 from .forecast import ReturnForecast as ReturnForecast

@@ -9,7 +9,6 @@ from typing import Any, Literal, Self
 from ..market.errors import ConfigError, FeatureError
 from ..market.features import FeatureSpec
 from ..market.records import MANY, Bounds, Record
-from .bars.config import BarModelConfig as BarModelConfig
 
 Preset = Literal["market", "paper"]
 PRESETS: tuple[Preset, ...] = ("market", "paper")
@@ -164,24 +163,3 @@ def _feature_spec(value: object) -> FeatureSpec:
         return FeatureSpec(**value)
     except FeatureError as error:
         raise ConfigError(str(error)) from None
-
-
-AnyConfig = WorldModelConfig | BarModelConfig
-"""Settings of either kind of world model."""
-
-
-def read_config(values: Mapping[str, Any]) -> AnyConfig:
-    """Settings from plain values, of the kind that their preset names.
-
-    Raises:
-        ConfigError: A field is unknown or impossible.
-    """
-    bars = isinstance(values, Mapping) and values.get("preset") == BarModelConfig.preset
-    return BarModelConfig.from_dict(values) if bars else WorldModelConfig.from_dict(values)
-
-
-def default_config(interval: str, preset: str = "market", **settings: Any) -> AnyConfig:
-    """The default settings of a preset for bars of an interval, some of them given."""
-    if preset == BarModelConfig.preset:
-        return BarModelConfig.for_interval(interval, **settings)
-    return WorldModelConfig.for_interval(interval, preset=preset, **settings)

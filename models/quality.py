@@ -12,7 +12,7 @@ from ..market.candles import Candles
 from ..market.errors import TrainingError
 from ..market.sources import open_candles
 from ..market.times import Time
-from .bars.world_model import BarWorldModel
+from .bar_world_model import BarWorldModel
 from .encoded import encode_range, scaled_tensor, validation_nll
 from .feature_range import FeatureRange, feature_range
 from .vae import active_units

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from ..market.errors import ConfigError, ModelFileError
 from ..market.features import Scaler
 from ..market.files.writer import write_whole
+from .bars.config import BarModelConfig
 from .bars.networks import BarRNN, BarVAE, build_bar_networks
-from .config import AnyConfig, BarModelConfig, read_config
 from .hub import fetch_from_hub, is_hub_id
 from .mdn_rnn import MDNRNN, build_mdn_rnn
+from .presets import AnyConfig, read_config
 from .provenance import BarBank, Provenance, WarmupBank
 from .vae import VAE, build_vae
 

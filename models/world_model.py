@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from weakref import WeakKeyDictionary
@@ -35,6 +36,7 @@ from .vae import VAE
 if TYPE_CHECKING:
     from ..market.sources import CandleSource
 
+_OF_BARS = "bars"
 _RETURN = 0  # column of the log return among the features
 
 
@@ -287,9 +289,10 @@ class WorldModel:
             ModelFileError: Something is missing, altered, or of another format.
         """
         parts: Any = load_parts(folder)
-        if parts.config.preset == "bars" and not issubclass(cls, _bar_world_model()):
-            return cast(Self, _bar_world_model()(*parts))
-        return cls(*parts)
+        kind: Any = cls
+        if parts.config.preset == _OF_BARS:  # a kind of its own, loaded when one is met
+            kind = import_module(".bar_world_model", __package__).BarWorldModel
+        return cast(Self, kind(*parts))
 
     @cached_property
     def _runs(self) -> WeakKeyDictionary[Candles, Run]:
@@ -333,9 +336,3 @@ class WorldModel:
             means.double().numpy() * scale + mean,
             sigmas.double().numpy() * scale,
         )
-
-
-def _bar_world_model() -> type[WorldModel]:
-    from .bars.world_model import BarWorldModel
-
-    return BarWorldModel

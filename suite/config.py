@@ -19,7 +19,7 @@ from worldmodel_trading.market.times import Time, iso_text
 if TYPE_CHECKING:
     from worldmodel_trading.agents.dream_search import DreamSearchConfig
     from worldmodel_trading.market.account.rules import BrokerConfig
-    from worldmodel_trading.models.config import AnyConfig
+    from worldmodel_trading.models.presets import AnyConfig
 
 _TIMES = ("start", "train_end", "validation_end", "end")
 # Of the settings these name no run: what is recorded is told by its content, the others have no
@@ -166,7 +166,7 @@ class RunConfig(Record):
 
     def training(self, interval: str) -> AnyConfig:
         """How the world model is trained on bars of an interval."""
-        from worldmodel_trading.models.config import default_config
+        from worldmodel_trading.models.presets import default_config
 
         epochs = {"vae_epochs": self.vae_epochs, "mdn_rnn_epochs": self.mdn_rnn_epochs}
         given: dict[str, Any] = {name: n for name, n in epochs.items() if n is not None}

@@ -16,10 +16,9 @@ from ...market.candles import Candles
 from ...market.errors import ConfigError
 from ...market.settings import whole_number
 from ...market.streams import bar_numbers, stream_memories
+from ...models.bar_world_model import BarWorldModel, chosen, draw_bar_noise, see, start_lanes
 from ...models.bars.config import BarModelConfig
-from ...models.bars.lanes import chosen, draw_bar_noise, see, start_lanes
 from ...models.bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork, dream_bars
-from ...models.bars.world_model import BarWorldModel
 from .base import Engine
 
 _STILL: Float32Array = np.zeros((UNIFORMS + NORMALS, 0), dtype=np.float32)

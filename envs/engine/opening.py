@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...models.bars.world_model import BarWorldModel
+from ...models.bar_world_model import BarWorldModel
 from ...models.world_model import WorldModel
 from .bar_engine import BarEngine
 from .base import Engine

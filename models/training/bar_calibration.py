@@ -20,9 +20,8 @@ import numpy as np
 from ...market.candles import Candles
 from ...market.features import compute_features
 from ...market.streams import AVERAGE_VOLUME, FEATURES
-from ..bars.lanes import chosen, draw_bar_noise, start_lanes
+from ..bar_world_model import BarWorldModel, chosen, draw_bar_noise, start_lanes
 from ..bars.packed import dream_bars
-from ..bars.world_model import BarWorldModel
 from .loops import Session
 
 _BARS = 720

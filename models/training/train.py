@@ -17,15 +17,16 @@ from ...market.features import FeatureSpec, Scaler, volume_level
 from ...market.settings import seed_number
 from ...market.sources import open_candles
 from ...market.streams import AVERAGE_VOLUME, bar_numbers, stream_memories
+from ..bar_world_model import BarWorldModel
 from ..bars.config import BarModelConfig
 from ..bars.networks import BarRNN, BarVAE
 from ..bars.packed import BarNetwork, encode_record
-from ..bars.world_model import BarWorldModel
-from ..config import AnyConfig, WorldModelConfig
+from ..config import WorldModelConfig
 from ..devices import choose_device
 from ..encoded import Encoded, encode_range, scaled_tensor
 from ..feature_range import FeatureRange, feature_range, with_context
 from ..mdn_rnn import MDNRNN
+from ..presets import AnyConfig
 from ..provenance import BarBank, Provenance, WarmupBank, library_versions
 from ..vae import LATENT_LIMIT, silence_idle_dimensions
 from ..world_model import WorldModel

@@ -22,15 +22,16 @@ PACKAGE = "worldmodel_trading"
 PARTS = {  # of each room, its files and the rooms in it; each may import those before it
     "market": """
         arrays errors extras settings records times intervals numerics instruments candles funding_clock
-        funding synthetic optimal_policy account files bybit sources inspection features
+        funding synthetic optimal_policy account files bybit sources inspection clock streams features
     """,
     "models": """
         config mixture vae mdn_rnn decoded_return forward feature_range forecast provenance machine
-        devices hub storage world_model encoded load regimes ood quality training
+        bars presets devices hub storage world_model bar_world_model encoded load regimes ood quality
+        training
     """,
     "envs": """
         protocol arguments spaces one_account trace picture_axes picture rendering recorded base engine
-        recorded_state replay dream_funding dream_bars dream_lanes dream_lane dream_view dream
+        recorded_state replay dream_funding dream_bars dream_lanes dream_lane bar_lane dream_view dream
         replay_lanes vector population
         device scorers
     """,

@@ -9,20 +9,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...market.arrays import Float32Array, FloatArray, IntArray
-from ...market.clock import calendar_cells
-from ...market.features import Scaler
-from ...market.sources import open_candles
-from ...market.streams import bar_numbers
-from ..forward import CompiledLSTM, array
-from ..provenance import BarBank, Provenance
-from ..world_model import WorldModel
-from .config import BarModelConfig
-from .networks import FEATURE_LIMIT, BarRNN, BarVAE
-from .packed import BarNetwork, encode_record
+from ..market.arrays import Float32Array, FloatArray, IntArray
+from ..market.clock import calendar_cells
+from ..market.features import Scaler
+from ..market.numerics.float32 import noise_from_bits
+from ..market.sources import open_candles
+from ..market.streams import bar_numbers
+from .bars.config import BarModelConfig
+from .bars.networks import FEATURE_LIMIT, BarRNN, BarVAE
+from .bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork, encode_record, standardise
+from .forward import CompiledLSTM, array
+from .provenance import BarBank, Provenance
+from .world_model import WorldModel
 
 if TYPE_CHECKING:
-    from ...market.sources import CandleSource
+    from ..market.sources import CandleSource
+
+
+_NOISE_ROWS = UNIFORMS + NORMALS
 
 
 class BarWorldModel(WorldModel):
@@ -158,3 +162,46 @@ class _Coder:
         inner = inner / (1.0 + np.exp(-inner))
         decoded: Float32Array = (inner @ out.T + shift).astype(np.float32)
         return decoded
+
+
+def start_lanes(world_model: BarWorldModel, warmup: int | None = None) -> BarLanes:
+    """One lane after each of the bank's segments.
+
+    Args:
+        world_model: Whose bank.
+        warmup: Bars of the segments that M hears; None takes all.
+    """
+    bank, config = world_model.bank, world_model.config
+    lanes = BarLanes.empty(len(bank), config)
+    heard = np.ascontiguousarray(bank.z[:, -(warmup or bank.z.shape[1]) :])
+    lanes.h[:], lanes.c[:] = world_model.warmed(heard, bank.open_time_ms)
+    lanes.z[:] = bank.z[:, -1]
+    lanes.raw[:], lanes.memory[:], lanes.drawn[:] = bank.features, bank.memory, bank.bars[:, -1]
+    lanes.open_time_ms[:] = bank.open_time_ms
+    see(world_model, lanes)
+    return lanes
+
+
+def see(world_model: BarWorldModel, lanes: BarLanes) -> None:
+    """Standardise the raw features that the lanes hold."""
+    for raw, seen in zip(lanes.raw, lanes.features, strict=True):
+        standardise(raw, world_model.network.moments, seen)
+
+
+def chosen(lanes: BarLanes, which: IntArray) -> BarLanes:
+    """Copies of some lanes."""
+    parts: Any = (np.ascontiguousarray(part[which]) for part in lanes)
+    return BarLanes(*parts)
+
+
+def draw_bar_noise(rng: np.random.Generator, num_lanes: int, steps: int) -> Float32Array:
+    """The noise of several steps of N lanes [steps, 8, N]: four uniforms, then four normals.
+
+    The same as drawn step by step.
+    """
+    size = UNIFORMS * num_lanes
+    words = _NOISE_ROWS * num_lanes // 2  # of 64 bits
+    bits = rng.bit_generator.random_raw(steps * words).view(np.uint32).reshape(steps, -1)
+    noise: Float32Array = np.empty((steps, _NOISE_ROWS * num_lanes), dtype=np.float32)
+    noise_from_bits(bits, noise[:, :size], noise[:, size:])
+    return noise.reshape(steps, _NOISE_ROWS, num_lanes)
