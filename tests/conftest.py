@@ -11,9 +11,11 @@ import pytest
 
 if TYPE_CHECKING:
     from worldmodel_trading.market.candles import Candles
+    from worldmodel_trading.models.bars.config import BarModelConfig
+    from worldmodel_trading.models.bars.world_model import BarWorldModel
     from worldmodel_trading.models.world_model import WorldModel
 
-TRAIN_BARS, VALIDATION_BARS = 1_500, 400
+TRAIN_BARS, KNOWN_BARS = 1_500, 1_900
 
 # A shell starts its background jobs deaf to Ctrl-C, and children inherit that: the tests of Ctrl-C
 # must not depend on how the suite was started.
@@ -67,6 +69,56 @@ def tiny_model(request: pytest.FixtureRequest) -> WorldModel:
     return model
 
 
+@pytest.fixture(scope="session")
+def bars_config() -> BarModelConfig:
+    """The settings of the tiny world model of bars."""
+    from worldmodel_trading.models.bars.config import BarModelConfig
+
+    return BarModelConfig(
+        latent_size=5,
+        forecast_size=3,
+        vae_hidden_size=16,
+        calendar_size=3,
+        trunk_size=12,
+        hidden_size=6,
+        num_components=2,
+        head_size=8,
+        forecast_epochs=2,
+        vae_epochs=2,
+        mdn_rnn_epochs=2,
+        head_epochs=2,
+        chunk_bars=48,
+        burn_in_bars=12,
+        warmup_bars=24,
+        bank_segments=16,
+        calibration_rounds=2,
+    )
+
+
+@pytest.fixture(scope="session")
+def bars_model(bars_config: BarModelConfig) -> BarWorldModel:
+    """A tiny world model of the ``bars`` preset, of the same market."""
+    import torch
+
+    from worldmodel_trading.market.synthetic import synthetic_candles
+    from worldmodel_trading.models.bars.world_model import BarWorldModel
+    from worldmodel_trading.models.training.train import train_world_model
+
+    torch.set_num_threads(1)
+    candles = synthetic_candles(seed=5, bars=2_600)
+    train, validation = candles.rows(0, TRAIN_BARS), candles.rows(TRAIN_BARS, KNOWN_BARS)
+    model, _ = train_world_model(train, validation, bars_config, seed=1)
+    assert isinstance(model, BarWorldModel)
+    return model
+
+
+@pytest.fixture(params=["market", "paper", "bars"])
+def any_model(request: pytest.FixtureRequest) -> WorldModel:
+    """A tiny model of each preset, one after the other."""
+    model: WorldModel = request.getfixturevalue(f"{request.param}_model")
+    return model
+
+
 def _train(candles: Candles, preset: Literal["market", "paper"]) -> WorldModel:
     import torch
 
@@ -89,8 +141,7 @@ def _train(candles: Candles, preset: Literal["market", "paper"]) -> WorldModel:
         warmup_bars=24,
         bank_segments=16,
     )
-    validation_end = TRAIN_BARS + VALIDATION_BARS
     model, _ = train_world_model(
-        candles.rows(0, TRAIN_BARS), candles.rows(TRAIN_BARS, validation_end), config, seed=1
+        candles.rows(0, TRAIN_BARS), candles.rows(TRAIN_BARS, KNOWN_BARS), config, seed=1
     )
     return model
