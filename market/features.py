@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary
@@ -86,6 +86,11 @@ class FeatureSpec:
     def settled(self) -> int:
         """Bars before a row after which older ones no longer matter."""
         return self.warmup
+
+    @property
+    def may_rest(self) -> tuple[str, ...]:
+        """Columns that never change in some markets: none."""
+        return ()
 
     @property
     def slowest_momentum(self) -> int:
@@ -182,11 +187,21 @@ class Scaler:
     scale: FloatArray
 
     @classmethod
-    def fit(cls, features: FloatArray, names: tuple[str, ...] | None = None) -> Scaler:
+    def fit(
+        cls,
+        features: FloatArray,
+        names: tuple[str, ...] | None = None,
+        may_rest: Collection[str] = (),
+    ) -> Scaler:
         """Fit on features [T, F], complete rows only.
 
+        Args:
+            features: Of the training range.
+            names: Their columns.
+            may_rest: Columns that never change in some markets; their scale is 1 there.
+
         Raises:
-            FeatureError: No row is complete, or a column never changes.
+            FeatureError: No row is complete, or another column never changes.
         """
         rows = features[valid_rows(features)]
         if len(rows) < 2:
@@ -195,6 +210,9 @@ class Scaler:
             )
         scale = rows.std(axis=0)
         constant = np.flatnonzero(scale < 1e-12)
+        resting = [i for i in constant if names and names[i] in may_rest]
+        scale[resting] = 1.0
+        constant = np.setdiff1d(constant, resting)
         if len(constant):
             which = [names[i] if names else f"column {i}" for i in constant]
             raise FeatureError(

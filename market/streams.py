@@ -178,6 +178,11 @@ class StreamSpec:
         return 4 * self.warmup
 
     @property
+    def may_rest(self) -> tuple[str, ...]:
+        """Columns that never change in some markets: where no close is the one before."""
+        return tuple(feature.name for feature in FEATURES if feature.quantity == FLAT)
+
+    @property
     def slowest_momentum(self) -> int:
         """The longest span of momentum, as its column is named."""
         return 168

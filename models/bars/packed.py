@@ -263,8 +263,10 @@ def draw_wick(
     log_scale: np.float32,
 ) -> np.float32:
     """A wick in deviations of the training range: exactly 0 by its own chance, else log-mixed."""
-    sharpness = _ONE / temperature if temperature > _ZERO else np.float32(80.0)
-    none = _ONE / (_ONE + fast_exp(-raw[0] * sharpness))
+    if temperature > _ZERO:
+        none = _ONE / (_ONE + fast_exp(-raw[0] / temperature))
+    else:
+        none = _ONE if raw[0] > _ZERO else _ZERO
     if uniform < none:
         return _ZERO
     rest = (uniform - none) / (_ONE - none) if none < _ONE else _ZERO

@@ -88,7 +88,8 @@ def train_world_model(
         resume=resume,
     )
     ranges = training_ranges(train, validation, config)
-    scaler = Scaler.fit(ranges[0].features, config.features.names)
+    spec = config.features
+    scaler = Scaler.fit(ranges[0].features, spec.names, spec.may_rest)
     if isinstance(config, BarModelConfig):
         contexts = [train, with_context(validation, train, ranges[1])]
         networks = _train_bars(contexts, ranges, scaler, session)

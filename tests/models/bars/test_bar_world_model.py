@@ -1,0 +1,176 @@
+"""A world model of bars as one object: kept, copied, asked for densities."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import quad
+
+from worldmodel_trading.market.candles import Candles
+from worldmodel_trading.market.errors import ModelFileError
+from worldmodel_trading.market.streams import bar_numbers, stream_memories
+from worldmodel_trading.models.bars.lanes import chosen, draw_bar_noise, start_lanes
+from worldmodel_trading.models.bars.networks import FEATURE_LIMIT, BarDensities
+from worldmodel_trading.models.bars.packed import dream_bars
+from worldmodel_trading.models.bars.world_model import BarWorldModel
+from worldmodel_trading.models.storage import CONFIG_FILE
+from worldmodel_trading.models.world_model import WorldModel
+
+
+def dream(model: BarWorldModel, bars: int = 60) -> np.ndarray:
+    """Bars of one lane from each segment of the bank [T, N, 4]."""
+    lanes = start_lanes(model)
+    noises = draw_bar_noise(np.random.default_rng(1), len(lanes.z), bars)
+    seen = []
+    for noise in noises:
+        dream_bars(*model.network, *lanes, noise, 0, np.float32(1), False)
+        seen.append(lanes.drawn.copy())
+    return np.array(seen)
+
+
+def test_a_loaded_model_is_the_saved_one(
+    bars_model: BarWorldModel, record: Candles, tmp_path: Path
+) -> None:
+    bars_model.save_pretrained(tmp_path / "a")
+    loaded = WorldModel.from_pretrained(tmp_path / "a")
+    assert isinstance(loaded, BarWorldModel)
+    assert (loaded.config, loaded.provenance) == (bars_model.config, bars_model.provenance)
+    assert loaded.fingerprint == bars_model.fingerprint
+    np.testing.assert_array_equal(dream(loaded), dream(bars_model))
+    np.testing.assert_array_equal(loaded.latents(record).h, bars_model.latents(record).h)
+    loaded.save_pretrained(tmp_path / "b")
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+    assert isinstance(BarWorldModel.from_pretrained(tmp_path / "a"), BarWorldModel)
+
+
+def test_a_changed_file_is_refused(bars_model: BarWorldModel, tmp_path: Path) -> None:
+    bars_model.save_pretrained(tmp_path)
+    file = tmp_path / CONFIG_FILE
+    file.write_text(file.read_text().replace('"forecast_size": 3', '"forecast_size": 2'))
+    with pytest.raises(ModelFileError, match="SHA-256 differs"):
+        WorldModel.from_pretrained(tmp_path)
+
+
+def test_a_copy_dreams_the_same(bars_model: BarWorldModel) -> None:
+    dreams = dream(bars_model)
+    copied = pickle.loads(pickle.dumps(bars_model))
+    np.testing.assert_array_equal(dream(copied), dreams)
+    assert copied.fingerprint == bars_model.fingerprint
+
+
+def test_calibration_is_part_of_what_a_model_is(bars_model: BarWorldModel) -> None:
+    copied = pickle.loads(pickle.dumps(bars_model))
+    copied.mdn_rnn.calibration[0] += 0.01
+    assert copied.recent(1.0).fingerprint != bars_model.fingerprint
+
+
+def test_recent_dreams_begin_in_the_last_segments(bars_model: BarWorldModel) -> None:
+    recent = bars_model.recent(0.25)
+    assert isinstance(recent, BarWorldModel)
+    assert len(recent.bank) == 4
+    np.testing.assert_array_equal(recent.bank.memory, bars_model.bank.memory[-4:])
+    starts = start_lanes(bars_model)
+    for mine, theirs in zip(start_lanes(recent), chosen(starts, np.arange(12, 16)), strict=True):
+        np.testing.assert_array_equal(mine[..., :0], theirs[..., :0])
+    np.testing.assert_array_equal(start_lanes(recent).h, starts.h[-4:])
+
+
+def test_the_bank_remembers_what_the_record_taught(
+    bars_model: BarWorldModel, record: Candles
+) -> None:
+    bank = bars_model.bank
+    rows = np.searchsorted(record.open_time_ms, bank.open_time_ms)
+    np.testing.assert_array_equal(record.close[rows], bank.close)
+    spec = bars_model.config.features
+    np.testing.assert_array_equal(stream_memories(record, spec, rows), bank.memory)
+    features = bars_model.features(record)
+    np.testing.assert_array_equal(features[rows], bank.features)
+    np.testing.assert_array_equal(bars_model.encode(features[rows]), bank.z[:, -1])
+    np.testing.assert_allclose(bank.bars[:, -1], bar_numbers(record)[rows], rtol=1e-6)
+    starts = start_lanes(bars_model)
+    np.testing.assert_array_equal(starts.z, bank.z[:, -1])
+    scaled = np.clip(bars_model.scaler.transform(bank.features), -FEATURE_LIMIT, FEATURE_LIMIT)
+    np.testing.assert_allclose(starts.features, scaled, atol=1e-5)
+
+
+def densities(model: BarWorldModel, record: Candles, rows: np.ndarray) -> BarDensities:
+    """Of the bars after those rows, by PyTorch."""
+    latents, features = model.latents(record), model.features(record)
+    scale = float(model.mdn_rnn.return_scale)
+    bars = bar_numbers(record)[rows + 1] / np.array([scale, scale, scale, 1.0])
+    bars[:, 3] = features[rows + 1, model.config.features.names.index("volume")]
+    told = torch.from_numpy(model.calendars(record.open_time_ms[rows] + record.interval_ms))
+    known = torch.from_numpy(latents.z[rows, : model.config.forecast_size].copy())
+    seen = torch.from_numpy(model.scaler.transform(features[rows])).clamp(-6.0, 6.0)
+    with torch.no_grad():
+        trunk = model.mdn_rnn.trunk(known, told, torch.from_numpy(latents.h[rows]))
+        return model.mdn_rnn.bar_log_prob(trunk, seen, told, torch.from_numpy(bars).float())
+
+
+def test_a_bar_s_density_is_the_product_of_its_parts(
+    bars_model: BarWorldModel, record: Candles
+) -> None:
+    rows = np.arange(2_000, 2_500)
+    parts = densities(bars_model, record, rows)
+    total = bars_model.bar_log_prob(record)
+    np.testing.assert_allclose(total[rows], sum(parts).numpy(), rtol=1e-5)
+    forecast = bars_model.return_forecast(record).rows(2_000, 2_500)
+    percent = 100.0 * np.diff(np.log(record.close))[rows]
+    unit = np.log(100.0 * float(bars_model.mdn_rnn.return_scale))
+    np.testing.assert_allclose(
+        forecast.log_prob(percent), parts.log_return.numpy() - unit, atol=1e-4
+    )
+    np.testing.assert_array_equal(np.isfinite(total), np.append(bars_model.latents(record).valid[:-1], False))
+
+
+def test_densities_integrate_to_one(bars_model: BarWorldModel, record: Candles) -> None:
+    """Of the return; and of a wick, its chance to be none included."""
+    mdn_rnn, row = bars_model.mdn_rnn, np.array([2_000])
+    latents = bars_model.latents(record)
+    told = torch.from_numpy(bars_model.calendars(record.open_time_ms[row] + record.interval_ms))
+    known = torch.from_numpy(latents.z[row, : bars_model.config.forecast_size].copy())
+    trunk = mdn_rnn.trunk(known, told, torch.from_numpy(latents.h[row]))
+    features = torch.zeros(1, len(bars_model.config.features.names))
+
+    def density(part: int, *bar: float) -> float:
+        with torch.no_grad():
+            found = mdn_rnn.bar_log_prob(trunk, features, told, torch.tensor([bar]))
+        return float(found[part].exp())
+
+    total, _ = quad(lambda r: density(0, r, 0.1, 0.1, 0.0), -12, 12, limit=200)
+    assert total == pytest.approx(1.0, abs=1e-4)
+    for part, bar in ((1, (0.3, None, 0.1, 0.0)), (2, (-0.4, 0.2, None, 0.0))):
+
+        def at(wick: float, part: int = part, bar: tuple = bar) -> float:
+            return density(part, *(wick if number is None else number for number in bar))
+
+        drawn, _ = quad(lambda u, at=at: at(float(np.exp(u))), -20, 8, limit=200)
+        none = at(0.0)
+        assert 0.0 < none < 1.0
+        assert none + drawn == pytest.approx(1.0, abs=1e-3)
+    total, _ = quad(lambda v: density(3, 0.2, 0.0, 0.1, v), -15, 15, limit=200)
+    assert total == pytest.approx(1.0, abs=1e-4)
+
+
+def test_the_forecast_belongs_to_the_bar_after(bars_model: BarWorldModel, record: Candles) -> None:
+    """What comes later changes no forecast."""
+    whole, part = (bars_model.return_forecast(c) for c in (record, record.rows(0, 1_200)))
+    for name in ("weights", "means", "sigmas"):
+        np.testing.assert_array_equal(getattr(whole, name)[:1_200], getattr(part, name))
+    assert not whole.valid[: bars_model.config.features.warmup].any()
+    assert whole.valid[1_200:].all()
+
+
+def test_nothing_is_decoded_bar_by_bar(bars_model: BarWorldModel) -> None:
+    with pytest.raises(NotImplementedError):
+        bars_model.row_decoder()
+    z = bars_model.bank.z[:, -1]
+    decoded = bars_model.decode(z)
+    with torch.no_grad():
+        expected = bars_model.scaler.inverse(bars_model.vae.decode(torch.from_numpy(z)).numpy())
+    np.testing.assert_allclose(decoded, expected, rtol=1e-4, atol=1e-5)
