@@ -152,9 +152,10 @@ class Stage:
         rate = self._rate(self._progress.epoch + batch / batches)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group.get("pace", 1.0)
-        self.optimiser.zero_grad()
+        self.module.zero_grad()  # all of it: a stage may teach a part
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.module.parameters(), settings.gradient_clip)
+        taught = [p for group in self.optimiser.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(taught, settings.gradient_clip)
         self.optimiser.step()
         self._average()
         return value

@@ -85,7 +85,9 @@ def test_spans_follow_the_length_of_the_bars() -> None:
 
 def test_computed_features_are_the_streamed_ones() -> None:
     candles = made()
-    np.testing.assert_array_equal(compute_features(candles, HOURLY), stream_features(candles, HOURLY))
+    np.testing.assert_array_equal(
+        compute_features(candles, HOURLY), stream_features(candles, HOURLY)
+    )
 
 
 def test_no_two_features_have_a_name() -> None:
@@ -148,9 +150,7 @@ def test_returns_of_another_size_move_the_level_alone() -> None:
     "still", [{"volume": 0.0}, {"open": 5.0, "high": 5.0, "low": 5.0, "close": 5.0}]
 )
 @pytest.mark.parametrize("first", [0, 400], ids=["always", "from a bar on"])
-def test_markets_that_stand_still_have_finite_features(
-    still: dict[str, float], first: int
-) -> None:
+def test_markets_that_stand_still_have_finite_features(still: dict[str, float], first: int) -> None:
     candles = made()
     columns = {}
     for name, value in still.items():
@@ -309,7 +309,9 @@ def test_the_newest_average_volume_is_remembered(parts: dict[str, np.ndarray]) -
 
 @pytest.mark.parametrize("volume", [0.0, 1e-6, 1.0, 40.0, 1e6])
 def test_a_relative_volume_tells_the_volume(volume: float) -> None:
-    assert volume_of(relative_volume(volume, 40.0), 40.0) == pytest.approx(volume, abs=1e-12, rel=1e-12)
+    assert volume_of(relative_volume(volume, 40.0), 40.0) == pytest.approx(
+        volume, abs=1e-12, rel=1e-12
+    )
     assert relative_volume(40.0, 40.0) == 0.0
     assert relative_volume(volume, 0.0) == 0.0
     assert volume_of(-1e3, 40.0) == 0.0

@@ -125,7 +125,9 @@ def test_a_bar_s_density_is_the_product_of_its_parts(
     np.testing.assert_allclose(
         forecast.log_prob(percent), parts.log_return.numpy() - unit, atol=1e-4
     )
-    np.testing.assert_array_equal(np.isfinite(total), np.append(bars_model.latents(record).valid[:-1], False))
+    np.testing.assert_array_equal(
+        np.isfinite(total), np.append(bars_model.latents(record).valid[:-1], False)
+    )
 
 
 def test_densities_integrate_to_one(bars_model: BarWorldModel, record: Candles) -> None:

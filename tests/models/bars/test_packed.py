@@ -161,7 +161,9 @@ def test_v_has_the_same_bits_for_a_bar_in_any_company(
 ) -> None:
     features = bars_model.features(record)[400:1_000]
     together = bars_model.encode(features)
-    np.testing.assert_array_equal(np.concatenate([bars_model.encode(f[None]) for f in features]), together)
+    np.testing.assert_array_equal(
+        np.concatenate([bars_model.encode(f[None]) for f in features]), together
+    )
     np.testing.assert_array_equal(bars_model.encode(features[255:262]), together[255:262])
     assert np.isnan(bars_model.encode(np.full((1, features.shape[1]), np.nan))).all()
 
@@ -173,7 +175,9 @@ def test_m_hears_as_pytorch_does(bars_model: BarWorldModel, record: Candles) -> 
     times = record.open_time_ms[first : first + 200] + record.interval_ms
     known = torch.from_numpy(z[None, :, : bars_model.config.forecast_size].copy())
     with torch.no_grad():
-        hidden = bars_model.mdn_rnn.remember(known, torch.from_numpy(bars_model.calendars(times))[None])
+        hidden = bars_model.mdn_rnn.remember(
+            known, torch.from_numpy(bars_model.calendars(times))[None]
+        )
     kept = slice(bars_model.config.warmup_bars - 1, 200)
     np.testing.assert_allclose(
         latents.h[first : first + 200][kept], hidden[0, kept].numpy(), atol=1e-5

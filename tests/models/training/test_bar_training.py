@@ -1,0 +1,195 @@
+"""Training of a world model of bars: the same bits by seed and after a break, and free dreams held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from worldmodel_trading.market.candles import Candles
+from worldmodel_trading.market.errors import FeatureError, TrainingError
+from worldmodel_trading.market.synthetic import synthetic_candles
+from worldmodel_trading.models.bars.config import BarModelConfig
+from worldmodel_trading.models.bars.lanes import chosen, draw_bar_noise, start_lanes
+from worldmodel_trading.models.bars.packed import dream_bars
+from worldmodel_trading.models.bars.world_model import BarWorldModel
+from worldmodel_trading.models.training.callbacks import TrainingCallback, TrainingHistory
+from worldmodel_trading.models.training.train import train_world_model
+from worldmodel_trading.models.world_model import WorldModel
+
+STAGES = ("forecast", "vae", "mdn_rnn", "heads")
+
+
+@pytest.fixture(scope="module")
+def record() -> Candles:
+    """What the tiny world model of bars knows."""
+    return synthetic_candles(seed=5, bars=2_600).rows(0, 1_900)
+
+
+@pytest.fixture(scope="module")
+def quick(bars_config: BarModelConfig) -> BarModelConfig:
+    """The tiny settings, without free dreams."""
+    return replace(bars_config, calibration_rounds=0)
+
+
+def train(
+    record: Candles, config: BarModelConfig, seed: int = 1, **settings: object
+) -> tuple[WorldModel, TrainingHistory]:
+    split = record.rows(0, 1_500), record.rows(1_500, 1_900)
+    return train_world_model(*split, config, seed=seed, **settings)  # type: ignore[arg-type]
+
+
+def assert_same(one: WorldModel, two: WorldModel) -> None:
+    for mine, theirs in ((one.vae, two.vae), (one.mdn_rnn, two.mdn_rnn)):
+        others = theirs.state_dict()
+        for name, tensor in mine.state_dict().items():
+            assert torch.equal(tensor, others[name]), name
+    for name, part in vars(one.bank).items():
+        np.testing.assert_array_equal(part, getattr(two.bank, name), err_msg=name)
+    assert one.fingerprint == two.fingerprint
+
+
+class Stops(TrainingCallback):
+    """Stops the training once an epoch of a stage was told."""
+
+    def __init__(self, stage: str, epoch: int) -> None:
+        self.at = (stage, epoch)
+        self.told: list[tuple[str, int]] = []
+
+    def on_epoch(self, row: Mapping[str, object]) -> None:
+        self.told.append((str(row["stage"]), int(str(row["epoch"]))))
+        if self.told[-1] == self.at:
+            raise KeyboardInterrupt
+
+
+def test_the_same_seed_gives_the_same_model_and_another_another(
+    record: Candles, bars_config: BarModelConfig, bars_model: BarWorldModel
+) -> None:
+    before, numbers = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    again, _ = train(record, bars_config)
+    assert_same(again, bars_model)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], numbers)  # noqa: NPY002
+    other, _ = train(record, bars_config, seed=2)
+    assert other.fingerprint != bars_model.fingerprint
+
+
+def test_every_stage_learns(record: Candles, quick: BarModelConfig) -> None:
+    epochs = {f"{stage}_epochs": 6 for stage in STAGES if stage != "heads"}
+    _, history = train(record, replace(quick, head_epochs=6, mdn_rnn_weight_decay=0.0, **epochs))
+    for stage in STAGES:
+        losses = [float(row["validation_loss"]) for row in history.stage(stage)]
+        assert len(losses) == 6
+        assert min(losses[1:]) < losses[0], stage
+    # M begins from what single bars forecast: memory never makes it worse.
+    best = [
+        min(float(r["validation_loss"]) for r in history.stage(s)) for s in ("forecast", "mdn_rnn")
+    ]
+    assert best[1] < best[0] + 0.02
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_stopped_training_goes_on_to_the_same_bits(
+    stage: str, epoch: int, record: Candles, quick: BarModelConfig, tmp_path: Path
+) -> None:
+    straight, _ = train(record, quick)
+    stops = Stops(stage, epoch)
+    with pytest.raises(KeyboardInterrupt):
+        train(record, quick, callbacks=[stops], checkpoint_dir=tmp_path)
+    rest = Stops("none", 0)
+    resumed, history = train(record, quick, callbacks=[rest], checkpoint_dir=tmp_path, resume=True)
+    assert_same(resumed, straight)
+    assert stops.told + rest.told == [(name, n) for name in STAGES for n in (1, 2)]
+    assert [(row["stage"], row["epoch"]) for row in history.rows] == stops.told + rest.told
+
+
+def test_a_checkpoint_of_other_settings_is_refused(
+    record: Candles, quick: BarModelConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(record, quick, callbacks=[Stops("forecast", 1)], checkpoint_dir=tmp_path)
+    with pytest.raises(TrainingError, match="belongs to other candles, settings or another seed"):
+        train(record, replace(quick, dropout=0.1), checkpoint_dir=tmp_path, resume=True)
+
+
+def size_of_dreams(model: WorldModel) -> float:
+    """Mean absolute log return of free dreams, of noise that calibration did not see."""
+    assert isinstance(model, BarWorldModel)
+    lanes = chosen(start_lanes(model), np.resize(np.arange(16), 256))
+    size, rng = 0.0, np.random.default_rng(99)
+    for noise in draw_bar_noise(rng, 256, 720):
+        dream_bars(*model.network, *lanes, noise, 0, np.float32(1), False)
+        size += float(np.abs(lanes.drawn[:, 0]).mean()) / 720
+    return size
+
+
+def test_calibration_moves_dreams_toward_the_size_of_the_record(
+    record: Candles, quick: BarModelConfig
+) -> None:
+    recorded = np.abs(np.diff(np.log(record.close[:1_500]))).mean()
+    without, with_it = (
+        train(record, replace(quick, calibration_rounds=rounds))[0] for rounds in (0, 8)
+    )
+    assert not without.mdn_rnn.calibration.any()
+    misses = [abs(np.log(size_of_dreams(model) / recorded)) for model in (without, with_it)]
+    assert misses[0] > 0.05
+    assert misses[1] < 0.5 * misses[0]
+    _, _, pull, _ = with_it.mdn_rnn.calibration.tolist()
+    assert 0.0 <= pull <= 0.1
+
+
+def test_free_dreams_are_told_of(record: Candles, bars_config: BarModelConfig) -> None:
+    class Notes(TrainingCallback):
+        def __init__(self) -> None:
+            self.notes: list[str] = []
+
+        def on_note(self, note: str) -> None:
+            self.notes.append(note)
+
+    heard = Notes()
+    train(record, bars_config, callbacks=[heard])
+    assert [note.split(":")[0] for note in heard.notes] == ["dreams 1 of 2", "dreams 2 of 2"]
+
+
+def test_what_validation_measures_does_not_depend_on_bars_after_it(
+    record: Candles, quick: BarModelConfig
+) -> None:
+    _, history = train(record, quick)
+    split = record.rows(0, 1_500), record.rows(1_500, 1_900)
+    _, other = train_world_model(split[0], split[1].rows(0, 300), quick, seed=1)
+    for stage in STAGES:
+        losses = [float(h.stage(stage)[0]["train_loss"]) for h in (history, other)]
+        assert losses[0] == losses[1]
+
+
+def test_markets_that_stand_still_are_refused(record: Candles, quick: BarModelConfig) -> None:
+    still = {name: np.full(len(record), 100.0) for name in ("open", "high", "low", "close")}
+    with pytest.raises(FeatureError, match="never changes"):
+        train(replace(record, **still), quick)
+    with pytest.raises(FeatureError, match="volume"):
+        train(replace(record, volume=np.zeros(len(record))), quick)
+
+
+def test_a_market_whose_closes_sometimes_repeat_is_learned_too(
+    record: Candles, quick: BarModelConfig
+) -> None:
+    """The synthetic market never closes where it did; most real ones do at times."""
+    assert (np.diff(record.close) != 0.0).all()
+    close = record.close.copy()
+    close[500:1_900:40] = close[499:1_899:40]
+    high, low = np.maximum(record.high, close), np.minimum(record.low, close)
+    model, _ = train(replace(record, close=close, high=high, low=low), quick)
+    flat = model.config.features.names.index("flat_24")
+    assert model.scaler.scale[flat] < 0.1
+
+
+def test_ranges_too_short_are_refused(record: Candles, quick: BarModelConfig) -> None:
+    with pytest.raises(TrainingError, match="give a longer range"):
+        train_world_model(record.rows(0, 350), record.rows(350, 800), quick)
+    with pytest.raises(TrainingError, match="validation range"):
+        train_world_model(record.rows(0, 1_500), record.rows(1_500, 1_501), quick)
