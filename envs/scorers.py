@@ -25,7 +25,8 @@ def open_scorer(
         warmup: Recorded bars that M hears first; see `DreamEngine`.
 
     Raises:
-        ConfigError: The device is not there, or ``num_workers`` is no number of processes.
+        ConfigError: The device is not there or cannot dream this preset, or ``num_workers`` is no
+            number of processes.
     """
     if choose_device(device).type == "cuda":
         return DeviceDreams(world_model, device, warmup)

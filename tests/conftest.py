@@ -63,8 +63,8 @@ def paper_model(candles: Candles) -> WorldModel:
 
 
 @pytest.fixture(params=["market", "paper"])
-def tiny_model(request: pytest.FixtureRequest) -> WorldModel:
-    """Both tiny models, one after the other."""
+def latent_model(request: pytest.FixtureRequest) -> WorldModel:
+    """Both tiny models whose latents are drawn, one after the other."""
     model: WorldModel = request.getfixturevalue(f"{request.param}_model")
     return model
 
@@ -75,8 +75,8 @@ def bars_config() -> BarModelConfig:
     from worldmodel_trading.models.bars.config import BarModelConfig
 
     return BarModelConfig(
-        latent_size=5,
-        forecast_size=3,
+        latent_size=3,
+        forecast_size=2,
         vae_hidden_size=16,
         calendar_size=3,
         trunk_size=12,
@@ -113,7 +113,7 @@ def bars_model(bars_config: BarModelConfig) -> BarWorldModel:
 
 
 @pytest.fixture(params=["market", "paper", "bars"])
-def any_model(request: pytest.FixtureRequest) -> WorldModel:
+def tiny_model(request: pytest.FixtureRequest) -> WorldModel:
     """A tiny model of each preset, one after the other."""
     model: WorldModel = request.getfixturevalue(f"{request.param}_model")
     return model

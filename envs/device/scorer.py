@@ -60,7 +60,8 @@ class DeviceDreams:
         device: Where scores are computed.
 
     Raises:
-        ConfigError: The device is not there, or ``shared`` is asked of a dream that hears actions.
+        ConfigError: The device is not there, the world model is of the ``bars`` preset, or
+            ``shared`` is asked of a dream that hears actions.
     """
 
     def __init__(
@@ -75,7 +76,13 @@ class DeviceDreams:
         graph: bool = True,
     ) -> None:
         self.device = choose_device(device)
-        self.engine = DreamEngine(open_world_model(world_model), warmup)
+        model = open_world_model(world_model)
+        if model.config.preset == "bars":
+            raise ConfigError(
+                "dreams of the 'bars' preset are scored by processors alone; expected a world model "
+                "of 'market' or 'paper', or device 'cpu' (DreamWorkers)"
+            )
+        self.engine = DreamEngine(model, warmup)
         deaf = self.engine.config.preset == "market"
         if shared and not deaf:
             raise ConfigError("dreams of the 'paper' preset hear actions; they cannot be shared")

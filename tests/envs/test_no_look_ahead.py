@@ -103,7 +103,7 @@ def test_observations_actions_and_rewards(
     until = int(candles.open_time_ms[row])
     one, two = course(candles), course(with_another_future(candles, row))
     known = [pair for pair in zip(one, two, strict=True) if pair[0][0] <= until]
-    assert len(known) > 400
+    assert len(known) > 300
     for (_, observation, action, reward), (_, observation2, action2, reward2) in known:
         np.testing.assert_array_equal(observation, observation2)
         np.testing.assert_array_equal(action, action2)

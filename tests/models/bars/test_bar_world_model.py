@@ -51,7 +51,7 @@ def test_a_loaded_model_is_the_saved_one(
 def test_a_changed_file_is_refused(bars_model: BarWorldModel, tmp_path: Path) -> None:
     bars_model.save_pretrained(tmp_path)
     file = tmp_path / CONFIG_FILE
-    file.write_text(file.read_text().replace('"forecast_size": 3', '"forecast_size": 2'))
+    file.write_text(file.read_text().replace('"forecast_size": 2', '"forecast_size": 1'))
     with pytest.raises(ModelFileError, match="SHA-256 differs"):
         WorldModel.from_pretrained(tmp_path)
 
