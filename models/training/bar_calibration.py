@@ -30,6 +30,7 @@ _RESPONSE = 8.0  # of the size of returns to a shift of log σ
 _VOLUME_RESPONSE = 8.5  # of the trend over a dream to a shift: its bars ÷ half the average's span
 _PULL_STEP = 0.02  # a bar, for each unit of excess log deviation
 _PULL_LIMIT = 0.1
+_LEAST_SPREAD = 1e-3  # of dreams that all left the features' limit behind
 _LEVEL = [feature.name for feature in FEATURES].index("level")
 _ONE = np.float32(1.0)
 
@@ -68,7 +69,7 @@ def calibrated(world_model: BarWorldModel, candles: Candles, session: Session) -
         gain = 1.0 / (1.0 + 0.25 * number)
         values[0] -= gain * np.log(dreamed.size / record.size) / _RESPONSE
         values[1] -= gain * dreamed.volume_trend / _VOLUME_RESPONSE
-        wider = np.log(dreamed.spread / record.spread)
+        wider = np.log(max(dreamed.spread, _LEAST_SPREAD) / record.spread)
         values[2] = np.clip(values[2] + gain * _PULL_STEP * wider, 0.0, _PULL_LIMIT)
         values[3] = record.level
         session.callbacks.on_note(

@@ -174,14 +174,15 @@ def test_watch_prints_regime_and_action_for_each_closed_candle(
     assert all("target +" in line or "target -" in line for line in lines)
 
 
-def test_live_decisions_equal_replay(market_model: WorldModel) -> None:
+@pytest.mark.parametrize("tiny_model", ["market", "bars"], indirect=True)
+def test_live_decisions_equal_replay(tiny_model: WorldModel) -> None:
     """The same bars, streamed or replayed, lead to the same observations, actions and equity."""
     candles = synthetic_candles(seed=9, bars=600)
-    size = market_model.config.latent_size + market_model.config.hidden_size + 2
+    size = tiny_model.config.latent_size + tiny_model.config.hidden_size + 2
     controller = LinearController(np.random.default_rng(0).normal(size=size))
-    env = BybitReplayEnv(candles, market_model, episode_length=None, random_start=False)
+    env = BybitReplayEnv(candles, tiny_model, episode_length=None, random_start=False)
     start = 400
-    trader = LiveTrader(market_model, controller)
+    trader = LiveTrader(tiny_model, controller)
     decision = trader.warm_up(candles.rows(0, start + 1))
     observation, info = env.reset(options={"start": int(candles.open_time_ms[start])})
     for row in range(start + 1, 600):

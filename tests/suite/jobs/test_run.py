@@ -295,6 +295,16 @@ def test_the_paper_preset_works_end_to_end(csv: Path, tmp_path: Path) -> None:
     assert len(results["controller"]["searches"]) == 1
 
 
+def test_the_bars_preset_works_end_to_end(csv: Path, tmp_path: Path) -> None:
+    results = job(csv, tmp_path, "--preset", "bars", "--search-seeds", "1")
+    assert set(results["performance"]) >= POLICIES
+    assert all(math.isfinite(number) for number in numbers(results))
+    model = WorldModel.from_pretrained(tmp_path / "world_model")
+    assert model.config.preset == "bars"
+    stages = [row["stage"] for row in results["training"]] if "training" in results else []
+    assert stages == [] or stages[0] == "forecast"
+
+
 def test_one_search_is_the_first_of_several(
     results: dict[str, Any], csv: Path, tmp_path: Path
 ) -> None:
