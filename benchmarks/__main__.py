@@ -16,6 +16,7 @@ from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.market.files.writer import write_whole
 
 from . import (
+    bars,
     device,
     dreams,
     environments,
@@ -32,6 +33,7 @@ from .timing import Settings
 
 BENCHMARKS: tuple[Benchmark, ...] = (
     *dreams.BENCHMARKS,
+    *bars.BENCHMARKS,
     *populations.BENCHMARKS,
     *environments.BENCHMARKS,
     *rendering.BENCHMARKS,

@@ -11,6 +11,7 @@ from torch import nn
 
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.engine.engine import DreamEngine
+from worldmodel_trading.envs.engine.opening import open_engine
 from worldmodel_trading.envs.population.scoring import score_lanes
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.models.mdn_rnn import CALENDAR_SIZE
@@ -46,7 +47,7 @@ def lanes_task(world: WorldModel, bars: int, candidates: int, dreams: int) -> Ta
 
 def engine_task(world: WorldModel, lanes: int, bars: int) -> Task:
     """M alone, the noise given; units are lane-steps."""
-    engine, rng = DreamEngine(world), np.random.default_rng(0)
+    engine, rng = open_engine(world), np.random.default_rng(0)
     state = engine.start(rng.integers(engine.num_segments, size=lanes))
     noise, idle = [engine.draw_noise(rng, lanes) for _ in range(4)], np.zeros(lanes)
 
@@ -175,7 +176,7 @@ def _torch_dream(world: WorldModel) -> Callable[[], float]:
     return work
 
 
-def _env_step(env: DreamEnv) -> Callable[[], float]:
+def env_step(env: DreamEnv) -> Callable[[], float]:
     rng = np.random.default_rng(0)
     actions = list(rng.uniform(-1.0, 1.0, (200, 1)).astype(np.float32))
     env.reset(seed=0)
@@ -193,7 +194,7 @@ def _env_step(env: DreamEnv) -> Callable[[], float]:
 def _scalar(settings: Settings) -> Results:
     world = default_world()
     tasks = {
-        "ours": local(_env_step(DreamEnv(world))),
+        "ours": local(env_step(DreamEnv(world))),
         "torch": local(_torch_step(world)),
         "torch dream": local(_torch_dream(world)),
     }

@@ -12,6 +12,7 @@ from ...market.account.population import SCORE_FIELDS
 from ...market.account.rules import BrokerConfig
 from ...market.arrays import FloatArray
 from ...market.errors import ConfigError
+from ...models.bar_world_model import BarWorldModel
 from ...models.devices import choose_device
 from ...models.load import open_world_model
 from ...models.world_model import WorldModel
@@ -77,7 +78,7 @@ class DeviceDreams:
     ) -> None:
         self.device = choose_device(device)
         model = open_world_model(world_model)
-        if model.config.preset == "bars":
+        if isinstance(model, BarWorldModel):
             raise ConfigError(
                 "dreams of the 'bars' preset are scored by processors alone; expected a world model "
                 "of 'market' or 'paper', or device 'cpu' (DreamWorkers)"
