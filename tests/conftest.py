@@ -11,8 +11,8 @@ import pytest
 
 if TYPE_CHECKING:
     from worldmodel_trading.market.candles import Candles
+    from worldmodel_trading.models.bar_world_model import BarWorldModel
     from worldmodel_trading.models.bars.config import BarModelConfig
-    from worldmodel_trading.models.bars.world_model import BarWorldModel
     from worldmodel_trading.models.world_model import WorldModel
 
 TRAIN_BARS, KNOWN_BARS = 1_500, 1_900
@@ -101,7 +101,7 @@ def bars_model(bars_config: BarModelConfig) -> BarWorldModel:
     import torch
 
     from worldmodel_trading.market.synthetic import synthetic_candles
-    from worldmodel_trading.models.bars.world_model import BarWorldModel
+    from worldmodel_trading.models.bar_world_model import BarWorldModel
     from worldmodel_trading.models.training.train import train_world_model
 
     torch.set_num_threads(1)

@@ -32,7 +32,7 @@ from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.streams import bar_numbers
-from worldmodel_trading.models.bars.world_model import BarWorldModel
+from worldmodel_trading.models.bar_world_model import BarWorldModel
 
 BARS = 120
 START = 900

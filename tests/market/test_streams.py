@@ -128,7 +128,7 @@ def test_nothing_depends_on_the_level_of_price_or_volume() -> None:
         volume=candles.volume * 4.0,
     )
     mine, theirs = (stream_features(c, HOURLY)[HOURLY.warmup :] for c in (candles, other))
-    np.testing.assert_allclose(mine, theirs, atol=1e-8)
+    np.testing.assert_allclose(mine, theirs, atol=1e-6)
 
 
 def test_returns_of_another_size_move_the_level_alone() -> None:
@@ -215,7 +215,7 @@ def parts() -> dict[str, np.ndarray]:
 
 def check(parts: dict[str, np.ndarray], name: str, expected: np.ndarray) -> None:
     rows = slice(HOURLY.warmup - 1, None)
-    np.testing.assert_allclose(parts["features"][rows, column(name)], expected[rows], atol=1e-9)
+    np.testing.assert_allclose(parts["features"][rows, column(name)], expected[rows], atol=1e-6)
 
 
 def log_scale(mean: np.ndarray) -> np.ndarray:

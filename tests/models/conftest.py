@@ -22,6 +22,12 @@ def candles() -> Candles:
 
 
 @pytest.fixture(scope="session")
+def record() -> Candles:
+    """The bars that the tiny world model of bars knows, and 700 beyond."""
+    return synthetic_candles(seed=5, bars=2_600)
+
+
+@pytest.fixture(scope="session")
 def tiny_config() -> WorldModelConfig:
     return WorldModelConfig(
         vae_epochs=3,

@@ -20,8 +20,8 @@ from worldmodel_trading.evaluation.fidelity.subject import FidelityConfig
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.streams import bar_numbers
 from worldmodel_trading.market.synthetic import synthetic_candles
+from worldmodel_trading.models.bar_world_model import BarWorldModel
 from worldmodel_trading.models.bars.config import BarModelConfig
-from worldmodel_trading.models.bars.world_model import BarWorldModel
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
 

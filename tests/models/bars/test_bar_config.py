@@ -11,7 +11,8 @@ import pytest
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.streams import StreamSpec
 from worldmodel_trading.models.bars.config import BarModelConfig
-from worldmodel_trading.models.config import WorldModelConfig, default_config, read_config
+from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.presets import default_config, read_config
 
 
 def test_settings_go_through_json(bars_config: BarModelConfig) -> None:

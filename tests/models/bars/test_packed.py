@@ -9,30 +9,32 @@ from scipy.stats import kstest, norm
 
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.streams import AVERAGE_VOLUME, bar_numbers, relative_volume
-from worldmodel_trading.models.bars.lanes import chosen, draw_bar_noise, start_lanes
+from worldmodel_trading.models.bar_world_model import (
+    BarWorldModel,
+    chosen,
+    draw_bar_noise,
+    start_lanes,
+)
 from worldmodel_trading.models.bars.networks import (
     FEATURE_LIMIT,
+    BarRNN,
     mean_log_scale,
     return_parts,
     wick_part,
 )
 from worldmodel_trading.models.bars.packed import BarLanes, BarNetwork, dream_bars
-from worldmodel_trading.models.bars.world_model import BarWorldModel
 from worldmodel_trading.models.mixture import Mixture
-from worldmodel_trading.models.storage import Parts
 
 DRAWS = 20_000
 
 
 def with_calibration(model: BarWorldModel, *values: float) -> BarWorldModel:
     """A world model of its own with those corrections."""
-    parts = Parts(
-        model.config, model.provenance, model.scaler, model.vae, model.mdn_rnn, model.bank
-    )
-    twin = type(model.mdn_rnn)(len(model.config.features.names), model.config)
+    twin = BarRNN(len(model.config.features.names), model.config)
     twin.load_state_dict(model.mdn_rnn.state_dict())
     twin.calibration[:] = torch.tensor(values)
-    return BarWorldModel(*parts._replace(mdn_rnn=twin))
+    kept = (model.config, model.provenance, model.scaler, model.vae)
+    return BarWorldModel(*kept, twin, model.bank)
 
 
 @pytest.fixture(scope="module")

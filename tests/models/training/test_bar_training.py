@@ -13,10 +13,14 @@ import torch
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import FeatureError, TrainingError
 from worldmodel_trading.market.synthetic import synthetic_candles
+from worldmodel_trading.models.bar_world_model import (
+    BarWorldModel,
+    chosen,
+    draw_bar_noise,
+    start_lanes,
+)
 from worldmodel_trading.models.bars.config import BarModelConfig
-from worldmodel_trading.models.bars.lanes import chosen, draw_bar_noise, start_lanes
 from worldmodel_trading.models.bars.packed import dream_bars
-from worldmodel_trading.models.bars.world_model import BarWorldModel
 from worldmodel_trading.models.training.callbacks import TrainingCallback, TrainingHistory
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
