@@ -339,12 +339,12 @@ def _memory_stage(
     learner: _Learner, train: BarRange, validation: BarRange, session: Session
 ) -> None:
     config, mdn_rnn = session.config, learner.mdn_rnn
+    deaf = {name: value.clone() for name, value in learner.state_dict().items()}
     heard = _decayed([mdn_rnn.lstm, mdn_rnn.before], config.mdn_rnn_weight_decay)
     shared: list[Any] = [mdn_rnn.now, mdn_rnn.return_head, learner.outlook]
     groups = heard + _decayed(shared, 0.0, _TRUNK_PACE)
     rate = config.mdn_rnn_learning_rate
     stage = _stage("mdn_rnn", 5, config.mdn_rnn_epochs, learner, groups, rate, session)
-    deaf = {name: value.clone() for name, value in learner.state_dict().items()}
     with torch.no_grad():
         known = learner.vae.encode(train.features).mean[:, : config.forecast_size]
     scored = slice(config.burn_in_bars, None)

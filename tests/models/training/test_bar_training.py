@@ -147,17 +147,37 @@ def test_calibration_moves_dreams_toward_the_size_of_the_record(
     assert 0.0 <= pull <= 0.1
 
 
+class Notes(Stops):
+    """Besides, keeps what a person is told."""
+
+    def __init__(self, stage: str = "none", epoch: int = 0) -> None:
+        super().__init__(stage, epoch)
+        self.notes: list[str] = []
+
+    def on_note(self, note: str) -> None:
+        self.notes.append(note)
+
+
 def test_free_dreams_are_told_of(record: Candles, bars_config: BarModelConfig) -> None:
-    class Notes(TrainingCallback):
-        def __init__(self) -> None:
-            self.notes: list[str] = []
-
-        def on_note(self, note: str) -> None:
-            self.notes.append(note)
-
     heard = Notes()
     train(record, bars_config, callbacks=[heard])
-    assert [note.split(":")[0] for note in heard.notes] == ["dreams 1 of 2", "dreams 2 of 2"]
+    told = [note.split(":")[0] for note in heard.notes if note.startswith("dreams")]
+    assert told == ["dreams 1 of 2", "dreams 2 of 2"]
+
+
+def test_how_far_a_memory_is_heard_does_not_depend_on_a_break(
+    record: Candles, quick: BarModelConfig, tmp_path: Path
+) -> None:
+    """It is told from what the forecast was before the memory, also where training stopped in it."""
+    wild = replace(quick, mdn_rnn_learning_rate=1.0, gradient_clip=1e6, mdn_rnn_weight_decay=0.0)
+    heard, rest = Notes(), Notes()
+    straight, _ = train(record, wild, callbacks=[heard])
+    assert "memory by 100%" not in heard.notes[0]
+    with pytest.raises(KeyboardInterrupt):
+        train(record, wild, callbacks=[Stops("mdn_rnn", 1)], checkpoint_dir=tmp_path)
+    resumed, _ = train(record, wild, callbacks=[rest], checkpoint_dir=tmp_path, resume=True)
+    assert rest.notes == heard.notes
+    assert_same(resumed, straight)
 
 
 def test_what_validation_measures_does_not_depend_on_bars_after_it(
