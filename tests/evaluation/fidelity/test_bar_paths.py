@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from worldmodel_trading.evaluation.fidelity.measure import measure_fidelity
 from worldmodel_trading.evaluation.fidelity.paths import (
@@ -80,6 +81,7 @@ def test_this_market_hears_no_action(bars_model: BarWorldModel, candles: Candles
     assert action_sensitivity(bars_model, candles, (2_000, 2_500)) == 0.0
 
 
+@pytest.mark.slow
 def test_a_world_model_of_bars_is_measured_and_told_of(
     bars_config: BarModelConfig, tmp_path: Path
 ) -> None:
