@@ -21,13 +21,16 @@ from .world_model import WorldModel
 if TYPE_CHECKING:
     from ..market.sources import CandleSource
 
+_LEAST_VARIANCE = 1e-24  # of a feature that changes at all
+
 
 @dataclass(frozen=True)
 class VAEQuality:
     """V on a range of candles.
 
     Attributes:
-        r2: Share of each feature's variance that the decoded posterior mean explains.
+        r2: Share of each feature's variance that the decoded posterior mean explains; 1 where it
+            never changes in the range.
         kl: KL of each latent dimension from the prior, nats, mean over bars; 0 where the
             dimension carries the return and is not learned, and where it is held at 0.
         active_units: Latent dimensions whose posterior mean varies by more than 0.01 (Burda et
@@ -68,8 +71,9 @@ def vae_quality(
         raise TrainingError("fewer than two bars with complete features to measure V on")
     names = world_model.config.features.names
     decoded = world_model.decode(world_model.encode(features))
-    variance = np.maximum(features.var(axis=0), 1e-30)
-    r2 = 1 - ((features - decoded) ** 2).mean(axis=0) / variance
+    variance, error = features.var(axis=0), ((features - decoded) ** 2).mean(axis=0)
+    varies = variance > _LEAST_VARIANCE
+    r2 = 1 - np.where(varies, error, 0.0) / np.where(varies, variance, 1.0)
     vae = world_model.vae
     with torch.no_grad():
         posterior = vae.encode(scaled_tensor(world_model.scaler.transform(features)))

@@ -248,11 +248,11 @@ class WorldModel:
             last_open_time_ms: Open time of each lane's last bar [N].
 
         Returns:
-            ``market``: the last latent has entered. ``paper``: all but the last have, under
+            ``market``, ``bars``: the last latent has entered. ``paper``: all but the last have, under
             actions of zero; the last enters with the first action.
         """
         hidden, cell = self.warmed(z, last_open_time_ms)
-        entered = z if self.config.preset == "market" else z[:, :-1]
+        entered = z[:, :-1] if self.config.preset == "paper" else z
         latent = entered[:, -1] if entered.shape[1] else np.zeros_like(z[:, 0])
         return State(*(torch.from_numpy(part.copy()) for part in (hidden, cell, latent)))
 

@@ -180,3 +180,20 @@ def test_nothing_is_decoded_bar_by_bar(bars_model: BarWorldModel) -> None:
     with torch.no_grad():
         expected = bars_model.scaler.inverse(bars_model.vae.decode(torch.from_numpy(z)).numpy())
     np.testing.assert_allclose(decoded, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_forecast_from_a_warm_up_is_that_of_the_record(
+    bars_model: BarWorldModel, record: Candles
+) -> None:
+    """The first segment of the bank begins where the record's state does."""
+    bank = bars_model.bank
+    state = bars_model.warm_up(bank.z[:1], bank.open_time_ms[:1])
+    np.testing.assert_array_equal(state.latent.numpy(), bank.z[:1, -1])
+    following = bank.open_time_ms[:1] + record.interval_ms
+    found = bars_model.return_mixture(state.hidden, state.latent, following)
+    row = int(np.searchsorted(record.open_time_ms, bank.open_time_ms[0]))
+    expected = bars_model.return_forecast(record).rows(row, row + 1)
+    for mine, theirs in zip(
+        found, (expected.weights, expected.means, expected.sigmas), strict=True
+    ):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-7)
