@@ -18,10 +18,17 @@ from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.models.world_model import WorldModel
 
 
+@pytest.fixture(scope="module", params=["market", "bars"])
+def dreamer(request: pytest.FixtureRequest) -> WorldModel:
+    """A tiny world model that draws latents, and one that draws bars."""
+    model: WorldModel = request.getfixturevalue(f"{request.param}_model")
+    return model
+
+
 @pytest.fixture(scope="module")
-def model_folder(market_model: WorldModel, tmp_path_factory: pytest.TempPathFactory) -> str:
+def model_folder(dreamer: WorldModel, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("model")
-    market_model.save_pretrained(folder)
+    dreamer.save_pretrained(folder)
     return str(folder)
 
 
@@ -108,7 +115,7 @@ def test_forecasts_are_printed_and_saved(
     model_folder: str,
     candles_file: str,
     candles: Candles,
-    market_model: WorldModel,
+    dreamer: WorldModel,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     suffix: str,
@@ -121,7 +128,7 @@ def test_forecasts_are_printed_and_saved(
     assert len([line for line in printed if "next bar" in line]) == 24
     table = pd.read_csv(out) if suffix == "csv" else pd.read_parquet(out)
     assert len(table) == 600
-    truth = market_model.return_forecast(candles).rows(2_000, 2_600)
+    truth = dreamer.return_forecast(candles).rows(2_000, 2_600)
     np.testing.assert_allclose(table.volatility, truth.volatility, rtol=1e-4)
     assert (table.p5 < table.p50).all()
     assert (table.p50 < table.p95).all()
