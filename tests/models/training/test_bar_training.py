@@ -12,6 +12,7 @@ import torch
 
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import FeatureError, TrainingError
+from worldmodel_trading.market.streams import StreamSpec
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.bar_world_model import (
     BarWorldModel,
@@ -210,6 +211,23 @@ def test_a_market_whose_closes_sometimes_repeat_is_learned_too(
     model, _ = train(replace(record, close=close, high=high, low=low), quick)
     flat = model.config.features.names.index("flat_24")
     assert model.scaler.scale[flat] < 0.1
+
+
+@pytest.mark.parametrize("interval", ["15", "240", "D", "W"])
+def test_bars_of_any_length_are_learned_and_dreamed(
+    interval: str, bars_config: BarModelConfig
+) -> None:
+    candles = synthetic_candles(seed=2, bars=1_000, start="2018-01-01", interval=interval)
+    config = replace(bars_config, features=StreamSpec(interval), calibration_rounds=1)
+    model, _ = train_world_model(candles.rows(0, 700), candles.rows(700, 1_000), config, seed=1)
+    assert isinstance(model, BarWorldModel)
+    assert np.isfinite(model.bar_log_prob(candles)[700:-1]).all()
+    lanes, step = start_lanes(model), candles.interval_ms
+    begun = lanes.open_time_ms.copy()
+    for noise in draw_bar_noise(np.random.default_rng(0), 16, 50):
+        dream_bars(*model.network, *lanes, noise, 0, np.float32(1), False)
+    np.testing.assert_array_equal(lanes.open_time_ms, begun + 50 * step)
+    assert np.isfinite(lanes.drawn).all()
 
 
 def test_ranges_too_short_are_refused(record: Candles, quick: BarModelConfig) -> None:
