@@ -289,7 +289,7 @@ _RUN: dict[str, dict[str, str]] = {
     },
     "the world model": {
         "preset": "market: what comes next is drawn without the action; paper: Ha & "
-        "Schmidhuber's, in which M hears the action (default: market)",
+        "Schmidhuber's, in which M hears the action; bars: M draws whole bars (default: market)",
         "seed": "of training, search and dreams: the same seed, the same result",
         "vae_epochs": "epochs of V at most; it stops earlier where validation does not improve",
         "mdn_rnn_epochs": "epochs of M at most, likewise",
