@@ -278,7 +278,8 @@ def open_recorded_state(
     recorded: RecordedMarket, world_model: WorldModel | None, num_lanes: int
 ) -> RecordedState | None:
     """What M remembers beside the record, where it depends on the actions: the ``paper`` preset."""
-    if world_model is None or world_model.config.preset != "paper":
+    hears = world_model is not None and world_model.config.preset == "paper"
+    if world_model is None or not hears or "hidden" not in recorded.layout:
         return None
     from .recorded_state import RecordedState
 

@@ -33,12 +33,13 @@ from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.streams import bar_numbers
 from worldmodel_trading.models.bar_world_model import BarWorldModel
+from worldmodel_trading.models.world_model import WorldModel
 
 BARS = 120
 START = 900
 
 
-def replay_of(candles: Candles, model: BarWorldModel, **settings: Any) -> BybitReplayEnv:
+def replay_of(candles: Candles, model: WorldModel, **settings: Any) -> BybitReplayEnv:
     return BybitReplayEnv(candles, model, episode_length=BARS, **settings)
 
 
@@ -320,26 +321,26 @@ def test_a_picture_shows_the_bars_that_were_drawn(bars_model: BarWorldModel) -> 
 class TestFeaturesOfReplay:
     """`observation="features"`: the raw features of a world model's market, without its latents."""
 
-    def test_they_are_the_model_s(self, candles: Candles, bars_model: BarWorldModel) -> None:
-        env = replay_of(candles, bars_model, observation="features")
+    def test_they_are_the_model_s(self, candles: Candles, tiny_model: WorldModel) -> None:
+        env = replay_of(candles, tiny_model, observation="features")
         seen, _ = env.reset(options={"start": int(candles.open_time_ms[START])})
-        shown = bars_model.features(candles)[START].astype(np.float32)
+        shown = tiny_model.features(candles)[START].astype(np.float32)
         np.testing.assert_array_equal(seen[env.observation_layout["features"]], shown)
         assert set(env.observation_layout) == {"features", "account"}
 
-    def test_lanes_see_the_same(self, candles: Candles, bars_model: BarWorldModel) -> None:
-        alone = replay_of(candles, bars_model, observation="features")
-        lanes = ReplayVectorEnv(2, candles, bars_model, episode_length=BARS, observation="features")
+    def test_lanes_see_the_same(self, candles: Candles, tiny_model: WorldModel) -> None:
+        alone = replay_of(candles, tiny_model, observation="features")
+        lanes = ReplayVectorEnv(2, candles, tiny_model, episode_length=BARS, observation="features")
         start = {"start": int(candles.open_time_ms[START])}
         one, many = alone.reset(options=start)[0], lanes.reset(options=start)[0]
         np.testing.assert_array_equal(many, [one, one])
         one, many = alone.step(np.ones(1))[0], lanes.step(np.ones((2, 1)))[0]
         np.testing.assert_array_equal(many, [one, one])
 
-    def test_the_spaces_are_the_dream_s(self, candles: Candles, bars_model: BarWorldModel) -> None:
+    def test_the_spaces_are_the_dream_s(self, candles: Candles, tiny_model: WorldModel) -> None:
         for kind in ("latent", "features"):
-            replay = replay_of(candles, bars_model, observation=kind)
-            dream = DreamEnv(bars_model, observation=kind)
+            replay = replay_of(candles, tiny_model, observation=kind)
+            dream = DreamEnv(tiny_model, observation=kind)
             assert replay.observation_space == dream.observation_space
 
     def test_without_a_word_a_model_shows_its_latents(
