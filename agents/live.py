@@ -102,7 +102,7 @@ class LiveTrader:
             )
         self._features = StreamingFeatures(self._world_model.config.features)
         self._features.update(history)
-        self._state = self._engine.after(history, len(history) - 1)
+        self._state = self._engine.after(history, np.array([len(history) - 1]))
         self._close, self._last = float(history.close[-1]), history
         return self._decide()
 

@@ -275,7 +275,7 @@ class RecordedPath:
 
     def first_state(self) -> Any:
         """Where the dream stands before its first step."""
-        return self._engine.after(self._record, self._row)
+        return self._engine.after(self._record, np.array([self._row]))
 
     def next(self) -> Forced | FloatArray:
         """The bar that comes."""

@@ -136,16 +136,16 @@ class BarEngine(Engine):
         """The states after the warm-up segments of those indices [N]."""
         return BarState(chosen(self._starts, segments))
 
-    def after(self, candles: Candles, row: int) -> BarState:
-        """The state of one lane at the close of a recorded bar, whose warm-up is before it."""
-        spec, rows = self.config.features, slice(row - self.warmup + 1, row + 1)
-        features = self.world_model.features(candles)[rows]
-        latents, last = self.world_model.encode(features)[np.newaxis], candles.open_time_ms[[row]]
-        lanes = BarLanes.empty(1, self.config)
-        lanes.z[:], lanes.raw[:] = latents[:, -1], features[-1:]
+    def after(self, candles: Candles, rows: IntArray) -> BarState:
+        """The state of N lanes at the closes of recorded bars [N], their warm-ups before them."""
+        windows = rows[:, np.newaxis] + np.arange(1 - self.warmup, 1)
+        features = self.world_model.features(candles)[windows]
+        latents, last = self.world_model.encode(features), candles.open_time_ms[rows]
+        lanes = BarLanes.empty(len(rows), self.config)
+        lanes.z[:], lanes.raw[:] = latents[:, -1], features[:, -1]
         lanes.h[:], lanes.c[:] = self.world_model.warmed(latents, last)
-        lanes.memory[:] = stream_memories(candles, spec, np.array([row]))
-        lanes.drawn[:] = bar_numbers(candles.rows(row - 1, row + 1))[1:]
+        lanes.memory[:] = stream_memories(candles, self.config.features, rows)
+        lanes.drawn[:] = bar_numbers(candles)[rows]
         lanes.open_time_ms[:] = last
         see(self.world_model, lanes)
         return BarState(lanes)

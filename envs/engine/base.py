@@ -41,8 +41,8 @@ class Engine(ABC):
         """The state after the warm-up segments of those indices [N]."""
 
     @abstractmethod
-    def after(self, candles: Candles, row: int) -> Any:
-        """The state of one lane at the close of a recorded bar."""
+    def after(self, candles: Candles, rows: IntArray) -> Any:
+        """The state of N lanes at the closes of recorded bars [N], their warm-ups before them."""
 
     @abstractmethod
     def draw_table(self, rng: np.random.Generator, num_lanes: int) -> Float32Array:

@@ -247,12 +247,12 @@ class DreamEngine(Engine):
         last_ms = np.array(last_open_time_ms, dtype=np.int64)
         return DreamState(latents[:, -1].copy(), hidden, cell, last_ms)
 
-    def after(self, candles: Candles, row: int) -> DreamState:
-        """The state of one lane at the close of a recorded bar, whose warm-up is before it."""
-        rows = slice(row - self.warmup + 1, row + 1)
-        features = self.world_model.features(candles)[rows]
+    def after(self, candles: Candles, rows: IntArray) -> DreamState:
+        """The state of N lanes at the closes of recorded bars [N], their warm-ups before them."""
+        windows = rows[:, np.newaxis] + np.arange(1 - self.warmup, 1)
+        features = self.world_model.features(candles)[windows]
         latents = np.clip(self.world_model.encode(features), -LATENT_LIMIT, LATENT_LIMIT)
-        return self.warm_up(latents[np.newaxis], candles.open_time_ms[row : row + 1])
+        return self.warm_up(latents, candles.open_time_ms[rows])
 
     @property
     def noise_rows(self) -> int:

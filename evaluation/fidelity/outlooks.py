@@ -8,11 +8,11 @@ from typing import Self
 
 import numpy as np
 
-from ...envs.engine.engine import DreamEngine
-from ...envs.spaces import LATENT_BOUND
+from ...envs.engine.opening import open_engine
 from ...market.arrays import FloatArray, IntArray
 from ...market.candles import Candles
 from ...market.errors import ConfigError
+from ...market.features import valid_rows
 from ...models.world_model import WorldModel
 from ..baselines.garch import GarchModel
 from ..baselines.har import HAR
@@ -84,7 +84,7 @@ class DreamSimulator:
     """
 
     def __init__(self, world_model: WorldModel) -> None:
-        self._world_model, self._engine = world_model, DreamEngine(world_model)
+        self._engine = open_engine(world_model)
 
     def simulate(
         self, candles: Candles, rows: IntArray, paths: int, bars: int, rng: np.random.Generator
@@ -95,17 +95,15 @@ class DreamSimulator:
             ConfigError: A row has no complete warm-up before it.
         """
         engine = self._engine
-        latents = self._world_model.encode(self._world_model.features(candles))
-        windows = latents[rows[:, None] + np.arange(1 - engine.warmup, 1)]
-        if rows.min() + 1 < engine.warmup or not np.isfinite(windows).all():
+        windows = rows[:, None] + np.arange(1 - engine.warmup, 1)
+        known = valid_rows(engine.world_model.features(candles))
+        if windows.min() < 0 or not known[windows].all():
             raise ConfigError(
                 f"a dream needs {engine.warmup} bars with complete features before it begins: give "
                 "the candles before the range that is forecast, without gaps"
             )
-        bounded = np.clip(windows, -LATENT_BOUND, LATENT_BOUND)
-        times = np.repeat(candles.open_time_ms[rows], paths)
-        state = engine.warm_up(np.repeat(bounded, paths, axis=0), times)
-        count = len(times)
+        state = engine.after(candles, rows).repeated(paths)
+        count = len(rows) * paths
         idle, drawn = np.zeros(count), np.empty((count, bars))
         for t in range(bars):
             drawn[:, t] = engine.step(state, idle, engine.draw_noise(rng, count))

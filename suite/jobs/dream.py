@@ -103,7 +103,7 @@ def _state_after(engine: Engine, known: Candles) -> Any:
             f"the dreams need {engine.warmup + engine.config.features.warmup} bars in a row "
             f"before they begin; there are {len(known)}, or a gap among them"
         )
-    return engine.after(known, len(known) - 1)
+    return engine.after(known, np.array([len(known) - 1]))
 
 
 def _write_table(path: Path, times: FloatArray, closes: FloatArray, readings: FloatArray) -> None:

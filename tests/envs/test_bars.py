@@ -140,7 +140,7 @@ def test_the_state_after_a_bar_is_that_of_the_bank(
     bank = bars_model.bank
     start = engine.start(np.array([6]))
     row = int(np.searchsorted(candles.open_time_ms, bank.open_time_ms[6]))
-    after = engine.after(candles, row)
+    after = engine.after(candles, np.array([row]))
     for name in ("z", "h", "c", "raw", "features", "memory", "open_time_ms"):
         mine, theirs = getattr(after.lanes, name), getattr(start.lanes, name)
         np.testing.assert_array_equal(mine, theirs, err_msg=name)
@@ -153,7 +153,7 @@ def test_dreamed_features_are_those_of_the_dreamed_bars(
     """A dream written down as candles has, computed in one go, the features that it was told."""
     engine = BarEngine(bars_model)
     row = 700
-    state, rng = engine.after(candles, row), np.random.default_rng(4)
+    state, rng = engine.after(candles, np.array([row])), np.random.default_rng(4)
     closes, numbers, told = [candles.close[row]], [], []
     for _ in range(80):
         engine.step(state, np.zeros(1), engine.draw_noise(rng, 1))
@@ -388,7 +388,7 @@ def test_a_record_written_from_a_forced_dream_is_the_record(
     candles: Candles, bars_model: BarWorldModel
 ) -> None:
     engine = BarEngine(bars_model)
-    state, numbers = engine.after(candles, START), bar_numbers(candles)
+    state, numbers = engine.after(candles, np.array([START])), bar_numbers(candles)
     silence = engine.draw_noise(np.random.default_rng(0), 1)
     for row in range(START + 1, START + 30):
         engine.step(state, np.zeros(1), silence, forced=numbers[[row]])
