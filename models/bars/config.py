@@ -73,6 +73,7 @@ class BarModelConfig(Record):
         outlook_weight: Of the auxiliary loss: the range of the next bar, the volatility of the next
             6 and 24, the next volume.
         mean_weight: Of the squared ratio of overall mean to deviation, which holds the mean back.
+        temper_mean: Whether the varying mean is trusted no more than the validation range paid.
         feature_dropout: Share of V's hidden units that are hidden in training.
         feature_noise: Deviation of what is added to standardised features in training.
         dropout: Share of h that is hidden in training.
@@ -105,7 +106,8 @@ class BarModelConfig(Record):
     chunk_bars: int = 192
     burn_in_bars: int = 48
     outlook_weight: float = 0.5
-    mean_weight: float = 1.0
+    mean_weight: float = 0.1
+    temper_mean: bool = True
     feature_dropout: float = 0.3
     feature_noise: float = 0.02
     dropout: float = 0.5

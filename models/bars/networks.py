@@ -114,6 +114,8 @@ class BarRNN(nn.Module):
         return_scale: Deviation of the training range's log returns: the unit of returns and wicks [1].
         calibration: What dreams are corrected by [4]: shift of the return's log σ, shift of relative
             volume, pull of the market's level, and where it is pulled to (standardised).
+        mean_trust: The share of the varying mean forecast that is kept, and the mean around which it
+            varies [2], in units of `return_scale`.
     """
 
     preset = "bars"
@@ -138,8 +140,10 @@ class BarRNN(nn.Module):
         self.volume_head = nn.Linear(head, 3 * k)
         self.register_buffer("return_scale", torch.ones(1))
         self.register_buffer("calibration", torch.zeros(4))
+        self.register_buffer("mean_trust", torch.tensor([1.0, 0.0]))
         self.return_scale: Tensor
         self.calibration: Tensor
+        self.mean_trust: Tensor
         with torch.no_grad():
             self.before.weight.zero_()
             for part in (self.return_head, self.upper_head, self.lower_head, self.volume_head):
@@ -166,7 +170,11 @@ class BarRNN(nn.Module):
     def return_mixture(self, trunk: Tensor) -> Mixture:
         """p(r / return_scale) [..., K, 1]; means are told in deviations of their component."""
         raw = split_mixture(_GAIN * self.return_head(trunk), self.num_components, 1)
-        return raw._replace(means=_MEAN_STEP * raw.means * raw.log_sigmas.exp())
+        means = _MEAN_STEP * raw.means * raw.log_sigmas.exp()
+        share, level = self.mean_trust
+        weights = torch.softmax(raw.logits, dim=-1)[..., None]
+        strays = (weights * means).sum(dim=-2, keepdim=True) - level
+        return raw._replace(means=means - (1.0 - share) * strays)
 
     def wick(self, side: str, trunk: Tensor, parts: Tensor) -> tuple[Tensor, Mixture]:
         """Logit that the wick is exactly 0 [...], and the mixture of its log units [..., K, 1]."""

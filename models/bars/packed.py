@@ -62,7 +62,8 @@ class BarNetwork(NamedTuple):
         calendar: What M is told of each cell [72, C].
         moments: Mean and reciprocal deviation of the features [2, F].
         scale: Deviation of returns, and the shifts that calibration found: of log σ, of relative
-            volume; the pull of volatility and where to [5].
+            volume; the pull of volatility and where to; the share of the mean that is kept, and what
+            it varies around [7].
         summer_time: See `market.clock`.
         form: And the four that follow: the features' table.
         quantity: [F].
@@ -106,7 +107,7 @@ class BarNetwork(NamedTuple):
             np.array(sizes, dtype=np.int64),
             np.ascontiguousarray(array(rnn.calendar)),
             np.stack([scaler.mean, 1.0 / scaler.scale]),
-            np.array([float(rnn.return_scale), *calibration]),
+            np.array([float(rnn.return_scale), *calibration, *array(rnn.mean_trust)]),
             SUMMER_TIME,
             *config.features.table,
         )
@@ -215,6 +216,8 @@ def draw_mixture(
     normal: np.float32,
     temperature: np.float32,
     shift: np.float32,
+    share: np.float32,
+    level: np.float32,
 ) -> tuple[np.float32, np.float32]:
     """A draw from a mixture of one dimension, and its mean log σ.
 
@@ -227,12 +230,15 @@ def draw_mixture(
         normal: ε.
         temperature: τ: logits ÷ τ, noise × √τ; 0 takes the likeliest component's mean.
         shift: Added to log σ.
+        share: Of what the mean of the whole mixture strays from a level, where means are relative,
+            this much is kept: all means move together.
+        level: That level.
     """
     best = 0
     for k in range(1, components):
         best = k if raw[first + k] > raw[first + best] else best
     top = raw[first + best]
-    total, plain, scale = _ZERO, _ZERO, _ZERO
+    total, plain, scale, whole = _ZERO, _ZERO, _ZERO, _ZERO
     sharpness = _ONE / temperature if temperature > _ZERO else _ONE
     for k in range(components):
         s = min(max(raw[first + 2 * components + k] + shift, _LOW), _HIGH)
@@ -240,6 +246,8 @@ def draw_mixture(
         weight = fast_exp(raw[first + k] - top)
         plain += weight
         scale += weight * s
+        if relative:
+            whole += weight * _MEAN * raw[first + components + k] * fast_exp(s)
         total += fast_exp((raw[first + k] - top) * sharpness)
         raw[first + k] -= top
     chosen, part = 0, _ZERO
@@ -249,7 +257,8 @@ def draw_mixture(
     chosen = best if temperature == _ZERO else chosen
     sigma = fast_exp(raw[first + 2 * components + chosen])
     mean = raw[first + components + chosen]
-    mean = _MEAN * mean * sigma if relative else mean
+    if relative:
+        mean = _MEAN * mean * sigma - (_ONE - share) * (whole / plain - level)
     return mean + np.sqrt(temperature) * sigma * normal, scale / plain
 
 
@@ -270,7 +279,9 @@ def draw_wick(
     if uniform < none:
         return _ZERO
     rest = (uniform - none) / (_ONE - none) if none < _ONE else _ZERO
-    units, _ = draw_mixture(raw, 1, components, False, rest, normal, temperature, _ZERO)
+    units, _ = draw_mixture(
+        raw, 1, components, False, rest, normal, temperature, _ZERO, _ONE, _ZERO
+    )
     return min(fast_exp(units + log_scale), _FARTHEST)
 
 
@@ -404,7 +415,7 @@ def dream_bars(
         sizes: [9].
         calendar: [72, C].
         moments: [2, F].
-        scale: [5].
+        scale: [7].
         summer_time: Instants.
         form: The features' table.
         quantity: [F].
@@ -557,10 +568,10 @@ def draw_next(  # noqa: C901 - one part of the bar after the other
         for j in range(trunk_size):
             seen[n, first + j] = trunk[n, j]
         # a slow pull: the further the market's level is from its middle, the more it is drawn back
-        level = np.float32(scale[3]) * (np.float32(scale[4]) - features[n, _LEVEL_COLUMN])
+        pull = np.float32(scale[3]) * (np.float32(scale[4]) - features[n, _LEVEL_COLUMN])
         u, s = draw_mixture(
             mixture[n], 0, k, True, noise[0, first_noise + n], noise[4, first_noise + n], temperature,
-            shift + level,
+            shift + pull, np.float32(scale[5]), np.float32(scale[6]),
         )  # fmt: skip
         u = min(max(u, -_FARTHEST), _FARTHEST)
         drawn[n, 0] = u * scale[0]
@@ -598,7 +609,7 @@ def draw_next(  # noqa: C901 - one part of the bar after the other
     for n in range(count):
         relative, _ = draw_mixture(
             mixture[n], 0, k, False, noise[3, first_noise + n], noise[7, first_noise + n], temperature,
-            _ZERO,
+            _ZERO, _ONE, _ZERO,
         )  # fmt: skip
         relative = min(max(relative + np.float32(scale[2]), -_VOLUME_LIMIT), _VOLUME_LIMIT)
         drawn[n, 3] = volume_of(float(relative), memory[n, AVERAGE_VOLUME])

@@ -30,6 +30,7 @@ from ..bars.networks import FEATURE_LIMIT, BarRNN, BarVAE, build_bar_networks
 from ..feature_range import FeatureRange
 from ..mixture import Mixture, mixture_log_prob
 from .loops import Session
+from .mean_tempering import slope_of
 from .sequences import chunk_starts
 from .stage import Stage, StageSettings
 
@@ -160,6 +161,8 @@ def train_bar_networks(
     _forecast_stage(learner, train, validation, session)
     _vae_stage(learner, train, validation, session)
     _memory_stage(learner, train, validation, session)
+    if config.temper_mean:
+        _temper_mean(learner, train, validation, session)
     _head_stage(learner, train, validation, session)
     learner.cpu()
     return learner.vae, learner.mdn_rnn
@@ -397,6 +400,26 @@ def _trust_memory(
         f"the forecast hears M's memory by {share:.0%}: on the validation range that is worth "
         f"{losses[0.0] - losses[share]:.4f} nats"
     )
+
+
+@torch.no_grad()
+def _temper_mean(
+    learner: _Learner, train: BarRange, validation: BarRange, session: Session
+) -> None:
+    """Keep of the varying mean forecast what the validation range paid for (`mean_tempering`)."""
+    level = _means(learner, train)[0].mean()
+    mean, variance = _means(learner, validation)
+    slope = slope_of(validation.bars[validation.rows, 0].double(), mean, variance)
+    trust = learner.mdn_rnn.mean_trust
+    trust[0], trust[1] = slope.trusted, level
+    session.callbacks.on_note(str(slope))
+
+
+def _means(learner: _Learner, data: BarRange) -> tuple[Tensor, Tensor]:
+    """Mean and variance of the return's forecasts of the bars that count, each [N], float64."""
+    trunk = _trunks(learner, data, memory=True)[data.rows]
+    mean, variance = moments(learner.mdn_rnn.return_mixture(trunk))
+    return mean.double(), variance.double()
 
 
 def _head_stage(learner: _Learner, train: BarRange, validation: BarRange, session: Session) -> None:

@@ -47,7 +47,11 @@ class Slope(NamedTuple):
 def mean_slope(mdn_rnn: MDNRNN, encoded: Encoded) -> Slope:
     """Regress the returns of the bars that count on M's mean forecasts, weighted by 1/σ²."""
     hidden, returns = _states(mdn_rnn, encoded)
-    mean, variance = return_moments(mdn_rnn, hidden)
+    return slope_of(returns, *return_moments(mdn_rnn, hidden))
+
+
+def slope_of(returns: Tensor, mean: Tensor, variance: Tensor) -> Slope:
+    """The slope of returns [N] on their forecast means [N], weighted by 1 ÷ variance [N]; float64."""
     weight = 1.0 / variance
     x = mean - (weight * mean).sum() / weight.sum()
     information = float((weight * x * x).sum())

@@ -28,11 +28,13 @@ from worldmodel_trading.models.mixture import Mixture
 DRAWS = 20_000
 
 
-def with_calibration(model: BarWorldModel, *values: float) -> BarWorldModel:
+def with_calibration(
+    model: BarWorldModel, *values: float, trust: tuple[float, float] = (1.0, 0.0)
+) -> BarWorldModel:
     """A world model of its own with those corrections."""
     twin = BarRNN(len(model.config.features.names), model.config)
     twin.load_state_dict(model.mdn_rnn.state_dict())
-    twin.calibration[:] = torch.tensor(values)
+    twin.calibration[:], twin.mean_trust[:] = torch.tensor(values), torch.tensor(trust)
     kept = (model.config, model.provenance, model.scaler, model.vae)
     return BarWorldModel(*kept, twin, model.bank)
 
@@ -137,6 +139,28 @@ def test_a_shift_of_log_sigma_scales_the_return(
     shifted = with_calibration(bars_model, np.log(1.5), 0.25, 0.0, 0.0)
     before, after = (step(m, start_lanes(m), noise).drawn for m in (plain, shifted))
     np.testing.assert_allclose(after[:, 0], 1.5 * before[:, 0], rtol=1e-5)
+
+
+def test_of_the_mean_only_what_is_trusted_is_dreamed_and_forecast(
+    bars_model: BarWorldModel, plain: BarWorldModel
+) -> None:
+    share, level = 0.25, 0.02
+    wary = with_calibration(bars_model, 0.0, 0.0, 0.0, 0.0, trust=(share, level))
+    noise = draw_bar_noise(np.random.default_rng(0), 16, 1)[0]
+    lanes = start_lanes(plain)
+    following = lanes.open_time_ms + plain.provenance.interval_ms
+    state = torch.from_numpy(lanes.h.copy()), torch.from_numpy(lanes.z.copy())
+    bold, told = (
+        np.sum(weights * means, axis=1)
+        for weights, means, _ in (
+            model.return_mixture(*state, following) for model in (plain, wary)
+        )
+    )
+    percent = 100.0 * float(plain.mdn_rnn.return_scale)
+    expected = share * bold + (1.0 - share) * level * percent
+    np.testing.assert_allclose(told, expected, atol=1e-5)
+    before, after = (step(m, start_lanes(m), noise).drawn[:, 0] for m in (plain, wary))
+    np.testing.assert_allclose(100.0 * (after - before), (told - bold)[: len(after)], atol=1e-5)
 
 
 def test_the_pull_brings_the_level_back(bars_model: BarWorldModel, plain: BarWorldModel) -> None:

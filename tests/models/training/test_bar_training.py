@@ -133,6 +133,16 @@ def size_of_dreams(model: WorldModel) -> float:
     return size
 
 
+def test_the_mean_is_tempered_where_that_is_asked(record: Candles, quick: BarModelConfig) -> None:
+    bold, wary = (
+        train(record, replace(quick, temper_mean=temper))[0].mdn_rnn.mean_trust.tolist()
+        for temper in (False, True)
+    )
+    assert bold == [1.0, 0.0]
+    assert 0.0 <= wary[0] <= 1.0
+    assert 0.0 < abs(wary[1]) < 0.5
+
+
 def test_calibration_moves_dreams_toward_the_size_of_the_record(
     record: Candles, quick: BarModelConfig
 ) -> None:
