@@ -10,11 +10,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..market.account.settlement import settle_state
+from ..market.account.settlement import exact_bar, settle_state
 from ..market.arrays import Float32Array, FloatArray
 from ..market.numerics.compiled import compiled
 from ..models.bars.packed import BarLanes, dream_bars
-from .dream_bars import exact_bar
 from .dream_lane import show_market
 from .dream_lanes import DreamLanes
 from .engine.bar_engine import BarEngine, BarState

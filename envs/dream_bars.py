@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..market.account.rules import BrokerConfig
-from ..market.account.settlement import BAR_FIELDS, Bar, inside_bar, plain_bars, put_bar
+from ..market.account.settlement import BAR_FIELDS, exact_bar, inside_bar, plain_bars, put_bar
 from ..market.arrays import FloatArray
 from ..market.numerics.compiled import compiled
 from .engine.bar_engine import BarEngine, BarState
@@ -136,39 +136,6 @@ def lived_bars(engine: Any, num_lanes: int, broker: BrokerConfig) -> Any:
     if isinstance(engine, BarEngine):
         return ExactBars(engine, num_lanes)
     return DreamBars(engine, num_lanes, broker)
-
-
-@compiled
-def exact_bar(
-    log_return: float,
-    upper: float,
-    lower: float,
-    price: float,
-    fill_range: float,
-    fill_volume: float,
-    funding_rate: float,
-) -> Bar:
-    """A bar of which return and wicks are known.
-
-    Args:
-        log_return: Of the bar.
-        upper: log(high ÷ upper end of the body).
-        lower: log(lower end of the body ÷ low).
-        price: The close before, at which orders fill.
-        fill_range: log(high ÷ low) of the bar before.
-        fill_volume: Of the bar before.
-        funding_rate: Charged on a position held through the bar.
-    """
-    return Bar(
-        math.expm1(log_return),
-        0.0,
-        math.expm1(max(log_return, 0.0) + upper),
-        math.expm1(min(log_return, 0.0) - lower),
-        funding_rate,
-        fill_range,
-        price,
-        max(fill_volume * price, 1.0),
-    )
 
 
 @compiled

@@ -14,6 +14,7 @@ import numpy as np
 from ..market.account.settlement import inside_bar, plain_bar, settle_state
 from ..market.arrays import Float32Array, FloatArray
 from ..market.numerics.compiled import compiled
+from ..models.forward import RowDecoder
 from .dream_bars import inside
 from .dream_lanes import DreamLanes
 from .engine.engine import DreamEngine, DreamState
@@ -118,7 +119,8 @@ class DreamLane:
         self._decodes = self._shows_features or lanes.bars.decodes
         self._levels: FloatArray = np.zeros(7)
         self._levels[4:6], self._levels[6] = lanes.bars.columns, self._shows_features
-        self._decode = engine.world_model.row_decoder()
+        world_model = engine.world_model
+        self._decode = RowDecoder(world_model.compiled_vae, world_model.scaler)
         self._features: FloatArray = np.zeros(len(engine.config.features.names))
         self._interval_ms = engine.interval_ms
         self._charge = None if lanes.funding.is_off else lanes.funding.charge_one

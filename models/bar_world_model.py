@@ -71,10 +71,6 @@ class BarWorldModel(WorldModel):
         """M's LSTM, which hears the first numbers of z."""
         return CompiledLSTM.of(cast(Any, self.mdn_rnn))
 
-    def row_decoder(self) -> Any:
-        """Not needed: bars are drawn, and their features computed."""
-        raise NotImplementedError("a dream of bars decodes nothing")
-
     def remembered(self, z: Float32Array, next_open_time_ms: IntArray) -> Float32Array:
         """The state h after each latent [N, T, H], from zeros; see `WorldModel.remembered`."""
         return self.compiled_memory.run(self._heard(z), self.calendars(next_open_time_ms))

@@ -27,7 +27,7 @@ from .config import WorldModelConfig
 from .decoded_return import decoded_return_mixture
 from .feature_range import complete_runs
 from .forecast import ReturnForecast
-from .forward import CompiledLSTM, CompiledVAE, RowDecoder
+from .forward import CompiledLSTM, CompiledVAE
 from .mdn_rnn import MDNRNN, State, warmup_inputs
 from .provenance import Provenance, WarmupBank
 from .storage import Parts, load_parts, save_parts
@@ -193,10 +193,6 @@ class WorldModel:
         rows = np.ascontiguousarray(latent, dtype=np.float32).reshape(-1, self.config.latent_size)
         scaled = self.compiled_vae.decode(rows)
         return self.scaler.inverse(scaled.reshape(*np.shape(latent)[:-1], scaled.shape[1]))
-
-    def row_decoder(self) -> RowDecoder:
-        """`decode` of one latent, for whoever decodes one a step."""
-        return RowDecoder(self.compiled_vae, self.scaler)
 
     def latents(self, candles: CandleSource) -> Latents:
         """Latents and hidden states of every bar; h runs on from gap to gap, from a state of zeros.

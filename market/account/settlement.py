@@ -414,6 +414,39 @@ def plain_bar(simple_return: float, price: float, funding_rate: float) -> Bar:
 
 
 @compiled
+def exact_bar(
+    log_return: float,
+    upper: float,
+    lower: float,
+    price: float,
+    fill_range: float,
+    fill_volume: float,
+    funding_rate: float,
+) -> Bar:
+    """A bar of which return and wicks are known.
+
+    Args:
+        log_return: Of the bar.
+        upper: log(high ÷ upper end of the body).
+        lower: log(lower end of the body ÷ low).
+        price: The close before, at which orders fill.
+        fill_range: log(high ÷ low) of the bar before.
+        fill_volume: Of the bar before.
+        funding_rate: Charged on a position held through the bar.
+    """
+    return Bar(
+        math.expm1(log_return),
+        0.0,
+        math.expm1(max(log_return, 0.0) + upper),
+        math.expm1(min(log_return, 0.0) - lower),
+        funding_rate,
+        fill_range,
+        price,
+        max(fill_volume * price, 1.0),
+    )
+
+
+@compiled
 def inside_bar(
     log_return: float,
     bar_range: float,
@@ -425,16 +458,7 @@ def inside_bar(
     """A bar whose range is known: what it exceeds the body by is split evenly above and below."""
     body = abs(log_return)
     beyond = 0.5 * (max(bar_range, body) - body)
-    return Bar(
-        math.expm1(log_return),
-        0.0,
-        math.expm1(max(log_return, 0.0) + beyond),
-        math.expm1(min(log_return, 0.0) - beyond),
-        funding_rate,
-        fill_range,
-        price,
-        max(fill_volume * price, 1.0),
-    )
+    return exact_bar(log_return, beyond, beyond, price, fill_range, fill_volume, funding_rate)
 
 
 @compiled

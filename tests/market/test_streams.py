@@ -213,7 +213,7 @@ def parts() -> dict[str, np.ndarray]:
     }
 
 
-def check(parts: dict[str, np.ndarray], name: str, expected: np.ndarray) -> None:
+def assert_told(parts: dict[str, np.ndarray], name: str, expected: np.ndarray) -> None:
     rows = slice(HOURLY.warmup - 1, None)
     np.testing.assert_allclose(parts["features"][rows, column(name)], expected[rows], atol=1e-6)
 
@@ -224,24 +224,24 @@ def log_scale(mean: np.ndarray) -> np.ndarray:
 
 def test_scales_are_logs_of_averages_against_the_slow_level(parts: dict[str, np.ndarray]) -> None:
     level, squares = parts["level"], parts["log_return"] ** 2
-    check(parts, "level", level)
+    assert_told(parts, "level", level)
     for span in (3, 24, 168):
-        check(parts, f"volatility_{span}", log_scale(averaged(squares, span)) - level)
-    check(parts, "garman_klass_16", log_scale(averaged(parts["variance"], 16)) - level)
+        assert_told(parts, f"volatility_{span}", log_scale(averaged(squares, span)) - level)
+    assert_told(parts, "garman_klass_16", log_scale(averaged(parts["variance"], 16)) - level)
     parkinson = parts["whole"] ** 2 / (4 * np.log(2))
-    check(parts, "parkinson_12", log_scale(averaged(parkinson, 12)) - level)
+    assert_told(parts, "parkinson_12", log_scale(averaged(parkinson, 12)) - level)
     down = np.where(parts["log_return"] < 0, squares, 0.0)
-    check(parts, "downside_24", log_scale(averaged(down, 24)) - level)
+    assert_told(parts, "downside_24", log_scale(averaged(down, 24)) - level)
 
 
 def test_returns_are_told_in_units_of_the_slow_scale(parts: dict[str, np.ndarray]) -> None:
     scale, log_return = np.exp(parts["level"]), parts["log_return"]
-    check(parts, "return", np.arcsinh(log_return / scale))
+    assert_told(parts, "return", np.arcsinh(log_return / scale))
     for span in (6, 168):
         drift = averaged(log_return, span) * np.sqrt(span)
-        check(parts, f"momentum_{span}", np.arcsinh(drift / scale))
+        assert_told(parts, f"momentum_{span}", np.arcsinh(drift / scale))
     signed = averaged(log_return * np.abs(log_return), 24)
-    check(parts, "skew_24", np.arcsinh(signed / scale**2))
+    assert_told(parts, "skew_24", np.arcsinh(signed / scale**2))
 
 
 def test_volume_is_told_against_its_average_before(parts: dict[str, np.ndarray]) -> None:
@@ -249,20 +249,20 @@ def test_volume_is_told_against_its_average_before(parts: dict[str, np.ndarray])
     before = np.append(np.nan, averaged(volume, 168.0)[:-1])
     relative = np.log((volume + 1e-3 * before) / (1.001 * before))
     relative[0] = 0.0
-    check(parts, "volume", relative)
-    check(parts, "volume_12", averaged(relative, 12))
+    assert_told(parts, "volume", relative)
+    assert_told(parts, "volume_12", averaged(relative, 12))
 
 
 def test_wicks_lags_and_flat_bars(parts: dict[str, np.ndarray]) -> None:
     share = parts["upper"] / (parts["whole"] + SCALE_FLOOR)
-    check(parts, "upper_wick", share)
-    check(parts, "upper_wick_6", averaged(share, 6))
-    check(parts, "flat_24", averaged((parts["log_return"] == 0.0).astype(float), 24))
+    assert_told(parts, "upper_wick", share)
+    assert_told(parts, "upper_wick_6", averaged(share, 6))
+    assert_told(parts, "flat_24", averaged((parts["log_return"] == 0.0).astype(float), 24))
     log_range = log_scale(parts["whole"] ** 2)
-    check(parts, "range", log_range - parts["level"])
+    assert_told(parts, "range", log_range - parts["level"])
     for lag in (1, 22, 23):
         earlier = np.append(np.full(lag, np.nan), log_range[:-lag])
-        check(parts, f"range_lag_{lag}", earlier - parts["level"])
+        assert_told(parts, f"range_lag_{lag}", earlier - parts["level"])
 
 
 def test_extremes_are_remembered_and_fade(parts: dict[str, np.ndarray]) -> None:
@@ -274,8 +274,8 @@ def test_extremes_are_remembered_and_fade(parts: dict[str, np.ndarray]) -> None:
         below = max(0.0, (below - value) * keep)
         peaks.append(peak)
         distances.append(below)
-    check(parts, "peak_24", np.log(np.array(peaks) + SCALE_FLOOR) - parts["level"])
-    check(parts, "drawdown_24", np.arcsinh(np.array(distances) / (scale * np.sqrt(24))))
+    assert_told(parts, "peak_24", np.log(np.array(peaks) + SCALE_FLOOR) - parts["level"])
+    assert_told(parts, "drawdown_24", np.arcsinh(np.array(distances) / (scale * np.sqrt(24))))
 
 
 def test_hours_of_the_day_have_averages_of_their_own(parts: dict[str, np.ndarray]) -> None:
@@ -287,8 +287,8 @@ def test_hours_of_the_day_have_averages_of_their_own(parts: dict[str, np.ndarray
         surprise.append(now - known[hour])
         known[hour] += max(2.0 / 21.0, 1.0 / (n // 24 + 1)) * (now - known[hour])
         coming.append(known[(hour + 1) % 24])
-    check(parts, "next_hour_range", np.array(coming))
-    check(parts, "range_for_hour", np.array(surprise))
+    assert_told(parts, "next_hour_range", np.array(coming))
+    assert_told(parts, "range_for_hour", np.array(surprise))
 
 
 def test_memories_of_a_record_are_those_of_a_stream() -> None:

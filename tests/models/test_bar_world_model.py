@@ -172,9 +172,7 @@ def test_the_forecast_belongs_to_the_bar_after(bars_model: BarWorldModel, record
     assert whole.valid[1_200:].all()
 
 
-def test_nothing_is_decoded_bar_by_bar(bars_model: BarWorldModel) -> None:
-    with pytest.raises(NotImplementedError):
-        bars_model.row_decoder()
+def test_what_z_still_knows_is_decoded(bars_model: BarWorldModel) -> None:
     z = bars_model.bank.z[:, -1]
     decoded = bars_model.decode(z)
     with torch.no_grad():

@@ -76,6 +76,5 @@ def test_a_failed_fetch_is_said_in_words(monkeypatch):
 
 def test_the_library_takes_what_it_is_given():
     real = pytest.importorskip("huggingface_hub").snapshot_download
-    inspect.signature(real).bind(
-        repo_id="owner/model", allow_patterns=["config.json"], local_dir="folder"
-    )
+    given = {"repo_id": "owner/model", "allow_patterns": ["config.json"], "local_dir": "folder"}
+    assert inspect.signature(real).bind(**given).arguments == given
