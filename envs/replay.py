@@ -62,7 +62,7 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
     |---|---|---|---|---|
     | ``latent`` | a world model | Z | ±10 | z_t, the posterior mean of V |
     | ``hidden`` | a world model | H | ±1 | h_t, what M remembers |
-    | ``features`` | no world model | F | ±100 | raw features; `FeatureSpec.for_interval` |
+    | ``features`` | no world model, or ``observation="features"`` | F | ±100 | raw features: the model's, or by `FeatureSpec.for_interval` |
     | ``account`` | always | 1 or more | ±100 | drifted weight before the next trade, or what ``account_observation`` names |
 
     With a world model the space is that of ``WorldModelDream-v0`` on the same model.
