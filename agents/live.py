@@ -80,7 +80,8 @@ class LiveTrader:
     @property
     def history_bars(self) -> int:
         """Bars that `warm_up` needs."""
-        return self._world_model.config.features.warmup + self._engine.warmup
+        features: int = self._world_model.config.features.warmup
+        return features + self._engine.warmup
 
     def warm_up(self, history: CandleSource) -> Decision:
         """Hear recorded bars; returns the decision at the last one's close.

@@ -31,7 +31,7 @@ from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.features import FeatureSpec
 from worldmodel_trading.market.files.export import read_candles
 from worldmodel_trading.market.files.writer import write_whole
-from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -45,9 +45,9 @@ class Variant:
     name: str
     changes: dict[str, Any] = field(default_factory=dict)
 
-    def config(self) -> WorldModelConfig:
+    def config(self) -> PaperConfig:
         """The default configuration, changed."""
-        return replace(WorldModelConfig(), **self.changes)
+        return replace(PaperConfig(), **self.changes)
 
 
 VARIANTS = (
@@ -124,7 +124,7 @@ def measure(variant: Variant, split: _Split, seeds: int) -> dict[str, Any]:
     return {"variant": variant.name, **means}
 
 
-def _measure_once(config: WorldModelConfig, split: _Split, seed: int) -> dict[str, float]:
+def _measure_once(config: PaperConfig, split: _Split, seed: int) -> dict[str, float]:
     began = time.perf_counter()
     world_model, _ = train_world_model(split.train, split.validation, config, seed=seed)
     seconds = time.perf_counter() - began

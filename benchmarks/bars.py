@@ -8,7 +8,7 @@ from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.population.scorers import DreamWorkers
 from worldmodel_trading.market.streams import StreamSpec, stream_features
 from worldmodel_trading.market.synthetic import synthetic_candles
-from worldmodel_trading.models.bars.config import BarModelConfig
+from worldmodel_trading.models.bars.config import MarketConfig
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -29,7 +29,7 @@ def bar_world() -> WorldModel:
         ("forecast_epochs", "vae_epochs", "mdn_rnn_epochs", "head_epochs", "calibration_rounds"), 1
     )
     candles = synthetic_candles(6_000)
-    config = BarModelConfig(**epochs)
+    config = MarketConfig(**epochs)
     return train_world_model(candles.rows(0, 5_000), candles.rows(5_000, 6_000), config)[0]
 
 

@@ -13,7 +13,7 @@ import torch
 from worldmodel_trading.market.features import Scaler
 from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
-from worldmodel_trading.models.config import Preset, WorldModelConfig
+from worldmodel_trading.models.config import PaperConfig, Preset
 from worldmodel_trading.models.load import open_world_model
 from worldmodel_trading.models.mdn_rnn import CALENDAR_SIZE, MDNRNN
 from worldmodel_trading.models.provenance import Provenance, WarmupBank
@@ -34,7 +34,7 @@ def default_world() -> WorldModel:
 
 def random_world(preset: Preset, latent_size: int, hidden_size: int) -> WorldModel:
     """An untrained world model: the arithmetic of a trained one, and no need to train it."""
-    config = WorldModelConfig(
+    config = PaperConfig(
         preset=preset,
         latent_size=latent_size,
         hidden_size=hidden_size,
@@ -61,7 +61,7 @@ def _provenance() -> Provenance:
     return Provenance("RANDOM", "60", "untrained", 0, 1, 1, 2, "", 0, {})
 
 
-def lane_flops(config: WorldModelConfig) -> int:
+def lane_flops(config: PaperConfig) -> int:
     """Floating-point operations of M's matrix products for one lane's step; nothing else counts.
 
     A product of [I] with [I, J] is 2·I·J operations. The engine may do more (padding); what the

@@ -19,7 +19,7 @@ from .dream_bars import inside
 from .dream_lanes import DreamLanes
 from .engine.engine import DreamEngine, DreamState
 from .engine.lane_layout import LaneModel
-from .engine.one_lane import dream_heard_lane, dream_lane, force_lane
+from .engine.one_lane import dream_heard_lane, force_lane
 from .one_account import FLOAT32, AccountStep, account_of
 from .spaces import FEATURE_BOUND
 
@@ -113,7 +113,7 @@ class DreamLane:
         engine = cast(DreamEngine, lanes.engine)
         model = engine.lane_model
         self._lanes, self._model, self._size = lanes, model, size
-        self._decoder = engine.lane_decoder if engine.config.preset == "paper" else None
+        self._decoder = engine.lane_decoder
         self._remember(model)
         self._shows_features = "features" in lanes.layout
         self._decodes = self._shows_features or lanes.bars.decodes
@@ -202,8 +202,6 @@ class DreamLane:
     def _draw(self, target: float, rng: np.random.Generator) -> float:
         noise, model = self._lanes.noise, self._model
         step, temperature = noise.next(rng), self._lanes.temperature32
-        if self._decoder is None:
-            return dream_lane(*model, noise.table, step, temperature, self.time_ms, self._memory)
         return dream_heard_lane(
             *model,
             target,

@@ -278,12 +278,13 @@ def open_recorded_state(
     recorded: RecordedMarket, world_model: WorldModel | None, num_lanes: int
 ) -> RecordedState | None:
     """What M remembers beside the record, where it depends on the actions: the ``paper`` preset."""
-    hears = world_model is not None and world_model.config.preset == "paper"
-    if world_model is None or not hears or "hidden" not in recorded.layout:
+    if world_model is None or "hidden" not in recorded.layout:
         return None
+    from ..models.paper_world_model import PaperWorldModel
     from .recorded_state import RecordedState
 
-    return RecordedState(world_model, recorded, num_lanes)
+    hears = isinstance(world_model, PaperWorldModel)
+    return RecordedState(world_model, recorded, num_lanes) if hears else None
 
 
 def count_training_bars(recorded: RecordedMarket, world_model: WorldModel) -> int:

@@ -1,11 +1,12 @@
 from .bar_world_model import BarWorldModel as BarWorldModel
-from .bars.config import BarModelConfig as BarModelConfig
-from .config import PRESETS as PRESETS
-from .config import WorldModelConfig as WorldModelConfig
+from .bars.config import MarketConfig as MarketConfig
+from .config import PaperConfig as PaperConfig
 from .forecast import ReturnForecast as ReturnForecast
 from .load import open_world_model as open_world_model
 from .mdn_rnn import MDNRNN as MDNRNN
 from .ood import OODMeter as OODMeter
+from .paper_world_model import PaperWorldModel as PaperWorldModel
+from .presets import PRESETS as PRESETS
 from .provenance import Provenance as Provenance
 from .provenance import WarmupBank as WarmupBank
 from .quality import MDNRNNQuality as MDNRNNQuality

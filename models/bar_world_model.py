@@ -1,9 +1,9 @@
-"""A world model whose dreams are streams of exact bars."""
+"""A world model whose dreams are streams of exact bars: the ``market`` preset."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from ..market.features import Scaler
 from ..market.numerics.float32 import noise_from_bits
 from ..market.sources import open_candles
 from ..market.streams import bar_numbers
-from .bars.config import BarModelConfig
+from .bars.config import MarketConfig
 from .bars.networks import FEATURE_LIMIT, BarRNN, BarVAE
 from .bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork, encode_record, standardise
 from .forward import CompiledLSTM, array
@@ -36,25 +36,21 @@ class BarWorldModel(WorldModel):
     rest follows from them, by the features.
     """
 
-    config: BarModelConfig  # type: ignore[assignment]
-    vae: BarVAE  # type: ignore[assignment]
-    mdn_rnn: BarRNN  # type: ignore[assignment]
+    config: MarketConfig
+    vae: BarVAE
+    mdn_rnn: BarRNN
     bank: BarBank
 
     def __init__(
         self,
-        config: BarModelConfig,
+        config: MarketConfig,
         provenance: Provenance,
         scaler: Scaler,
         vae: BarVAE,
         mdn_rnn: BarRNN,
         bank: BarBank,
     ) -> None:
-        own: Any = config
-        super().__init__(own, provenance, scaler, cast(Any, vae), cast(Any, mdn_rnn), bank)
-
-    def _settle(self) -> None:
-        """Nothing: z is encoded, never drawn."""
+        super().__init__(config, provenance, scaler, vae, mdn_rnn, bank)
 
     @cached_property
     def network(self) -> BarNetwork:
@@ -69,7 +65,7 @@ class BarWorldModel(WorldModel):
     @cached_property
     def compiled_memory(self) -> CompiledLSTM:
         """M's LSTM, which hears the first numbers of z."""
-        return CompiledLSTM.of(cast(Any, self.mdn_rnn))
+        return CompiledLSTM.of(self.mdn_rnn)
 
     def remembered(self, z: Float32Array, next_open_time_ms: IntArray) -> Float32Array:
         """The state h after each latent [N, T, H], from zeros; see `WorldModel.remembered`."""

@@ -1,18 +1,14 @@
-"""Settings of a world model: frozen, checked, and the same as a dictionary or JSON."""
+"""Settings of the ``paper`` preset's world model: frozen, checked, the same as a dictionary."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from ..market.errors import ConfigError, FeatureError
 from ..market.features import FeatureSpec
 from ..market.records import MANY, Bounds, Record
-
-Preset = Literal["market", "paper"]
-PRESETS: tuple[Preset, ...] = ("market", "paper")
-"""Worlds whose latents are drawn; those of `BarModelConfig` draw bars (``"bars"``)."""
 
 _COUNTS = (
     "vae_hidden_size",
@@ -20,7 +16,6 @@ _COUNTS = (
     "vae_batch_size",
     "hidden_size",
     "num_components",
-    "head_size",
     "mdn_rnn_epochs",
     "mdn_rnn_batch_size",
     "patience_epochs",
@@ -32,7 +27,6 @@ _FROM_ZERO = (
     "kl_warmup_epochs",
     "free_bits",
     "burn_in_bars",
-    "latent_loss_weight",
     "weight_decay",
     "calibration_rounds",
 )
@@ -42,13 +36,13 @@ _BELOW_ONE = ("ema_decay", "vae_ema_decay", "dropout")
 
 
 @dataclass(frozen=True)
-class WorldModelConfig(Record):
-    """Everything that decides a world model besides the candles and the seed.
+class PaperConfig(Record):
+    """Everything that decides a world model of the ``paper`` preset besides candles and seed.
+
+    M is that of Ha & Schmidhuber 2018: the LSTM sees [z, a], dimensions of the next z are independent
+    inside a component, and the return is decoded from it.
 
     Attributes:
-        preset: ``"market"``: a price taker's model, no action input, the return drawn first and
-            the latent given it. ``"paper"``: the LSTM sees [z, a], dimensions are independent
-            inside a component, the return is decoded from z (Ha & Schmidhuber 2018).
         features: What V sees.
         latent_size: Z.
         vae_hidden_size: Units of V's hidden layers.
@@ -60,28 +54,23 @@ class WorldModelConfig(Record):
         free_bits: Nats a latent dimension may spend unpunished.
         hidden_size: H, units of the LSTM.
         num_components: K.
-        head_size: Hidden units of the ``market`` head that draws z given the return.
         mdn_rnn_epochs: M's longest training.
         mdn_rnn_batch_size: Chunks a step.
         mdn_rnn_learning_rate: AdamW's, for M, at its highest.
         chunk_bars: Bars of a training chunk, burn-in included.
         burn_in_bars: First bars of a chunk, which warm the LSTM and are not scored.
-        latent_loss_weight: Weight of z's likelihood beside the return's (``market``).
-        weight_decay: AdamW's, for the weights of M's LSTM and of the head of returns.
-        dropout: Share of h hidden from the head of returns in training (``paper``: of z's).
+        weight_decay: AdamW's, for the weights of M's LSTM.
+        dropout: Share of h hidden from the head in training.
         gradient_clip: Largest norm of M's gradient.
         vae_ema_decay: Decay a step of the averaged weights of V, which are those deployed.
         ema_decay: Decay a step of the averaged weights of M, which are those deployed; 0 is off.
         patience_epochs: Epochs without a better validation loss before training stops.
-        temper_mean: Whether the mean forecast is scaled to what the validation range paid for
-            (``market``).
-        calibration_rounds: Rounds in which dreams are held to the training range's moments
-            (``market``), at most one an epoch of M, so that a short trial is short; 0 is off.
+        calibration_rounds: Rounds in which dreams are held to the training range's moments, at most
+            one an epoch of M, so that a short trial is short; 0 is off.
         warmup_bars: Bars that warm the LSTM before its state counts, in replay and in dreams.
         bank_segments: Warm-up segments kept for dreams.
     """
 
-    preset: Preset = "market"
     features: FeatureSpec = field(default_factory=FeatureSpec)
     latent_size: int = 8
     vae_hidden_size: int = 64
@@ -93,24 +82,22 @@ class WorldModelConfig(Record):
     free_bits: float = 0.02
     hidden_size: int = 64
     num_components: int = 5
-    head_size: int = 32
     mdn_rnn_epochs: int = 60
     mdn_rnn_batch_size: int = 16
     mdn_rnn_learning_rate: float = 8e-3
     chunk_bars: int = 192
     burn_in_bars: int = 48
-    latent_loss_weight: float = 0.1
     weight_decay: float = 0.1
     dropout: float = 0.5
     gradient_clip: float = 1.0
     vae_ema_decay: float = 0.98
     ema_decay: float = 0.995
     patience_epochs: int = 20
-    temper_mean: bool = True
     calibration_rounds: int = 20
     warmup_bars: int = 96
     bank_segments: int = 256
 
+    preset: ClassVar[Literal["paper"]] = "paper"
     _bounds = {  # noqa: RUF012
         **dict.fromkeys(_COUNTS, (1, MANY)),
         **dict.fromkeys(_FROM_ZERO, (0, MANY)),
@@ -119,7 +106,6 @@ class WorldModelConfig(Record):
         "latent_size": (2, MANY),
         "chunk_bars": (2, MANY),
     }
-    _choices = {"preset": PRESETS}  # noqa: RUF012
 
     @classmethod
     def for_interval(cls, interval: str, **settings: Any) -> Self:
@@ -148,9 +134,14 @@ class WorldModelConfig(Record):
         Raises:
             ConfigError: A field is unknown or impossible.
         """
-        if isinstance(values, Mapping) and "features" in values:
-            values = {**values, "features": _feature_spec(values["features"])}
-        return super().from_dict(values)
+        given = {name: value for name, value in values.items() if name != "preset"}
+        if "features" in given:
+            given["features"] = _feature_spec(given["features"])
+        return super().from_dict(given)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can carry; `from_dict` restores an equal record."""
+        return {"preset": self.preset, **super().to_dict()}
 
 
 def _feature_spec(value: object) -> FeatureSpec:

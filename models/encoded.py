@@ -50,19 +50,17 @@ def encode_range(vae: VAE, scaled: Tensor, source: FeatureRange) -> Encoded:
 
 
 @torch.no_grad()
-def validation_nll(mdn_rnn: MDNRNN, encoded: Encoded) -> tuple[float, float]:
-    """Mean -log p of the standardised return and of the latent, of the bars that count."""
-    total_returns, total_latents, count = 0.0, 0.0, 0
+def validation_nll(mdn_rnn: MDNRNN, encoded: Encoded) -> float:
+    """Mean -log p of the latent, of the bars that count."""
+    total, count = 0.0, 0
     for hidden, latents in scored_runs(mdn_rnn, encoded):
-        returns, rest = mdn_rnn.log_prob(hidden, latents[:-1], latents[1:])
-        total_returns -= returns.double().sum().item()
-        total_latents -= rest.double().sum().item()
-        count += len(returns)
+        total -= mdn_rnn.log_prob(hidden, latents[1:]).double().sum().item()
+        count += len(hidden)
     if not count:
         raise TrainingError(
             "the validation range has no two complete bars in a row: give more bars"
         )
-    return total_returns / count, total_latents / count
+    return total / count
 
 
 @torch.no_grad()

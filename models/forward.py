@@ -21,6 +21,7 @@ from ..market.features import Scaler
 from ..market.numerics.compiled import compiled, compiled_fused
 from ..market.numerics.float32_tanh import tanh_parts
 from ..market.numerics.products import aligned, product
+from .bars.networks import BarRNN
 from .mdn_rnn import MDNRNN
 from .vae import LATENT_LIMIT, VAE
 
@@ -71,42 +72,35 @@ class CompiledVAE:
     """V, without its deviations.
 
     Attributes:
-        encoder: Three layers, the last cut down to the learned dimensions' means.
+        encoder: Three layers, the last cut down to the means.
         decoder: Three layers.
-        carried: 1 where the first latent dimension is asinh of the return, else 0.
     """
 
     encoder: tuple[Layer, ...]
     decoder: tuple[Layer, ...]
-    carried: int
 
     @classmethod
     def of(cls, vae: VAE) -> Self:
         """From the module, as it is now."""
         *inner, last = mlp_layers(vae.encoder)
-        learned = vae.latent_size - vae.carried
-        encoder = (*inner, last.outputs(slice(learned)))
-        return cls(encoder, mlp_layers(vae.decoder), vae.carried)
+        encoder = (*inner, last.outputs(slice(vae.latent_size)))
+        return cls(encoder, mlp_layers(vae.decoder))
 
     def encode(self, scaled: Float32Array) -> Float32Array:
         """Posterior means [N, Z] of standardised features [N, F]; see `VAE.encode`."""
         squashed, means = np.empty_like(scaled), self._room(scaled, self.encoder)
         squash(scaled, squashed)
-        perceive(squashed, means[:, self.carried :], *self._parts(self.encoder))
-        if self.carried:
-            means[:, 0] = squashed[:, 0]
+        perceive(squashed, means, *self._parts(self.encoder))
         return np.clip(means, -_LIMIT, _LIMIT, out=means)
 
     def decode(self, latent: Float32Array) -> Float32Array:
         """Expected standardised features [N, F] of latents [N, Z]; see `VAE.decode`."""
         decoded = self._room(latent, self.decoder)
-        perceive(latent, decoded[:, self.carried :], *self._parts(self.decoder))
-        if self.carried:
-            unsquash(latent[:, 0], decoded[:, 0])
+        perceive(latent, decoded, *self._parts(self.decoder))
         return decoded
 
     def _room(self, rows: Float32Array, layers: tuple[Layer, ...]) -> Float32Array:
-        return np.empty((len(rows), self.carried + layers[-1].bias.size), dtype=np.float32)
+        return np.empty((len(rows), layers[-1].bias.size), dtype=np.float32)
 
     @staticmethod
     def _parts(layers: tuple[Layer, ...]) -> list[Float32Array]:
@@ -122,14 +116,13 @@ class RowDecoder:
     """
 
     def __init__(self, vae: CompiledVAE, scaler: Scaler) -> None:
-        self._carried = vae.carried
         self._layers = [part for layer in vae.decoder for part in layer]
         self._scale, self._mean = scaler.scale, scaler.mean
         self._scaled = np.empty((1, len(scaler.mean)), dtype=np.float32)
 
     def __call__(self, latent: Float32Array, features: FloatArray) -> None:
         """Write the raw features [F], float64, of a latent [Z]."""
-        decode_row(latent, self._carried, self._scaled, *self._layers)
+        decode_row(latent, self._scaled, *self._layers)
         unscale_row(self._scaled, self._scale, self._mean, features)
 
 
@@ -147,7 +140,7 @@ class CompiledLSTM:
     bias: Float32Array
 
     @classmethod
-    def of(cls, rnn: MDNRNN) -> Self:
+    def of(cls, rnn: MDNRNN | BarRNN) -> Self:
         """From the module, as it is now."""
         of_inputs, of_hidden, input_bias, hidden_bias = map(array, rnn.lstm.all_weights[0])
         halves = np.ones((4, rnn.hidden_size), dtype=np.float32)
@@ -203,13 +196,6 @@ def squash(values: Float32Array, out: Float32Array) -> None:
 
 
 @compiled_fused
-def unsquash(values: Float32Array, out: Float32Array) -> None:
-    """The hyperbolic sine of each number [N], rounded once."""
-    for n in range(values.shape[0]):
-        out[n] = math.sinh(float(values[n]))
-
-
-@compiled_fused
 def perceive(
     inputs: Float32Array,
     out: Float32Array,
@@ -243,7 +229,6 @@ def perceive(
 @compiled_fused
 def decode_row(
     latent: Float32Array,
-    carried: int,
     scaled: Float32Array,
     kernel_0: Float32Array,
     bias_0: Float32Array,
@@ -254,9 +239,7 @@ def decode_row(
 ) -> None:
     """Standardised features [1, F] of a latent [Z]; see `CompiledVAE.decode`."""
     row = latent.reshape((1, latent.shape[0]))
-    perceive(row, scaled[:, carried:], kernel_0, bias_0, kernel_1, bias_1, kernel_2, bias_2)
-    if carried > 0:
-        scaled[0, 0] = math.sinh(float(latent[0]))
+    perceive(row, scaled, kernel_0, bias_0, kernel_1, bias_1, kernel_2, bias_2)
 
 
 @compiled

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from .bars.config import BarModelConfig
-from .config import WorldModelConfig
+from ..market.errors import ConfigError
+from .bars.config import MarketConfig
+from .config import PaperConfig
 
-AnyConfig = WorldModelConfig | BarModelConfig
+AnyConfig = MarketConfig | PaperConfig
 """Settings of either kind of world model."""
+
+Preset = Literal["market", "paper"]
+PRESETS: dict[str, type[AnyConfig]] = {"market": MarketConfig, "paper": PaperConfig}
+"""``market`` draws bars and hears no action; ``paper`` draws latents and hears it."""
 
 
 def read_config(values: Mapping[str, Any]) -> AnyConfig:
-    """Settings from plain values, of the kind that their preset names.
+    """Settings from plain values, of the kind that their preset names (default ``market``).
 
     Raises:
         ConfigError: A field is unknown or impossible.
     """
-    bars = isinstance(values, Mapping) and values.get("preset") == BarModelConfig.preset
-    return BarModelConfig.from_dict(values) if bars else WorldModelConfig.from_dict(values)
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"a world model's settings are {values!r}; expected a mapping")
+    return _kind(values.get("preset", "market")).from_dict(values)
 
 
 def default_config(interval: str, preset: str = "market", **settings: Any) -> AnyConfig:
     """The default settings of a preset for bars of an interval, some of them given."""
-    if preset == BarModelConfig.preset:
-        return BarModelConfig.for_interval(interval, **settings)
-    return WorldModelConfig.for_interval(interval, preset=preset, **settings)
+    return _kind(preset).for_interval(interval, **settings)
+
+
+def _kind(preset: object) -> type[AnyConfig]:
+    if not isinstance(preset, str) or preset not in PRESETS:
+        raise ConfigError(f"preset is {preset!r}; expected one of {', '.join(PRESETS)}")
+    return PRESETS[preset]

@@ -32,9 +32,9 @@ class VAEQuality:
         r2: Share of each feature's variance that the decoded posterior mean explains; 1 where it
             never changes in the range.
         kl: KL of each latent dimension from the prior, nats, mean over bars; 0 where the
-            dimension carries the return and is not learned, and where it is held at 0.
+            dimension is known exactly (``market``: what forecasts), and where it is held at 0.
         active_units: Latent dimensions whose posterior mean varies by more than 0.01 (Burda et
-            al. 2016), a carried one included.
+            al. 2016).
     """
 
     r2: dict[str, float]
@@ -77,8 +77,9 @@ def vae_quality(
     vae = world_model.vae
     with torch.no_grad():
         posterior = vae.encode(scaled_tensor(world_model.scaler.transform(features)))
-        kl = [0.0] * vae.carried + [float(v) for v in vae.kl(posterior).mean(0)]
-    for dimension in vae.held_dimensions():
+        learned = [float(v) for v in vae.kl(posterior).mean(0)]
+    kl = [0.0] * (vae.latent_size - len(learned)) + learned
+    for dimension in getattr(world_model.mdn_rnn, "held", ()):
         kl[dimension] = 0.0
     active = active_units(posterior.mean)
     return VAEQuality(dict(zip(names, map(float, r2), strict=True)), tuple(kl), active)
@@ -108,10 +109,9 @@ def mdn_rnn_quality(
         return MDNRNNQuality(float(scored.mean()), float(np.nanmean(nll)), int(rows.sum()))
     source = _scored_range(world_model, candles, start, end)
     scaled = scaled_tensor(world_model.scaler.transform(source.features))
-    returned, latent = validation_nll(
-        world_model.mdn_rnn, encode_range(world_model.vae, scaled, source)
-    )
-    return MDNRNNQuality(float(scored.mean()), returned + latent, int(rows.sum()))
+    encoded = encode_range(world_model.vae, scaled, source)
+    latent = validation_nll(world_model.mdn_rnn, encoded)
+    return MDNRNNQuality(float(scored.mean()), latent, int(rows.sum()))
 
 
 def _scored_range(

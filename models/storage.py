@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..market.errors import ConfigError, ModelFileError
 from ..market.features import Scaler
 from ..market.files.writer import write_whole
-from .bars.config import BarModelConfig
+from .bars.config import MarketConfig
 from .bars.networks import BarRNN, BarVAE, build_bar_networks
 from .hub import fetch_from_hub, is_hub_id
 from .mdn_rnn import MDNRNN, build_mdn_rnn
@@ -100,13 +100,13 @@ def load_parts(folder: str | Path) -> Parts:
     vae.load_state_dict(_part(tensors, "vae."), assign=True)
     mdn_rnn.load_state_dict(_part(tensors, "mdn_rnn."), assign=True)
     scaler = Scaler(tensors["scaler.mean"].numpy(), tensors["scaler.scale"].numpy())
-    kind = BarBank if isinstance(config, BarModelConfig) else WarmupBank
+    kind = BarBank if isinstance(config, MarketConfig) else WarmupBank
     bank = kind(**{name: part.numpy() for name, part in _part(tensors, "bank.").items()})
     return Parts(config, provenance, scaler, vae, mdn_rnn, bank)
 
 
 def _networks(config: AnyConfig) -> tuple[VAE | BarVAE, MDNRNN | BarRNN]:
-    if isinstance(config, BarModelConfig):
+    if isinstance(config, MarketConfig):
         return build_bar_networks(config, 0)
     return build_vae(config, 0), build_mdn_rnn(config, 0)
 
@@ -208,7 +208,7 @@ def _expected_shapes(
     shapes["bank.z"] = (torch.float32, (None, config.warmup_bars, config.latent_size))
     shapes["bank.open_time_ms"] = (torch.int64, (None,))
     shapes["bank.close"] = shapes["bank.volume_level"] = (torch.float64, (None,))
-    if isinstance(config, BarModelConfig):
+    if isinstance(config, MarketConfig):
         shapes["bank.memory"] = (torch.float64, (None, config.features.memory_size))
         shapes["bank.features"] = (torch.float64, (None, *features))
         shapes["bank.bars"] = (torch.float32, (None, config.warmup_bars, 4))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .config import WorldModelConfig
+from .config import PaperConfig
 
 LATENT_LIMIT = 10.0
 """Latents lie in [-10, 10], encoded and dreamed alike."""
@@ -25,7 +25,7 @@ class Posterior(NamedTuple):
 
     Attributes:
         mean: [B, Z].
-        log_variance: [B, Z]; a carried dimension, which is known exactly, has -inf.
+        log_variance: [B, Z]; of a dimension that is known exactly, -inf.
     """
 
     mean: Tensor
@@ -39,30 +39,21 @@ class Posterior(NamedTuple):
 class VAE(nn.Module):
     """Encoder q(z|x), decoder p(x|z) with one learned variance for each feature.
 
-    Features come standardised. With ``carry_return`` the first latent dimension is not learned:
-    it is asinh of the standardised log return (feature 0), and the decoder inverts it by sinh, so
-    that the return decoded from a latent is the return that went in. The other Z-1 dimensions
-    are a VAE's, conditional on it.
+    Features come standardised.
 
     Args:
         feature_size: F; feature 0 is the log return.
         latent_size: Z.
         hidden_size: Units of the two hidden layers of encoder and decoder.
-        carry_return: Whether the first latent dimension carries the return.
     """
 
-    def __init__(
-        self, feature_size: int, latent_size: int, hidden_size: int, carry_return: bool
-    ) -> None:
+    def __init__(self, feature_size: int, latent_size: int, hidden_size: int) -> None:
         super().__init__()
         self.feature_size = feature_size
         self.latent_size = latent_size
-        self.carried = int(carry_return)
-        learned = latent_size - self.carried
-        decoded = feature_size - self.carried
-        self.encoder = _mlp(feature_size, hidden_size, 2 * learned)
-        self.decoder = _mlp(latent_size, hidden_size, decoded)
-        self.decoder_log_variance = nn.Parameter(torch.zeros(decoded))
+        self.encoder = _mlp(feature_size, hidden_size, 2 * latent_size)
+        self.decoder = _mlp(latent_size, hidden_size, feature_size)
+        self.decoder_log_variance = nn.Parameter(torch.zeros(feature_size))
 
     def encode(self, features: Tensor) -> Posterior:
         """q(z|x) of standardised features [..., F]."""
@@ -70,52 +61,44 @@ class VAE(nn.Module):
         squashed = torch.asinh(features)
         mean, log_variance = self.encoder(squashed).chunk(2, dim=-1)
         log_variance = log_variance.clamp(_LOG_VARIANCE_MIN, _LOG_VARIANCE_MAX)
-        if self.carried:
-            mean = torch.cat([squashed[..., :1], mean], dim=-1)
-            known = torch.full_like(log_variance[..., :1], -torch.inf)
-            log_variance = torch.cat([known, log_variance], dim=-1)
         return Posterior(mean.clamp(-LATENT_LIMIT, LATENT_LIMIT), log_variance)
 
     def decode(self, latent: Tensor) -> Tensor:
         """Expected standardised features [..., F] of latents [..., Z]."""
         decoded: Tensor = self.decoder(latent)
-        if self.carried:
-            decoded = torch.cat([torch.sinh(latent[..., :1]), decoded], dim=-1)
         return decoded
 
     def log_variance(self) -> Tensor:
-        """The decoder's log variances of the features that it learns [F or F-1]."""
+        """The decoder's log variances [F]."""
         return self.decoder_log_variance.clamp(_LOG_VARIANCE_MIN, _LOG_VARIANCE_MAX)
 
     def reconstruction_nll(self, features: Tensor, latent: Tensor) -> Tensor:
-        """-log p(x|z) [B], summed over the features that the decoder learns."""
+        """-log p(x|z) [B], summed over the features."""
         log_variance = self.log_variance()
-        error = (features - self.decode(latent))[..., self.carried :]
+        error = features - self.decode(latent)
         return 0.5 * (error**2 * torch.exp(-log_variance) + log_variance + _LOG_TAU).sum(-1)
 
     def held_dimensions(self) -> tuple[int, ...]:
         """Dimensions of z that are held at 0, as `silence_idle_dimensions` leaves the encoder."""
         last = self._last_layer()
-        learned = self.latent_size - self.carried
-        silent = (last.weight[:learned] == 0).all(1) & (last.bias[:learned] == 0)
-        return tuple(self.carried + row for row in torch.nonzero(silent).flatten().tolist())
+        means = slice(self.latent_size)
+        silent = (last.weight[means] == 0).all(1) & (last.bias[means] == 0)
+        return tuple(torch.nonzero(silent).flatten().tolist())
 
     def _last_layer(self) -> nn.Linear:
-        """The encoder's: the means of the learned dimensions, then their log variances."""
+        """The encoder's: the means of the dimensions, then their log variances."""
         last = self.encoder[-1]
         assert isinstance(last, nn.Linear)
         return last
 
     def kl(self, posterior: Posterior) -> Tensor:
-        """KL(q(z|x) ‖ N(0, 1)) of each learned dimension [B, Z or Z-1], analytic."""
-        return gaussian_kl(
-            posterior.mean[..., self.carried :], posterior.log_variance[..., self.carried :]
-        )
+        """KL(q(z|x) ‖ N(0, 1)) of each dimension [B, Z], analytic."""
+        return gaussian_kl(posterior.mean, posterior.log_variance)
 
 
 @torch.no_grad()
 def silence_idle_dimensions(vae: VAE, features: Tensor) -> list[int]:
-    """Hold learned latent dimensions that say more noise than signal at 0.
+    """Hold latent dimensions that say more noise than signal at 0.
 
     A dimension whose posterior mean varies less from bar to bar than its posterior is wide carries
     next to nothing, but its draws would fill the dream with a noise that replay, which shows
@@ -131,18 +114,16 @@ def silence_idle_dimensions(vae: VAE, features: Tensor) -> list[int]:
         The dimensions, of z.
     """
     posterior = vae.encode(features)
-    signal = posterior.mean.var(0)[vae.carried :]
-    noise = posterior.log_variance.exp().mean(0)[vae.carried :]
+    signal, noise = posterior.mean.var(0), posterior.log_variance.exp().mean(0)
     idle = torch.nonzero(signal < noise).flatten().tolist()
     last = vae._last_layer()
-    learned = vae.latent_size - vae.carried
-    if 2 * len(idle) >= learned:  # a V that has learned nothing yet, or has collapsed
+    if 2 * len(idle) >= vae.latent_size:  # a V that has learned nothing yet, or has collapsed
         return []
     for dimension in idle:
-        for row, bias in ((dimension, 0.0), (learned + dimension, _LOG_VARIANCE_MIN)):
+        for row, bias in ((dimension, 0.0), (vae.latent_size + dimension, _LOG_VARIANCE_MIN)):
             last.weight[row] = 0.0
             last.bias[row] = bias
-    return [vae.carried + dimension for dimension in idle]
+    return [int(dimension) for dimension in idle]
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -160,16 +141,11 @@ def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     )
 
 
-def build_vae(config: WorldModelConfig, seed: int) -> VAE:
+def build_vae(config: PaperConfig, seed: int) -> VAE:
     """V with weights drawn from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return VAE(
-            len(config.features.names),
-            config.latent_size,
-            config.vae_hidden_size,
-            carry_return=config.preset == "market",
-        )
+        return VAE(len(config.features.names), config.latent_size, config.vae_hidden_size)
 
 
 def active_units(posterior_means: torch.Tensor) -> int:

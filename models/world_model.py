@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -20,24 +21,23 @@ from torch import Tensor
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.candles import Candles
 from ..market.errors import ConfigError, FeatureError
-from ..market.features import Scaler, calendar, compute_features
+from ..market.features import Scaler, compute_features
 from ..market.sources import open_candles
 from ..market.streams import StreamSpec
-from .config import WorldModelConfig
-from .decoded_return import decoded_return_mixture
 from .feature_range import complete_runs
 from .forecast import ReturnForecast
-from .forward import CompiledLSTM, CompiledVAE
-from .mdn_rnn import MDNRNN, State, warmup_inputs
-from .provenance import Provenance, WarmupBank
+from .mdn_rnn import State
+from .provenance import Provenance
 from .storage import Parts, load_parts, save_parts
-from .vae import VAE
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource
 
-_OF_BARS = "bars"
-_RETURN = 0  # column of the log return among the features
+_KINDS = {
+    "market": (".bar_world_model", "BarWorldModel"),
+    "paper": (".paper_world_model", "PaperWorldModel"),
+}
+"""Of each preset: loaded when one is met, for they know this module."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Latents:
         z: Posterior means [T, Z], float32.
         h: M's hidden state [T, H], float32. ``market``: z_t has entered. ``paper``: the state
             before (z_t, a_t) enter, under actions of zero.
-        valid: Rows [T] with complete features and at least `WorldModelConfig.warmup_bars` latents
+        valid: Rows [T] with complete features and at least `warmup_bars` latents
             in the LSTM without a gap.
     """
 
@@ -71,8 +71,8 @@ class Run(NamedTuple):
     rows: tuple[tuple[int, int], ...]
 
 
-class WorldModel:
-    """A learned market.
+class WorldModel(ABC):
+    """A learned market: what its kinds share.
 
     Args:
         config: Its settings.
@@ -85,12 +85,12 @@ class WorldModel:
 
     def __init__(
         self,
-        config: WorldModelConfig,
+        config: Any,
         provenance: Provenance,
         scaler: Scaler,
-        vae: VAE,
-        mdn_rnn: MDNRNN,
-        bank: WarmupBank,
+        vae: Any,
+        mdn_rnn: Any,
+        bank: Any,
     ) -> None:
         self.config = config
         self.provenance = provenance
@@ -98,11 +98,6 @@ class WorldModel:
         self.vae = vae.eval().requires_grad_(False)
         self.mdn_rnn = mdn_rnn.eval().requires_grad_(False)
         self.bank = bank
-        self._settle()
-
-    def _settle(self) -> None:
-        """Let M know what V knows."""
-        self.mdn_rnn.hold(self.vae.held_dimensions())
 
     def __getstate__(self) -> dict[str, Any]:
         # What is compiled from the modules is compiled again, where a copy's memory lies.
@@ -152,15 +147,31 @@ class WorldModel:
         made._runs = self._runs  # of the same V and M
         return made
 
-    @cached_property
-    def compiled_vae(self) -> CompiledVAE:
+    @property
+    @abstractmethod
+    def compiled_vae(self) -> Any:
         """V for use: the same bits for a bar wherever and in whatever company it is computed."""
-        return CompiledVAE.of(self.vae)
 
-    @cached_property
-    def compiled_memory(self) -> CompiledLSTM:
-        """M's LSTM likewise."""
-        return CompiledLSTM.of(self.mdn_rnn)
+    @abstractmethod
+    def warmed(
+        self, z: Float32Array, last_open_time_ms: IntArray
+    ) -> tuple[Float32Array, Float32Array]:
+        """The states h and c [N, H] of `warm_up`, as arrays."""
+
+    @abstractmethod
+    def remembered(self, z: Float32Array, next_open_time_ms: IntArray) -> Float32Array:
+        """The state h after each latent [N, T, H], from zeros.
+
+        Args:
+            z: Latents of successive bars [N, T, Z].
+            next_open_time_ms: When the bars after them open [N, T].
+        """
+
+    @abstractmethod
+    def return_mixture(
+        self, after: Tensor, z: Tensor, next_open_time_ms: IntArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Weights, means and sigmas [T, K], percent, from hidden states after z entered."""
 
     def features(self, candles: CandleSource) -> FloatArray:
         """What V sees of bars [T, F], float64; NaN where their look-back is not complete.
@@ -185,7 +196,7 @@ class WorldModel:
                 f"{', '.join(names)}"
             )
         scaled = self.scaler.transform(features).reshape(-1, len(names))
-        means = self.compiled_vae.encode(np.ascontiguousarray(scaled))
+        means: Float32Array = self.compiled_vae.encode(np.ascontiguousarray(scaled))
         return means.reshape(*features.shape[:-1], self.config.latent_size)
 
     def decode(self, latent: NDArray[np.floating]) -> FloatArray:
@@ -244,29 +255,13 @@ class WorldModel:
             last_open_time_ms: Open time of each lane's last bar [N].
 
         Returns:
-            ``market``, ``bars``: the last latent has entered. ``paper``: all but the last have, under
+            ``market``: the last latent has entered. ``paper``: all but the last have, under
             actions of zero; the last enters with the first action.
         """
         hidden, cell = self.warmed(z, last_open_time_ms)
         entered = z[:, :-1] if self.config.preset == "paper" else z
         latent = entered[:, -1] if entered.shape[1] else np.zeros_like(z[:, 0])
         return State(*(torch.from_numpy(part.copy()) for part in (hidden, cell, latent)))
-
-    def warmed(
-        self, z: Float32Array, last_open_time_ms: IntArray
-    ) -> tuple[Float32Array, Float32Array]:
-        """The states h and c [N, H] of `warm_up`, as arrays."""
-        step, market = self.provenance.interval_ms, self.config.preset == "market"
-        return self.compiled_memory.final(*warmup_inputs(z, last_open_time_ms, step, market))
-
-    def remembered(self, z: Float32Array, next_open_time_ms: IntArray) -> Float32Array:
-        """The state h after each latent [N, T, H], from zeros.
-
-        Args:
-            z: Latents of successive bars [N, T, Z].
-            next_open_time_ms: When the bars after them open [N, T].
-        """
-        return self.compiled_memory.run(z, calendar(next_open_time_ms))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json``, ``model.safetensors`` and ``manifest.json`` into a folder."""
@@ -285,9 +280,8 @@ class WorldModel:
             ModelFileError: Something is missing, altered, or of another format.
         """
         parts: Any = load_parts(folder)
-        kind: Any = cls
-        if parts.config.preset == _OF_BARS:  # a kind of its own, loaded when one is met
-            kind = import_module(".bar_world_model", __package__).BarWorldModel
+        module, name = _KINDS[parts.config.preset]
+        kind = getattr(import_module(module, __package__), name)
         return cast(Self, kind(*parts))
 
     @cached_property
@@ -313,22 +307,3 @@ class WorldModel:
             rows = np.s_[np.newaxis, start:stop]
             hidden[start:stop] = self.remembered(z[rows], following[rows])[0]
         return Run(z, hidden, runs)
-
-    def return_mixture(
-        self, after: Tensor, z: Tensor, next_open_time_ms: IntArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Weights, means and sigmas [T, K], percent, from hidden states after z entered."""
-        scale, mean = 100 * self.scaler.scale[_RETURN], 100 * self.scaler.mean[_RETURN]
-        with torch.no_grad():
-            if self.config.preset == "market":
-                mixture = self.mdn_rnn.return_mixture(after)
-                means, sigmas = mixture.means[..., 0], mixture.log_sigmas[..., 0].double().exp()
-            else:
-                mixture = self.mdn_rnn.latent_mixture(after, z)
-                means, sigmas = decoded_return_mixture(self.vae, mixture)
-            weights = torch.softmax(mixture.logits.double(), dim=-1)
-        return (
-            weights.numpy(),
-            means.double().numpy() * scale + mean,
-            sigmas.double().numpy() * scale,
-        )

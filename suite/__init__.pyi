@@ -50,7 +50,8 @@ from .market.sources import open_candles as open_candles
 from .market.sources import open_funding as open_funding
 from .market.synthetic import SyntheticMarket as SyntheticMarket
 from .market.synthetic import synthetic_candles as synthetic_candles
-from .models.config import WorldModelConfig as WorldModelConfig
+from .models.bars.config import MarketConfig as MarketConfig
+from .models.config import PaperConfig as PaperConfig
 from .models.load import open_world_model as open_world_model
 from .models.training.train import train_world_model as train_world_model
 from .models.world_model import WorldModel as WorldModel

@@ -270,7 +270,7 @@ _KINDS: dict[str, dict[str, Any]] = {
 }
 _SPECIAL: dict[str, dict[str, Any]] = {
     "candles": {"default": None, "metavar": "SOURCE"},
-    "preset": {"choices": ("market", "paper", "bars")},
+    "preset": {"choices": ("market", "paper")},
     "device": {"choices": ("cpu", "cuda", "auto")},
     "funding": {"type": _number_or_text, "metavar": "SOURCE"},
     "instrument": {"type": _object_or_text, "metavar": "SOURCE"},

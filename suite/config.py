@@ -40,7 +40,7 @@ class RunConfig(Record):
         train_end: End of the training range, exclusive; None is 70% of the bars.
         validation_end: End of the validation range, exclusive; None is 85% of the bars.
         end: End of the test range, exclusive; None is the last bar there is.
-        preset: ``market``, ``paper`` or ``bars``.
+        preset: ``market`` or ``paper``.
         seed: Of training, search and dreams.
         vae_epochs: Longest training of V; None is the world model's default.
         mdn_rnn_epochs: Longest training of M; None is the world model's default.

@@ -5,14 +5,16 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from worldmodel_trading.market.candles import Candles
     from worldmodel_trading.models.bar_world_model import BarWorldModel
-    from worldmodel_trading.models.bars.config import BarModelConfig
+    from worldmodel_trading.models.bars.config import MarketConfig
+    from worldmodel_trading.models.paper_world_model import PaperWorldModel
+    from worldmodel_trading.models.presets import AnyConfig
     from worldmodel_trading.models.world_model import WorldModel
 
 TRAIN_BARS, KNOWN_BARS = 1_500, 1_900
@@ -51,30 +53,35 @@ def candles() -> Candles:
 
 
 @pytest.fixture(scope="session")
-def market_model(candles: Candles) -> WorldModel:
-    """A tiny world model of the ``market`` preset."""
-    return _train(candles, "market")
-
-
-@pytest.fixture(scope="session")
-def paper_model(candles: Candles) -> WorldModel:
+def paper_model(candles: Candles) -> PaperWorldModel:
     """A tiny world model of the ``paper`` preset."""
-    return _train(candles, "paper")
+    from worldmodel_trading.models.config import PaperConfig
+    from worldmodel_trading.models.paper_world_model import PaperWorldModel
 
-
-@pytest.fixture(params=["market", "paper"])
-def latent_model(request: pytest.FixtureRequest) -> WorldModel:
-    """Both tiny models whose latents are drawn, one after the other."""
-    model: WorldModel = request.getfixturevalue(f"{request.param}_model")
+    config = PaperConfig(
+        latent_size=3,
+        vae_hidden_size=16,
+        vae_epochs=4,
+        kl_warmup_epochs=2,
+        hidden_size=6,
+        num_components=2,
+        mdn_rnn_epochs=3,
+        chunk_bars=48,
+        burn_in_bars=12,
+        warmup_bars=24,
+        bank_segments=16,
+    )
+    model = _train(candles, config)
+    assert isinstance(model, PaperWorldModel)
     return model
 
 
 @pytest.fixture(scope="session")
-def bars_config() -> BarModelConfig:
-    """The settings of the tiny world model of bars."""
-    from worldmodel_trading.models.bars.config import BarModelConfig
+def market_config() -> MarketConfig:
+    """The settings of the tiny world model of the ``market`` preset."""
+    from worldmodel_trading.models.bars.config import MarketConfig
 
-    return BarModelConfig(
+    return MarketConfig(
         latent_size=3,
         forecast_size=2,
         vae_hidden_size=16,
@@ -96,52 +103,27 @@ def bars_config() -> BarModelConfig:
 
 
 @pytest.fixture(scope="session")
-def bars_model(bars_config: BarModelConfig) -> BarWorldModel:
-    """A tiny world model of the ``bars`` preset, of the same market."""
-    import torch
-
-    from worldmodel_trading.market.synthetic import synthetic_candles
+def market_model(candles: Candles, market_config: MarketConfig) -> BarWorldModel:
+    """A tiny world model of the ``market`` preset, which draws bars."""
     from worldmodel_trading.models.bar_world_model import BarWorldModel
-    from worldmodel_trading.models.training.train import train_world_model
 
-    torch.set_num_threads(1)
-    candles = synthetic_candles(seed=5, bars=2_600)
-    train, validation = candles.rows(0, TRAIN_BARS), candles.rows(TRAIN_BARS, KNOWN_BARS)
-    model, _ = train_world_model(train, validation, bars_config, seed=1)
+    model = _train(candles, market_config)
     assert isinstance(model, BarWorldModel)
     return model
 
 
-@pytest.fixture(params=["market", "paper", "bars"])
+@pytest.fixture(params=["market", "paper"])
 def tiny_model(request: pytest.FixtureRequest) -> WorldModel:
     """A tiny model of each preset, one after the other."""
     model: WorldModel = request.getfixturevalue(f"{request.param}_model")
     return model
 
 
-def _train(candles: Candles, preset: Literal["market", "paper"]) -> WorldModel:
+def _train(candles: Candles, config: AnyConfig) -> WorldModel:
     import torch
 
-    from worldmodel_trading.models.config import WorldModelConfig
     from worldmodel_trading.models.training.train import train_world_model
 
     torch.set_num_threads(1)
-    config = WorldModelConfig(
-        preset=preset,
-        latent_size=3,
-        vae_hidden_size=16,
-        vae_epochs=4,
-        kl_warmup_epochs=2,
-        hidden_size=6,
-        num_components=2,
-        head_size=8,
-        mdn_rnn_epochs=3,
-        chunk_bars=48,
-        burn_in_bars=12,
-        warmup_bars=24,
-        bank_segments=16,
-    )
-    model, _ = train_world_model(
-        candles.rows(0, TRAIN_BARS), candles.rows(TRAIN_BARS, KNOWN_BARS), config, seed=1
-    )
-    return model
+    train, validation = candles.rows(0, TRAIN_BARS), candles.rows(TRAIN_BARS, KNOWN_BARS)
+    return train_world_model(train, validation, config, seed=1)[0]

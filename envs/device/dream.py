@@ -126,11 +126,9 @@ class DeviceDream:
         if self._paper:
             market = self._advance(market, actions)
         state = State(market.hidden, market.cell, market.latent)
-        draw = self._rnn.sample_next(state, uniforms, normals, temperature)
-        scaled = draw.scaled_return
-        if scaled is None:
-            scaled = self._vae.decode(draw.latent)[:, _RETURN]
-        market = market._replace(latent=draw.latent, number=market.number + 1)
+        latent = self._rnn.sample_next(state, uniforms[:, 1], normals[:, 1:], temperature)
+        scaled = self._vae.decode(latent)[:, _RETURN]
+        market = market._replace(latent=latent, number=market.number + 1)
         if not self._paper:
             market = self._advance(market, None)
         return market, scaled.double() * self._scale + self._mean

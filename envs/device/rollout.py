@@ -244,7 +244,8 @@ class SharedLanes:
 def _policy_size(dream: DeviceDream, plan: Plan) -> int:
     """Parameters of a linear controller, D + 1: z, h, the account's inputs and a constant."""
     inputs = len(plan.broker.view.account_observation)
-    return dream.config.latent_size + dream.config.hidden_size + inputs + 1
+    size: int = dream.config.latent_size + dream.config.hidden_size + inputs + 1
+    return size
 
 
 def _zeros(dream: DeviceDream, *shape: int) -> Tensor:

@@ -12,9 +12,9 @@ from ...market.account.population import SCORE_FIELDS
 from ...market.account.rules import BrokerConfig
 from ...market.arrays import FloatArray
 from ...market.errors import ConfigError
-from ...models.bar_world_model import BarWorldModel
 from ...models.devices import choose_device
 from ...models.load import open_world_model
+from ...models.paper_world_model import PaperWorldModel
 from ...models.world_model import WorldModel
 from ..engine.engine import DreamEngine
 from ..population.jobs import Dreams, ScoreJob
@@ -61,7 +61,7 @@ class DeviceDreams:
         device: Where scores are computed.
 
     Raises:
-        ConfigError: The device is not there, the world model is of the ``bars`` preset, or
+        ConfigError: The device is not there, the world model is of the ``market`` preset, or
             ``shared`` is asked of a dream that hears actions.
     """
 
@@ -78,16 +78,15 @@ class DeviceDreams:
     ) -> None:
         self.device = choose_device(device)
         model = open_world_model(world_model)
-        if isinstance(model, BarWorldModel):
+        if not isinstance(model, PaperWorldModel):
             raise ConfigError(
-                "dreams of the 'bars' preset are scored by processors alone; expected a world model "
-                "of 'market' or 'paper', or device 'cpu' (DreamWorkers)"
+                "dreams of the 'market' preset are scored by processors alone; expected a world "
+                "model of 'paper', or device 'cpu' (DreamWorkers)"
             )
         self.engine = DreamEngine(model, warmup)
-        deaf = self.engine.config.preset == "market"
-        if shared and not deaf:
+        if shared:
             raise ConfigError("dreams of the 'paper' preset hear actions; they cannot be shared")
-        self._shared = deaf if shared is None else shared
+        self._shared = False
         if max_lanes is None:
             max_lanes = SHARED_LANES if self._shared else SEPARATE_LANES
         if max_lanes < 1 or chunk_bars < 1:

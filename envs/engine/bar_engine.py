@@ -17,7 +17,7 @@ from ...market.errors import ConfigError
 from ...market.settings import whole_number
 from ...market.streams import bar_numbers, stream_memories
 from ...models.bar_world_model import BarWorldModel, chosen, draw_bar_noise, see, start_lanes
-from ...models.bars.config import BarModelConfig
+from ...models.bars.config import MarketConfig
 from ...models.bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork, dream_bars
 from .base import Engine
 
@@ -95,7 +95,7 @@ class BarEngine(Engine):
     """
 
     world_model: BarWorldModel
-    config: BarModelConfig
+    config: MarketConfig
 
     def __init__(self, world_model: BarWorldModel, warmup: int | None = None) -> None:
         self.world_model = world_model

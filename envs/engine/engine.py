@@ -23,10 +23,10 @@ from ...market.intervals import INTERVALS_MS
 from ...market.numerics.float32 import noise_from_bits
 from ...market.numerics.products import CACHE_LINE, aligned, product
 from ...market.settings import whole_number
-from ...models.config import WorldModelConfig
+from ...models.config import PaperConfig
 from ...models.forward import silu
+from ...models.paper_world_model import PaperWorldModel
 from ...models.vae import LATENT_LIMIT
-from ...models.world_model import WorldModel
 from . import many_lanes as kernels
 from .base import Engine
 from .lane_layout import LaneModel
@@ -173,10 +173,10 @@ class DreamEngine(Engine):
             model's bank holds.
     """
 
-    world_model: WorldModel
-    config: WorldModelConfig
+    world_model: PaperWorldModel
+    config: PaperConfig
 
-    def __init__(self, world_model: WorldModel, warmup: int | None = None) -> None:
+    def __init__(self, world_model: PaperWorldModel, warmup: int | None = None) -> None:
         self.world_model = world_model
         self.config = world_model.config
         self.interval_ms = world_model.provenance.interval_ms

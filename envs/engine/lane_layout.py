@@ -8,7 +8,7 @@ import numpy as np
 
 from ...market.arrays import Float32Array, FloatArray
 from ...market.numerics.products import CACHE_LINE, aligned
-from ...models.config import WorldModelConfig
+from ...models.config import PaperConfig
 from ...models.forward import at_a_line
 from .layout import DreamWeights
 
@@ -67,7 +67,7 @@ class LaneModel(NamedTuple):
         cls,
         weights: DreamWeights,
         calendar: Float32Array,
-        config: WorldModelConfig,
+        config: PaperConfig,
         interval_ms: int,
     ) -> Self:
         """Lay out weights."""

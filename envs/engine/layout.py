@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from ...market.arrays import Float32Array
-from ...models.forward import CompiledLSTM, Layer, array, at_a_line, mlp_layers
+from ...models.forward import CompiledLSTM, Layer, at_a_line, mlp_layers
 from ...models.mdn_rnn import MDNRNN
-from ...models.world_model import WorldModel
+from ...models.paper_world_model import PaperWorldModel
 
 
 def _nothing(*shape: int) -> Float32Array:
@@ -53,31 +53,22 @@ class DreamWeights:
     decoder: tuple[Layer, ...] = ()
 
     @classmethod
-    def of(cls, world_model: WorldModel) -> Self:
+    def of(cls, world_model: PaperWorldModel) -> Self:
         """Lay out a world model's weights."""
         rnn = world_model.mdn_rnn
         latent, spread = _latent_head(rnn)
         scaler = world_model.scaler
-        common: dict[str, Any] = {
-            "paper": rnn.preset == "paper",
-            "memory": CompiledLSTM.of(rnn),
-            "latent": latent.kernel,
-            "latent_bias": latent.bias,
-            "spread": spread,
-            "return_scale": float(scaler.scale[0]),
-            "return_mean": float(scaler.mean[0]),
-        }
-        if rnn.preset == "paper":
-            *inner, last = mlp_layers(world_model.vae.decoder)
-            decoder = (*inner, last.outputs(slice(1)))
-            return cls(**common, persistence=_nothing(rnn.latent_size), decoder=decoder)
-        head, carried = _market_head(rnn)
+        *inner, last = mlp_layers(world_model.vae.decoder)
         return cls(
-            **common,
-            persistence=spread * array(rnn.persistence),
-            head=head.kernel,
-            head_bias=head.bias,
-            carried=carried,
+            paper=True,
+            memory=CompiledLSTM.of(rnn),
+            latent=latent.kernel,
+            latent_bias=latent.bias,
+            persistence=_nothing(rnn.latent_size),
+            spread=spread,
+            return_scale=float(scaler.scale[0]),
+            return_mean=float(scaler.mean[0]),
+            decoder=(*inner, last.outputs(slice(1))),
         )
 
     @cached_property
@@ -120,19 +111,9 @@ class DreamWeights:
 
 def _latent_head(rnn: MDNRNN) -> tuple[Layer, Float32Array]:
     """The head of z's mixture, and the spread [D] of what it draws."""
-    k, d = rnn.num_components, rnn.latent_size - int(rnn.preset == "market")
+    k, d = rnn.num_components, rnn.latent_size
     spread = np.ones(d, dtype=np.float32)
     spread[[dimension - rnn.latent_size for dimension in rnn.held]] = 0.0
     layer = Layer.of(rnn.latent_head)
     means = np.concatenate([np.ones(k), np.tile(spread, k), np.ones(k * d)]).astype(np.float32)
     return Layer(at_a_line(layer.kernel * means), layer.bias * means), spread
-
-
-def _market_head(rnn: MDNRNN) -> tuple[Layer, Float32Array]:
-    """Everything that [h, z] feeds at once: the return's mixture, and a layer; what u adds to that."""
-    z, h = rnn.latent_size, rnn.hidden_size
-    mixture, layer = Layer.of(rnn.return_head), Layer.of(rnn.latent_hidden)
-    no_z = np.concatenate([mixture.kernel, _nothing(z, mixture.bias.size)])
-    kernel = np.concatenate([no_z, layer.kernel[: h + z]], axis=1)
-    bias = np.concatenate([mixture.bias, layer.bias])
-    return Layer(at_a_line(kernel), bias), layer.kernel[h + z].copy()

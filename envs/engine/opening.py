@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...models.bar_world_model import BarWorldModel
+from ...models.paper_world_model import PaperWorldModel
 from ...models.world_model import WorldModel
 from .bar_engine import BarEngine
 from .base import Engine
@@ -10,7 +11,7 @@ from .engine import DreamEngine
 
 
 def open_engine(world_model: WorldModel, warmup: int | None = None) -> Engine:
-    """A `BarEngine` for a world model that draws bars, else a `DreamEngine`.
+    """A `BarEngine` for a world model that draws bars, a `DreamEngine` for one that draws latents.
 
     Args:
         world_model: The market that is dreamed.
@@ -18,4 +19,5 @@ def open_engine(world_model: WorldModel, warmup: int | None = None) -> Engine:
     """
     if isinstance(world_model, BarWorldModel):
         return BarEngine(world_model, warmup)
+    assert isinstance(world_model, PaperWorldModel)
     return DreamEngine(world_model, warmup)

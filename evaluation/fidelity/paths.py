@@ -14,7 +14,7 @@ from ...market.errors import ConfigError
 from ...market.features import Features, compute_features, valid_rows
 from ...market.sources import open_candles
 from ...market.streams import FEATURES, StreamSpec, bar_numbers
-from ...models.bars.config import BarModelConfig
+from ...models.bars.config import MarketConfig
 from ...models.world_model import WorldModel
 from ..baselines.bars import Bars
 
@@ -32,7 +32,7 @@ _VOLUME = [feature.name for feature in FEATURES].index("volume")
 def shown_columns(world_model: WorldModel) -> tuple[str, ...]:
     """Columns of the features of a world model's paths."""
     config: Any = world_model.config
-    return BAR_COLUMNS if isinstance(config, BarModelConfig) else config.features.names
+    return BAR_COLUMNS if isinstance(config, MarketConfig) else config.features.names
 
 
 def _columns(bars: FloatArray, log_volume: FloatArray) -> FloatArray:
@@ -126,7 +126,7 @@ def dream(
     flat = np.zeros(num_dreams)
     log_return = np.empty((num_dreams, bars))
     times = np.empty((num_dreams, bars), dtype=np.int64)
-    of_bars = isinstance(world_model.config, BarModelConfig)
+    of_bars = isinstance(world_model.config, MarketConfig)
     features = np.empty((num_dreams, bars, len(BAR_COLUMNS)) if keep_states and of_bars else 0)
     z = np.empty((num_dreams, bars, state.z.shape[1]) if keep_states else 0, dtype=np.float32)
     h = np.empty((num_dreams, bars, state.h.shape[1]) if keep_states else 0, dtype=np.float32)

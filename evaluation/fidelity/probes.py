@@ -19,7 +19,7 @@ from ...market.candles import Candles
 from ...market.errors import ConfigError
 from ...market.features import calendar
 from ...market.sources import open_candles
-from ...models.bars.config import BarModelConfig
+from ...models.bars.config import MarketConfig
 from ...models.bars.networks import build_bar_networks
 from ...models.forecast import ReturnForecast
 from ...models.mdn_rnn import State, build_mdn_rnn
@@ -138,9 +138,10 @@ def state_after(
     waves = torch.from_numpy(calendar(last_open_time_ms + world_model.provenance.interval_ms))
     action = torch.full((len(z), 1), last_action)
     with torch.no_grad():
-        return world_model.mdn_rnn.advance(
+        entered: State = world_model.mdn_rnn.advance(
             torch.from_numpy(np.ascontiguousarray(z[:, -1])), waves, action, state
         )
+    return entered
 
 
 def forecast_from(
@@ -168,7 +169,7 @@ def with_untrained_memory(world_model: WorldModel, seed: int) -> WorldModel:
 def _random_networks(world_model: WorldModel, seed: int) -> tuple[Any, Any]:
     """V and M of the world model's kind with weights that were never trained."""
     config: Any = world_model.config
-    if isinstance(config, BarModelConfig):
+    if isinstance(config, MarketConfig):
         vae, mdn_rnn = build_bar_networks(config, seed)
         scale: Any = world_model.mdn_rnn.return_scale
         mdn_rnn.return_scale.copy_(scale)

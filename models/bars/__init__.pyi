@@ -1,1 +1,1 @@
-from .config import BarModelConfig as BarModelConfig
+from .config import MarketConfig as MarketConfig

@@ -44,8 +44,8 @@ _BELOW_ONE = ("feature_dropout", "dropout")
 
 
 @dataclass(frozen=True)
-class BarModelConfig(Record):
-    """Everything that decides a world model of bars besides the candles and the seed.
+class MarketConfig(Record):
+    """Everything that decides a world model of the ``market`` preset besides candles and seed.
 
     Attributes:
         features: What V sees.
@@ -117,7 +117,7 @@ class BarModelConfig(Record):
     warmup_bars: int = 96
     bank_segments: int = 256
 
-    preset: ClassVar[Literal["bars"]] = "bars"
+    preset: ClassVar[Literal["market"]] = "market"
     _bounds = {  # noqa: RUF012
         **dict.fromkeys(_COUNTS, (1, MANY)),
         **dict.fromkeys(_FROM_ZERO, (0, MANY)),

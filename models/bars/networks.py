@@ -16,7 +16,7 @@ from torch.nn import functional
 from ...market.clock import CALENDAR_CELLS
 from ..mixture import Mixture, mixture_log_prob, split_mixture
 from ..vae import LATENT_LIMIT, Posterior, gaussian_kl
-from .config import BarModelConfig
+from .config import MarketConfig
 
 FEATURE_LIMIT = 6.0
 """Standardised features are clipped to [-6, 6] before V sees them."""
@@ -42,10 +42,9 @@ class BarVAE(nn.Module):
         config: The settings.
     """
 
-    def __init__(self, feature_size: int, config: BarModelConfig) -> None:
+    def __init__(self, feature_size: int, config: MarketConfig) -> None:
         super().__init__()
         self.latent_size, self.forecast_size = config.latent_size, config.forecast_size
-        self.carried = config.forecast_size
         hidden, learned = config.vae_hidden_size, config.latent_size - config.forecast_size
         self.forecast_hidden = nn.Linear(feature_size, hidden)
         self.forecast_out = nn.Linear(hidden, config.forecast_size)
@@ -82,10 +81,6 @@ class BarVAE(nn.Module):
         known = self.forecast_size
         return gaussian_kl(posterior.mean[..., known:], posterior.log_variance[..., known:])
 
-    def held_dimensions(self) -> tuple[int, ...]:
-        """None: in a dream z is encoded, not drawn, so that nothing has to be held."""
-        return ()
-
 
 class BarDensities(NamedTuple):
     """Log densities of a bar's parts, each [...], nats.
@@ -118,9 +113,7 @@ class BarRNN(nn.Module):
             varies [2], in units of `return_scale`.
     """
 
-    preset = "bars"
-
-    def __init__(self, feature_size: int, config: BarModelConfig) -> None:
+    def __init__(self, feature_size: int, config: MarketConfig) -> None:
         super().__init__()
         self.latent_size, self.hidden_size = config.latent_size, config.hidden_size
         self.forecast_size, self.num_components = config.forecast_size, config.num_components
@@ -244,7 +237,7 @@ def wick_part(wick: Tensor, log_scale: Tensor) -> Tensor:
     return torch.log(wick * torch.exp(-log_scale) + WICK_FLOOR)[..., None]
 
 
-def build_bar_networks(config: BarModelConfig, seed: int) -> tuple[BarVAE, BarRNN]:
+def build_bar_networks(config: MarketConfig, seed: int) -> tuple[BarVAE, BarRNN]:
     """V and M with weights drawn from the seed."""
     size = len(config.features.names)
     with torch.random.fork_rng(devices=[]):

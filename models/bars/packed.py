@@ -21,7 +21,7 @@ from ...market.streams import AVERAGE_VOLUME, FEATURES, advance, volume_of
 from ..forward import CompiledLSTM, array, lstm_cell, silu
 from ..mixture import LOG_SIGMA_MAX, LOG_SIGMA_MIN
 from ..vae import LATENT_LIMIT
-from .config import BarModelConfig
+from .config import MarketConfig
 from .networks import (
     _GAIN,
     _MEAN_STEP,
@@ -85,7 +85,7 @@ class BarNetwork(NamedTuple):
     bars: IntArray
 
     @classmethod
-    def of(cls, vae: BarVAE, rnn: BarRNN, scaler: Scaler, config: BarModelConfig) -> Self:
+    def of(cls, vae: BarVAE, rnn: BarRNN, scaler: Scaler, config: MarketConfig) -> Self:
         """Lay out the modules, as they are now."""
         sizes = [
             len(config.features.names),
@@ -180,7 +180,7 @@ class BarLanes(NamedTuple):
     space: Float32Array
 
     @classmethod
-    def empty(cls, count: int, config: BarModelConfig) -> Self:
+    def empty(cls, count: int, config: MarketConfig) -> Self:
         """N lanes of zeros."""
         size, hidden = len(config.features.names), config.hidden_size
         return cls(
@@ -196,7 +196,7 @@ class BarLanes(NamedTuple):
         )
 
 
-def _space(config: BarModelConfig) -> int:
+def _space(config: MarketConfig) -> int:
     """Numbers of a lane's layers, one after the other."""
     inputs = config.hidden_size + config.forecast_size + config.calendar_size
     seen = len(config.features.names) + config.calendar_size + config.trunk_size + LOWER_PARTS

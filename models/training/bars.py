@@ -25,7 +25,7 @@ from ...market.candles import Candles
 from ...market.clock import calendar_cells
 from ...market.features import Scaler
 from ...market.streams import FEATURES, bar_numbers
-from ..bars.config import BarModelConfig
+from ..bars.config import MarketConfig
 from ..bars.networks import FEATURE_LIMIT, BarRNN, BarVAE, build_bar_networks
 from ..feature_range import FeatureRange
 from ..mixture import Mixture, mixture_log_prob
@@ -140,7 +140,11 @@ def _outlooks(candles: Candles, source: FeatureRange, scaler: Scaler) -> FloatAr
 
 
 def train_bar_networks(
-    train: BarRange, validation: BarRange, scale: float, session: Session
+    train: BarRange,
+    validation: BarRange,
+    scale: float,
+    session: Session,
+    random_encoder: bool = False,
 ) -> tuple[BarVAE, BarRNN]:
     """V and M by the four stages, each keeping what validates best.
 
@@ -149,23 +153,40 @@ def train_bar_networks(
         validation: The validation range.
         scale: Deviation of the training range's log returns.
         session: The training's.
+        random_encoder: Whether V keeps random weights, its numbers standardised: a control.
     """
     config = session.config
-    assert isinstance(config, BarModelConfig)
+    assert isinstance(config, MarketConfig)
     vae, mdn_rnn = build_bar_networks(config, session.stage_seed(1))
     mdn_rnn.return_scale.fill_(scale)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(session.stage_seed(2))
         learner = _Learner(vae, mdn_rnn).to(session.device)
     train, validation = train.to(session.device), validation.to(session.device)
-    _forecast_stage(learner, train, validation, session)
-    _vae_stage(learner, train, validation, session)
+    if random_encoder:
+        _standardise(vae, train.features[train.rows])
+    _forecast_stage(learner, train, validation, session, teach_vae=not random_encoder)
+    if not random_encoder:
+        _vae_stage(learner, train, validation, session)
     _memory_stage(learner, train, validation, session)
     if config.temper_mean:
         _temper_mean(learner, train, validation, session)
     _head_stage(learner, train, validation, session)
     learner.cpu()
     return learner.vae, learner.mdn_rnn
+
+
+@torch.no_grad()
+def _standardise(vae: BarVAE, features: Tensor) -> None:
+    """Give every number of z mean 0 and deviation 1 over features [N, F]."""
+    for layer, said in (
+        (vae.forecast_out, slice(None, vae.forecast_size)),
+        (vae.encoder_out, slice(vae.forecast_size, None)),
+    ):
+        means = vae.encode(features).mean[:, said]
+        size, deviation = means.shape[1], means.std(0)
+        layer.weight[:size] /= deviation[:, None]
+        layer.bias[:size] = (layer.bias[:size] - means.mean(0)) / deviation
 
 
 def _stage(
@@ -196,17 +217,16 @@ def _decayed(modules: list[Any], decay: float, pace: float = 1.0) -> list[dict[s
 
 
 def _forecast_stage(
-    learner: _Learner, train: BarRange, validation: BarRange, session: Session
+    learner: _Learner,
+    train: BarRange,
+    validation: BarRange,
+    session: Session,
+    teach_vae: bool,
 ) -> None:
     config, vae, mdn_rnn = session.config, learner.vae, learner.mdn_rnn
-    learning: list[Any] = [
-        vae.forecast_hidden,
-        vae.forecast_out,
-        mdn_rnn.calendar,
-        mdn_rnn.now,
-        mdn_rnn.return_head,
-        learner.outlook,
-    ]
+    learning: list[Any] = [mdn_rnn.calendar, mdn_rnn.now, mdn_rnn.return_head, learner.outlook]
+    if teach_vae:
+        learning += [vae.forecast_hidden, vae.forecast_out]
     stage = _stage(
         "forecast",
         3,

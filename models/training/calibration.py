@@ -8,13 +8,10 @@ those of the training range:
 
 | moment | what moves |
 |---|---|
-| mean of each drawn dimension of z | its means' biases |
+| mean of each dimension of z | its means' biases |
 | deviation of its change from bar to bar | its log σ's biases |
-| its deviation | how much of it persists |
 | deviation of returns | the target means of z, along the direction of volatility |
-| mean return | the biases of the return's means |
-
-Of the forecast one step ahead only the mean moves, by a constant.
+| mean return | the bias with which V decodes the return |
 """
 
 from __future__ import annotations
@@ -30,7 +27,7 @@ from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.features import calendar
 from ..mdn_rnn import MDNRNN, State, warmup_inputs
 from ..provenance import WarmupBank
-from .mean_tempering import return_moments
+from ..vae import VAE
 
 DREAM_BARS = 720
 _LANES = 256
@@ -43,68 +40,68 @@ _IDLE = 1e-3  # a dimension that changes less is silenced, and stays so
 
 
 class Moments(NamedTuple):
-    """Of latent dimensions 1 … Z-1, each [Z-1], and of the standardised return.
+    """Of latent dimensions, each [Z], and of the standardised return.
 
     Attributes:
         mean: Means.
-        deviation: Standard deviations.
         change: Root mean squares of the change from bar to bar.
         return_mean: Mean of the return.
         return_deviation: Standard deviation of the return.
     """
 
     mean: FloatArray
-    deviation: FloatArray
     change: FloatArray
     return_mean: float
     return_deviation: float
 
 
 def calibrate_dreams(
+    vae: VAE,
     mdn_rnn: MDNRNN,
     bank: WarmupBank,
     latents: Float32Array,
+    returns: Float32Array,
     interval_ms: int,
     rounds: int,
     seed: int,
     bars: int = DREAM_BARS,
 ) -> None:
-    """Hold dreams to the training range's moments: the ``market`` heads are moved in place.
+    """Hold dreams to the training range's moments: M's head is moved in place, and V's decoder.
 
     With ρ_d the lag-one autocorrelation of dimension d, a persistent dimension multiplies a
-    constant push by about 1/(1 - ρ_d), and its variance is that of its change ÷ 2(1 - ρ_d): pushes
-    and changes of the persistence are scaled by 1 - ρ_d.
+    constant push by about 1/(1 - ρ_d): pushes are scaled by 1 - ρ_d.
 
     Args:
+        vae: V, trained; feature 0 is the return.
         mdn_rnn: M, trained.
         bank: Where dreams begin.
         latents: Latents of the training range [T, Z], complete bars.
+        returns: Their standardised returns [T].
         interval_ms: Length of a bar.
         rounds: How often to dream and move.
         seed: Of the dreams.
         bars: Length of a dream.
     """
     generator = torch.Generator().manual_seed(seed)
-    real, along = recorded_moments(latents), _volatility_direction(latents)
-    push = 1.0 - _autocorrelation(latents[:, 1:])
+    real, along = recorded_moments(latents, returns), _volatility_direction(latents, returns)
+    push = 1.0 - _autocorrelation(latents)
     moves = real.change > _IDLE
     target = real.mean.copy()
-    k, d = mdn_rnn.num_components, mdn_rnn.latent_size - 1
-    latent_bias, return_bias = mdn_rnn.latent_head.bias, mdn_rnn.return_head.bias
-    average = _Average([latent_bias, mdn_rnn.persistence, return_bias])
+    k, d = mdn_rnn.num_components, mdn_rnn.latent_size
+    latent_bias, decoded = mdn_rnn.latent_head.bias, vae.decoder[-1].bias
+    assert isinstance(decoded, Tensor)
+    average = _Average([latent_bias, decoded])
     with torch.no_grad():
         for number in range(rounds):
             gain = 1.0 / (1.0 + number / _COOLING)
-            dreamed = dreamed_moments(mdn_rnn, bank, interval_ms, bars, generator)
+            dreamed = dreamed_moments(vae, mdn_rnn, bank, interval_ms, bars, generator)
             target += (
                 _LEAN * gain * along * np.log(real.return_deviation / dreamed.return_deviation)
             )
             wider = np.log(_ratio(dreamed.change, real.change))
-            looser = _ratio(dreamed.deviation, real.deviation) ** 2 - 1.0
             latent_bias[k : k + k * d] -= _tiled(_GAIN * gain * push * (dreamed.mean - target), k)
             latent_bias[k + k * d :] -= _tiled(gain * moves * _short(wider), k)
-            mdn_rnn.persistence.sub_(_tiled(_GAIN * gain * push * moves * _short(looser), 1))
-            return_bias[k : 2 * k] -= dreamed.return_mean - real.return_mean
+            decoded[0] -= gain * (dreamed.return_mean - real.return_mean)
             if number >= rounds // 2:
                 average.add()
         average.put()
@@ -143,23 +140,19 @@ def _ratio(dreamed: FloatArray, real: FloatArray) -> FloatArray:
     return np.maximum(dreamed, _IDLE) / np.maximum(real, _IDLE)
 
 
-def recorded_moments(latents: Float32Array) -> Moments:
-    """Of recorded latents [T, Z]; the few changes across gaps count as others do."""
-    rest = latents[:, 1:].astype(np.float64)
-    returns = np.sinh(latents[:, 0].astype(np.float64))
+def recorded_moments(latents: Float32Array, returns: Float32Array) -> Moments:
+    """Of recorded latents [T, Z] and returns [T]; the few changes across gaps count as others do."""
+    rest = latents.astype(np.float64)
     change = np.sqrt((np.diff(rest, axis=0) ** 2).mean(axis=0))
-    return Moments(
-        rest.mean(axis=0), rest.std(axis=0), change, float(returns.mean()), float(returns.std())
-    )
+    return Moments(rest.mean(axis=0), change, float(returns.mean()), float(returns.std()))
 
 
-def _volatility_direction(latents: Float32Array) -> FloatArray:
-    """How latent dimensions 1 … Z-1 follow the log volatility of the last bars (regression)."""
-    squares = np.sinh(latents[:, 0].astype(np.float64)) ** 2
-    total = np.cumsum(np.concatenate([[0.0], squares]))
-    window = min(_VOLATILITY_BARS, len(squares) - 1)
+def _volatility_direction(latents: Float32Array, returns: Float32Array) -> FloatArray:
+    """How latent dimensions [Z] follow the log volatility of the last bars (regression)."""
+    total = np.cumsum(np.concatenate([[0.0], returns.astype(np.float64) ** 2]))
+    window = min(_VOLATILITY_BARS, len(returns) - 1)
     log_volatility = 0.5 * np.log((total[window:] - total[:-window]) / window + 1e-6)
-    rest = latents[window - 1 :, 1:].astype(np.float64)
+    rest = latents[window - 1 :].astype(np.float64)
     centred = log_volatility - log_volatility.mean()
     slope = ((rest - rest.mean(axis=0)) * centred[:, None]).mean(axis=0)
     return np.asarray(slope / max(float((centred**2).mean()), 1e-12))
@@ -172,44 +165,45 @@ def _autocorrelation(latents: Float32Array) -> FloatArray:
     return np.asarray(np.clip((centred[1:] * centred[:-1]).mean(axis=0) / variance, 0.0, 1.0))
 
 
+@torch.no_grad()
 def dreamed_moments(
-    mdn_rnn: MDNRNN, bank: WarmupBank, interval_ms: int, bars: int, generator: torch.Generator
+    vae: VAE,
+    mdn_rnn: MDNRNN,
+    bank: WarmupBank,
+    interval_ms: int,
+    bars: int,
+    generator: torch.Generator,
 ) -> Moments:
-    """Of free dreams; returns by their mixtures' moments, which are steadier than draws of them."""
+    """Of free dreams, in which nobody trades."""
     lanes = np.resize(np.arange(len(bank)), max(_LANES, len(bank)))
-    times = bank.open_time_ms[lanes]
-    state = warm_state(mdn_rnn, bank.z[lanes], times, interval_ms)
-    sums = torch.zeros(3, mdn_rnn.latent_size - 1, dtype=torch.float64)
-    mean = square = 0.0
+    times, latent = bank.open_time_ms[lanes], torch.from_numpy(bank.z[lanes, -1])
+    state = _warm_state(mdn_rnn, bank.z[lanes], times, interval_ms)
+    sums = torch.zeros(2, mdn_rnn.latent_size, dtype=torch.float64)
+    returned = torch.zeros(2, dtype=torch.float64)
     for _ in range(bars):
-        expected, variance = return_moments(mdn_rnn, state.hidden)
-        mean += expected.mean().item()
-        square += (variance + expected**2).mean().item()
-        uniforms = torch.rand(len(lanes), 2, generator=generator)
-        normals = torch.randn(len(lanes), 1 + mdn_rnn.latent_size, generator=generator)
-        latent = mdn_rnn.sample_next(state, uniforms, normals).latent
-        drawn, change = latent[:, 1:].double(), (latent - state.latent)[:, 1:].double()
-        sums += torch.stack([drawn.mean(0), (drawn**2).mean(0), (change**2).mean(0)])
         times = times + interval_ms
-        waves = torch.from_numpy(calendar(times + interval_ms))
-        state = mdn_rnn.advance(latent, waves, None, state)
-    first, second, changed = (sums / bars).numpy()
-    mean, square = mean / bars, square / bars
-    deviation = np.sqrt(np.maximum(second - first**2, 0.0))
-    return Moments(first, deviation, np.sqrt(changed), mean, float(np.sqrt(square - mean**2)))
+        state = mdn_rnn.advance(latent, torch.from_numpy(calendar(times)), None, state)
+        uniforms = torch.rand(len(lanes), generator=generator)
+        normals = torch.randn(len(lanes), mdn_rnn.latent_size, generator=generator)
+        drawn = mdn_rnn.sample_next(state, uniforms, normals)
+        returns = vae.decode(drawn)[:, 0].double()
+        sums += torch.stack([drawn.double().mean(0), ((drawn - latent).double() ** 2).mean(0)])
+        returned += torch.stack([returns.mean(), (returns**2).mean()])
+        latent = drawn
+    first, changed = (sums / bars).numpy()
+    mean, square = (returned / bars).tolist()
+    return Moments(first, np.sqrt(changed), mean, float(np.sqrt(square - mean**2)))
 
 
-def warm_state(
+def _warm_state(
     mdn_rnn: MDNRNN,
     latents: Float32Array,
     last_open_time_ms: IntArray,
     interval_ms: int,
 ) -> State:
     """The state after recorded latents [N, W, Z], from zeros; see `WorldModel.warm_up`."""
-    market = mdn_rnn.preset == "market"
-    inputs, waves = warmup_inputs(latents, last_open_time_ms, interval_ms, market)
+    inputs, waves = warmup_inputs(latents, last_open_time_ms, interval_ms)
     if not inputs.shape[1]:
         return mdn_rnn.initial_state(len(latents))
-    with torch.no_grad():
-        state: State = mdn_rnn(torch.from_numpy(inputs), torch.from_numpy(waves))[1]
+    state: State = mdn_rnn(torch.from_numpy(inputs), torch.from_numpy(waves))[1]
     return state

@@ -31,9 +31,7 @@ def mdn_rnn_warnings(mdn_rnn: MDNRNN, encoded: Encoded) -> list[str]:
     start, stop = max(encoded.source.runs, key=lambda run: run[1] - run[0])
     latents = encoded.posterior.mean[None, start:stop]
     hidden, _ = mdn_rnn(latents, encoded.calendar_next[None, start:stop])
-    if mdn_rnn.preset == "market":
-        return mixture_warnings("return", mdn_rnn.return_mixture(hidden))
-    return mixture_warnings("latent", mdn_rnn.drawn(mdn_rnn.latent_mixture(hidden, latents)))
+    return mixture_warnings("latent", mdn_rnn.drawn(mdn_rnn.latent_mixture(hidden)))
 
 
 def mixture_warnings(name: str, mixture: Mixture) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...market.synthetic import synthetic_candles
-from ..config import WorldModelConfig
+from ..presets import AnyConfig
 from ..world_model import WorldModel
 from .callbacks import TrainingCallback
 from .train import train_world_model
@@ -16,7 +16,7 @@ TRAIN_SHARE, VALIDATION_SHARE = 0.70, 0.15
 
 
 def build_default(
-    config: WorldModelConfig | None = None, callbacks: Sequence[TrainingCallback] = ()
+    config: AnyConfig | None = None, callbacks: Sequence[TrainingCallback] = ()
 ) -> WorldModel:
     """Train the default model on the synthetic market, one thread, the same numbers every time."""
     import torch

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import WorldModelConfig
+from ..config import PaperConfig
 from ..encoded import Encoded, validation_nll
 from ..mdn_rnn import MDNRNN, build_mdn_rnn
 from ..vae import VAE, build_vae
@@ -64,7 +64,7 @@ class Session:
 
 def train_vae(train: Tensor, validation: Tensor, session: Session) -> VAE:
     """Train V on standardised feature rows [N, F]; returns the best by validation loss."""
-    config: WorldModelConfig = session.config
+    config: PaperConfig = session.config
     seed = session.stage_seed(1)
     vae = build_vae(config, seed).to(session.device)
     train, validation = train.to(session.device), validation.to(session.device)
@@ -126,7 +126,7 @@ def vae_loss(
 
 def train_mdn_rnn(train: Encoded, validation: Encoded, session: Session) -> MDNRNN:
     """Train M on encoded sequences; returns the averaged weights, the best by validation loss."""
-    config: WorldModelConfig = session.config
+    config: PaperConfig = session.config
     seed = session.stage_seed(2)
     mdn_rnn = build_mdn_rnn(config, seed)
     mdn_rnn.hold(train.held)
@@ -174,31 +174,24 @@ def train_mdn_rnn(train: Encoded, validation: Encoded, session: Session) -> MDNR
 
     def validate() -> dict[str, float]:
         assert isinstance(stage.averaged, MDNRNN)
-        returns, latents = validation_nll(stage.averaged, validation)
-        return {
-            "validation_loss": returns + _latent_weight(config) * latents,
-            "validation_return_nll": returns,
-            "validation_latent_nll": latents,
-        }
+        return {"validation_loss": validation_nll(stage.averaged, validation)}
 
     mdn_rnn.load_state_dict(stage.fit(epoch_loss, validate))
     return mdn_rnn.cpu()
 
 
 def _decay_groups(mdn_rnn: MDNRNN, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay what decides the return; decaying z's head would pull dreams towards the mean."""
+    """Decay the memory; decaying z's head would pull dreams towards the mean."""
     named = list(mdn_rnn.named_parameters())
-    decays = ("lstm.weight", "return_head.weight")
+    decays = "lstm.weight"
     return [
         {"params": [p for n, p in named if n.startswith(decays)], "weight_decay": weight_decay},
         {"params": [p for n, p in named if not n.startswith(decays)], "weight_decay": 0.0},
     ]
 
 
-def _training_actions(count: int, session: Session, rng: np.random.Generator) -> Tensor | None:
+def _training_actions(count: int, session: Session, rng: np.random.Generator) -> Tensor:
     """Actions [B, L, 1] that know nothing of the market: uniform, held for about ten bars."""
-    if session.config.preset == "market":
-        return None
     length = session.config.chunk_bars
     drawn = rng.uniform(-1.0, 1.0, size=(count, length))
     changes = rng.random((count, length)) >= _ACTION_HOLD
@@ -210,7 +203,7 @@ def _training_actions(count: int, session: Session, rng: np.random.Generator) ->
 
 def _dropout_mask(count: int, session: Session, generator: torch.Generator) -> Tensor | None:
     """Zeros and 1/(1-p) for the scored bars of chunks [B, L - burn-in, H]."""
-    config: WorldModelConfig = session.config
+    config: PaperConfig = session.config
     if not config.dropout:
         return None
     shape = (count, config.chunk_bars - config.burn_in_bars, config.hidden_size)
@@ -218,22 +211,15 @@ def _dropout_mask(count: int, session: Session, generator: torch.Generator) -> T
     return (kept.float() / (1 - config.dropout)).to(session.device)
 
 
-def _latent_weight(config: WorldModelConfig) -> float:
-    return config.latent_loss_weight if config.preset == "market" else 1.0
-
-
 def mdn_rnn_loss(
     mdn_rnn: MDNRNN,
     latents: Tensor,
     calendars_next: Tensor,
-    actions: Tensor | None,
+    actions: Tensor,
     mask: Tensor | None,
-    config: WorldModelConfig,
+    config: PaperConfig,
 ) -> Tensor:
     """Mean -log p of chunks [B, L+1, Z], the burn-in unscored."""
     hidden, _ = mdn_rnn(latents[:, :-1], calendars_next[:, :-1], actions)
     scored = slice(config.burn_in_bars, None)
-    returns, rest = mdn_rnn.log_prob(
-        hidden[:, scored], latents[:, :-1][:, scored], latents[:, 1:][:, scored], mask
-    )
-    return -(returns.mean() + _latent_weight(config) * rest.mean())
+    return -mdn_rnn.log_prob(hidden[:, scored], latents[:, 1:][:, scored], mask).mean()

@@ -13,22 +13,23 @@ import numpy as np
 from ...market.arrays import Float32Array, IntArray, spread
 from ...market.candles import Candles
 from ...market.errors import TrainingError
-from ...market.features import FeatureSpec, Scaler, volume_level
+from ...market.features import Scaler, volume_level
 from ...market.settings import seed_number
 from ...market.sources import open_candles
 from ...market.streams import AVERAGE_VOLUME, bar_numbers, stream_memories
 from ..bar_world_model import BarWorldModel
-from ..bars.config import BarModelConfig
+from ..bars.config import MarketConfig
 from ..bars.networks import BarRNN, BarVAE
 from ..bars.packed import BarNetwork, encode_record
-from ..config import WorldModelConfig
+from ..config import PaperConfig
 from ..devices import choose_device
-from ..encoded import Encoded, encode_range, scaled_tensor
+from ..encoded import encode_range, scaled_tensor
 from ..feature_range import FeatureRange, feature_range, with_context
 from ..mdn_rnn import MDNRNN
+from ..paper_world_model import PaperWorldModel
 from ..presets import AnyConfig
 from ..provenance import BarBank, Provenance, WarmupBank, library_versions
-from ..vae import LATENT_LIMIT, silence_idle_dimensions
+from ..vae import LATENT_LIMIT, VAE, silence_idle_dimensions
 from ..world_model import WorldModel
 from .bar_calibration import calibrated
 from .bars import BarRange, bar_range, train_bar_networks
@@ -36,7 +37,6 @@ from .calibration import calibrate_dreams
 from .callbacks import Callbacks, TrainingCallback, TrainingHistory
 from .collapse import mdn_rnn_warnings, vae_warnings
 from .loops import Session, train_mdn_rnn, train_vae
-from .mean_tempering import mean_slope, scale_mean
 
 if TYPE_CHECKING:
     from ...market.sources import CandleSource
@@ -75,7 +75,7 @@ def train_world_model(
         FeatureError: A feature never changes (constant prices, no volume).
     """
     train, validation = open_candles(train), open_candles(validation)
-    config = config or WorldModelConfig.for_interval(train.interval)
+    config = config or MarketConfig.for_interval(train.interval)
     seed = seed_number(seed)
     history = TrainingHistory()
     session = Session(
@@ -90,12 +90,20 @@ def train_world_model(
     ranges = training_ranges(train, validation, config)
     spec = config.features
     scaler = Scaler.fit(ranges[0].features, spec.names, spec.may_rest)
-    if isinstance(config, BarModelConfig):
+    provenance = _provenance(train, validation, seed, source)
+    if isinstance(config, MarketConfig):
         contexts = [train, with_context(validation, train, ranges[1])]
-        networks = _train_bars(contexts, ranges, scaler, session)
-        provenance = _provenance(train, validation, seed, source)
+        networks = train_bars(contexts, ranges, scaler, session)
         world_model = BarWorldModel(config, provenance, scaler, *networks)
         return calibrated(world_model, train, session), history
+    parts = _train_paper(ranges, scaler, train, session)
+    return PaperWorldModel(config, provenance, scaler, *parts), history
+
+
+def _train_paper(
+    ranges: Sequence[FeatureRange], scaler: Scaler, train: Candles, session: Session
+) -> tuple[VAE, MDNRNN, WarmupBank]:
+    """V, M with its dreams calibrated, and the bank of a world model of the ``paper`` preset."""
     scaled = [scaled_tensor(scaler.transform(each.features)) for each in ranges]
     rows = [values[each.complete_rows] for values, each in zip(scaled, ranges, strict=True)]
     vae = train_vae(rows[0], rows[1], session)
@@ -103,40 +111,16 @@ def train_world_model(
     _warn(session, [f"latent dimension {d} says more noise than signal: held at 0" for d in idle])
     encoded = [encode_range(vae, values, each) for values, each in zip(scaled, ranges, strict=True)]
     _warn(session, vae_warnings(encoded[0]))
-    mdn_rnn, bank = train_memory(encoded[0], encoded[1], train, session)
-    provenance = _provenance(train, validation, seed, source)
-    return WorldModel(config, provenance, scaler, vae, mdn_rnn, bank), history
-
-
-def train_memory(
-    encoded: Encoded, validation: Encoded, train: Candles, session: Session
-) -> tuple[MDNRNN, WarmupBank]:
-    """Train M on what V makes of the training range, as it is deployed.
-
-    Args:
-        encoded: The training range.
-        validation: The validation range.
-        train: The training candles.
-        session: The training's.
-
-    Returns:
-        M, its mean forecast tempered and its dreams calibrated (``market``), and the warm-up bank.
-    """
     config = session.config
-    mdn_rnn = train_mdn_rnn(encoded, validation, session)
-    _warn(session, mdn_rnn_warnings(mdn_rnn, encoded))
-    latents = encoded.posterior.mean.numpy()
-    bank = _warmup_bank(latents, encoded.source, train, config)
-    if config.preset == "market":
-        if config.temper_mean:
-            slope = mean_slope(mdn_rnn, validation)
-            scale_mean(mdn_rnn, encoded, slope.trusted)
-            session.callbacks.on_note(str(slope))
-        known = latents[encoded.source.complete_rows]
-        rounds = min(config.calibration_rounds, config.mdn_rnn_epochs)
-        seed = session.stage_seed(3)
-        calibrate_dreams(mdn_rnn, bank, known, train.interval_ms, rounds, seed)
-    return mdn_rnn, bank
+    mdn_rnn = train_mdn_rnn(encoded[0], encoded[1], session)
+    _warn(session, mdn_rnn_warnings(mdn_rnn, encoded[0]))
+    latents, complete = encoded[0].posterior.mean.numpy(), ranges[0].complete_rows
+    bank = _warmup_bank(latents, ranges[0], train, config)
+    rounds = min(config.calibration_rounds, config.mdn_rnn_epochs)
+    known, returns = latents[complete], scaled[0][complete, 0].numpy()
+    seed = session.stage_seed(3)
+    calibrate_dreams(vae, mdn_rnn, bank, known, returns, train.interval_ms, rounds, seed)
+    return vae, mdn_rnn, bank
 
 
 def training_ranges(
@@ -156,8 +140,8 @@ def training_ranges(
             f"the training range has {train_range.longest_run} bars in a row with complete "
             f"features, after {config.features.warmup} bars of look-back; expected at least "
             f"{needed}: give a longer range, or shorter look-backs "
-            f"(WorldModelConfig.for_interval({train.interval!r}) has "
-            f"{FeatureSpec.for_interval(train.interval).warmup} bars) and chunk_bars"
+            f"({type(config).__name__}.for_interval({train.interval!r}) has "
+            f"{type(config).for_interval(train.interval).features.warmup} bars) and chunk_bars"
         )
     if len(validation_range.complete_rows) < 2:
         raise TrainingError(
@@ -193,16 +177,29 @@ def _provenance(train: Candles, validation: Candles, seed: int, source: str) -> 
     )
 
 
-def _train_bars(
-    candles: Sequence[Candles], ranges: Sequence[FeatureRange], scaler: Scaler, session: Session
+def train_bars(
+    candles: Sequence[Candles],
+    ranges: Sequence[FeatureRange],
+    scaler: Scaler,
+    session: Session,
+    *,
+    random_encoder: bool = False,
 ) -> tuple[BarVAE, BarRNN, BarBank]:
-    """V, M and the bank of a world model of bars."""
+    """V, M and the bank of a world model of bars.
+
+    Args:
+        candles: Training and validation range, the latter with its context.
+        ranges: Their features.
+        scaler: Of the features.
+        session: The training's.
+        random_encoder: Whether V keeps random weights, as a control.
+    """
     config = session.config
     scale = float(np.nanstd(bar_numbers(candles[0])[:, 0]))
     bars = [
         bar_range(some, source, scaler, scale) for some, source in zip(candles, ranges, strict=True)
     ]
-    vae, mdn_rnn = train_bar_networks(bars[0], bars[1], scale, session)
+    vae, mdn_rnn = train_bar_networks(bars[0], bars[1], scale, session, random_encoder)
     bank = _bar_bank(vae, mdn_rnn, scaler, bars[0], candles[0], config)
     return vae, mdn_rnn, bank
 
@@ -213,7 +210,7 @@ def _bar_bank(
     scaler: Scaler,
     bars: BarRange,
     candles: Candles,
-    config: BarModelConfig,
+    config: MarketConfig,
 ) -> BarBank:
     network, features = BarNetwork.of(vae, mdn_rnn, scaler, config), bars.features.numpy()
     z = np.empty((len(features), config.latent_size), dtype=np.float32)
@@ -242,7 +239,7 @@ def _bank_rows(source: FeatureRange, config: AnyConfig) -> tuple[IntArray, IntAr
 
 
 def _warmup_bank(
-    z: Float32Array, source: FeatureRange, candles: Candles, config: WorldModelConfig
+    z: Float32Array, source: FeatureRange, candles: Candles, config: PaperConfig
 ) -> WarmupBank:
     """Segments spread evenly over the training range."""
     last, rows = _bank_rows(source, config)

@@ -38,7 +38,7 @@ from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.synthetic import synthetic_candles
-from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -58,7 +58,7 @@ def world_model(edge: float) -> WorldModel:
         return WorldModel.from_pretrained("default")
     candles = synthetic_candles(seed=0, bars=TRAIN + VALIDATION, edge=edge)
     parts = candles.rows(0, TRAIN), candles.rows(TRAIN, TRAIN + VALIDATION)
-    config = WorldModelConfig(vae_epochs=20, mdn_rnn_epochs=25)
+    config = PaperConfig(vae_epochs=20, mdn_rnn_epochs=25)
     return train_world_model(*parts, config, seed=0)[0]
 
 

@@ -24,7 +24,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from worldmodel_trading.agents.sb3 import make_sb3_env
 from worldmodel_trading.market.synthetic import synthetic_candles
-from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.training.train import train_world_model
 
 STEPS, SEEDS = 4, (3, 4)
@@ -81,7 +81,7 @@ def vector_steps(paper: str) -> None:
 
 def training(_: str) -> None:
     candles = synthetic_candles(seed=1, bars=1_900)
-    config = WorldModelConfig(
+    config = PaperConfig(
         latent_size=3, vae_batch_size=1_024, vae_epochs=1, hidden_size=8, mdn_rnn_epochs=1,
         warmup_bars=24, bank_segments=8, calibration_rounds=0,
     )  # fmt: skip

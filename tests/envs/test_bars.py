@@ -60,10 +60,10 @@ def actions(seed: int = 3, bars: int = BARS) -> np.ndarray:
     ids=["plain", "other costs", "limits", "leverage", "features", "account"],
 )
 def test_a_dream_forced_along_a_record_is_replay_bit_for_bit(
-    account: dict[str, Any], candles: Candles, bars_model: BarWorldModel
+    account: dict[str, Any], candles: Candles, market_model: BarWorldModel
 ) -> None:
-    replay = replay_of(candles, bars_model, **account)
-    dream = DreamEnv(bars_model, horizon=BARS, **account)
+    replay = replay_of(candles, market_model, **account)
+    dream = DreamEnv(market_model, horizon=BARS, **account)
     start = int(candles.open_time_ms[START])
     seen, told = replay.reset(options={"start": start})
     dreamed, lived = dream.reset(options={"candles": candles, "start": start})
@@ -95,11 +95,11 @@ def test_a_dream_forced_along_a_record_is_replay_bit_for_bit(
     ids=["liquidation inside bars", "slippage by range", "impact"],
 )
 def test_highs_lows_and_volumes_of_a_forced_dream_are_the_record_s(
-    account: dict[str, Any], candles: Candles, bars_model: BarWorldModel
+    account: dict[str, Any], candles: Candles, market_model: BarWorldModel
 ) -> None:
     """They go through logs of wicks, and turnover is volume × close: equal to rounding and to that."""
-    replay = replay_of(candles, bars_model, **account)
-    dream = DreamEnv(bars_model, horizon=BARS, **account)
+    replay = replay_of(candles, market_model, **account)
+    dream = DreamEnv(market_model, horizon=BARS, **account)
     deepest = START + int(np.argmin(candles.low[START:2_400] / candles.close[START - 1 : 2_399]))
     start = int(candles.open_time_ms[deepest - 5])
     replay.reset(options={"start": start})
@@ -120,10 +120,10 @@ def test_highs_lows_and_volumes_of_a_forced_dream_are_the_record_s(
 
 
 def test_m_ends_where_replay_s_does_once_it_has_heard_the_same(
-    candles: Candles, bars_model: BarWorldModel
+    candles: Candles, market_model: BarWorldModel
 ) -> None:
     """h of a forced dream draws near replay's: what was before the warm-up fades."""
-    replay, dream = replay_of(candles, bars_model), DreamEnv(bars_model, horizon=BARS)
+    replay, dream = replay_of(candles, market_model), DreamEnv(market_model, horizon=BARS)
     start = int(candles.open_time_ms[START])
     replay.reset(options={"start": start})
     dream.reset(options={"candles": candles, "start": start})
@@ -133,11 +133,11 @@ def test_m_ends_where_replay_s_does_once_it_has_heard_the_same(
 
 
 def test_the_state_after_a_bar_is_that_of_the_bank(
-    candles: Candles, bars_model: BarWorldModel
+    candles: Candles, market_model: BarWorldModel
 ) -> None:
-    engine = open_engine(bars_model)
+    engine = open_engine(market_model)
     assert isinstance(engine, BarEngine)
-    bank = bars_model.bank
+    bank = market_model.bank
     start = engine.start(np.array([6]))
     row = int(np.searchsorted(candles.open_time_ms, bank.open_time_ms[6]))
     after = engine.after(candles, np.array([row]))
@@ -148,10 +148,10 @@ def test_the_state_after_a_bar_is_that_of_the_bank(
 
 
 def test_dreamed_features_are_those_of_the_dreamed_bars(
-    candles: Candles, bars_model: BarWorldModel
+    candles: Candles, market_model: BarWorldModel
 ) -> None:
     """A dream written down as candles has, computed in one go, the features that it was told."""
-    engine = BarEngine(bars_model)
+    engine = BarEngine(market_model)
     row = 700
     state, rng = engine.after(candles, np.array([row])), np.random.default_rng(4)
     closes, numbers, told = [candles.close[row]], [], []
@@ -172,16 +172,16 @@ def test_dreamed_features_are_those_of_the_dreamed_bars(
         )
     ]
     written = Candles(*columns, candles.symbol, candles.interval)
-    np.testing.assert_allclose(bars_model.features(written)[row + 1 :], told, atol=1e-6)
+    np.testing.assert_allclose(market_model.features(written)[row + 1 :], told, atol=1e-6)
 
 
-def test_bars_of_lanes_are_exact(bars_model: BarWorldModel) -> None:
+def test_bars_of_lanes_are_exact(market_model: BarWorldModel) -> None:
     """Accounts get the highs, lows, ranges and turnover of the bars that were drawn."""
-    engine, rng = BarEngine(bars_model), np.random.default_rng(1)
+    engine, rng = BarEngine(market_model), np.random.default_rng(1)
     segments = np.array([0, 5, 11])
     paths = dream_paths(engine, segments, 40, np.random.default_rng(1))
     state = engine.start(segments)
-    price, before = bars_model.bank.close[segments], state.bars.copy()
+    price, before = market_model.bank.close[segments], state.bars.copy()
     for t in range(40):
         engine.step(state, np.zeros(3), engine.draw_noise(rng, 3))
         change, upper, lower, _ = state.bars.T
@@ -198,14 +198,14 @@ def test_bars_of_lanes_are_exact(bars_model: BarWorldModel) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_population_s_dreams_are_the_lanes_of_environments(
-    name: str, bars_model: BarWorldModel
+    name: str, market_model: BarWorldModel
 ) -> None:
     """To the last bit, under every rule: what a search is scored in is what its agents meet."""
-    engine, broker = BarEngine(bars_model), BrokerConfig.from_settings(**CASES[name])
+    engine, broker = BarEngine(market_model), BrokerConfig.from_settings(**CASES[name])
     segments = np.array([1, 5, 9, 9, 0, 15])
-    off = DreamFunding(None, bars_model)
+    off = DreamFunding(None, market_model)
     lanes = DreamLanes(engine, 6, "latent", 1.0, 50, off, None, broker)
-    bank, everyone = bars_model.bank, np.ones(6, dtype=np.bool_)
+    bank, everyone = market_model.bank, np.ones(6, dtype=np.bool_)
     levels = bank.volume_level[segments]
     lanes.place(everyone, engine.start(segments), bank.close[segments], levels)
     paths = dream_paths(engine, segments, 50, np.random.default_rng(7), broker=broker)
@@ -220,12 +220,12 @@ def test_a_population_s_dreams_are_the_lanes_of_environments(
 
 @pytest.mark.parametrize("name", ["default", "limits", "impact", "slippage_per_range"])
 def test_a_population_s_scores_are_those_of_its_accounts(
-    name: str, bars_model: BarWorldModel
+    name: str, market_model: BarWorldModel
 ) -> None:
     broker = BrokerConfig.from_settings(**CASES[name])
-    size = bars_model.config.latent_size + bars_model.config.hidden_size + 2
+    size = market_model.config.latent_size + market_model.config.hidden_size + 2
     parameters = np.random.default_rng(4).normal(0.0, 0.4, (3, size))
-    paths = dream_paths(BarEngine(bars_model), np.array([2, 8]), 30, np.random.default_rng(7))
+    paths = dream_paths(BarEngine(market_model), np.array([2, 8]), 30, np.random.default_rng(7))
     scores = score_paths(paths, parameters, broker)
     for candidate, path in np.ndindex(3, 2):
         policy, targets = LinearController(parameters[candidate]), np.zeros(30)
@@ -240,31 +240,31 @@ def test_a_population_s_scores_are_those_of_its_accounts(
         assert scores.cost[candidate, path] == pytest.approx(account.cost.sum(), rel=1e-3)
 
 
-def test_workers_dream_the_same_bits(bars_model: BarWorldModel) -> None:
-    size = bars_model.config.latent_size + bars_model.config.hidden_size + 2
+def test_workers_dream_the_same_bits(market_model: BarWorldModel) -> None:
+    size = market_model.config.latent_size + market_model.config.hidden_size + 2
     parameters = np.random.default_rng(4).normal(0.0, 0.4, (5, size))
-    segments = np.random.default_rng(0).integers(len(bars_model.bank), size=70)
-    dreams = Dreams(segments, 20, 7, 0.9, DreamFunding(1e-4, bars_model))
+    segments = np.random.default_rng(0).integers(len(market_model.bank), size=70)
+    dreams = Dreams(segments, 20, 7, 0.9, DreamFunding(1e-4, market_model))
     broker = BrokerConfig.from_settings(leverage=2.0, slippage_per_range=0.1)
     found = []
     for processes in (0, 2):
-        with DreamWorkers(bars_model, processes) as workers:
+        with DreamWorkers(market_model, processes) as workers:
             scores, paths = workers.score(parameters, dreams, broker), workers.dream(dreams)
             found.append([*scores, paths.view, paths.bars])
     for one, two in zip(*found, strict=True):
         np.testing.assert_array_equal(one, two)
 
 
-def test_gymnasium_s_checker_finds_nothing(candles: Candles, bars_model: BarWorldModel) -> None:
+def test_gymnasium_s_checker_finds_nothing(candles: Candles, market_model: BarWorldModel) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for settings in ({}, {"observation": "features", "leverage": 3.0, "funding": 1e-4}):
-            check_env(DreamEnv(bars_model, horizon=30, **settings), skip_render_check=True)
-        check_env(replay_of(candles, bars_model), skip_render_check=True)
+            check_env(DreamEnv(market_model, horizon=30, **settings), skip_render_check=True)
+        check_env(replay_of(candles, market_model), skip_render_check=True)
 
 
-def test_processes_dream_as_their_parent(bars_model: BarWorldModel, tmp_path: Path) -> None:
-    bars_model.save_pretrained(tmp_path)
+def test_processes_dream_as_their_parent(market_model: BarWorldModel, tmp_path: Path) -> None:
+    market_model.save_pretrained(tmp_path)
     settings = {"world_model": str(tmp_path), "horizon": 30, "leverage": 2.0}
     envs = gym.make_vec(
         "worldmodel_trading:WorldModelDream-v0",
@@ -288,9 +288,9 @@ def test_processes_dream_as_their_parent(bars_model: BarWorldModel, tmp_path: Pa
 
 
 def test_a_dream_begins_with_the_bars_that_it_heard(
-    candles: Candles, bars_model: BarWorldModel
+    candles: Candles, market_model: BarWorldModel
 ) -> None:
-    bank, engine = bars_model.bank, BarEngine(bars_model)
+    bank, engine = market_model.bank, BarEngine(market_model)
     past = warm_up_bars(engine, int(bank.open_time_ms[5]), float(bank.close[5]))
     row = int(np.searchsorted(candles.open_time_ms, bank.open_time_ms[5]))
     rows = slice(row - len(past.bars) + 1, row + 1)
@@ -300,8 +300,8 @@ def test_a_dream_begins_with_the_bars_that_it_heard(
         np.testing.assert_allclose(past.bars[:, column], getattr(candles, name)[rows], rtol=1e-5)
 
 
-def test_a_picture_shows_the_bars_that_were_drawn(bars_model: BarWorldModel) -> None:
-    env = DreamEnv(bars_model, horizon=60, render_mode="rgb_array")
+def test_a_picture_shows_the_bars_that_were_drawn(market_model: BarWorldModel) -> None:
+    env = DreamEnv(market_model, horizon=60, render_mode="rgb_array")
     env.reset(seed=3)
     numbers, closes = [], [env.reset(seed=3)[1]["price"]]
     for _ in range(30):
@@ -344,40 +344,40 @@ class TestFeaturesOfReplay:
             assert replay.observation_space == dream.observation_space
 
     def test_without_a_word_a_model_shows_its_latents(
-        self, candles: Candles, bars_model: BarWorldModel
+        self, candles: Candles, market_model: BarWorldModel
     ) -> None:
-        assert "latent" in replay_of(candles, bars_model).observation_layout
+        assert "latent" in replay_of(candles, market_model).observation_layout
         raw = BybitReplayEnv(candles, observation="features")
         assert raw.observation_layout == BybitReplayEnv(candles).observation_layout
 
     def test_what_cannot_be_shown_is_refused(
-        self, candles: Candles, bars_model: BarWorldModel
+        self, candles: Candles, market_model: BarWorldModel
     ) -> None:
         for opened in (BybitReplayEnv, lambda *a, **k: ReplayVectorEnv(2, *a, **k)):
             with pytest.raises(ConfigError, match="expected a world_model"):
                 opened(candles, observation="latent")
             with pytest.raises(ConfigError, match="expected 'latent' or 'features'"):
-                opened(candles, bars_model, observation="hidden")
+                opened(candles, market_model, observation="hidden")
 
 
 @pytest.mark.parametrize("warmup", [0, 25, 1.5, "all"])
-def test_a_warm_up_that_the_bank_lacks_is_refused(warmup: Any, bars_model: BarWorldModel) -> None:
+def test_a_warm_up_that_the_bank_lacks_is_refused(warmup: Any, market_model: BarWorldModel) -> None:
     with pytest.raises(ConfigError, match="segments of 24 bars"):
-        BarEngine(bars_model, warmup)
+        BarEngine(market_model, warmup)
 
 
-def test_a_shorter_warm_up_leaves_the_features_alone(bars_model: BarWorldModel) -> None:
-    which = np.arange(len(bars_model.bank))
-    short, whole = (BarEngine(bars_model, warmup).start(which) for warmup in (6, None))
+def test_a_shorter_warm_up_leaves_the_features_alone(market_model: BarWorldModel) -> None:
+    which = np.arange(len(market_model.bank))
+    short, whole = (BarEngine(market_model, warmup).start(which) for warmup in (6, None))
     np.testing.assert_array_equal(short.z, whole.z)
     np.testing.assert_array_equal(short.features, whole.features)
     assert not np.array_equal(short.h, whole.h)
 
 
-def test_orders_do_not_move_this_market(bars_model: BarWorldModel) -> None:
+def test_orders_do_not_move_this_market(market_model: BarWorldModel) -> None:
     returns = []
     for weight in (-1.0, 1.0):
-        env = DreamVectorEnv(3, bars_model, horizon=30)
+        env = DreamVectorEnv(3, market_model, horizon=30)
         env.reset(seed=2)
         told = [env.step(np.full((3, 1), weight, np.float32))[4] for _ in range(20)]
         returns.append([info["market_return"] for info in told])
@@ -385,12 +385,12 @@ def test_orders_do_not_move_this_market(bars_model: BarWorldModel) -> None:
 
 
 def test_a_record_written_from_a_forced_dream_is_the_record(
-    candles: Candles, bars_model: BarWorldModel
+    candles: Candles, market_model: BarWorldModel
 ) -> None:
-    engine = BarEngine(bars_model)
+    engine = BarEngine(market_model)
     state, numbers = engine.after(candles, np.array([START])), bar_numbers(candles)
     silence = engine.draw_noise(np.random.default_rng(0), 1)
     for row in range(START + 1, START + 30):
         engine.step(state, np.zeros(1), silence, forced=numbers[[row]])
         assert state.open_time_ms[0] == candles.open_time_ms[row]
-        np.testing.assert_array_equal(state.features[0], bars_model.features(candles)[row])
+        np.testing.assert_array_equal(state.features[0], market_model.features(candles)[row])

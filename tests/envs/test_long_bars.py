@@ -22,7 +22,7 @@ from worldmodel_trading.market.features import (
 )
 from worldmodel_trading.market.intervals import INTERVALS_MS
 from worldmodel_trading.market.synthetic import synthetic_candles
-from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.mdn_rnn import State
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
@@ -40,7 +40,7 @@ def weeks() -> Candles:
 @pytest.fixture(scope="module")
 def weekly_model(weeks: Candles) -> WorldModel:
     torch.set_num_threads(1)
-    config = WorldModelConfig.for_interval("W", **TINY, bank_segments=8)
+    config = PaperConfig.for_interval("W", **TINY, bank_segments=8)
     return train_world_model(weeks.rows(0, 190), weeks.rows(190, 230), config, seed=0)[0]
 
 
@@ -48,9 +48,9 @@ def test_look_backs_follow_the_interval() -> None:
     warmups = {interval: FeatureSpec.for_interval(interval).warmup for interval in INTERVALS_MS}
     for interval in ("1", "5", "15", "30", "60"):
         assert FeatureSpec.for_interval(interval) == FeatureSpec()
-        assert WorldModelConfig.for_interval(interval) == WorldModelConfig()
+        assert PaperConfig.for_interval(interval) == PaperConfig()
     assert (warmups["240"], warmups["D"], warmups["W"]) == (84, 60, 26)
-    given = WorldModelConfig.for_interval("W", features=FeatureSpec((3, 9)), chunk_bars=20)
+    given = PaperConfig.for_interval("W", features=FeatureSpec((3, 9)), chunk_bars=20)
     assert (given.features.horizons, given.chunk_bars, given.warmup_bars) == ((3, 9), 20, 24)
 
 
@@ -84,7 +84,7 @@ def test_five_years_of_weeks_can_be_trained_on_and_played(
 def test_look_backs_that_a_record_cannot_fill_are_refused_before_training(weeks: Candles) -> None:
     told = r"after 168 bars of look-back; expected at least 193.*for_interval\('W'\) has 26 bars"
     with pytest.raises(TrainingError, match=told):
-        train_world_model(weeks.rows(0, 190), weeks.rows(190, 230), WorldModelConfig())
+        train_world_model(weeks.rows(0, 190), weeks.rows(190, 230), PaperConfig())
 
 
 @pytest.mark.parametrize("num_lanes", [1, 9])

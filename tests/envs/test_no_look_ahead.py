@@ -15,7 +15,7 @@ from worldmodel_trading.evaluation.rollout import evaluate_policy
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import TrainingBarsError
 from worldmodel_trading.market.features import compute_features
-from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -115,7 +115,7 @@ def test_observations_actions_and_rewards(
 
 def test_training_sees_only_its_ranges(candles: Candles) -> None:
     """Bars after the validation range change neither scaler nor weights nor bank."""
-    config = WorldModelConfig(
+    config = PaperConfig(
         latent_size=2,
         vae_hidden_size=8,
         vae_epochs=1,

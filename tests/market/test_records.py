@@ -17,7 +17,7 @@ from worldmodel_trading.market.account.rewards import DifferentialSharpe
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.records import AT_LEAST_ONE, POSITIVE, Bounds, Record
-from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.config import PaperConfig
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def test_numbers_are_python_s_own_whoever_counted() -> None:
     [
         BrokerConfig,
         DifferentialSharpe,
-        WorldModelConfig,
+        PaperConfig,
         CMAESConfig,
         DreamSearchConfig,
         FidelityConfig,

@@ -24,7 +24,7 @@ from worldmodel_trading.market.settings import (
     whole_number,
 )
 from worldmodel_trading.market.sources import funding_per_bar, open_funding
-from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.config import PaperConfig
 
 NO_NUMBERS: list[Any] = [True, np.True_, None, "3", b"3", [3], np.array([3]), 3j, Decimal(3)]
 
@@ -92,8 +92,8 @@ def test_an_account_is_the_same_whoever_counts() -> None:
 
 
 def test_a_world_model_s_settings_are_the_same_whoever_counts() -> None:
-    ours = WorldModelConfig(features=FeatureSpec((2, 5), False), latent_size=4, dropout=0.25)
-    theirs = WorldModelConfig(
+    ours = PaperConfig(features=FeatureSpec((2, 5), False), latent_size=4, dropout=0.25)
+    theirs = PaperConfig(
         features=FeatureSpec(np.array([2, 5]), np.False_),  # type: ignore[arg-type]
         latent_size=np.int64(4),  # type: ignore[arg-type]
         dropout=np.float32(0.25),  # type: ignore[arg-type]

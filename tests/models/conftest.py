@@ -3,7 +3,7 @@ import torch
 
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.synthetic import synthetic_candles
-from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -28,8 +28,8 @@ def record() -> Candles:
 
 
 @pytest.fixture(scope="session")
-def tiny_config() -> WorldModelConfig:
-    return WorldModelConfig(
+def tiny_config() -> PaperConfig:
+    return PaperConfig(
         vae_epochs=3,
         vae_hidden_size=16,
         hidden_size=12,
@@ -65,7 +65,7 @@ def market_model(split, tiny_config) -> WorldModel:
 
 @pytest.fixture(scope="session")
 def paper_model(split, tiny_config) -> WorldModel:
-    return _train(split, WorldModelConfig.from_dict({**tiny_config.to_dict(), "preset": "paper"}))
+    return _train(split, PaperConfig.from_dict({**tiny_config.to_dict(), "preset": "paper"}))
 
 
 @pytest.fixture(params=["market", "paper"])

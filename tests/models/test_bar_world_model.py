@@ -37,68 +37,68 @@ def dream(model: BarWorldModel, bars: int = 60) -> np.ndarray:
 
 
 def test_a_loaded_model_is_the_saved_one(
-    bars_model: BarWorldModel, record: Candles, tmp_path: Path
+    market_model: BarWorldModel, record: Candles, tmp_path: Path
 ) -> None:
-    bars_model.save_pretrained(tmp_path / "a")
+    market_model.save_pretrained(tmp_path / "a")
     loaded = WorldModel.from_pretrained(tmp_path / "a")
     assert isinstance(loaded, BarWorldModel)
-    assert (loaded.config, loaded.provenance) == (bars_model.config, bars_model.provenance)
-    assert loaded.fingerprint == bars_model.fingerprint
-    np.testing.assert_array_equal(dream(loaded), dream(bars_model))
-    np.testing.assert_array_equal(loaded.latents(record).h, bars_model.latents(record).h)
+    assert (loaded.config, loaded.provenance) == (market_model.config, market_model.provenance)
+    assert loaded.fingerprint == market_model.fingerprint
+    np.testing.assert_array_equal(dream(loaded), dream(market_model))
+    np.testing.assert_array_equal(loaded.latents(record).h, market_model.latents(record).h)
     loaded.save_pretrained(tmp_path / "b")
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
     assert isinstance(BarWorldModel.from_pretrained(tmp_path / "a"), BarWorldModel)
 
 
-def test_a_changed_file_is_refused(bars_model: BarWorldModel, tmp_path: Path) -> None:
-    bars_model.save_pretrained(tmp_path)
+def test_a_changed_file_is_refused(market_model: BarWorldModel, tmp_path: Path) -> None:
+    market_model.save_pretrained(tmp_path)
     file = tmp_path / CONFIG_FILE
     file.write_text(file.read_text().replace('"forecast_size": 2', '"forecast_size": 1'))
     with pytest.raises(ModelFileError, match="SHA-256 differs"):
         WorldModel.from_pretrained(tmp_path)
 
 
-def test_a_copy_dreams_the_same(bars_model: BarWorldModel) -> None:
-    dreams = dream(bars_model)
-    copied = pickle.loads(pickle.dumps(bars_model))
+def test_a_copy_dreams_the_same(market_model: BarWorldModel) -> None:
+    dreams = dream(market_model)
+    copied = pickle.loads(pickle.dumps(market_model))
     np.testing.assert_array_equal(dream(copied), dreams)
-    assert copied.fingerprint == bars_model.fingerprint
+    assert copied.fingerprint == market_model.fingerprint
 
 
-def test_calibration_is_part_of_what_a_model_is(bars_model: BarWorldModel) -> None:
-    copied = pickle.loads(pickle.dumps(bars_model))
+def test_calibration_is_part_of_what_a_model_is(market_model: BarWorldModel) -> None:
+    copied = pickle.loads(pickle.dumps(market_model))
     copied.mdn_rnn.calibration[0] += 0.01
-    assert copied.recent(1.0).fingerprint != bars_model.fingerprint
+    assert copied.recent(1.0).fingerprint != market_model.fingerprint
 
 
-def test_recent_dreams_begin_in_the_last_segments(bars_model: BarWorldModel) -> None:
-    recent = bars_model.recent(0.25)
+def test_recent_dreams_begin_in_the_last_segments(market_model: BarWorldModel) -> None:
+    recent = market_model.recent(0.25)
     assert isinstance(recent, BarWorldModel)
     assert len(recent.bank) == 4
-    np.testing.assert_array_equal(recent.bank.memory, bars_model.bank.memory[-4:])
-    starts = start_lanes(bars_model)
+    np.testing.assert_array_equal(recent.bank.memory, market_model.bank.memory[-4:])
+    starts = start_lanes(market_model)
     for mine, theirs in zip(start_lanes(recent), chosen(starts, np.arange(12, 16)), strict=True):
         np.testing.assert_array_equal(mine[..., :0], theirs[..., :0])
     np.testing.assert_array_equal(start_lanes(recent).h, starts.h[-4:])
 
 
 def test_the_bank_remembers_what_the_record_taught(
-    bars_model: BarWorldModel, record: Candles
+    market_model: BarWorldModel, record: Candles
 ) -> None:
-    bank = bars_model.bank
+    bank = market_model.bank
     rows = np.searchsorted(record.open_time_ms, bank.open_time_ms)
     np.testing.assert_array_equal(record.close[rows], bank.close)
-    spec = bars_model.config.features
+    spec = market_model.config.features
     np.testing.assert_array_equal(stream_memories(record, spec, rows), bank.memory)
-    features = bars_model.features(record)
+    features = market_model.features(record)
     np.testing.assert_array_equal(features[rows], bank.features)
-    np.testing.assert_array_equal(bars_model.encode(features[rows]), bank.z[:, -1])
+    np.testing.assert_array_equal(market_model.encode(features[rows]), bank.z[:, -1])
     np.testing.assert_allclose(bank.bars[:, -1], bar_numbers(record)[rows], rtol=1e-6)
-    starts = start_lanes(bars_model)
+    starts = start_lanes(market_model)
     np.testing.assert_array_equal(starts.z, bank.z[:, -1])
-    scaled = np.clip(bars_model.scaler.transform(bank.features), -FEATURE_LIMIT, FEATURE_LIMIT)
+    scaled = np.clip(market_model.scaler.transform(bank.features), -FEATURE_LIMIT, FEATURE_LIMIT)
     np.testing.assert_allclose(starts.features, scaled, atol=1e-5)
 
 
@@ -117,31 +117,31 @@ def densities(model: BarWorldModel, record: Candles, rows: np.ndarray) -> BarDen
 
 
 def test_a_bar_s_density_is_the_product_of_its_parts(
-    bars_model: BarWorldModel, record: Candles
+    market_model: BarWorldModel, record: Candles
 ) -> None:
     rows = np.arange(2_000, 2_500)
-    parts = densities(bars_model, record, rows)
-    total = bars_model.bar_log_prob(record)
+    parts = densities(market_model, record, rows)
+    total = market_model.bar_log_prob(record)
     np.testing.assert_allclose(total[rows], sum(parts).numpy(), rtol=1e-5)
-    forecast = bars_model.return_forecast(record).rows(2_000, 2_500)
+    forecast = market_model.return_forecast(record).rows(2_000, 2_500)
     percent = 100.0 * np.diff(np.log(record.close))[rows]
-    unit = np.log(100.0 * float(bars_model.mdn_rnn.return_scale))
+    unit = np.log(100.0 * float(market_model.mdn_rnn.return_scale))
     np.testing.assert_allclose(
         forecast.log_prob(percent), parts.log_return.numpy() - unit, atol=1e-4
     )
     np.testing.assert_array_equal(
-        np.isfinite(total), np.append(bars_model.latents(record).valid[:-1], False)
+        np.isfinite(total), np.append(market_model.latents(record).valid[:-1], False)
     )
 
 
-def test_densities_integrate_to_one(bars_model: BarWorldModel, record: Candles) -> None:
+def test_densities_integrate_to_one(market_model: BarWorldModel, record: Candles) -> None:
     """Of the return; and of a wick, its chance to be none included."""
-    mdn_rnn, row = bars_model.mdn_rnn, np.array([2_000])
-    latents = bars_model.latents(record)
-    told = torch.from_numpy(bars_model.calendars(record.open_time_ms[row] + record.interval_ms))
-    known = torch.from_numpy(latents.z[row, : bars_model.config.forecast_size].copy())
+    mdn_rnn, row = market_model.mdn_rnn, np.array([2_000])
+    latents = market_model.latents(record)
+    told = torch.from_numpy(market_model.calendars(record.open_time_ms[row] + record.interval_ms))
+    known = torch.from_numpy(latents.z[row, : market_model.config.forecast_size].copy())
     trunk = mdn_rnn.trunk(known, told, torch.from_numpy(latents.h[row]))
-    features = torch.zeros(1, len(bars_model.config.features.names))
+    features = torch.zeros(1, len(market_model.config.features.names))
 
     def density(part: int, *bar: float) -> float:
         with torch.no_grad():
@@ -163,34 +163,36 @@ def test_densities_integrate_to_one(bars_model: BarWorldModel, record: Candles) 
     assert total == pytest.approx(1.0, abs=1e-4)
 
 
-def test_the_forecast_belongs_to_the_bar_after(bars_model: BarWorldModel, record: Candles) -> None:
+def test_the_forecast_belongs_to_the_bar_after(
+    market_model: BarWorldModel, record: Candles
+) -> None:
     """What comes later changes no forecast."""
-    whole, part = (bars_model.return_forecast(c) for c in (record, record.rows(0, 1_200)))
+    whole, part = (market_model.return_forecast(c) for c in (record, record.rows(0, 1_200)))
     for name in ("weights", "means", "sigmas"):
         np.testing.assert_allclose(getattr(whole, name)[:1_200], getattr(part, name), rtol=1e-5)
-    assert not whole.valid[: bars_model.config.features.warmup].any()
+    assert not whole.valid[: market_model.config.features.warmup].any()
     assert whole.valid[1_200:].all()
 
 
-def test_what_z_still_knows_is_decoded(bars_model: BarWorldModel) -> None:
-    z = bars_model.bank.z[:, -1]
-    decoded = bars_model.decode(z)
+def test_what_z_still_knows_is_decoded(market_model: BarWorldModel) -> None:
+    z = market_model.bank.z[:, -1]
+    decoded = market_model.decode(z)
     with torch.no_grad():
-        expected = bars_model.scaler.inverse(bars_model.vae.decode(torch.from_numpy(z)).numpy())
+        expected = market_model.scaler.inverse(market_model.vae.decode(torch.from_numpy(z)).numpy())
     np.testing.assert_allclose(decoded, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_forecast_from_a_warm_up_is_that_of_the_record(
-    bars_model: BarWorldModel, record: Candles
+    market_model: BarWorldModel, record: Candles
 ) -> None:
     """The first segment of the bank begins where the record's state does."""
-    bank = bars_model.bank
-    state = bars_model.warm_up(bank.z[:1], bank.open_time_ms[:1])
+    bank = market_model.bank
+    state = market_model.warm_up(bank.z[:1], bank.open_time_ms[:1])
     np.testing.assert_array_equal(state.latent.numpy(), bank.z[:1, -1])
     following = bank.open_time_ms[:1] + record.interval_ms
-    found = bars_model.return_mixture(state.hidden, state.latent, following)
+    found = market_model.return_mixture(state.hidden, state.latent, following)
     row = int(np.searchsorted(record.open_time_ms, bank.open_time_ms[0]))
-    expected = bars_model.return_forecast(record).rows(row, row + 1)
+    expected = market_model.return_forecast(record).rows(row, row + 1)
     for mine, theirs in zip(
         found, (expected.weights, expected.means, expected.sigmas), strict=True
     ):

@@ -4,19 +4,19 @@ import pytest
 
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.features import FeatureSpec
-from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.config import PaperConfig
 
 
 def test_survives_json():
-    config = WorldModelConfig(
+    config = PaperConfig(
         preset="paper", features=FeatureSpec((4, 30), detrend_volume=False), hidden_size=17
     )
-    assert WorldModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert PaperConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name():
     with pytest.raises(ConfigError, match=r"'hiden_size'; did you mean 'hidden_size'\?"):
-        WorldModelConfig.from_dict({"hiden_size": 3})
+        PaperConfig.from_dict({"hiden_size": 3})
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name():
 )
 def test_impossible_values_are_refused_by_name(name, value):
     with pytest.raises(ConfigError, match=name):
-        WorldModelConfig(**{name: value})
+        PaperConfig(**{name: value})
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,9 @@ def test_impossible_values_are_refused_by_name(name, value):
 )
 def test_impossible_features_are_refused(features):
     with pytest.raises(ConfigError, match=r"features|horizons|detrend_volume"):
-        WorldModelConfig.from_dict({"features": features})
+        PaperConfig.from_dict({"features": features})
 
 
 def test_it_is_frozen():
     with pytest.raises(AttributeError):
-        WorldModelConfig().hidden_size = 3  # type: ignore[misc]
+        PaperConfig().hidden_size = 3  # type: ignore[misc]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.encoded import Encoded, validation_nll
 from worldmodel_trading.models.feature_range import FeatureRange
 from worldmodel_trading.models.mdn_rnn import CALENDAR_SIZE
@@ -46,7 +46,7 @@ def encoded(returns: np.ndarray) -> Encoded:
 
 def test_m_comes_within_five_hundredths_of_a_nat_of_the_truth():
     train, validation = encoded(sample(12_000, 1)), encoded(sample(4_000, 2))
-    config = WorldModelConfig(
+    config = PaperConfig(
         latent_size=2,
         hidden_size=16,
         head_size=4,

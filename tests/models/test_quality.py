@@ -38,17 +38,17 @@ def test_a_range_without_a_forecast_is_refused(world_model, candles):
         mdn_rnn_quality(world_model, candles.rows(0, 150))
 
 
-def test_the_reports_know_world_models_of_bars(bars_model, record):
+def test_the_reports_know_world_models_of_bars(market_model, record):
     start, stop = 1_900, 2_600
-    quality = vae_quality(bars_model, record, int(record.open_time_ms[start]))
-    features = compute_features(record, bars_model.config.features)[start:]
-    decoded = bars_model.decode(bars_model.encode(features))
+    quality = vae_quality(market_model, record, int(record.open_time_ms[start]))
+    features = compute_features(record, market_model.config.features)[start:]
+    decoded = market_model.decode(market_model.encode(features))
     for column, (name, r2) in enumerate(quality.r2.items()):
         error, total = ((features - decoded) ** 2).mean(0)[column], features[:, column].var()
         expected = 1.0 if name.startswith("flat") else 1 - error / total  # no close repeats here
         assert r2 == pytest.approx(expected, abs=0.02)  # streams begin 8 weeks before
-    assert len(quality.kl) == bars_model.config.latent_size
-    memory = mdn_rnn_quality(bars_model, record, int(record.open_time_ms[start]))
+    assert len(quality.kl) == market_model.config.latent_size
+    memory = mdn_rnn_quality(market_model, record, int(record.open_time_ms[start]))
     assert memory.bars == stop - start
-    density = bars_model.bar_log_prob(record)[start - 1 : stop - 1]
+    density = market_model.bar_log_prob(record)[start - 1 : stop - 1]
     assert memory.nll == pytest.approx(-density.mean(), abs=1e-6)

@@ -85,16 +85,16 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[TapedGraph]:
 
 @pytest.mark.parametrize("broker", ["default", "delay", "range"])
 def test_a_chunk_can_be_replayed_without_its_python(
-    latent_model: WorldModel, broker: str, request: pytest.FixtureRequest
+    paper_model: WorldModel, broker: str, request: pytest.FixtureRequest
 ) -> None:
     """And neither the warm-up nor the capture leaves a trace in the scores."""
-    parameters, rules = population(latent_model), BROKERS[broker]
-    funding = DreamFunding(1e-3, latent_model)
-    all_dreams = [some_dreams(latent_model, n, funding=funding) for n in (24, 24, 3)]
-    with DeviceDreams(latent_model, "cpu", chunk_bars=5) as there:
+    parameters, rules = population(paper_model), BROKERS[broker]
+    funding = DreamFunding(1e-3, paper_model)
+    all_dreams = [some_dreams(paper_model, n, funding=funding) for n in (24, 24, 3)]
+    with DeviceDreams(paper_model, "cpu", chunk_bars=5) as there:
         expected = [there.score(parameters, dreams, rules) for dreams in all_dreams]
     graphs: list[TapedGraph] = request.getfixturevalue("graphs")
-    with DeviceDreams(latent_model, "cpu", chunk_bars=5) as there:
+    with DeviceDreams(paper_model, "cpu", chunk_bars=5) as there:
         found = [there.score(parameters, dreams, rules) for dreams in all_dreams]
         assert [graph.was_reset for graph in graphs] == [True, False]
     assert all(graph.was_reset for graph in graphs)

@@ -75,60 +75,60 @@ def expected_scores(model: WorldModel, dreams: Dreams, broker: BrokerConfig) -> 
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
 @pytest.mark.parametrize("broker", list(BROKERS))
 def test_scores_are_those_of_the_compiled_engine(
-    latent_model: WorldModel, device: str, broker: str, temperature: float
+    paper_model: WorldModel, device: str, broker: str, temperature: float
 ) -> None:
-    dreams, rules = some_dreams(latent_model, temperature=temperature), BROKERS[broker]
-    expected = expected_scores(latent_model, dreams, rules)
-    with DeviceDreams(latent_model, device, chunk_bars=10) as there:  # chunks of 8 bars
-        found = there.score(population(latent_model), dreams, rules)
+    dreams, rules = some_dreams(paper_model, temperature=temperature), BROKERS[broker]
+    expected = expected_scores(paper_model, dreams, rules)
+    with DeviceDreams(paper_model, device, chunk_bars=10) as there:  # chunks of 8 bars
+        found = there.score(population(paper_model), dreams, rules)
     assert np.unique(expected.log_return).size > 16
     assert_close(found, expected, drawn=temperature > 0.0)
 
 
 @pytest.mark.parametrize("rates", ["constant", "recorded"])
 def test_funding_is_drawn_as_the_compiled_engine_draws_it(
-    latent_model: WorldModel, device: str, rates: str
+    paper_model: WorldModel, device: str, rates: str
 ) -> None:
     source: float | FundingRates = 2e-3
     if rates == "recorded":
-        start = latent_model.provenance.train_start_ms // FUNDING_INTERVAL_MS + 1
+        start = paper_model.provenance.train_start_ms // FUNDING_INTERVAL_MS + 1
         times = (start + np.arange(100)) * FUNDING_INTERVAL_MS
         source = FundingRates(times, np.random.default_rng(5).normal(0.0, 5e-3, 100))
-    dreams = some_dreams(latent_model, funding=DreamFunding(source, latent_model))
-    expected = expected_scores(latent_model, dreams, BROKERS["default"])
-    unfunded = expected_scores(latent_model, some_dreams(latent_model), BROKERS["default"])
+    dreams = some_dreams(paper_model, funding=DreamFunding(source, paper_model))
+    expected = expected_scores(paper_model, dreams, BROKERS["default"])
+    unfunded = expected_scores(paper_model, some_dreams(paper_model), BROKERS["default"])
     assert np.abs(expected.log_return - unfunded.log_return).max() > 1e-3
-    with DeviceDreams(latent_model, device, chunk_bars=9) as there:
-        found = there.score(population(latent_model), dreams, BROKERS["default"])
+    with DeviceDreams(paper_model, device, chunk_bars=9) as there:
+        found = there.score(population(paper_model), dreams, BROKERS["default"])
     assert_close(found, expected)
 
 
 def test_accounts_end_as_they_do_on_the_compiled_engine(
-    latent_model: WorldModel, device: str
+    paper_model: WorldModel, device: str
 ) -> None:
-    leverage = 35.0 if latent_model.config.preset == "market" else 65.0  # whose dreams are calmer
+    leverage = 35.0 if paper_model.config.preset == "market" else 65.0  # whose dreams are calmer
     broker = BrokerConfig.from_settings(leverage=leverage, maintenance_margin=0.01)
-    dreams = some_dreams(latent_model, num_bars=40)
-    expected = expected_scores(latent_model, dreams, broker)
+    dreams = some_dreams(paper_model, num_bars=40)
+    expected = expected_scores(paper_model, dreams, broker)
     assert (expected.steps < 40).mean() > 0.1
-    with DeviceDreams(latent_model, device) as there:
-        found = there.score(population(latent_model), dreams, broker)
+    with DeviceDreams(paper_model, device) as there:
+        found = there.score(population(paper_model), dreams, broker)
     alike = np.isclose(found.log_return, expected.log_return, rtol=1e-3, atol=1e-3)
     assert alike.mean() > 0.95
     assert (found.steps == expected.steps).mean() > 0.95
 
 
-def test_orders_are_rounded(latent_model: WorldModel, device: str) -> None:
+def test_orders_are_rounded(paper_model: WorldModel, device: str) -> None:
     """A lot more or less follows from the last bit of a price, hence by share of lanes and on average."""
-    price = float(np.median(latent_model.bank.close))
+    price = float(np.median(paper_model.bank.close))
     broker = BrokerConfig.from_settings(
         capital_usdt=1_000.0 * price, qty_step=0.001, tick_size=0.1, min_notional_usdt=0.0
     )
-    dreams = some_dreams(latent_model)
-    expected = expected_scores(latent_model, dreams, broker)
-    with DeviceDreams(latent_model, device) as there:
-        found = there.score(population(latent_model), dreams, broker)
-    plain = expected_scores(latent_model, dreams, BrokerConfig())
+    dreams = some_dreams(paper_model)
+    expected = expected_scores(paper_model, dreams, broker)
+    with DeviceDreams(paper_model, device) as there:
+        found = there.score(population(paper_model), dreams, broker)
+    plain = expected_scores(paper_model, dreams, BrokerConfig())
     assert np.abs(plain.log_return - expected.log_return).max() > 1e-6
     assert np.isclose(found.log_return, expected.log_return, atol=2e-6).mean() > 0.95
 
@@ -150,21 +150,21 @@ def test_separate_lanes_of_a_deaf_market_are_those_of_the_compiled_engine(
 
 @pytest.mark.parametrize("max_lanes", [1, 80, 150])
 def test_tiles_do_not_change_the_scores(
-    latent_model: WorldModel, device: str, max_lanes: int
+    paper_model: WorldModel, device: str, max_lanes: int
 ) -> None:
-    dreams, parameters = some_dreams(latent_model), population(latent_model)
-    with DeviceDreams(latent_model, device) as whole:
+    dreams, parameters = some_dreams(paper_model), population(paper_model)
+    with DeviceDreams(paper_model, device) as whole:
         expected = whole.score(parameters, dreams, BROKERS["delay"])
-    with DeviceDreams(latent_model, device, max_lanes=max_lanes, chunk_bars=7) as cut:
+    with DeviceDreams(paper_model, device, max_lanes=max_lanes, chunk_bars=7) as cut:
         assert_close(cut.score(parameters, dreams, BROKERS["delay"]), expected)
 
 
-def test_scores_repeat_whatever_was_scored_between(latent_model: WorldModel, device: str) -> None:
+def test_scores_repeat_whatever_was_scored_between(paper_model: WorldModel, device: str) -> None:
     """The same plan again, other candidates, other dreams, another plan: no state is left behind."""
-    parameters, dreams = population(latent_model), some_dreams(latent_model)
-    with DeviceDreams(latent_model, device, chunk_bars=16) as there:
+    parameters, dreams = population(paper_model), some_dreams(paper_model)
+    with DeviceDreams(paper_model, device, chunk_bars=16) as there:
         first = there.score(parameters, dreams, BROKERS["delay"])
-        for others in (dreams, some_dreams(latent_model, num_bars=11)):
+        for others in (dreams, some_dreams(paper_model, num_bars=11)):
             there.score(-parameters, others, BROKERS["leverage"])
         there.score(parameters[::-1], dreams, BROKERS["delay"])
         again = there.score(parameters, dreams, BROKERS["delay"])
@@ -174,11 +174,11 @@ def test_scores_repeat_whatever_was_scored_between(latent_model: WorldModel, dev
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_a_graph_computes_what_its_kernels_do_one_by_one(latent_model: WorldModel) -> None:
-    dreams, parameters = some_dreams(latent_model), population(latent_model)
+def test_a_graph_computes_what_its_kernels_do_one_by_one(paper_model: WorldModel) -> None:
+    dreams, parameters = some_dreams(paper_model), population(paper_model)
     scores = []
     for graph in (True, False):
-        with DeviceDreams(latent_model, "cuda", chunk_bars=10, graph=graph) as there:
+        with DeviceDreams(paper_model, "cuda", chunk_bars=10, graph=graph) as there:
             scores.append(there.score(parameters, dreams, BROKERS["leverage"]))
     for one, two in zip(*scores, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-9)
@@ -225,10 +225,10 @@ def test_impossible_requests_are_refused(market_model: WorldModel, paper_model: 
         there.score(population(market_model), some_dreams(market_model), BrokerConfig())
 
 
-def test_dreams_of_bars_are_refused_with_the_cure(bars_model: WorldModel) -> None:
+def test_dreams_of_bars_are_refused_with_the_cure(market_model: WorldModel) -> None:
     with pytest.raises(ConfigError, match=r"'bars' preset .* device 'cpu' \(DreamWorkers\)"):
-        DeviceDreams(bars_model, "cpu")
-    with open_scorer(bars_model, "cpu", num_workers=0) as scorer:
+        DeviceDreams(market_model, "cpu")
+    with open_scorer(market_model, "cpu", num_workers=0) as scorer:
         assert isinstance(scorer, DreamWorkers)
 
 

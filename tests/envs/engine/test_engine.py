@@ -20,11 +20,11 @@ from worldmodel_trading.models.world_model import WorldModel
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 0.0])
 @pytest.mark.parametrize("num_lanes", [1, 3, 70])
 def test_steps_equal_the_pytorch_module(
-    latent_model: WorldModel, num_lanes: int, temperature: float
+    paper_model: WorldModel, num_lanes: int, temperature: float
 ) -> None:
-    engine, rng = DreamEngine(latent_model), np.random.default_rng(2)
+    engine, rng = DreamEngine(paper_model), np.random.default_rng(2)
     state = engine.start(rng.integers(engine.num_segments, size=num_lanes))
-    paper = latent_model.config.preset == "paper"
+    paper = paper_model.config.preset == "paper"
     for _ in range(20):
         memory = State(*(torch.from_numpy(a.copy()) for a in (state.h, state.c, state.z)))
         waves = torch.from_numpy(calendar(state.open_time_ms + engine.interval_ms))
@@ -32,11 +32,11 @@ def test_steps_equal_the_pytorch_module(
         noise, targets = engine.draw_noise(rng, num_lanes), rng.uniform(-1, 1, num_lanes)
         if paper:
             actions = torch.from_numpy(targets[:, None].astype(np.float32))
-            memory = latent_model.mdn_rnn.advance(memory.latent, waves, actions, memory)
+            memory = paper_model.mdn_rnn.advance(memory.latent, waves, actions, memory)
         uniforms, normals = (torch.from_numpy(np.ascontiguousarray(part)) for part in noise)
-        returns, latent = draw_bar(latent_model, memory, uniforms, normals, temperature)
+        returns, latent = draw_bar(paper_model, memory, uniforms, normals, temperature)
         if not paper:
-            memory = latent_model.mdn_rnn.advance(latent, later, None, memory)
+            memory = paper_model.mdn_rnn.advance(latent, later, None, memory)
         log_return = engine.step(state, targets, noise, temperature)
         np.testing.assert_allclose(state.z, latent.numpy(), atol=2e-5)
         np.testing.assert_allclose(state.h, memory.hidden.numpy(), atol=2e-5)
@@ -49,10 +49,10 @@ LANES = 70
 
 @pytest.mark.parametrize("temperature", [1.0, 0.0, 1.7])
 def test_a_lane_has_the_same_bits_alone_and_at_any_place_among_others(
-    latent_model: WorldModel, temperature: float
+    paper_model: WorldModel, temperature: float
 ) -> None:
     """Lanes shuffled, the first of them, and single ones, each with its share of the noise."""
-    engine, rng = DreamEngine(latent_model), np.random.default_rng(3)
+    engine, rng = DreamEngine(paper_model), np.random.default_rng(3)
     segments, shuffled = rng.integers(engine.num_segments, size=LANES), rng.permutation(LANES)
     choices = [shuffled, *(np.arange(n) for n in (2, 4, 5, 6, 7, 15, 16, 17, 69))]
     choices += [np.array([lane]) for lane in (0, 5, 63, 69)]
@@ -69,8 +69,8 @@ def test_a_lane_has_the_same_bits_alone_and_at_any_place_among_others(
 
 
 @pytest.mark.parametrize("num_lanes", [1, 5, 40])
-def test_where_its_arrays_lie_changes_nothing(latent_model: WorldModel, num_lanes: int) -> None:
-    engines = [DreamEngine(latent_model), pickle.loads(pickle.dumps(DreamEngine(latent_model)))]
+def test_where_its_arrays_lie_changes_nothing(paper_model: WorldModel, num_lanes: int) -> None:
+    engines = [DreamEngine(paper_model), pickle.loads(pickle.dumps(DreamEngine(paper_model)))]
     rng, segments = np.random.default_rng(6), np.arange(num_lanes) % engines[0].num_segments
     plain, elsewhere = (engine.start(segments) for engine in engines)
     for number, name in enumerate(("z", "h", "c"), start=1):
@@ -87,9 +87,9 @@ def test_where_its_arrays_lie_changes_nothing(latent_model: WorldModel, num_lane
         assert_same_state(elsewhere, plain, slice(None))
 
 
-def test_being_forced_along_a_record_is_what_a_warm_up_hears(latent_model: WorldModel) -> None:
+def test_being_forced_along_a_record_is_what_a_warm_up_hears(paper_model: WorldModel) -> None:
     """M's memory steps by one arithmetic, in the engine and in a warm-up."""
-    engine, bank = DreamEngine(latent_model), latent_model.bank
+    engine, bank = DreamEngine(paper_model), paper_model.bank
     latents, times = np.ascontiguousarray(bank.z[:7]), bank.open_time_ms[:7]
     step, width = engine.interval_ms, latents.shape[1]
     state = engine.warm_up(np.ascontiguousarray(latents[:, :5]), times - (width - 5) * step)
@@ -105,8 +105,8 @@ def assert_same_state(one: DreamState, two: DreamState, lanes: Any) -> None:
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name)[lanes], err_msg=name)
 
 
-def test_hidden_states_and_latents_stay_in_their_bounds(latent_model: WorldModel) -> None:
-    engine, rng = DreamEngine(latent_model), np.random.default_rng(4)
+def test_hidden_states_and_latents_stay_in_their_bounds(paper_model: WorldModel) -> None:
+    engine, rng = DreamEngine(paper_model), np.random.default_rng(4)
     state = engine.start(rng.integers(engine.num_segments, size=64))
     for _ in range(50):
         engine.step(state, np.ones(64), engine.draw_noise(rng, 64), 25.0)
@@ -115,8 +115,8 @@ def test_hidden_states_and_latents_stay_in_their_bounds(latent_model: WorldModel
 
 
 @pytest.mark.parametrize("num_lanes", [1, 7, 64])
-def test_noise_ahead_is_the_noise_of_each_step(latent_model: WorldModel, num_lanes: int) -> None:
-    engine = DreamEngine(latent_model)
+def test_noise_ahead_is_the_noise_of_each_step(paper_model: WorldModel, num_lanes: int) -> None:
+    engine = DreamEngine(paper_model)
     one, two = np.random.default_rng(5), np.random.default_rng(5)
     for noise in engine.draw_steps(one, num_lanes, 6):
         for ahead, alone in zip(noise, engine.draw_noise(two, num_lanes), strict=True):

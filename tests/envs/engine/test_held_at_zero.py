@@ -30,9 +30,9 @@ STEPS = 40
 
 
 @pytest.fixture
-def held(latent_model: WorldModel) -> WorldModel:
+def held(paper_model: WorldModel) -> WorldModel:
     """A tiny model whose V says nothing in its second dimension."""
-    vae, bank = copy.deepcopy(latent_model.vae), latent_model.bank
+    vae, bank = copy.deepcopy(paper_model.vae), paper_model.bank
     learned = vae.latent_size - vae.carried
     with torch.no_grad():
         for row, bias in ((HELD - vae.carried, 0.0), (learned + HELD - vae.carried, -9.0)):
@@ -41,11 +41,11 @@ def held(latent_model: WorldModel) -> WorldModel:
     z = bank.z.copy()
     z[..., HELD] = 0.0
     return WorldModel(
-        latent_model.config,
-        latent_model.provenance,
-        latent_model.scaler,
+        paper_model.config,
+        paper_model.provenance,
+        paper_model.scaler,
         vae,
-        copy.deepcopy(latent_model.mdn_rnn),
+        copy.deepcopy(paper_model.mdn_rnn),
         dataclasses.replace(bank, z=z),
     )
 
@@ -120,12 +120,12 @@ PATHS = {
 @pytest.mark.parametrize("temperature", [0.0, 0.6, 1.0, 9.0])
 @pytest.mark.parametrize("path", list(PATHS))
 def test_dreams_hold_it_too(
-    held: WorldModel, latent_model: WorldModel, path: str, temperature: float
+    held: WorldModel, paper_model: WorldModel, path: str, temperature: float
 ) -> None:
     seen = PATHS[path](held, temperature)
     assert (seen[:, HELD] == 0.0).all()
     assert (seen[:, OTHERS].std(axis=0) > 0.0).all()
-    assert (PATHS[path](latent_model, temperature)[:, HELD] != 0.0).any()
+    assert (PATHS[path](paper_model, temperature)[:, HELD] != 0.0).any()
 
 
 def test_replay_holds_it_and_a_file_remembers(held: WorldModel, candles: Candles, tmp_path) -> None:

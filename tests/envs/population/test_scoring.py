@@ -139,19 +139,19 @@ def test_paths_and_lanes_agree_where_the_market_is_deaf(
 
 
 def test_candidates_do_not_influence_each_other(
-    candles: Candles, latent_model: WorldModel, population: np.ndarray
+    candles: Candles, paper_model: WorldModel, population: np.ndarray
 ) -> None:
-    engine, broker = DreamEngine(latent_model), BrokerConfig()
-    recorded, segments = recorded_of(candles, latent_model), np.array([0, 2])
+    engine, broker = DreamEngine(paper_model), BrokerConfig()
+    recorded, segments = recorded_of(candles, paper_model), np.array([0, 2])
 
     def all_of(candidates: np.ndarray) -> list[Scores]:
         found = [
             score_lanes(engine, candidates, segments, 30, np.random.default_rng(3), broker),
             score_replay(
-                recorded, candidates, broker, state_of(latent_model, recorded, len(candidates))
+                recorded, candidates, broker, state_of(paper_model, recorded, len(candidates))
             ),
         ]
-        if latent_model.config.preset == "market":
+        if paper_model.config.preset == "market":
             paths = dream_paths(engine, segments, 30, np.random.default_rng(3))
             found.append(score_paths(paths, candidates, broker))
         return found

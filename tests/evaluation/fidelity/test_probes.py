@@ -14,7 +14,7 @@ from worldmodel_trading.evaluation.fidelity.probes import (
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.features import compute_features
 from worldmodel_trading.market.synthetic import synthetic_candles
-from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -34,7 +34,7 @@ def market():
 
 @pytest.fixture(scope="module")
 def paper(candles):
-    config = WorldModelConfig(
+    config = PaperConfig(
         preset="paper",
         vae_epochs=2,
         mdn_rnn_epochs=2,

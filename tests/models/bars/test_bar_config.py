@@ -10,28 +10,28 @@ import pytest
 
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.streams import StreamSpec
-from worldmodel_trading.models.bars.config import BarModelConfig
-from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.bars.config import MarketConfig
+from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.presets import default_config, read_config
 
 
-def test_settings_go_through_json(bars_config: BarModelConfig) -> None:
-    for config in (bars_config, BarModelConfig.for_interval("D", dropout=0.25)):
+def test_settings_go_through_json(market_config: MarketConfig) -> None:
+    for config in (market_config, MarketConfig.for_interval("D", dropout=0.25)):
         told = json.loads(json.dumps(config.to_dict()))
         assert told["preset"] == "bars"
         assert read_config(told) == config
 
 
 def test_a_preset_has_the_settings_of_its_kind() -> None:
-    assert default_config("240", "bars", latent_size=12) == BarModelConfig(
+    assert default_config("240", "bars", latent_size=12) == MarketConfig(
         features=StreamSpec("240"), latent_size=12
     )
-    assert isinstance(default_config("60", "market"), WorldModelConfig)
-    assert isinstance(read_config(WorldModelConfig().to_dict()), WorldModelConfig)
+    assert isinstance(default_config("60", "market"), PaperConfig)
+    assert isinstance(read_config(PaperConfig().to_dict()), PaperConfig)
 
 
 def test_bars_of_a_week_are_remembered_for_less() -> None:
-    weekly, hourly = BarModelConfig.for_interval("W"), BarModelConfig()
+    weekly, hourly = MarketConfig.for_interval("W"), MarketConfig()
     assert weekly.features.interval == "W"
     assert weekly.chunk_bars < hourly.chunk_bars
     assert weekly.warmup_bars < hourly.warmup_bars
@@ -55,7 +55,7 @@ def test_bars_of_a_week_are_remembered_for_less() -> None:
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        BarModelConfig(**settings)
+        MarketConfig(**settings)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ def test_impossible_settings_are_refused(settings: dict[str, Any], told: str) ->
 )
 def test_plain_values_that_fit_no_settings_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
-        read_config({**BarModelConfig().to_dict(), **change})
+        read_config({**MarketConfig().to_dict(), **change})
 
 
-def test_settings_do_not_change(bars_config: BarModelConfig) -> None:
-    other = replace(bars_config, dropout=0.1)
-    assert other != bars_config
+def test_settings_do_not_change(market_config: MarketConfig) -> None:
+    other = replace(market_config, dropout=0.1)
+    assert other != market_config
     with pytest.raises(AttributeError):
         other.dropout = 0.2  # type: ignore[misc]

@@ -40,9 +40,9 @@ def with_calibration(
 
 
 @pytest.fixture(scope="module")
-def plain(bars_model: BarWorldModel) -> BarWorldModel:
+def plain(market_model: BarWorldModel) -> BarWorldModel:
     """The tiny model as M was trained: nothing is corrected."""
-    return with_calibration(bars_model, 0.0, 0.0, 0.0, 0.0)
+    return with_calibration(market_model, 0.0, 0.0, 0.0, 0.0)
 
 
 def step(
@@ -132,20 +132,20 @@ def test_a_higher_temperature_draws_wider(plain: BarWorldModel) -> None:
 
 
 def test_a_shift_of_log_sigma_scales_the_return(
-    bars_model: BarWorldModel, plain: BarWorldModel
+    market_model: BarWorldModel, plain: BarWorldModel
 ) -> None:
     """Means are told in deviations of their component: shift and return go together, exactly."""
     noise = draw_bar_noise(np.random.default_rng(0), 16, 1)[0]
-    shifted = with_calibration(bars_model, np.log(1.5), 0.25, 0.0, 0.0)
+    shifted = with_calibration(market_model, np.log(1.5), 0.25, 0.0, 0.0)
     before, after = (step(m, start_lanes(m), noise).drawn for m in (plain, shifted))
     np.testing.assert_allclose(after[:, 0], 1.5 * before[:, 0], rtol=1e-5)
 
 
 def test_of_the_mean_only_what_is_trusted_is_dreamed_and_forecast(
-    bars_model: BarWorldModel, plain: BarWorldModel
+    market_model: BarWorldModel, plain: BarWorldModel
 ) -> None:
     share, level = 0.25, 0.02
-    wary = with_calibration(bars_model, 0.0, 0.0, 0.0, 0.0, trust=(share, level))
+    wary = with_calibration(market_model, 0.0, 0.0, 0.0, 0.0, trust=(share, level))
     noise = draw_bar_noise(np.random.default_rng(0), 16, 1)[0]
     lanes = start_lanes(plain)
     following = lanes.open_time_ms + plain.provenance.interval_ms
@@ -163,10 +163,10 @@ def test_of_the_mean_only_what_is_trusted_is_dreamed_and_forecast(
     np.testing.assert_allclose(100.0 * (after - before), (told - bold)[: len(after)], atol=1e-5)
 
 
-def test_the_pull_brings_the_level_back(bars_model: BarWorldModel, plain: BarWorldModel) -> None:
+def test_the_pull_brings_the_level_back(market_model: BarWorldModel, plain: BarWorldModel) -> None:
     noise = draw_bar_noise(np.random.default_rng(0), 16, 1)[0]
-    pulled = with_calibration(bars_model, 0.0, 0.0, 0.05, 0.2)
-    level = bars_model.config.features.names.index("level")
+    pulled = with_calibration(market_model, 0.0, 0.0, 0.05, 0.2)
+    level = market_model.config.features.names.index("level")
     before, after = start_lanes(plain), start_lanes(pulled)
     expected = np.exp(0.05 * (0.2 - before.features[:, level]))
     step(plain, before, noise)
@@ -174,37 +174,37 @@ def test_the_pull_brings_the_level_back(bars_model: BarWorldModel, plain: BarWor
     np.testing.assert_allclose(after.drawn[:, 0], expected * before.drawn[:, 0], rtol=1e-5)
 
 
-def test_v_is_that_of_pytorch(bars_model: BarWorldModel, record: Candles) -> None:
-    features = bars_model.features(record)[400:]
-    scaled = bars_model.scaler.transform(features)
+def test_v_is_that_of_pytorch(market_model: BarWorldModel, record: Candles) -> None:
+    features = market_model.features(record)[400:]
+    scaled = market_model.scaler.transform(features)
     with torch.no_grad():
-        expected = bars_model.vae.encode(torch.from_numpy(scaled)).mean.numpy()
-    np.testing.assert_allclose(bars_model.encode(features), expected, atol=1e-5)
+        expected = market_model.vae.encode(torch.from_numpy(scaled)).mean.numpy()
+    np.testing.assert_allclose(market_model.encode(features), expected, atol=1e-5)
 
 
 def test_v_has_the_same_bits_for_a_bar_in_any_company(
-    bars_model: BarWorldModel, record: Candles
+    market_model: BarWorldModel, record: Candles
 ) -> None:
-    features = bars_model.features(record)[400:1_000]
-    together = bars_model.encode(features)
+    features = market_model.features(record)[400:1_000]
+    together = market_model.encode(features)
     np.testing.assert_array_equal(
-        np.concatenate([bars_model.encode(f[None]) for f in features]), together
+        np.concatenate([market_model.encode(f[None]) for f in features]), together
     )
-    np.testing.assert_array_equal(bars_model.encode(features[255:262]), together[255:262])
-    assert np.isnan(bars_model.encode(np.full((1, features.shape[1]), np.nan))).all()
+    np.testing.assert_array_equal(market_model.encode(features[255:262]), together[255:262])
+    assert np.isnan(market_model.encode(np.full((1, features.shape[1]), np.nan))).all()
 
 
-def test_m_hears_as_pytorch_does(bars_model: BarWorldModel, record: Candles) -> None:
-    latents = bars_model.latents(record)
-    first = int(np.flatnonzero(latents.valid)[0]) - bars_model.config.warmup_bars + 1
-    z = bars_model.encode(bars_model.features(record)[first : first + 200])
+def test_m_hears_as_pytorch_does(market_model: BarWorldModel, record: Candles) -> None:
+    latents = market_model.latents(record)
+    first = int(np.flatnonzero(latents.valid)[0]) - market_model.config.warmup_bars + 1
+    z = market_model.encode(market_model.features(record)[first : first + 200])
     times = record.open_time_ms[first : first + 200] + record.interval_ms
-    known = torch.from_numpy(z[None, :, : bars_model.config.forecast_size].copy())
+    known = torch.from_numpy(z[None, :, : market_model.config.forecast_size].copy())
     with torch.no_grad():
-        hidden = bars_model.mdn_rnn.remember(
-            known, torch.from_numpy(bars_model.calendars(times))[None]
+        hidden = market_model.mdn_rnn.remember(
+            known, torch.from_numpy(market_model.calendars(times))[None]
         )
-    kept = slice(bars_model.config.warmup_bars - 1, 200)
+    kept = slice(market_model.config.warmup_bars - 1, 200)
     np.testing.assert_allclose(
         latents.h[first : first + 200][kept], hidden[0, kept].numpy(), atol=1e-5
     )
@@ -220,14 +220,14 @@ def dreamed(model: BarWorldModel, lanes: BarLanes, noises: np.ndarray) -> list[n
 
 
 @pytest.mark.parametrize("count", [1, 5, 6, 31])
-def test_a_lane_has_the_same_bits_in_any_company(count: int, bars_model: BarWorldModel) -> None:
+def test_a_lane_has_the_same_bits_in_any_company(count: int, market_model: BarWorldModel) -> None:
     rng = np.random.default_rng(3)
     where = np.resize(np.arange(16), 64)
     noises = draw_bar_noise(rng, 64, 40)
-    starts = start_lanes(bars_model)
-    everyone = np.array(dreamed(bars_model, chosen(starts, where), noises))
+    starts = start_lanes(market_model)
+    everyone = np.array(dreamed(market_model, chosen(starts, where), noises))
     some = rng.permutation(64)[:count]
-    alone = np.array(dreamed(bars_model, chosen(starts, where[some]), noises[:, :, some]))
+    alone = np.array(dreamed(market_model, chosen(starts, where[some]), noises[:, :, some]))
     np.testing.assert_array_equal(alone, everyone[:, some])
 
 
@@ -243,11 +243,11 @@ def test_noise_is_the_same_drawn_at_once_or_step_by_step() -> None:
         assert kstest(row, "norm").pvalue > 1e-3
 
 
-def test_no_dreamed_bar_is_impossible(bars_model: BarWorldModel) -> None:
+def test_no_dreamed_bar_is_impossible(market_model: BarWorldModel) -> None:
     rng = np.random.default_rng(5)
-    lanes = chosen(start_lanes(bars_model), np.resize(np.arange(16), 200))
+    lanes = chosen(start_lanes(market_model), np.resize(np.arange(16), 200))
     for noise in draw_bar_noise(rng, 200, 300):
-        step(bars_model, lanes, noise, 1.5)
+        step(market_model, lanes, noise, 1.5)
         assert np.isfinite(lanes.drawn).all()
         assert (lanes.drawn[:, 1:] >= 0.0).all()
         assert np.isfinite(lanes.raw).all()
@@ -255,19 +255,19 @@ def test_no_dreamed_bar_is_impossible(bars_model: BarWorldModel) -> None:
 
 
 def test_lanes_that_live_a_record_see_what_the_batch_computes(
-    bars_model: BarWorldModel, record: Candles
+    market_model: BarWorldModel, record: Candles
 ) -> None:
-    features, z = bars_model.features(record), None
-    lanes = BarLanes.empty(1, bars_model.config)
+    features, z = market_model.features(record), None
+    lanes = BarLanes.empty(1, market_model.config)
     numbers = bar_numbers(record)
     lanes.open_time_ms[:] = record.open_time_ms[0]
-    z = bars_model.encode(features)
+    z = market_model.encode(features)
     nothing = np.zeros((8, 0), dtype=np.float32)
     for t in range(1, 600):
         lanes.drawn[0] = numbers[t]
-        dream_bars(*bars_model.network, *lanes, nothing, 0, np.float32(1), True)
+        dream_bars(*market_model.network, *lanes, nothing, 0, np.float32(1), True)
         assert lanes.open_time_ms[0] == record.open_time_ms[t]
-        if t >= bars_model.config.features.warmup:
+        if t >= market_model.config.features.warmup:
             np.testing.assert_array_equal(lanes.raw[0], features[t])
             np.testing.assert_array_equal(lanes.z[0], z[t])
 

@@ -20,7 +20,7 @@ from worldmodel_trading.models.bar_world_model import (
     draw_bar_noise,
     start_lanes,
 )
-from worldmodel_trading.models.bars.config import BarModelConfig
+from worldmodel_trading.models.bars.config import MarketConfig
 from worldmodel_trading.models.bars.packed import dream_bars
 from worldmodel_trading.models.training.callbacks import TrainingCallback, TrainingHistory
 from worldmodel_trading.models.training.train import train_world_model
@@ -36,13 +36,13 @@ def record() -> Candles:
 
 
 @pytest.fixture(scope="module")
-def quick(bars_config: BarModelConfig) -> BarModelConfig:
+def quick(market_config: MarketConfig) -> MarketConfig:
     """The tiny settings, without free dreams."""
-    return replace(bars_config, calibration_rounds=0)
+    return replace(market_config, calibration_rounds=0)
 
 
 def train(
-    record: Candles, config: BarModelConfig, seed: int = 1, **settings: object
+    record: Candles, config: MarketConfig, seed: int = 1, **settings: object
 ) -> tuple[WorldModel, TrainingHistory]:
     split = record.rows(0, 1_500), record.rows(1_500, 1_900)
     return train_world_model(*split, config, seed=seed, **settings)  # type: ignore[arg-type]
@@ -72,18 +72,18 @@ class Stops(TrainingCallback):
 
 
 def test_the_same_seed_gives_the_same_model_and_another_another(
-    record: Candles, bars_config: BarModelConfig, bars_model: BarWorldModel
+    record: Candles, market_config: MarketConfig, market_model: BarWorldModel
 ) -> None:
     before, numbers = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    again, _ = train(record, bars_config)
-    assert_same(again, bars_model)
+    again, _ = train(record, market_config)
+    assert_same(again, market_model)
     assert torch.equal(torch.get_rng_state(), before)
     assert np.array_equal(np.random.get_state()[1], numbers)  # noqa: NPY002
-    other, _ = train(record, bars_config, seed=2)
-    assert other.fingerprint != bars_model.fingerprint
+    other, _ = train(record, market_config, seed=2)
+    assert other.fingerprint != market_model.fingerprint
 
 
-def test_every_stage_learns(record: Candles, quick: BarModelConfig) -> None:
+def test_every_stage_learns(record: Candles, quick: MarketConfig) -> None:
     epochs = {f"{stage}_epochs": 6 for stage in STAGES if stage != "heads"}
     _, history = train(record, replace(quick, head_epochs=6, mdn_rnn_weight_decay=0.0, **epochs))
     for stage in STAGES:
@@ -100,7 +100,7 @@ def test_every_stage_learns(record: Candles, quick: BarModelConfig) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_stopped_training_goes_on_to_the_same_bits(
-    stage: str, epoch: int, record: Candles, quick: BarModelConfig, tmp_path: Path
+    stage: str, epoch: int, record: Candles, quick: MarketConfig, tmp_path: Path
 ) -> None:
     straight, _ = train(record, quick)
     stops = Stops(stage, epoch)
@@ -114,7 +114,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits(
 
 
 def test_a_checkpoint_of_other_settings_is_refused(
-    record: Candles, quick: BarModelConfig, tmp_path: Path
+    record: Candles, quick: MarketConfig, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(record, quick, callbacks=[Stops("forecast", 1)], checkpoint_dir=tmp_path)
@@ -133,7 +133,7 @@ def size_of_dreams(model: WorldModel) -> float:
     return size
 
 
-def test_the_mean_is_tempered_where_that_is_asked(record: Candles, quick: BarModelConfig) -> None:
+def test_the_mean_is_tempered_where_that_is_asked(record: Candles, quick: MarketConfig) -> None:
     bold, wary = (
         train(record, replace(quick, temper_mean=temper))[0].mdn_rnn.mean_trust.tolist()
         for temper in (False, True)
@@ -144,7 +144,7 @@ def test_the_mean_is_tempered_where_that_is_asked(record: Candles, quick: BarMod
 
 
 def test_calibration_moves_dreams_toward_the_size_of_the_record(
-    record: Candles, quick: BarModelConfig
+    record: Candles, quick: MarketConfig
 ) -> None:
     recorded = np.abs(np.diff(np.log(record.close[:1_500]))).mean()
     without, with_it = (
@@ -169,15 +169,15 @@ class Notes(Stops):
         self.notes.append(note)
 
 
-def test_free_dreams_are_told_of(record: Candles, bars_config: BarModelConfig) -> None:
+def test_free_dreams_are_told_of(record: Candles, market_config: MarketConfig) -> None:
     heard = Notes()
-    train(record, bars_config, callbacks=[heard])
+    train(record, market_config, callbacks=[heard])
     told = [note.split(":")[0] for note in heard.notes if note.startswith("dreams")]
     assert told == ["dreams 1 of 2", "dreams 2 of 2"]
 
 
 def test_how_far_a_memory_is_heard_does_not_depend_on_a_break(
-    record: Candles, quick: BarModelConfig, tmp_path: Path
+    record: Candles, quick: MarketConfig, tmp_path: Path
 ) -> None:
     """It is told from what the forecast was before the memory, also where training stopped in it."""
     wild = replace(quick, mdn_rnn_learning_rate=1.0, gradient_clip=1e6, mdn_rnn_weight_decay=0.0)
@@ -192,7 +192,7 @@ def test_how_far_a_memory_is_heard_does_not_depend_on_a_break(
 
 
 def test_what_validation_measures_does_not_depend_on_bars_after_it(
-    record: Candles, quick: BarModelConfig
+    record: Candles, quick: MarketConfig
 ) -> None:
     _, history = train(record, quick)
     split = record.rows(0, 1_500), record.rows(1_500, 1_900)
@@ -202,7 +202,7 @@ def test_what_validation_measures_does_not_depend_on_bars_after_it(
         assert losses[0] == losses[1]
 
 
-def test_markets_that_stand_still_are_refused(record: Candles, quick: BarModelConfig) -> None:
+def test_markets_that_stand_still_are_refused(record: Candles, quick: MarketConfig) -> None:
     still = {name: np.full(len(record), 100.0) for name in ("open", "high", "low", "close")}
     with pytest.raises(FeatureError, match="never changes"):
         train(replace(record, **still), quick)
@@ -211,7 +211,7 @@ def test_markets_that_stand_still_are_refused(record: Candles, quick: BarModelCo
 
 
 def test_a_market_whose_closes_sometimes_repeat_is_learned_too(
-    record: Candles, quick: BarModelConfig
+    record: Candles, quick: MarketConfig
 ) -> None:
     """The synthetic market never closes where it did; most real ones do at times."""
     assert (np.diff(record.close) != 0.0).all()
@@ -225,10 +225,10 @@ def test_a_market_whose_closes_sometimes_repeat_is_learned_too(
 
 @pytest.mark.parametrize("interval", ["15", "240", "D", "W"])
 def test_bars_of_any_length_are_learned_and_dreamed(
-    interval: str, bars_config: BarModelConfig
+    interval: str, market_config: MarketConfig
 ) -> None:
     candles = synthetic_candles(seed=2, bars=1_000, start="2018-01-01", interval=interval)
-    config = replace(bars_config, features=StreamSpec(interval), calibration_rounds=1)
+    config = replace(market_config, features=StreamSpec(interval), calibration_rounds=1)
     model, _ = train_world_model(candles.rows(0, 700), candles.rows(700, 1_000), config, seed=1)
     assert isinstance(model, BarWorldModel)
     assert np.isfinite(model.bar_log_prob(candles)[700:-1]).all()
@@ -240,7 +240,7 @@ def test_bars_of_any_length_are_learned_and_dreamed(
     assert np.isfinite(lanes.drawn).all()
 
 
-def test_ranges_too_short_are_refused(record: Candles, quick: BarModelConfig) -> None:
+def test_ranges_too_short_are_refused(record: Candles, quick: MarketConfig) -> None:
     with pytest.raises(TrainingError, match="give a longer range"):
         train_world_model(record.rows(0, 350), record.rows(350, 800), quick)
     with pytest.raises(TrainingError, match="validation range"):

@@ -273,7 +273,7 @@ def test_a_damaged_checkpoint_is_refused(split, tiny_config, tmp_path, damage):
 SCRIPT = """
 import json, os, signal, sys, torch
 from worldmodel_trading.market.synthetic import synthetic_candles
-from worldmodel_trading.models.config import WorldModelConfig
+from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.training.callbacks import TrainingCallback
 from worldmodel_trading.models.training.train import train_world_model
 
@@ -287,7 +287,7 @@ class Killer(TrainingCallback):
 
 torch.set_num_threads(1)
 candles = synthetic_candles(seed=3, bars=1_900)
-config = WorldModelConfig.from_dict(json.loads(sys.argv[1]))
+config = PaperConfig.from_dict(json.loads(sys.argv[1]))
 model, _ = train_world_model(
     candles.rows(0, 1_200), candles.rows(1_200, 1_600), config,
     seed=5, source="synthetic", checkpoint_dir=sys.argv[2], resume=True, callbacks=[Killer()],
