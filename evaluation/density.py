@@ -133,7 +133,7 @@ def density_scores(
     """
     candles = open_candles(candles)
     returns = 100 * candles.log_returns()
-    rivals = fit_baselines(candles, train_rows, seed=seed)
+    rivals = fit_baselines(candles, train_rows, seed=seed, settings=world_model.config)
     ours = of_each_bar(world_model.return_forecast(candles))
     scores = {}
     for name, (start, stop) in ranges.items():

@@ -16,9 +16,10 @@ from .numerics.compiled import compiled
 
 CALENDAR_CELLS = 72
 """Hour × weekend (48; bars of a day: the weekday), then the hour in New York (24)."""
+PLACES = 48
+"""The first of them."""
 
 _HOUR_MS, _DAY_MS = INTERVALS_MS["60"], INTERVALS_MS["D"]
-_PLACES = 48
 _STANDARD_HOURS = 5  # New York is behind UTC in winter
 _YEARS = range(2007, 2101)  # since 2007 by the rule of today
 
@@ -50,13 +51,13 @@ def calendar_cell(open_time_ms: int, bar_ms: int, summer_time: IntArray) -> tupl
     day = open_time_ms // _DAY_MS
     weekday = (day + 3) % 7  # the first of January 1970 was a Thursday; 0 is Monday
     if bar_ms > _DAY_MS:
-        return 0, _PLACES
+        return 0, PLACES
     if bar_ms == _DAY_MS:
-        return weekday, _PLACES
+        return weekday, PLACES
     hour = (open_time_ms // _HOUR_MS) % 24
     summer = int(np.searchsorted(summer_time, open_time_ms, side="right") % 2)
     place = hour + 24 if weekday >= 5 else hour
-    return place, _PLACES + (hour - _STANDARD_HOURS + summer) % 24
+    return place, PLACES + (hour - _STANDARD_HOURS + summer) % 24
 
 
 def calendar_cells(open_time_ms: IntArray, interval: str) -> IntArray:

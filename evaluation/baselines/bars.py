@@ -8,6 +8,7 @@ import numpy as np
 
 from ...market.arrays import BoolArray, FloatArray, IntArray
 from ...market.candles import Candles
+from ...market.streams import bar_numbers
 
 _ROUNDING = 1e-9
 _MOST = 700.0  # a log price beyond has no float64
@@ -39,17 +40,9 @@ class Bars:
 
     @classmethod
     def of(cls, candles: Candles) -> Bars:
-        """One path: the recorded bars but the first, which has no close before it."""
-        before, close = candles.close[:-1], candles.close[1:]
-        upper = np.log(candles.high[1:] / np.maximum(before, close))
-        lower = np.log(np.minimum(before, close) / candles.low[1:])
-        return cls(
-            candles.open_time_ms[None, 1:],
-            candles.log_returns()[None, 1:],
-            np.maximum(upper, 0.0)[None],
-            np.maximum(lower, 0.0)[None],
-            candles.volume[None, 1:],
-        )
+        """One path: the recorded bars but the first; NaN where a gap leaves no close before a bar."""
+        numbers = bar_numbers(candles)[1:].T[:, None]  # [4, 1, T - 1]
+        return cls(candles.open_time_ms[None, 1:], *numbers)
 
     def cut(self, paths: IntArray | slice, bars: slice) -> Bars:
         """Some bars of some of the paths."""

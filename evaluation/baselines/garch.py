@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike
 
 from ...market.arrays import FloatArray, IntArray
 from ...market.candles import Candles
+from ...market.clock import PLACES
 from ...market.errors import ConfigError
 from ..likelihood import GarchParameters, fit_garch_process
-from .clock import CLASSES, hour_classes, season_of
+from .clock import places, season_of
 from .student_t import Rows, StudentTForecast, as_slice
 
 _MIN_TRAINING_RETURNS = 100
@@ -44,15 +45,15 @@ class GarchModel:
         returns = percent_returns(candles)
         rows = as_slice(train_rows)
         training_returns(returns, rows)
-        season = np.ones(CLASSES)
+        season = np.ones(PLACES)
         if clock:
-            season = season_of(returns[rows], candles.open_time_ms[rows])
-        factors = season[hour_classes(candles.open_time_ms)]
+            season = season_of(returns[rows], candles.open_time_ms[rows], candles.interval)
+        factors = season[places(candles.open_time_ms, candles.interval)]
         return cls(fit_garch(returns / factors, rows, leverage=True), season)
 
     def forecast(self, candles: Candles) -> StudentTForecast:
         """Densities of every bar's return, each from the bars before."""
-        factors = self.season[hour_classes(candles.open_time_ms)]
+        factors = self.season[places(candles.open_time_ms, candles.interval)]
         level = filter_garch(percent_returns(candles) / factors, self.parameters)
         return StudentTForecast(
             level.degrees, factors * level.loc, factors * level.scale, level.note
@@ -63,11 +64,11 @@ class GarchModel:
     ) -> FloatArray:
         """Log returns [N, paths, bars] in percent that may follow each of N rows."""
         p = self.parameters
-        factors = self.season[hour_classes(candles.open_time_ms)]
+        factors = self.season[places(candles.open_time_ms, candles.interval)]
         returns = np.append(percent_returns(candles) / factors, np.nan)
         variance = np.repeat(garch_variance(returns, p)[rows + 1, None], paths, axis=1)
         after = candles.open_time_ms[rows, None] + candles.interval_ms * np.arange(1, bars + 1)
-        seasons = self.season[hour_classes(after)]
+        seasons = self.season[places(after, candles.interval)]
         spread = np.sqrt((p.degrees - 2) / p.degrees)
         drawn = np.empty((len(rows), paths, bars))
         for t in range(bars):

@@ -85,7 +85,7 @@ class HAR:
         averages = _log_averages(candles, spans, least)
         known = np.zeros(len(candles), dtype=np.bool_)
         known[rows] = np.isfinite(returns[rows]) & np.isfinite(averages[rows]).all(axis=1)
-        design = _Design(averages, clock_indicators(candles.open_time_ms), known)
+        design = _Design(averages, clock_indicators(candles.open_time_ms, candles.interval), known)
         fitted = _fitted(design, returns[known], training)
         limits = np.stack([averages[known].min(axis=0), averages[known].max(axis=0)])
         middle = averages[known].mean(axis=0)
@@ -96,7 +96,7 @@ class HAR:
     def forecast(self, candles: Candles) -> StudentTForecast:
         """Densities of every bar's return, each from the bars before; NaN in the first week."""
         averages = _log_averages(candles, self.spans, self.least_scale)
-        clock = clock_indicators(candles.open_time_ms) @ self.clock
+        clock = clock_indicators(candles.open_time_ms, candles.interval) @ self.clock
         scale = self._scale(averages @ self.slopes + clock)
         return StudentTForecast(self.degrees, self.mean * scale, scale, self.note)
 
@@ -124,7 +124,9 @@ class HAR:
         longest = self.spans[-1]
         history = _variances(candles)[rows[:, None] + np.arange(1 - longest, 1)]
         after = candles.open_time_ms[rows, None] + candles.interval_ms * np.arange(1, bars + 1)
-        clock = (clock_indicators(after.ravel()) @ self.clock).reshape(after.shape)
+        clock = (clock_indicators(after.ravel(), candles.interval) @ self.clock).reshape(
+            after.shape
+        )
         drawn = rng.integers(len(self.shapes), size=(len(rows), paths, bars))
         slopes = self.slopes * min(1.0, _PERSISTENCE / max(float(self.slopes.sum()), 1e-9))
         level = self.constant + self.shift + float((self.slopes - slopes) @ self.middle)

@@ -1,25 +1,28 @@
-"""A network without memory: the control for what a recurrent network's memory is worth.
+"""A network without memory: the control for what M's memory is worth.
 
-A multilayer perceptron from the context of a bar to a Gaussian mixture of the next return, with the
-head, the loss and the training that a mixture density network of the world model has.
+It sees what M's return hears, the streamed features of a bar and the calendar of the next one, by a
+path as wide as V's forecasting numbers and M's trunk, and forecasts the next return by a mixture of as
+many Gaussians. What it lacks is the recurrent network.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from ...market.arrays import BoolArray, Float32Array, FloatArray
+from ...market.arrays import BoolArray, FloatArray, IntArray
 from ...market.candles import Candles
+from ...market.clock import CALENDAR_CELLS, calendar_cells
 from ...market.errors import ConfigError
 from ...market.records import AT_LEAST_ONE, FROM_ZERO, Record
+from ...market.streams import StreamSpec, stream_features
 from ...models.forecast import ReturnForecast
 from .bars import follows
-from .context import Context, bar_context
 from .garch import percent_returns
 from .student_t import Rows, as_slice
 
@@ -27,70 +30,99 @@ _LEAST_ROWS = 200
 _CLIP = 6.0  # deviations: inputs beyond were never seen
 _LEAST_SPREAD = 1e-3  # deviations of the return: a density is never a spike
 _MEAN_SCALE = 0.1
+_RANGE_NUMBERS = 2  # mean and log deviation of the next log range
 _LEAST_HEIGHT = 1e-4  # fraction; added to ranges before their logarithm
 
 
 @dataclass(frozen=True)
 class MemorylessConfig(Record):
-    """How the network is built and trained.
+    """How the network is built and trained. The widths are those of a world model of bars.
 
     Attributes:
-        hidden: Units of each of two hidden layers.
+        hidden: Units that read the features.
+        code: Numbers that they tell of them, as V's forecasting ones.
+        calendar: Numbers that tell of the next bar's place in day and week.
+        trunk: Units that read both, before the mixture.
         components: K.
-        dropout: Share of hidden units that a step leaves out.
+        dropout: Share of the first hidden units that a step leaves out.
+        noise: Deviation of what is added to standardised features in training.
         learning_rate: Of AdamW at the start; it falls to 0 as a cosine.
-        weight_decay: Of AdamW.
+        weight_decay: Of AdamW, on matrices.
         epochs: Passes over the training rows.
         batch_size: Rows in a step.
         auxiliary_weight: Of the loss on the next bar's log range.
+        mean_weight: Of the squared ratio of overall mean to deviation, which holds the mean back.
         seed: Of the first weights, the order of rows and the dropout.
     """
 
     hidden: int = 64
+    code: int = 10
+    calendar: int = 8
+    trunk: int = 64
     components: int = 5
-    dropout: float = 0.35
+    dropout: float = 0.3
+    noise: float = 0.02
     learning_rate: float = 2e-3
-    weight_decay: float = 0.05
-    epochs: int = 40
-    batch_size: int = 512
-    auxiliary_weight: float = 0.3
+    weight_decay: float = 0.2
+    epochs: int = 30
+    batch_size: int = 256
+    auxiliary_weight: float = 0.6
+    mean_weight: float = 0.1
     seed: int = 0
 
     _bounds = {  # noqa: RUF012
-        **dict.fromkeys(("hidden", "components", "epochs", "batch_size"), AT_LEAST_ONE),
-        **dict.fromkeys(("weight_decay", "auxiliary_weight", "seed"), FROM_ZERO),
+        **dict.fromkeys(
+            ("hidden", "code", "calendar", "trunk", "components", "epochs", "batch_size"),
+            AT_LEAST_ONE,
+        ),
+        **dict.fromkeys(
+            ("noise", "weight_decay", "auxiliary_weight", "mean_weight", "seed"), FROM_ZERO
+        ),
         "dropout": (0.0, 0.95),
         "learning_rate": (1e-6, 1.0),
     }
+
+    @classmethod
+    def beside(cls, settings: Any, seed: int = 0) -> Self:
+        """As wide as a world model of bars; the defaults beside one of another kind, or none.
+
+        Args:
+            settings: The world model's configuration.
+            seed: Of the network.
+        """
+        if not isinstance(getattr(settings, "features", None), StreamSpec):
+            return cls(seed=seed)
+        return cls(
+            hidden=settings.vae_hidden_size,
+            code=settings.forecast_size,
+            calendar=settings.calendar_size,
+            trunk=settings.trunk_size,
+            components=settings.num_components,
+            seed=seed,
+        )
 
 
 class MemorylessNetwork:
     """A trained network.
 
     Args:
-        network: From standardised inputs to the mixture's numbers and two of the range.
-        components: K.
-        centre: Means of the context [F].
-        width: Deviations of the context [F].
+        network: From standardised features and calendar cells to the mixture's numbers.
+        centre: Means of the features [F].
+        width: Deviations of the features [F].
         unit: Deviation of training returns, percent.
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        components: int,
-        centre: FloatArray,
-        width: FloatArray,
-        unit: float,
+        self, network: _Network, centre: FloatArray, width: FloatArray, unit: float
     ) -> None:
-        self._network, self._components = network, components
+        self._network = network
         self._centre, self._width, self._unit = centre, width, unit
 
     @classmethod
     def fit(
         cls,
-        context: Float32Array,
-        calendar: Float32Array,
+        features: FloatArray,
+        cells: IntArray,
         returns: FloatArray,
         heights: FloatArray,
         config: MemorylessConfig | None = None,
@@ -98,8 +130,8 @@ class MemorylessNetwork:
         """Train on rows of what was known and what came.
 
         Args:
-            context: Inputs [N, F]; rows with a NaN do not count.
-            calendar: Indicators of the next bar [N, C].
+            features: Inputs [N, F]; rows with a NaN do not count.
+            cells: Cells of the next bar's calendar [N, 2], see `calendar_cells`.
             returns: The next bar's log return [N], percent; NaN where unknown.
             heights: The next bar's log(high ÷ low) [N], fraction.
             config: How.
@@ -108,7 +140,7 @@ class MemorylessNetwork:
             ConfigError: Fewer than 200 rows are complete, or their returns do not vary.
         """
         config = config or MemorylessConfig()
-        known: BoolArray = np.asarray(np.isfinite(context).all(axis=1) & np.isfinite(returns))
+        known: BoolArray = np.asarray(np.isfinite(features).all(axis=1) & np.isfinite(returns))
         spread = float(returns[known].std()) if known.any() else 0.0
         if known.sum() < _LEAST_ROWS or spread <= 0.0:
             raise ConfigError(
@@ -116,14 +148,14 @@ class MemorylessNetwork:
                 f"{'' if known.sum() < _LEAST_ROWS else ' that never move'}; a network needs "
                 f"{_LEAST_ROWS} that vary"
             )
-        rows = context[known].astype(np.float64)
-        centre, width = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-6)
+        centre = features[known].mean(axis=0)
+        width = np.maximum(features[known].std(axis=0), 1e-6)
         size = np.log(heights[known] + _LEAST_HEIGHT)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            network = _network(context.shape[1] + calendar.shape[1], config)
-            made = cls(network, config.components, centre, width, spread)
-            inputs = made._inputs(context[known], calendar[known])
+            network = _Network(features.shape[1], config)
+            made = cls(network, centre, width, spread)
+            inputs = made._inputs(features[known], cells[known])
             targets = np.stack([returns[known] / spread, (size - size.mean()) / size.std()], axis=1)
             _train(network, inputs, torch.from_numpy(targets).float(), config)
         network.eval()
@@ -131,22 +163,21 @@ class MemorylessNetwork:
 
     @torch.no_grad()
     def mixture(
-        self, context: Float32Array, calendar: Float32Array
+        self, features: FloatArray, cells: IntArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Weights, means and deviations [N, K] of the next return in percent; NaN as the context."""
-        numbers = self._network(self._inputs(np.nan_to_num(context), calendar))
-        logits, means, log_sigmas = _mixture(numbers, self._components)
-        unknown = np.isnan(context).any(axis=1)
+        """Weights, means and deviations [N, K] of the next return in percent; NaN as the features."""
+        numbers = self._network(*self._inputs(np.nan_to_num(features), cells))
+        logits, means, log_sigmas = _mixture(numbers)
         parts = (logits.softmax(dim=1), self._unit * means, self._unit * log_sigmas.exp())
         weights, mu, sigma = (part.numpy().astype(np.float64) for part in parts)
         weights /= weights.sum(axis=1, keepdims=True)
         for part in (weights, mu, sigma):
-            part[unknown] = np.nan
+            part[np.isnan(features).any(axis=1)] = np.nan
         return weights, mu, sigma
 
-    def _inputs(self, context: Float32Array, calendar: Float32Array) -> Tensor:
-        scaled = np.clip((context - self._centre) / self._width, -_CLIP, _CLIP)
-        return torch.from_numpy(np.concatenate([scaled, calendar], axis=1).astype(np.float32))
+    def _inputs(self, features: FloatArray, cells: IntArray) -> tuple[Tensor, Tensor]:
+        scaled = np.clip((features - self._centre) / self._width, -_CLIP, _CLIP)
+        return torch.from_numpy(scaled.astype(np.float32)), torch.from_numpy(cells)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,43 +186,44 @@ class Memoryless:
 
     Attributes:
         network: Trained on the training rows.
-        context: Where its inputs come from.
     """
 
     network: MemorylessNetwork
-    context: Context
 
     @classmethod
     def fit(
-        cls,
-        candles: Candles,
-        train_rows: Rows,
-        config: MemorylessConfig | None = None,
-        context: Context = bar_context,
+        cls, candles: Candles, train_rows: Rows, config: MemorylessConfig | None = None
     ) -> Self:
         """Train on forecasts of the training rows' bars.
 
         Raises:
             ConfigError: Fewer than 200 rows are complete, or their returns do not vary.
         """
-        inputs, calendar = context(candles)
+        features, cells = inputs_of(candles)
         start, stop, _ = as_slice(train_rows).indices(len(candles))
         before, after = slice(max(start - 1, 0), stop - 1), slice(max(start, 1), stop)
         returns = np.where(follows(candles), percent_returns(candles), np.nan)
         heights = np.log(candles.high / candles.low)
         network = MemorylessNetwork.fit(
-            inputs[before], calendar[before], returns[after], heights[after], config
+            features[before], cells[before], returns[after], heights[after], config
         )
-        return cls(network, context)
+        return cls(network)
 
     def forecast(self, candles: Candles) -> ReturnForecast:
         """Mixtures of every bar's return [T]; row t is made at the close of bar t − 1.
 
         The first bar, and one after a gap, have none.
         """
-        weights, means, sigmas = self.network.mixture(*self.context(candles))
+        weights, means, sigmas = self.network.mixture(*inputs_of(candles))
         weights[:-1][~follows(candles)[1:]] = np.nan
         return of_each_bar(ReturnForecast(weights, means, sigmas, candles.open_time_ms))
+
+
+def inputs_of(candles: Candles) -> tuple[FloatArray, IntArray]:
+    """What is known at each bar's close: streamed features [T, F], and the next bar's cells [T, 2]."""
+    features = stream_features(candles, StreamSpec.for_interval(candles.interval))
+    after = candles.open_time_ms + candles.interval_ms
+    return features, calendar_cells(after, candles.interval)
 
 
 def of_each_bar(forecast: ReturnForecast) -> ReturnForecast:
@@ -206,48 +238,71 @@ def of_each_bar(forecast: ReturnForecast) -> ReturnForecast:
     )
 
 
-def _network(inputs: int, config: MemorylessConfig) -> nn.Module:
-    outputs = 3 * config.components + 2
-    return nn.Sequential(
-        nn.Linear(inputs, config.hidden),
-        nn.SiLU(),
-        nn.Dropout(config.dropout),
-        nn.Linear(config.hidden, config.hidden),
-        nn.SiLU(),
-        nn.Dropout(config.dropout),
-        nn.Linear(config.hidden, outputs),
-    )
+class _Network(nn.Module):
+    """Features [N, F] and calendar cells [N, 2] to a mixture's numbers and two of the range."""
+
+    def __init__(self, inputs: int, config: MemorylessConfig) -> None:
+        super().__init__()
+        self._dropout = config.dropout
+        self.hidden = nn.Linear(inputs, config.hidden)
+        self.code = nn.Linear(config.hidden, config.code)
+        self.calendar = nn.Parameter(0.1 * torch.randn(CALENDAR_CELLS, config.calendar))
+        self.trunk = nn.Linear(config.code + config.calendar, config.trunk)
+        self.head = nn.Linear(config.trunk, 3 * config.components + _RANGE_NUMBERS)
+
+    def forward(self, features: Tensor, cells: Tensor) -> Tensor:
+        hidden = functional.dropout(
+            functional.silu(self.hidden(features)), self._dropout, self.training
+        )
+        known = torch.cat([self.code(hidden), self.calendar[cells].sum(dim=1)], dim=1)
+        numbers: Tensor = self.head(functional.silu(self.trunk(known)))
+        return numbers
 
 
-def _mixture(numbers: Tensor, components: int) -> tuple[Tensor, Tensor, Tensor]:
+def _mixture(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Logits, means and log deviations [N, K], in deviations of the return; means are 0.1·µ·σ."""
-    logits, means, log_sigmas = numbers[:, : 3 * components].chunk(3, dim=1)
-    spread = torch.linspace(-1.5, 0.5, components)  # components begin apart
+    logits, means, log_sigmas = numbers[:, :-_RANGE_NUMBERS].chunk(3, dim=1)
+    spread = torch.linspace(-1.5, 0.5, logits.shape[1])  # components begin apart
     log_sigmas = (log_sigmas + spread).clamp(float(np.log(_LEAST_SPREAD)), 4.0)
     return logits, _MEAN_SCALE * means * log_sigmas.exp(), log_sigmas
 
 
-def _train(network: nn.Module, inputs: Tensor, targets: Tensor, config: MemorylessConfig) -> None:
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    steps = config.epochs * -(-len(inputs) // config.batch_size)
+def _train(
+    network: _Network, inputs: tuple[Tensor, Tensor], targets: Tensor, config: MemorylessConfig
+) -> None:
+    parameters = list(network.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=config.learning_rate)
+    features, cells = inputs
+    steps = config.epochs * -(-len(features) // config.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(config.epochs):
-        for rows in torch.split(torch.randperm(len(inputs)), config.batch_size):
-            loss = _loss(network(inputs[rows]), targets[rows], config)
+        for rows in torch.split(torch.randperm(len(features)), config.batch_size):
+            seen = features[rows] + config.noise * torch.randn(len(rows), features.shape[1])
+            loss = _loss(network(seen, cells[rows]), targets[rows], config)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
             schedule.step()
 
 
 def _loss(numbers: Tensor, targets: Tensor, config: MemorylessConfig) -> Tensor:
-    """Of the return, and of the log range as one Gaussian."""
-    logits, means, log_sigmas = _mixture(numbers, config.components)
-    scaled = (targets[:, :1] - means) / log_sigmas.exp()
+    """Of the return, of how far its mean strays, and of the log range as one Gaussian."""
+    logits, means, log_sigmas = _mixture(numbers)
+    sigmas = log_sigmas.exp()
+    scaled = (targets[:, :1] - means) / sigmas
     density = torch.logsumexp(logits.log_softmax(dim=1) - 0.5 * scaled**2 - log_sigmas, dim=1)
-    mean, log_sigma = numbers[:, -2], numbers[:, -1].clamp(-4.0, 4.0)
-    height = 0.5 * ((targets[:, 1] - mean) / log_sigma.exp()) ** 2 + log_sigma
-    return -density.mean() + config.auxiliary_weight * height.mean()
+    weights = logits.softmax(dim=1)
+    mean = (weights * means).sum(dim=1)
+    strays = mean**2 / ((weights * (sigmas**2 + means**2)).sum(dim=1) - mean**2)
+    middle, log_width = numbers[:, -2], numbers[:, -1].clamp(-4.0, 4.0)
+    height = 0.5 * ((targets[:, 1] - middle) / log_width.exp()) ** 2 + log_width
+    return (
+        -density.mean()
+        + config.mean_weight * strays.mean()
+        + config.auxiliary_weight * height.mean()
+    )

@@ -63,7 +63,9 @@ class BaselineScores:
         return scores | ({"note": self.note} if self.note else {})
 
 
-def fit_baselines(candles: Candles, train_rows: tuple[int, int], *, seed: int = 0) -> Baselines:
+def fit_baselines(
+    candles: Candles, train_rows: tuple[int, int], *, seed: int = 0, settings: object = None
+) -> Baselines:
     """Fit every baseline on the training rows and forecast every bar.
 
     One that cannot be fitted, for want of bars, is left out and noted.
@@ -72,11 +74,12 @@ def fit_baselines(candles: Candles, train_rows: tuple[int, int], *, seed: int = 
         candles: All bars.
         train_rows: Rows to fit on.
         seed: Of the network.
+        settings: Of the world model that they stand beside: the network without memory is as wide.
 
     Raises:
         ConfigError: There are fewer than 100 returns to fit on, or they do not vary.
     """
-    config = MemorylessConfig(seed=seed)
+    config = MemorylessConfig.beside(settings, seed)
     makers: dict[str, Callable[[], Forecast]] = {
         GJR_GARCH: lambda: GarchModel.fit(candles, train_rows, clock=False).forecast(candles),
         GJR_GARCH_CLOCK: lambda: GarchModel.fit(candles, train_rows).forecast(candles),

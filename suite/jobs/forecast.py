@@ -91,7 +91,7 @@ def _tell_scores(
         raise TrainingBarsError(
             "the bars that are forecast were trained on: a score on them proves nothing; give later ones"
         )
-    fitted = fit_baselines(known, ranges.train)
+    fitted = fit_baselines(known, ranges.train, settings=model.config)
     scores = compare_with_baselines(
         of_each_bar(forecasts), fitted, 100 * known.log_returns(), {"later": scored}
     )

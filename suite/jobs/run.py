@@ -156,7 +156,8 @@ def _train(config: RunConfig, split: Split) -> tuple[WorldModel, TrainingHistory
 
 def _baselines(config: RunConfig, split: Split) -> Baselines:
     rows = split.candles.row_range(*split.train)
-    baselines = fit_baselines(split.candles, rows, seed=config.seed)
+    settings = config.training(split.candles.interval)
+    baselines = fit_baselines(split.candles, rows, seed=config.seed, settings=settings)
     for name, note in baselines.notes.items():
         say(f"  {TITLES[name]}: {note}")
     return baselines

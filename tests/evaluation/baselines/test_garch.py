@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 from arch import arch_model
 
-from worldmodel_trading.evaluation.baselines.clock import hour_classes, season_of
+from worldmodel_trading.evaluation.baselines.clock import places, season_of
 from worldmodel_trading.evaluation.baselines.garch import (
     GarchModel,
     filter_garch,
@@ -107,7 +107,7 @@ def seasonal(returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def test_the_season_is_found(market):
     returns, factor = seasonal(market[0])
     candles = candles_of(returns)
-    season = season_of(returns, candles.open_time_ms)[hour_classes(candles.open_time_ms)]
+    season = season_of(returns, candles.open_time_ms, "60")[places(candles.open_time_ms, "60")]
     ratio = season / factor
     assert ratio.std() / ratio.mean() < 0.1
 

@@ -6,36 +6,40 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from worldmodel_trading.evaluation.baselines.context import bar_context, calendar_of
 from worldmodel_trading.evaluation.baselines.memoryless import (
     Memoryless,
     MemorylessConfig,
     MemorylessNetwork,
+    _Network,
+    inputs_of,
     of_each_bar,
 )
 from worldmodel_trading.evaluation.baselines.student_t import mean_nll
 from worldmodel_trading.market.candles import Candles
+from worldmodel_trading.market.clock import calendar_cells
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.synthetic import synthetic_candles
+from worldmodel_trading.models.bar_world_model import BarWorldModel
+from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.forecast import ReturnForecast
 
-QUICK = MemorylessConfig(epochs=15, hidden=32, dropout=0.1)
+QUICK = MemorylessConfig(epochs=15, hidden=32, dropout=0.1, weight_decay=0.01)
 
 
 def known_rows(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Context, calendar, normal returns and heights; the scale is known from both inputs."""
+    """Features, cells, normal returns and heights; the scale is known from both inputs."""
     rng = np.random.default_rng(seed)
-    context = rng.standard_normal((count, 3)).astype(np.float32)
-    calendar = np.eye(2, dtype=np.float32)[rng.integers(2, size=count)]
-    scale = np.exp(0.5 * context[:, 0] + calendar[:, 1])
+    features = rng.standard_normal((count, 3))
+    cells = np.stack([rng.integers(2, size=count), np.full(count, 48)], axis=1)
+    scale = np.exp(0.5 * features[:, 0] + cells[:, 0])
     returns = scale * rng.standard_normal(count)
-    return context, calendar, returns, scale / 100
+    return features, cells, returns, scale / 100
 
 
 def test_it_learns_a_density_that_its_inputs_tell() -> None:
     network = MemorylessNetwork.fit(*known_rows(8_000, 0), QUICK)
-    context, calendar, returns, heights = known_rows(4_000, 1)
-    forecast = ReturnForecast(*network.mixture(context, calendar), np.zeros(4_000, dtype=np.int64))
+    features, cells, returns, heights = known_rows(4_000, 1)
+    forecast = ReturnForecast(*network.mixture(features, cells), np.zeros(4_000, dtype=np.int64))
     truth = -scipy.stats.norm(0, 100 * heights).logpdf(returns).mean()
     blind = -scipy.stats.norm(0, returns.std()).logpdf(returns).mean()
     assert mean_nll(forecast, returns) < truth + 0.03
@@ -57,33 +61,31 @@ def candles() -> Candles:
     return synthetic_candles(seed=1, bars=2_500)
 
 
-def test_what_is_known_at_a_bar_depends_on_no_later_bar(candles: Candles) -> None:
-    whole, early = bar_context(candles)[0], bar_context(candles.rows(0, 1_500))[0]
-    np.testing.assert_array_equal(whole[:1_500], early)
-    assert np.isnan(whole[:336]).all()
-    assert np.isfinite(whole[336:]).all()
+def test_it_sees_what_a_world_model_of_bars_sees(
+    candles: Candles, market_model: BarWorldModel
+) -> None:
+    features, cells = inputs_of(candles)
+    np.testing.assert_array_equal(features, market_model.features(candles))
+    after = candles.open_time_ms + candles.interval_ms
+    np.testing.assert_array_equal(cells, calendar_cells(after, candles.interval))
 
 
-def test_the_average_by_hour_is_that_of_the_next_bar(candles: Candles) -> None:
-    # Ranges of one hour of the day are tripled: the column that looks at the next bar's hour is
-    # high just before it.
-    lively = candles.open_time_ms // 3_600_000 % 24 == 9
-    spread = 0.001 * np.where(lively, 3.0, 1.0)
-    flat = np.full(len(candles), 100.0)
-    ones = np.ones(len(candles))
-    shaped = Candles(candles.open_time_ms, flat, flat * np.exp(spread), flat, flat, ones, ones)
-    column = bar_context(shaped)[0][336:, 27]
-    before = np.roll(lively, -1)[336:]
-    assert column[before].min() > column[~before].max()
+def test_it_is_as_wide_as_the_path_of_its_return(market_model: BarWorldModel) -> None:
+    # Every parameter between the features and the return's mixture, but those that hear the memory.
+    config = MemorylessConfig.beside(market_model.config)
+    network = _Network(len(market_model.config.features.names), config)
+    own = sum(p.numel() for name, p in network.named_parameters() if "head" not in name)
+    v, m = market_model.vae, market_model.mdn_rnn
+    parts = [v.forecast_hidden, v.forecast_out, m.now]
+    theirs = sum(p.numel() for part in parts for p in part.parameters()) + m.calendar.numel()
+    assert own == theirs
+    assert network.head.out_features == m.return_head.out_features + 2
 
 
-def test_the_calendar_knows_when_new_york_changes_its_clocks() -> None:
-    winter, summer = (
-        int(np.datetime64(day, "ms").astype(np.int64)) for day in ("2024-01-10T12", "2024-07-10T12")
+def test_it_is_wide_by_default_beside_another_kind() -> None:
+    assert MemorylessConfig.beside(PaperConfig(), seed=3) == MemorylessConfig(
+        seed=3
     )
-    hours = calendar_of(np.array([winter, summer]))[:, 55:].argmax(axis=1)
-    assert hours.tolist() == [7, 8]
-    assert calendar_of(np.array([winter])).sum() == 3.0  # one hour, one weekday, one New York hour
 
 
 def test_row_t_forecasts_bar_t(candles: Candles) -> None:
@@ -91,7 +93,7 @@ def test_row_t_forecasts_bar_t(candles: Candles) -> None:
     forecast = model.forecast(candles)
     assert not forecast.valid[:337].any()
     assert forecast.valid[337:].all()
-    weights = model.network.mixture(*model.context(candles))[0]
+    weights = model.network.mixture(*inputs_of(candles))[0]
     np.testing.assert_array_equal(forecast.weights[400], weights[399])
     assert forecast.open_time_ms[400] == candles.open_time_ms[399]
 
