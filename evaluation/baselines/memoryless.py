@@ -8,7 +8,7 @@ many Gaussians. What it lacks is the recurrent network.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -21,7 +21,9 @@ from ...market.clock import CALENDAR_CELLS, calendar_cells
 from ...market.errors import ConfigError
 from ...market.records import AT_LEAST_ONE, FROM_ZERO, Record
 from ...market.streams import StreamSpec, stream_features
+from ...models.bars.config import MarketConfig
 from ...models.forecast import ReturnForecast
+from ...models.presets import AnyConfig
 from .bars import follows
 from .garch import percent_returns
 from .student_t import Rows, as_slice
@@ -36,7 +38,7 @@ _LEAST_HEIGHT = 1e-4  # fraction; added to ranges before their logarithm
 
 @dataclass(frozen=True)
 class MemorylessConfig(Record):
-    """How the network is built and trained. The widths are those of a world model of bars.
+    """How the network is built and trained. The widths are those of the ``market`` preset.
 
     Attributes:
         hidden: Units that read the features.
@@ -83,14 +85,14 @@ class MemorylessConfig(Record):
     }
 
     @classmethod
-    def beside(cls, settings: Any, seed: int = 0) -> Self:
-        """As wide as a world model of bars; the defaults beside one of another kind, or none.
+    def beside(cls, settings: AnyConfig | None, seed: int = 0) -> Self:
+        """As wide as a world model of the ``market`` preset; the defaults beside another, or none.
 
         Args:
             settings: The world model's configuration.
             seed: Of the network.
         """
-        if not isinstance(getattr(settings, "features", None), StreamSpec):
+        if not isinstance(settings, MarketConfig):
             return cls(seed=seed)
         return cls(
             hidden=settings.vae_hidden_size,

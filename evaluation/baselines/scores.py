@@ -9,6 +9,7 @@ from typing import Any
 from ...market.arrays import FloatArray
 from ...market.candles import Candles
 from ...market.errors import ConfigError
+from ...models.presets import AnyConfig
 from ..loss_tests import LossDifference, diebold_mariano
 from .garch import GarchModel
 from .har import HAR
@@ -64,7 +65,11 @@ class BaselineScores:
 
 
 def fit_baselines(
-    candles: Candles, train_rows: tuple[int, int], *, seed: int = 0, settings: object = None
+    candles: Candles,
+    train_rows: tuple[int, int],
+    *,
+    seed: int = 0,
+    settings: AnyConfig | None = None,
 ) -> Baselines:
     """Fit every baseline on the training rows and forecast every bar.
 

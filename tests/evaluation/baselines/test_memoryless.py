@@ -18,7 +18,6 @@ from worldmodel_trading.evaluation.baselines.student_t import mean_nll
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.clock import calendar_cells
 from worldmodel_trading.market.errors import ConfigError
-from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.bar_world_model import BarWorldModel
 from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.forecast import ReturnForecast
@@ -56,11 +55,6 @@ def test_it_repeats_and_leaves_the_global_draws_alone() -> None:
         assert not np.array_equal(one, three)
 
 
-@pytest.fixture(scope="module")
-def candles() -> Candles:
-    return synthetic_candles(seed=1, bars=2_500)
-
-
 def test_it_sees_what_a_world_model_of_bars_sees(
     candles: Candles, market_model: BarWorldModel
 ) -> None:
@@ -83,9 +77,7 @@ def test_it_is_as_wide_as_the_path_of_its_return(market_model: BarWorldModel) ->
 
 
 def test_it_is_wide_by_default_beside_another_kind() -> None:
-    assert MemorylessConfig.beside(PaperConfig(), seed=3) == MemorylessConfig(
-        seed=3
-    )
+    assert MemorylessConfig.beside(PaperConfig(), seed=3) == MemorylessConfig(seed=3)
 
 
 def test_row_t_forecasts_bar_t(candles: Candles) -> None:
