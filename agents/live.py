@@ -155,7 +155,7 @@ class LiveTrader:
         self._account.show(observation)
         action, _ = self._policy.predict(observation, deterministic=True)
         self._target = float(np.clip(action[0], -1.0, 1.0))
-        regime = int(self._regimes.classify(state.h[0]))
+        regime = int(self._regimes.classify(self._world_model.outlook(state.z, state.h)[0]))
         return Decision(
             open_time_ms=int(state.open_time_ms[0]),
             close=self._close,

@@ -90,6 +90,10 @@ class BarWorldModel(WorldModel):
     def _heard(self, z: Float32Array) -> Float32Array:
         return np.ascontiguousarray(z[..., : self.config.forecast_size])
 
+    def outlook(self, z: Float32Array, h: Float32Array) -> Float32Array:
+        """Of z [..., Z] and h [..., H] what tells the market's moods apart: what forecasts of z."""
+        return z[..., : self.config.forecast_size]
+
     def return_mixture(
         self, after: Tensor, z: Tensor, next_open_time_ms: IntArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -61,6 +61,10 @@ class PaperWorldModel(WorldModel):
         """The state h after each latent [N, T, H], from zeros; see `WorldModel.remembered`."""
         return self.compiled_memory.run(z, calendar(next_open_time_ms))
 
+    def outlook(self, z: Float32Array, h: Float32Array) -> Float32Array:
+        """Of z [..., Z] and h [..., H] what tells the market's moods apart: h, for z is one bar's."""
+        return h
+
     def return_mixture(
         self, after: Tensor, z: Tensor, next_open_time_ms: IntArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -1,4 +1,4 @@
-"""Regimes: the market's moods, as clusters of what M remembers."""
+"""Regimes: the market's moods, as clusters of what the world model makes of the newest bars."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _NAMES = {
 
 @dataclass(frozen=True, eq=False)
 class Regimes:
-    """A partition of M's hidden states, from the calmest regime to the most turbulent.
+    """A partition of outlooks (`WorldModel.outlook`), from the calmest regime to the most turbulent.
 
     Attributes:
         names: Of the R regimes, in order of forecast volatility.
-        centres: Mean hidden state of each [R, H].
-        scale: Deviation of each hidden dimension [H]; distances are measured in it.
+        centres: Mean outlook of each [R, S].
+        scale: Deviation of each of its numbers [S]; distances are measured in it.
         volatility: Mean forecast volatility of each, percent a bar [R].
         share: Share of the training bars that belong to each [R].
     """
@@ -42,9 +42,9 @@ class Regimes:
 
     @classmethod
     def fit(cls, world_model: WorldModel, count: int = 3, seed: int = 0) -> Regimes:
-        """Cluster the hidden states that M has along the model's own warm-up segments.
+        """Cluster the outlooks along the model's own warm-up segments.
 
-        K-means on standardised states (scikit-learn), then sorted by the forecast volatility.
+        K-means on standardised numbers (scikit-learn), then sorted by the forecast volatility.
 
         Args:
             world_model: Of either preset; ``paper`` is asked as an agent that stays flat.
@@ -56,9 +56,10 @@ class Regimes:
         from sklearn.cluster import KMeans
 
         states = training_states(world_model)
-        hidden, volatility = states.h.astype(np.float64), _volatilities(world_model, states)
-        scale = np.maximum(hidden.std(axis=0), 1e-6)
-        clusters = KMeans(count, n_init=4, random_state=seed).fit(hidden / scale)
+        seen = world_model.outlook(states.z, states.h).astype(np.float64)
+        volatility = _volatilities(world_model, states)
+        scale = np.maximum(seen.std(axis=0), 1e-6)
+        clusters = KMeans(count, n_init=4, random_state=seed).fit(seen / scale)
         labels = clusters.labels_
         mean_volatility = np.array([volatility[labels == r].mean() for r in range(count)])
         order = np.argsort(mean_volatility)
@@ -70,9 +71,9 @@ class Regimes:
             share=np.bincount(labels, minlength=count)[order] / len(labels),
         )
 
-    def classify(self, hidden: NDArray[np.floating]) -> IntArray:
-        """Index of the nearest regime [...] for hidden states [..., H]."""
-        scaled = np.asarray(hidden)[..., np.newaxis, :] / self.scale
+    def classify(self, outlook: NDArray[np.floating]) -> IntArray:
+        """Index of the nearest regime [...] for outlooks [..., S]."""
+        scaled = np.asarray(outlook)[..., np.newaxis, :] / self.scale
         distances = ((scaled - self.centres / self.scale) ** 2).sum(axis=-1)
         nearest: IntArray = distances.argmin(axis=-1)
         return nearest

@@ -168,6 +168,10 @@ class WorldModel(ABC):
         """
 
     @abstractmethod
+    def outlook(self, z: Float32Array, h: Float32Array) -> Float32Array:
+        """Of z [..., Z] and h [..., H] what tells the market's moods apart [..., S]."""
+
+    @abstractmethod
     def return_mixture(
         self, after: Tensor, z: Tensor, next_open_time_ms: IntArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:

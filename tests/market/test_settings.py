@@ -97,7 +97,6 @@ def test_a_world_model_s_settings_are_the_same_whoever_counts() -> None:
         features=FeatureSpec(np.array([2, 5]), np.False_),  # type: ignore[arg-type]
         latent_size=np.int64(4),  # type: ignore[arg-type]
         dropout=np.float32(0.25),  # type: ignore[arg-type]
-        temper_mean=np.True_,  # type: ignore[arg-type]
     )
     assert theirs == ours
     assert json.dumps(theirs.to_dict()) == json.dumps(ours.to_dict())

@@ -16,24 +16,12 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def candles() -> Candles:
-    """1,900 bars of the synthetic market: training, validation, and 300 beyond."""
-    return synthetic_candles(seed=3, bars=1_900)
-
-
-@pytest.fixture(scope="session")
-def record() -> Candles:
-    """The bars that the tiny world model of bars knows, and 700 beyond."""
-    return synthetic_candles(seed=5, bars=2_600)
-
-
-@pytest.fixture(scope="session")
-def tiny_config() -> PaperConfig:
+def paper_config() -> PaperConfig:
+    """The settings of the tiny world model of the ``paper`` preset, its dreams not calibrated."""
     return PaperConfig(
         vae_epochs=3,
         vae_hidden_size=16,
         hidden_size=12,
-        head_size=8,
         num_components=3,
         latent_size=5,
         mdn_rnn_epochs=3,
@@ -41,7 +29,6 @@ def tiny_config() -> PaperConfig:
         burn_in_bars=12,
         warmup_bars=24,
         bank_segments=10,
-        temper_mean=False,
         calibration_rounds=0,
     )
 
@@ -54,18 +41,10 @@ def split(candles: Candles) -> tuple[Candles, Candles]:
     )
 
 
-def _train(split, config):
-    return train_world_model(*split, config, seed=5, source="synthetic")[0]
-
-
 @pytest.fixture(scope="session")
-def market_model(split, tiny_config) -> WorldModel:
-    return _train(split, tiny_config)
-
-
-@pytest.fixture(scope="session")
-def paper_model(split, tiny_config) -> WorldModel:
-    return _train(split, PaperConfig.from_dict({**tiny_config.to_dict(), "preset": "paper"}))
+def paper_model(split: tuple[Candles, Candles], paper_config: PaperConfig) -> WorldModel:
+    """A tiny world model of the ``paper`` preset."""
+    return train_world_model(*split, paper_config, seed=5, source="synthetic")[0]
 
 
 @pytest.fixture(params=["market", "paper"])

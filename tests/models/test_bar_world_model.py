@@ -37,7 +37,7 @@ def dream(model: BarWorldModel, bars: int = 60) -> np.ndarray:
 
 
 def test_a_loaded_model_is_the_saved_one(
-    market_model: BarWorldModel, record: Candles, tmp_path: Path
+    market_model: BarWorldModel, candles: Candles, tmp_path: Path
 ) -> None:
     market_model.save_pretrained(tmp_path / "a")
     loaded = WorldModel.from_pretrained(tmp_path / "a")
@@ -45,7 +45,7 @@ def test_a_loaded_model_is_the_saved_one(
     assert (loaded.config, loaded.provenance) == (market_model.config, market_model.provenance)
     assert loaded.fingerprint == market_model.fingerprint
     np.testing.assert_array_equal(dream(loaded), dream(market_model))
-    np.testing.assert_array_equal(loaded.latents(record).h, market_model.latents(record).h)
+    np.testing.assert_array_equal(loaded.latents(candles).h, market_model.latents(candles).h)
     loaded.save_pretrained(tmp_path / "b")
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
@@ -85,30 +85,30 @@ def test_recent_dreams_begin_in_the_last_segments(market_model: BarWorldModel) -
 
 
 def test_the_bank_remembers_what_the_record_taught(
-    market_model: BarWorldModel, record: Candles
+    market_model: BarWorldModel, candles: Candles
 ) -> None:
     bank = market_model.bank
-    rows = np.searchsorted(record.open_time_ms, bank.open_time_ms)
-    np.testing.assert_array_equal(record.close[rows], bank.close)
+    rows = np.searchsorted(candles.open_time_ms, bank.open_time_ms)
+    np.testing.assert_array_equal(candles.close[rows], bank.close)
     spec = market_model.config.features
-    np.testing.assert_array_equal(stream_memories(record, spec, rows), bank.memory)
-    features = market_model.features(record)
+    np.testing.assert_array_equal(stream_memories(candles, spec, rows), bank.memory)
+    features = market_model.features(candles)
     np.testing.assert_array_equal(features[rows], bank.features)
     np.testing.assert_array_equal(market_model.encode(features[rows]), bank.z[:, -1])
-    np.testing.assert_allclose(bank.bars[:, -1], bar_numbers(record)[rows], rtol=1e-6)
+    np.testing.assert_allclose(bank.bars[:, -1], bar_numbers(candles)[rows], rtol=1e-6)
     starts = start_lanes(market_model)
     np.testing.assert_array_equal(starts.z, bank.z[:, -1])
     scaled = np.clip(market_model.scaler.transform(bank.features), -FEATURE_LIMIT, FEATURE_LIMIT)
     np.testing.assert_allclose(starts.features, scaled, atol=1e-5)
 
 
-def densities(model: BarWorldModel, record: Candles, rows: np.ndarray) -> BarDensities:
+def densities(model: BarWorldModel, candles: Candles, rows: np.ndarray) -> BarDensities:
     """Of the bars after those rows, by PyTorch."""
-    latents, features = model.latents(record), model.features(record)
+    latents, features = model.latents(candles), model.features(candles)
     scale = float(model.mdn_rnn.return_scale)
-    bars = bar_numbers(record)[rows + 1] / np.array([scale, scale, scale, 1.0])
+    bars = bar_numbers(candles)[rows + 1] / np.array([scale, scale, scale, 1.0])
     bars[:, 3] = features[rows + 1, model.config.features.names.index("volume")]
-    told = torch.from_numpy(model.calendars(record.open_time_ms[rows] + record.interval_ms))
+    told = torch.from_numpy(model.calendars(candles.open_time_ms[rows] + candles.interval_ms))
     known = torch.from_numpy(latents.z[rows, : model.config.forecast_size].copy())
     seen = torch.from_numpy(model.scaler.transform(features[rows])).clamp(-6.0, 6.0)
     with torch.no_grad():
@@ -117,28 +117,28 @@ def densities(model: BarWorldModel, record: Candles, rows: np.ndarray) -> BarDen
 
 
 def test_a_bar_s_density_is_the_product_of_its_parts(
-    market_model: BarWorldModel, record: Candles
+    market_model: BarWorldModel, candles: Candles
 ) -> None:
     rows = np.arange(2_000, 2_500)
-    parts = densities(market_model, record, rows)
-    total = market_model.bar_log_prob(record)
+    parts = densities(market_model, candles, rows)
+    total = market_model.bar_log_prob(candles)
     np.testing.assert_allclose(total[rows], sum(parts).numpy(), rtol=1e-5)
-    forecast = market_model.return_forecast(record).rows(2_000, 2_500)
-    percent = 100.0 * np.diff(np.log(record.close))[rows]
+    forecast = market_model.return_forecast(candles).rows(2_000, 2_500)
+    percent = 100.0 * np.diff(np.log(candles.close))[rows]
     unit = np.log(100.0 * float(market_model.mdn_rnn.return_scale))
     np.testing.assert_allclose(
         forecast.log_prob(percent), parts.log_return.numpy() - unit, atol=1e-4
     )
     np.testing.assert_array_equal(
-        np.isfinite(total), np.append(market_model.latents(record).valid[:-1], False)
+        np.isfinite(total), np.append(market_model.latents(candles).valid[:-1], False)
     )
 
 
-def test_densities_integrate_to_one(market_model: BarWorldModel, record: Candles) -> None:
+def test_densities_integrate_to_one(market_model: BarWorldModel, candles: Candles) -> None:
     """Of the return; and of a wick, its chance to be none included."""
     mdn_rnn, row = market_model.mdn_rnn, np.array([2_000])
-    latents = market_model.latents(record)
-    told = torch.from_numpy(market_model.calendars(record.open_time_ms[row] + record.interval_ms))
+    latents = market_model.latents(candles)
+    told = torch.from_numpy(market_model.calendars(candles.open_time_ms[row] + candles.interval_ms))
     known = torch.from_numpy(latents.z[row, : market_model.config.forecast_size].copy())
     trunk = mdn_rnn.trunk(known, told, torch.from_numpy(latents.h[row]))
     features = torch.zeros(1, len(market_model.config.features.names))
@@ -164,10 +164,10 @@ def test_densities_integrate_to_one(market_model: BarWorldModel, record: Candles
 
 
 def test_the_forecast_belongs_to_the_bar_after(
-    market_model: BarWorldModel, record: Candles
+    market_model: BarWorldModel, candles: Candles
 ) -> None:
     """What comes later changes no forecast."""
-    whole, part = (market_model.return_forecast(c) for c in (record, record.rows(0, 1_200)))
+    whole, part = (market_model.return_forecast(c) for c in (candles, candles.rows(0, 1_200)))
     for name in ("weights", "means", "sigmas"):
         np.testing.assert_allclose(getattr(whole, name)[:1_200], getattr(part, name), rtol=1e-5)
     assert not whole.valid[: market_model.config.features.warmup].any()
@@ -183,16 +183,16 @@ def test_what_z_still_knows_is_decoded(market_model: BarWorldModel) -> None:
 
 
 def test_a_forecast_from_a_warm_up_is_that_of_the_record(
-    market_model: BarWorldModel, record: Candles
+    market_model: BarWorldModel, candles: Candles
 ) -> None:
     """The first segment of the bank begins where the record's state does."""
     bank = market_model.bank
     state = market_model.warm_up(bank.z[:1], bank.open_time_ms[:1])
     np.testing.assert_array_equal(state.latent.numpy(), bank.z[:1, -1])
-    following = bank.open_time_ms[:1] + record.interval_ms
+    following = bank.open_time_ms[:1] + candles.interval_ms
     found = market_model.return_mixture(state.hidden, state.latent, following)
-    row = int(np.searchsorted(record.open_time_ms, bank.open_time_ms[0]))
-    expected = market_model.return_forecast(record).rows(row, row + 1)
+    row = int(np.searchsorted(candles.open_time_ms, bank.open_time_ms[0]))
+    expected = market_model.return_forecast(candles).rows(row, row + 1)
     for mine, theirs in zip(
         found, (expected.weights, expected.means, expected.sigmas), strict=True
     ):

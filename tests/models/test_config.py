@@ -8,9 +8,7 @@ from worldmodel_trading.models.config import PaperConfig
 
 
 def test_survives_json():
-    config = PaperConfig(
-        preset="paper", features=FeatureSpec((4, 30), detrend_volume=False), hidden_size=17
-    )
+    config = PaperConfig(features=FeatureSpec((4, 30), detrend_volume=False), hidden_size=17)
     assert PaperConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
@@ -22,7 +20,6 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("preset", "Market"),
         ("features", (6, 24)),
         ("latent_size", 1),
         ("latent_size", 8.0),
@@ -36,7 +33,6 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name():
         ("ema_decay", 1.0),
         ("burn_in_bars", 100_000),
         ("vae_epochs", "40"),
-        ("temper_mean", 1),
     ],
 )
 def test_impossible_values_are_refused_by_name(name, value):

@@ -20,8 +20,9 @@ def test_a_centre_belongs_to_its_regime_and_training_shares_are_those_told() -> 
     world_model = WorldModel.from_pretrained("default")
     regimes = Regimes.fit(world_model, count=4, seed=1)
     np.testing.assert_array_equal(regimes.classify(regimes.centres), np.arange(4))
-    hidden = training_states(world_model).h
-    shares = np.bincount(regimes.classify(hidden), minlength=4) / len(hidden)
+    states = training_states(world_model)
+    seen = world_model.outlook(states.z, states.h)
+    shares = np.bincount(regimes.classify(seen), minlength=4) / len(seen)
     np.testing.assert_allclose(shares, regimes.share, atol=0.01)
 
 
@@ -32,7 +33,8 @@ def test_the_turbulent_regime_is_where_returns_are_large() -> None:
     candles, _ = SyntheticMarket().sample(4_000, seed=11)
     world_model = WorldModel.from_pretrained("default")
     latents = world_model.latents(candles)
-    found = Regimes.fit(world_model).classify(latents.h[latents.valid])
+    seen = world_model.outlook(latents.z, latents.h)[latents.valid]
+    found = Regimes.fit(world_model).classify(seen)
     returns = np.abs(candles.log_returns()[latents.valid])
     sizes = [returns[found == regime].mean() for regime in range(3)]
     assert sizes[0] < sizes[1] < sizes[2]

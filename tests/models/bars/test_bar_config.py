@@ -18,16 +18,19 @@ from worldmodel_trading.models.presets import default_config, read_config
 def test_settings_go_through_json(market_config: MarketConfig) -> None:
     for config in (market_config, MarketConfig.for_interval("D", dropout=0.25)):
         told = json.loads(json.dumps(config.to_dict()))
-        assert told["preset"] == "bars"
+        assert told["preset"] == "market"
         assert read_config(told) == config
 
 
 def test_a_preset_has_the_settings_of_its_kind() -> None:
-    assert default_config("240", "bars", latent_size=12) == MarketConfig(
+    assert default_config("240", latent_size=12) == MarketConfig(
         features=StreamSpec("240"), latent_size=12
     )
-    assert isinstance(default_config("60", "market"), PaperConfig)
-    assert isinstance(read_config(PaperConfig().to_dict()), PaperConfig)
+    assert isinstance(default_config("60", "paper"), PaperConfig)
+    assert read_config(PaperConfig(hidden_size=17).to_dict()) == PaperConfig(hidden_size=17)
+    for preset in ("Market", "bars", None, 3):
+        with pytest.raises(ConfigError, match="expected one of market, paper"):
+            read_config({"preset": preset})
 
 
 def test_bars_of_a_week_are_remembered_for_less() -> None:

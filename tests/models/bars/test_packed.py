@@ -174,8 +174,8 @@ def test_the_pull_brings_the_level_back(market_model: BarWorldModel, plain: BarW
     np.testing.assert_allclose(after.drawn[:, 0], expected * before.drawn[:, 0], rtol=1e-5)
 
 
-def test_v_is_that_of_pytorch(market_model: BarWorldModel, record: Candles) -> None:
-    features = market_model.features(record)[400:]
+def test_v_is_that_of_pytorch(market_model: BarWorldModel, candles: Candles) -> None:
+    features = market_model.features(candles)[400:]
     scaled = market_model.scaler.transform(features)
     with torch.no_grad():
         expected = market_model.vae.encode(torch.from_numpy(scaled)).mean.numpy()
@@ -183,9 +183,9 @@ def test_v_is_that_of_pytorch(market_model: BarWorldModel, record: Candles) -> N
 
 
 def test_v_has_the_same_bits_for_a_bar_in_any_company(
-    market_model: BarWorldModel, record: Candles
+    market_model: BarWorldModel, candles: Candles
 ) -> None:
-    features = market_model.features(record)[400:1_000]
+    features = market_model.features(candles)[400:1_000]
     together = market_model.encode(features)
     np.testing.assert_array_equal(
         np.concatenate([market_model.encode(f[None]) for f in features]), together
@@ -194,11 +194,11 @@ def test_v_has_the_same_bits_for_a_bar_in_any_company(
     assert np.isnan(market_model.encode(np.full((1, features.shape[1]), np.nan))).all()
 
 
-def test_m_hears_as_pytorch_does(market_model: BarWorldModel, record: Candles) -> None:
-    latents = market_model.latents(record)
+def test_m_hears_as_pytorch_does(market_model: BarWorldModel, candles: Candles) -> None:
+    latents = market_model.latents(candles)
     first = int(np.flatnonzero(latents.valid)[0]) - market_model.config.warmup_bars + 1
-    z = market_model.encode(market_model.features(record)[first : first + 200])
-    times = record.open_time_ms[first : first + 200] + record.interval_ms
+    z = market_model.encode(market_model.features(candles)[first : first + 200])
+    times = candles.open_time_ms[first : first + 200] + candles.interval_ms
     known = torch.from_numpy(z[None, :, : market_model.config.forecast_size].copy())
     with torch.no_grad():
         hidden = market_model.mdn_rnn.remember(
@@ -255,18 +255,18 @@ def test_no_dreamed_bar_is_impossible(market_model: BarWorldModel) -> None:
 
 
 def test_lanes_that_live_a_record_see_what_the_batch_computes(
-    market_model: BarWorldModel, record: Candles
+    market_model: BarWorldModel, candles: Candles
 ) -> None:
-    features, z = market_model.features(record), None
+    features, z = market_model.features(candles), None
     lanes = BarLanes.empty(1, market_model.config)
-    numbers = bar_numbers(record)
-    lanes.open_time_ms[:] = record.open_time_ms[0]
+    numbers = bar_numbers(candles)
+    lanes.open_time_ms[:] = candles.open_time_ms[0]
     z = market_model.encode(features)
     nothing = np.zeros((8, 0), dtype=np.float32)
     for t in range(1, 600):
         lanes.drawn[0] = numbers[t]
         dream_bars(*market_model.network, *lanes, nothing, 0, np.float32(1), True)
-        assert lanes.open_time_ms[0] == record.open_time_ms[t]
+        assert lanes.open_time_ms[0] == candles.open_time_ms[t]
         if t >= market_model.config.features.warmup:
             np.testing.assert_array_equal(lanes.raw[0], features[t])
             np.testing.assert_array_equal(lanes.z[0], z[t])

@@ -42,9 +42,9 @@ def quick(market_config: MarketConfig) -> MarketConfig:
 
 
 def train(
-    record: Candles, config: MarketConfig, seed: int = 1, **settings: object
+    candles: Candles, config: MarketConfig, seed: int = 1, **settings: object
 ) -> tuple[WorldModel, TrainingHistory]:
-    split = record.rows(0, 1_500), record.rows(1_500, 1_900)
+    split = candles.rows(0, 1_500), candles.rows(1_500, 1_900)
     return train_world_model(*split, config, seed=seed, **settings)  # type: ignore[arg-type]
 
 
@@ -72,20 +72,20 @@ class Stops(TrainingCallback):
 
 
 def test_the_same_seed_gives_the_same_model_and_another_another(
-    record: Candles, market_config: MarketConfig, market_model: BarWorldModel
+    candles: Candles, market_config: MarketConfig, market_model: BarWorldModel
 ) -> None:
     before, numbers = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    again, _ = train(record, market_config)
+    again, _ = train(candles, market_config)
     assert_same(again, market_model)
     assert torch.equal(torch.get_rng_state(), before)
     assert np.array_equal(np.random.get_state()[1], numbers)  # noqa: NPY002
-    other, _ = train(record, market_config, seed=2)
+    other, _ = train(candles, market_config, seed=2)
     assert other.fingerprint != market_model.fingerprint
 
 
-def test_every_stage_learns(record: Candles, quick: MarketConfig) -> None:
+def test_every_stage_learns(candles: Candles, quick: MarketConfig) -> None:
     epochs = {f"{stage}_epochs": 6 for stage in STAGES if stage != "heads"}
-    _, history = train(record, replace(quick, head_epochs=6, mdn_rnn_weight_decay=0.0, **epochs))
+    _, history = train(candles, replace(quick, head_epochs=6, mdn_rnn_weight_decay=0.0, **epochs))
     for stage in STAGES:
         losses = [float(row["validation_loss"]) for row in history.stage(stage)]
         assert len(losses) == 6
@@ -100,26 +100,26 @@ def test_every_stage_learns(record: Candles, quick: MarketConfig) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_stopped_training_goes_on_to_the_same_bits(
-    stage: str, epoch: int, record: Candles, quick: MarketConfig, tmp_path: Path
+    stage: str, epoch: int, candles: Candles, quick: MarketConfig, tmp_path: Path
 ) -> None:
-    straight, _ = train(record, quick)
+    straight, _ = train(candles, quick)
     stops = Stops(stage, epoch)
     with pytest.raises(KeyboardInterrupt):
-        train(record, quick, callbacks=[stops], checkpoint_dir=tmp_path)
+        train(candles, quick, callbacks=[stops], checkpoint_dir=tmp_path)
     rest = Stops("none", 0)
-    resumed, history = train(record, quick, callbacks=[rest], checkpoint_dir=tmp_path, resume=True)
+    resumed, history = train(candles, quick, callbacks=[rest], checkpoint_dir=tmp_path, resume=True)
     assert_same(resumed, straight)
     assert stops.told + rest.told == [(name, n) for name in STAGES for n in (1, 2)]
     assert [(row["stage"], row["epoch"]) for row in history.rows] == stops.told + rest.told
 
 
 def test_a_checkpoint_of_other_settings_is_refused(
-    record: Candles, quick: MarketConfig, tmp_path: Path
+    candles: Candles, quick: MarketConfig, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(record, quick, callbacks=[Stops("forecast", 1)], checkpoint_dir=tmp_path)
+        train(candles, quick, callbacks=[Stops("forecast", 1)], checkpoint_dir=tmp_path)
     with pytest.raises(TrainingError, match="belongs to other candles, settings or another seed"):
-        train(record, replace(quick, dropout=0.1), checkpoint_dir=tmp_path, resume=True)
+        train(candles, replace(quick, dropout=0.1), checkpoint_dir=tmp_path, resume=True)
 
 
 def size_of_dreams(model: WorldModel) -> float:
@@ -133,9 +133,9 @@ def size_of_dreams(model: WorldModel) -> float:
     return size
 
 
-def test_the_mean_is_tempered_where_that_is_asked(record: Candles, quick: MarketConfig) -> None:
+def test_the_mean_is_tempered_where_that_is_asked(candles: Candles, quick: MarketConfig) -> None:
     bold, wary = (
-        train(record, replace(quick, temper_mean=temper))[0].mdn_rnn.mean_trust.tolist()
+        train(candles, replace(quick, temper_mean=temper))[0].mdn_rnn.mean_trust.tolist()
         for temper in (False, True)
     )
     assert bold == [1.0, 0.0]
@@ -144,11 +144,11 @@ def test_the_mean_is_tempered_where_that_is_asked(record: Candles, quick: Market
 
 
 def test_calibration_moves_dreams_toward_the_size_of_the_record(
-    record: Candles, quick: MarketConfig
+    candles: Candles, quick: MarketConfig
 ) -> None:
-    recorded = np.abs(np.diff(np.log(record.close[:1_500]))).mean()
+    recorded = np.abs(np.diff(np.log(candles.close[:1_500]))).mean()
     without, with_it = (
-        train(record, replace(quick, calibration_rounds=rounds))[0] for rounds in (0, 8)
+        train(candles, replace(quick, calibration_rounds=rounds))[0] for rounds in (0, 8)
     )
     assert not without.mdn_rnn.calibration.any()
     misses = [abs(np.log(size_of_dreams(model) / recorded)) for model in (without, with_it)]
@@ -169,56 +169,56 @@ class Notes(Stops):
         self.notes.append(note)
 
 
-def test_free_dreams_are_told_of(record: Candles, market_config: MarketConfig) -> None:
+def test_free_dreams_are_told_of(candles: Candles, market_config: MarketConfig) -> None:
     heard = Notes()
-    train(record, market_config, callbacks=[heard])
+    train(candles, market_config, callbacks=[heard])
     told = [note.split(":")[0] for note in heard.notes if note.startswith("dreams")]
     assert told == ["dreams 1 of 2", "dreams 2 of 2"]
 
 
 def test_how_far_a_memory_is_heard_does_not_depend_on_a_break(
-    record: Candles, quick: MarketConfig, tmp_path: Path
+    candles: Candles, quick: MarketConfig, tmp_path: Path
 ) -> None:
     """It is told from what the forecast was before the memory, also where training stopped in it."""
     wild = replace(quick, mdn_rnn_learning_rate=1.0, gradient_clip=1e6, mdn_rnn_weight_decay=0.0)
     heard, rest = Notes(), Notes()
-    straight, _ = train(record, wild, callbacks=[heard])
+    straight, _ = train(candles, wild, callbacks=[heard])
     assert "memory by 100%" not in heard.notes[0]
     with pytest.raises(KeyboardInterrupt):
-        train(record, wild, callbacks=[Stops("mdn_rnn", 1)], checkpoint_dir=tmp_path)
-    resumed, _ = train(record, wild, callbacks=[rest], checkpoint_dir=tmp_path, resume=True)
+        train(candles, wild, callbacks=[Stops("mdn_rnn", 1)], checkpoint_dir=tmp_path)
+    resumed, _ = train(candles, wild, callbacks=[rest], checkpoint_dir=tmp_path, resume=True)
     assert rest.notes == heard.notes
     assert_same(resumed, straight)
 
 
 def test_what_validation_measures_does_not_depend_on_bars_after_it(
-    record: Candles, quick: MarketConfig
+    candles: Candles, quick: MarketConfig
 ) -> None:
-    _, history = train(record, quick)
-    split = record.rows(0, 1_500), record.rows(1_500, 1_900)
+    _, history = train(candles, quick)
+    split = candles.rows(0, 1_500), candles.rows(1_500, 1_900)
     _, other = train_world_model(split[0], split[1].rows(0, 300), quick, seed=1)
     for stage in STAGES:
         losses = [float(h.stage(stage)[0]["train_loss"]) for h in (history, other)]
         assert losses[0] == losses[1]
 
 
-def test_markets_that_stand_still_are_refused(record: Candles, quick: MarketConfig) -> None:
-    still = {name: np.full(len(record), 100.0) for name in ("open", "high", "low", "close")}
+def test_markets_that_stand_still_are_refused(candles: Candles, quick: MarketConfig) -> None:
+    still = {name: np.full(len(candles), 100.0) for name in ("open", "high", "low", "close")}
     with pytest.raises(FeatureError, match="never changes"):
-        train(replace(record, **still), quick)
+        train(replace(candles, **still), quick)
     with pytest.raises(FeatureError, match="volume"):
-        train(replace(record, volume=np.zeros(len(record))), quick)
+        train(replace(candles, volume=np.zeros(len(candles))), quick)
 
 
 def test_a_market_whose_closes_sometimes_repeat_is_learned_too(
-    record: Candles, quick: MarketConfig
+    candles: Candles, quick: MarketConfig
 ) -> None:
     """The synthetic market never closes where it did; most real ones do at times."""
-    assert (np.diff(record.close) != 0.0).all()
-    close = record.close.copy()
+    assert (np.diff(candles.close) != 0.0).all()
+    close = candles.close.copy()
     close[500:1_900:40] = close[499:1_899:40]
-    high, low = np.maximum(record.high, close), np.minimum(record.low, close)
-    model, _ = train(replace(record, close=close, high=high, low=low), quick)
+    high, low = np.maximum(candles.high, close), np.minimum(candles.low, close)
+    model, _ = train(replace(candles, close=close, high=high, low=low), quick)
     flat = model.config.features.names.index("flat_24")
     assert model.scaler.scale[flat] < 0.1
 
@@ -240,8 +240,8 @@ def test_bars_of_any_length_are_learned_and_dreamed(
     assert np.isfinite(lanes.drawn).all()
 
 
-def test_ranges_too_short_are_refused(record: Candles, quick: MarketConfig) -> None:
+def test_ranges_too_short_are_refused(candles: Candles, quick: MarketConfig) -> None:
     with pytest.raises(TrainingError, match="give a longer range"):
-        train_world_model(record.rows(0, 350), record.rows(350, 800), quick)
+        train_world_model(candles.rows(0, 350), candles.rows(350, 800), quick)
     with pytest.raises(TrainingError, match="validation range"):
-        train_world_model(record.rows(0, 1_500), record.rows(1_500, 1_501), quick)
+        train_world_model(candles.rows(0, 1_500), candles.rows(1_500, 1_501), quick)

@@ -39,13 +39,11 @@ def test_active_units_are_those_that_vary():
     assert active_units(means) == 1
 
 
-def test_a_v_that_must_not_speak_is_noticed(split, tiny_config):
+def test_a_v_that_must_not_speak_is_noticed(split, paper_config):
     from dataclasses import replace
 
     from worldmodel_trading.models.training.train import train_world_model
 
-    silent = replace(
-        tiny_config, preset="paper", kl_weight=1e4, kl_warmup_epochs=0, free_bits=0.0, vae_epochs=12
-    )
+    silent = replace(paper_config, kl_weight=1e4, kl_warmup_epochs=0, free_bits=0.0, vae_epochs=12)
     _, history = train_world_model(*split, silent, seed=0)
     assert any("V has collapsed" in text and "lower kl_weight" in text for text in history.warnings)

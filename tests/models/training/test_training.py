@@ -46,23 +46,23 @@ class Recorder(TrainingCallback):
         self.calls.append(("end", stage))
 
 
-def test_the_same_seed_gives_the_same_model_and_another_another(split, tiny_config, market_model):
-    again, _ = train_world_model(*split, tiny_config, seed=5)
-    assert_same(again, market_model)
-    other, _ = train_world_model(*split, tiny_config, seed=6)
+def test_the_same_seed_gives_the_same_model_and_another_another(split, paper_config, paper_model):
+    again, _ = train_world_model(*split, paper_config, seed=5)
+    assert_same(again, paper_model)
+    other, _ = train_world_model(*split, paper_config, seed=6)
     assert not torch.equal(other.vae.decoder_log_variance, again.vae.decoder_log_variance)
 
 
-def test_training_leaves_the_global_generators_alone(split, tiny_config):
+def test_training_leaves_the_global_generators_alone(split, paper_config):
     torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    train_world_model(*split, tiny_config, seed=5)
+    train_world_model(*split, paper_config, seed=5)
     assert torch.equal(torch.get_rng_state(), torch_before)
     assert np.array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
 
 
-def test_rows_are_plain_and_callbacks_hear_every_epoch(split, tiny_config):
+def test_rows_are_plain_and_callbacks_hear_every_epoch(split, paper_config):
     recorder = Recorder()
-    _, history = train_world_model(*split, tiny_config, seed=5, callbacks=[recorder])
+    _, history = train_world_model(*split, paper_config, seed=5, callbacks=[recorder])
     assert recorder.calls == [
         ("start", "vae", 3),
         *(("epoch", "vae", i) for i in (1, 2, 3)),
@@ -77,17 +77,17 @@ def test_rows_are_plain_and_callbacks_hear_every_epoch(split, tiny_config):
         assert {"train_loss", "validation_loss", "seconds", "memory_mb"} <= row.keys()
 
 
-def test_training_lowers_the_loss(split, tiny_config):
-    longer = replace(tiny_config, vae_epochs=12, mdn_rnn_epochs=20, mdn_rnn_batch_size=4)
+def test_training_lowers_the_loss(split, paper_config):
+    longer = replace(paper_config, vae_epochs=12, mdn_rnn_epochs=20, mdn_rnn_batch_size=4)
     _, history = train_world_model(*split, longer, seed=5)
     for stage in ("vae", "mdn_rnn"):
         losses = [row["train_loss"] for row in history.stage(stage)]
         assert losses[-1] < losses[0] - 0.1
 
 
-def test_early_stopping_keeps_the_best_epoch(split, tiny_config):
+def test_early_stopping_keeps_the_best_epoch(split, paper_config):
     config = replace(
-        tiny_config, mdn_rnn_epochs=40, mdn_rnn_learning_rate=0.1, patience_epochs=2, ema_decay=0.0
+        paper_config, mdn_rnn_epochs=40, mdn_rnn_learning_rate=0.1, patience_epochs=2, ema_decay=0.0
     )
     _, history = train_world_model(*split, config, seed=5)
     losses = [row["validation_loss"] for row in history.stage("mdn_rnn")]
@@ -96,12 +96,12 @@ def test_early_stopping_keeps_the_best_epoch(split, tiny_config):
     assert len(losses) - 1 - best == 2
 
 
-def test_tensorboard_gets_every_epoch(split, tiny_config, tmp_path):
-    train_world_model(*split, tiny_config, seed=5, callbacks=[TensorBoardCallback(tmp_path)])
+def test_tensorboard_gets_every_epoch(split, paper_config, tmp_path):
+    train_world_model(*split, paper_config, seed=5, callbacks=[TensorBoardCallback(tmp_path)])
     for stage in ("vae", "mdn_rnn"):
         assert shown(tmp_path, stage) == [1, 2, 3]
         assert shown(tmp_path, stage, "seconds") == [1, 2, 3]
-    assert shown(tmp_path, "mdn_rnn", "validation_return_nll") == [1, 2, 3]
+    assert shown(tmp_path, "mdn_rnn", "train_loss") == [1, 2, 3]
 
 
 def shown(folder: Path, stage: str, name: str = "validation_loss") -> list[int]:
@@ -127,7 +127,7 @@ class Stops(Recorder):
             raise KeyboardInterrupt
 
 
-def test_a_resumed_training_tells_no_epoch_twice(split, tiny_config, tmp_path):
+def test_a_resumed_training_tells_no_epoch_twice(split, paper_config, tmp_path):
     """Stopped in V's third epoch, then in M's second, then done: TensorBoard shows each once."""
     board, checkpoints = tmp_path / "board", tmp_path / "checkpoints"
 
@@ -137,7 +137,7 @@ def test_a_resumed_training_tells_no_epoch_twice(split, tiny_config, tmp_path):
         try:
             result = train_world_model(
                 *split,
-                tiny_config,
+                paper_config,
                 seed=5,
                 callbacks=callbacks,
                 checkpoint_dir=checkpoints,
@@ -171,36 +171,36 @@ def flat(candles: Candles, **columns) -> Candles:
     return replace(candles, **{name: np.full(len(candles), v) for name, v in columns.items()})
 
 
-def test_constant_prices_are_refused_before_training(split, tiny_config):
+def test_constant_prices_are_refused_before_training(split, paper_config):
     train, validation = split
     still = flat(train, open=100.0, high=100.0, low=100.0, close=100.0)
     with pytest.raises(FeatureError, match=r"log_return.*never changes.*prices or volume"):
-        train_world_model(still, validation, tiny_config)
+        train_world_model(still, validation, paper_config)
 
 
-def test_zero_volume_is_refused_before_training(split, tiny_config):
+def test_zero_volume_is_refused_before_training(split, paper_config):
     train, validation = split
     with pytest.raises(FeatureError, match="log_volume never changes"):
-        train_world_model(flat(train, volume=0.0), validation, tiny_config)
+        train_world_model(flat(train, volume=0.0), validation, paper_config)
 
 
-def test_short_ranges_are_refused_before_training(split, tiny_config):
+def test_short_ranges_are_refused_before_training(split, paper_config):
     train, validation = split
     with pytest.raises(TrainingError, match="expected at least 49: give a longer range"):
-        train_world_model(train.rows(0, 200), validation, tiny_config)
+        train_world_model(train.rows(0, 200), validation, paper_config)
     with pytest.raises(TrainingError, match="validation range has 1 bars"):
-        train_world_model(train, validation.rows(0, 1), tiny_config)
+        train_world_model(train, validation.rows(0, 1), paper_config)
 
 
 @pytest.mark.parametrize("device", ["tpu", "CPU"])
-def test_an_unknown_device_is_refused(split, tiny_config, device):
+def test_an_unknown_device_is_refused(split, paper_config, device):
     with pytest.raises(ConfigError, match="expected cpu, cuda or auto"):
-        train_world_model(*split, tiny_config, device=device)
+        train_world_model(*split, paper_config, device=device)
 
 
 @pytest.mark.parametrize("stage", ["vae", "mdn_rnn"])
 def test_a_loss_that_is_not_finite_names_the_batch_and_keeps_the_checkpoint(
-    split, tiny_config, tmp_path, stage, monkeypatch
+    split, paper_config, tmp_path, stage, monkeypatch
 ):
     from worldmodel_trading.models.training import loops
 
@@ -217,38 +217,38 @@ def test_a_loss_that_is_not_finite_names_the_batch_and_keeps_the_checkpoint(
     with pytest.raises(
         TrainingError, match=rf"{stage}: the loss is nan at epoch \d, batch \d of \d"
     ):
-        train_world_model(*split, tiny_config, seed=5, checkpoint_dir=tmp_path)
+        train_world_model(*split, paper_config, seed=5, checkpoint_dir=tmp_path)
     monkeypatch.undo()
     assert file.exists()
     resumed, _ = train_world_model(
-        *split, tiny_config, seed=5, checkpoint_dir=tmp_path, resume=True
+        *split, paper_config, seed=5, checkpoint_dir=tmp_path, resume=True
     )
-    straight, _ = train_world_model(*split, tiny_config, seed=5)
+    straight, _ = train_world_model(*split, paper_config, seed=5)
     assert_same(resumed, straight)
 
 
-def test_resuming_after_the_end_trains_nothing_more(split, tiny_config, tmp_path):
-    first, history = train_world_model(*split, tiny_config, seed=5, checkpoint_dir=tmp_path)
+def test_resuming_after_the_end_trains_nothing_more(split, paper_config, tmp_path):
+    first, history = train_world_model(*split, paper_config, seed=5, checkpoint_dir=tmp_path)
     again, told = train_world_model(
-        *split, tiny_config, seed=5, checkpoint_dir=tmp_path, resume=True
+        *split, paper_config, seed=5, checkpoint_dir=tmp_path, resume=True
     )
     assert_same(again, first)
     assert told.rows == history.rows
 
 
-def test_not_resuming_starts_anew(split, tiny_config, tmp_path):
-    train_world_model(*split, tiny_config, seed=5, checkpoint_dir=tmp_path)
-    other = replace(tiny_config, mdn_rnn_epochs=1)
+def test_not_resuming_starts_anew(split, paper_config, tmp_path):
+    train_world_model(*split, paper_config, seed=5, checkpoint_dir=tmp_path)
+    other = replace(paper_config, mdn_rnn_epochs=1)
     _, history = train_world_model(*split, other, seed=5, checkpoint_dir=tmp_path)
     assert len(history.stage("mdn_rnn")) == 1
 
 
 @pytest.mark.parametrize("change", ["seed", "config", "candles"])
-def test_a_checkpoint_of_another_training_is_refused(split, tiny_config, tmp_path, change):
-    train_world_model(*split, tiny_config, seed=5, checkpoint_dir=tmp_path)
+def test_a_checkpoint_of_another_training_is_refused(split, paper_config, tmp_path, change):
+    train_world_model(*split, paper_config, seed=5, checkpoint_dir=tmp_path)
     train, validation = split
     seed = 6 if change == "seed" else 5
-    config = replace(tiny_config, kl_weight=0.4) if change == "config" else tiny_config
+    config = replace(paper_config, kl_weight=0.4) if change == "config" else paper_config
     if change == "candles":
         train = train.rows(1, len(train))
     with pytest.raises(TrainingError, match="belongs to other candles, settings or another seed"):
@@ -258,8 +258,8 @@ def test_a_checkpoint_of_another_training_is_refused(split, tiny_config, tmp_pat
 
 
 @pytest.mark.parametrize("damage", ["truncated", "emptied", "pickled"])
-def test_a_damaged_checkpoint_is_refused(split, tiny_config, tmp_path, damage):
-    train_world_model(*split, tiny_config, seed=5, checkpoint_dir=tmp_path)
+def test_a_damaged_checkpoint_is_refused(split, paper_config, tmp_path, damage):
+    train_world_model(*split, paper_config, seed=5, checkpoint_dir=tmp_path)
     file = tmp_path / "mdn_rnn.safetensors"
     if damage == "pickled":
         torch.save({"a": 1}, file)
@@ -267,7 +267,7 @@ def test_a_damaged_checkpoint_is_refused(split, tiny_config, tmp_path, damage):
         content = file.read_bytes()
         file.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
     with pytest.raises(TrainingError, match="is damaged"):
-        train_world_model(*split, tiny_config, seed=5, checkpoint_dir=tmp_path, resume=True)
+        train_world_model(*split, paper_config, seed=5, checkpoint_dir=tmp_path, resume=True)
 
 
 SCRIPT = """
@@ -286,7 +286,7 @@ class Killer(TrainingCallback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 torch.set_num_threads(1)
-candles = synthetic_candles(seed=3, bars=1_900)
+candles = synthetic_candles(seed=5, bars=2_600)
 config = PaperConfig.from_dict(json.loads(sys.argv[1]))
 model, _ = train_world_model(
     candles.rows(0, 1_200), candles.rows(1_200, 1_600), config,
@@ -299,16 +299,16 @@ model.save_pretrained(sys.argv[3])
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_a_training_killed_again_and_again_ends_the_same_bit_for_bit(
-    split, tiny_config, market_model, tmp_path
+    split, paper_config, paper_model, tmp_path
 ):
     import json
 
     out = tmp_path / "model"
-    arguments = [json.dumps(tiny_config.to_dict()), str(tmp_path / "checkpoints"), str(out)]
+    arguments = [json.dumps(paper_config.to_dict()), str(tmp_path / "checkpoints"), str(out)]
     command = [sys.executable, "-c", SCRIPT, *arguments]
     for epochs in (2, 2, 1):  # in V, after M's first epoch, after its second
         killed = subprocess.run([*command, str(epochs)], check=False)
         assert killed.returncode == -signal.SIGKILL
         assert not out.exists()
     subprocess.run([*command, "0"], check=True)
-    assert_same(WorldModel.from_pretrained(out), market_model)
+    assert_same(WorldModel.from_pretrained(out), paper_model)
