@@ -194,7 +194,7 @@ def train_controller(
     if scorer.engine.world_model is not world_model:
         raise ConfigError("the scorer dreams of another world model than the one to train in")
     size = world_model.config.latent_size + world_model.config.hidden_size + 1
-    bars_per_year = 365 * 86_400_000 / world_model.provenance.interval_ms
+    bars_per_year = world_model.provenance.bars_per_year
     sown = isinstance(seed, np.random.SeedSequence)
     rng = np.random.default_rng(seed if sown else seed_number(seed))
 

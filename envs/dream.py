@@ -16,6 +16,7 @@ from ..market.features import volume_level
 from ..market.sources import open_candles, with_order_rules
 from ..market.streams import bar_numbers
 from ..market.times import Time, format_time, to_ms
+from ..models.drift import with_drift
 from ..models.load import dreamed_instrument, open_world_model
 from ..models.world_model import WorldModel
 from .arguments import refuse_unknown
@@ -105,6 +106,9 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
             None turns the meter off.
         instrument: The symbol's trading rules, as in ``BybitReplay-v0``; by default those that the
             store has of the symbol that the world model was trained on.
+        drift: What dreams pay a position that is held, an assumption: ``"recorded"`` as the world model was
+            trained, ``"zero"`` nothing on average, or the mean simple return a year as a fraction (world models that
+            draw bars alone; see `with_drift`).
         account: Any other setting of the account; see `BybitReplayEnv`. With leverage above 1,
             slippage by range or impact, the bars' ranges and volumes are decoded from z.
 
@@ -130,10 +134,11 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         funding: FundingSource = None,
         ood_limit: float | None = None,
         instrument: InstrumentSource = None,
+        drift: str | float = "recorded",
         **account: Any,
     ) -> None:
         refuse_unknown(DreamEnv, self.public_name, account)
-        model = open_world_model(world_model)
+        model = with_drift(open_world_model(world_model), drift)
         traded = dreamed_instrument(model, instrument)
         broker = BrokerConfig.from_settings(
             taker_fee=taker_fee, slippage=slippage, **with_order_rules(account, traded)

@@ -402,8 +402,10 @@ class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         ood_limit: float | None = None,
         max_episode_steps: int | None = None,
         instrument: InstrumentSource = None,
+        drift: str | float = "recorded",
         **account: Any,
     ) -> None:
+        from ..models.drift import with_drift
         from ..models.load import dreamed_instrument, open_world_model
         from .dream_funding import DreamFunding
         from .dream_lanes import DreamLanes
@@ -412,7 +414,7 @@ class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         num_envs = check_num_envs(num_envs)
         refuse_rendering(render_mode)
         refuse_unknown(DreamVectorEnv, self.public_name, account)
-        model = open_world_model(world_model)
+        model = with_drift(open_world_model(world_model), drift)
         traded = dreamed_instrument(model, instrument)
         broker = BrokerConfig.from_settings(
             taker_fee=taker_fee, slippage=slippage, **with_order_rules(account, traded)

@@ -18,6 +18,7 @@ from .density import Calibration as Calibration
 from .density import DensityScores as DensityScores
 from .density import calibration as calibration
 from .density import density_scores as density_scores
+from .drift import RecordedDrift as RecordedDrift
 from .fidelity.generators import Generator as Generator
 from .fidelity.generators import open_generator as open_generator
 from .fidelity.measure import Fidelity as Fidelity

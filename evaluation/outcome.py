@@ -9,6 +9,7 @@ from typing import Any
 from ..models.machine import Machine
 from ..models.quality import MDNRNNQuality, VAEQuality
 from .baselines.scores import BaselineScores
+from .drift import DriftOutcome
 from .performance import Performance
 from .seeds import Figures, SeedRange
 from .significance import SharpeEvidence
@@ -164,6 +165,7 @@ class RunResults:
         candles: The recorded bars.
         world_model: How well V and M describe them.
         controller: What the searches found.
+        drift: The drift that all rankings in the dream inherit.
         significance: Of each policy's Sharpe ratios, by recorded range.
         timings_s: Duration of each stage [s].
     """
@@ -177,6 +179,7 @@ class RunResults:
     candles: CandleFacts | None = None
     world_model: WorldModelOutcome | None = None
     controller: ControllerOutcome | None = None
+    drift: DriftOutcome | None = None
     significance: Mapping[str, Mapping[str, SharpeEvidence]] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
 
@@ -203,6 +206,7 @@ class RunResults:
             "candles": self.candles and asdict(self.candles),
             "world_model": self.world_model and self.world_model.to_dict(),
             "controller": self.controller and self.controller.to_dict(),
+            "drift": self.drift and asdict(self.drift),
             "performance": _mapped(self.performance, lambda by: _mapped(by, asdict)),
             "significance": _mapped(self.significance, lambda by: _mapped(by, asdict)),
             "timings_s": dict(self.timings_s),

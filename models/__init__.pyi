@@ -1,6 +1,8 @@
 from .bar_world_model import BarWorldModel as BarWorldModel
 from .bars.config import MarketConfig as MarketConfig
 from .config import PaperConfig as PaperConfig
+from .drift import dreamed_drift as dreamed_drift
+from .drift import with_drift as with_drift
 from .forecast import ReturnForecast as ReturnForecast
 from .load import open_world_model as open_world_model
 from .mdn_rnn import MDNRNN as MDNRNN

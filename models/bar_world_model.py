@@ -53,6 +53,18 @@ class BarWorldModel(WorldModel):
         super().__init__(config, provenance, scaler, vae, mdn_rnn, bank)
 
     @cached_property
+    def assumed(self) -> dict[float, BarWorldModel]:
+        """This world model with drifts that were asked for, see `models.drift`."""
+        return {}
+
+    def remembering(self, mdn_rnn: BarRNN) -> BarWorldModel:
+        """The same world model with another M, which remembers as this one does."""
+        parts = (self.config, self.provenance, self.scaler, self.vae, mdn_rnn, self.bank)
+        made = BarWorldModel(*parts)
+        made._runs = self._runs
+        return made
+
+    @cached_property
     def network(self) -> BarNetwork:
         """V and M as compiled code."""
         return BarNetwork.of(self.vae, self.mdn_rnn, self.scaler, self.config)

@@ -13,7 +13,7 @@ from typing import Any, Self
 from ..market.arrays import Float32Array, FloatArray, IntArray
 from ..market.candles import UNNAMED
 from ..market.errors import CandleError, ModelFileError, OtherMarketError, OtherMarketWarning
-from ..market.intervals import interval_ms
+from ..market.intervals import INTERVALS_MS, interval_ms
 
 ALLOW_OTHER_MARKET = "say allow_other_market=True (--allow-other-market)"
 """What lets bars of another market in where they are refused."""
@@ -51,6 +51,11 @@ class Provenance:
     def interval_ms(self) -> int:
         """Length of one bar [ms]."""
         return interval_ms(self.interval)
+
+    @property
+    def bars_per_year(self) -> float:
+        """Bars in 365 days of a market that never closes."""
+        return 365 * INTERVALS_MS["D"] / self.interval_ms
 
     def check_market(self, symbol: str, interval: str, *, allow_other: bool = True) -> None:
         """The one check of every place where bars meet the model: refuse what it cannot read.

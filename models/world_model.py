@@ -101,7 +101,7 @@ class WorldModel(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         # What is compiled from the modules is compiled again, where a copy's memory lies.
-        derived = ("compiled_vae", "compiled_memory", "network", "_runs")
+        derived = ("compiled_vae", "compiled_memory", "network", "assumed", "_runs")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     def __repr__(self) -> str:

@@ -52,6 +52,7 @@ from .market.synthetic import SyntheticMarket as SyntheticMarket
 from .market.synthetic import synthetic_candles as synthetic_candles
 from .models.bars.config import MarketConfig as MarketConfig
 from .models.config import PaperConfig as PaperConfig
+from .models.drift import with_drift as with_drift
 from .models.load import open_world_model as open_world_model
 from .models.training.train import train_world_model as train_world_model
 from .models.world_model import WorldModel as WorldModel

@@ -20,6 +20,12 @@ _TIME = (
 )
 
 
+_DRIFT = (
+    "what a held position earns in dreams, an assumption: recorded, as the world model was trained; "
+    "zero, nothing on average; or the mean simple return a year, such as 0.2"
+)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose refusals are one line, as all refusals of the command are."""
 
@@ -125,6 +131,7 @@ def _add_dream(dream: argparse.ArgumentParser) -> None:
         help="τ: above 1 the dreams are wilder than the market, 0 always takes the likeliest bar "
         "(default: 1.0)",
     )
+    _add_drift(dream)
     _add_seed_and_out(dream, "runs/dream", "the table and the picture")
 
 
@@ -148,6 +155,7 @@ def _add_forecast(forecast: argparse.ArgumentParser) -> None:
 def _add_fidelity(fidelity: argparse.ArgumentParser) -> None:
     _add_world_model(fidelity)
     _add_candles(fidelity)
+    _add_drift(fidelity)
     _add_seed_and_out(fidelity, "runs/fidelity", "the numbers and the page")
     fidelity.add_argument(
         "--allow-other-market",
@@ -203,6 +211,16 @@ def _add_candles(group: Any) -> None:
         "--candles", metavar="SOURCE", help=f"{_CANDLES}; the default is the synthetic market"
     )
     _add_store(group)
+
+
+def _add_drift(group: Any) -> None:
+    group.add_argument(
+        "--drift",
+        default="recorded",
+        type=_number_or_text,
+        metavar="DRIFT",
+        help=f"{_DRIFT} (default: recorded)",
+    )
 
 
 def _add_seed_and_out(group: Any, folder: str, content: str) -> None:
@@ -273,6 +291,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "preset": {"choices": ("market", "paper")},
     "device": {"choices": ("cpu", "cuda", "auto")},
     "funding": {"type": _number_or_text, "metavar": "SOURCE"},
+    "drift": {"type": _number_or_text, "metavar": "DRIFT"},
     "instrument": {"type": _object_or_text, "metavar": "SOURCE"},
     "account": {"action": "append", "default": [], "type": _setting, "metavar": "NAME=VALUE"},
     "out": {"metavar": "FOLDER"},
@@ -306,6 +325,7 @@ _RUN: dict[str, dict[str, str]] = {
         "temperature": "τ of the dreams: above 1 they are wilder than the market, 0 always takes "
         "the likeliest bar",
         "recent": "share of the training range, its last, in which dreams begin",
+        "drift": _DRIFT,
         "evaluation_dreams": "dreams that measure each policy in the end",
         "workers": "processes that dream for the search, 0 for this one alone; the result is the "
         "same (default: 0, and one a core for paper)",

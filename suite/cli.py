@@ -194,6 +194,7 @@ def _dream(options: argparse.Namespace) -> None:
         options.count,
         options.bars,
         options.temperature,
+        options.drift,
         options.seed,
         options.out,
         options.overwrite,
@@ -223,7 +224,7 @@ def _fidelity(options: argparse.Namespace) -> None:
     from worldmodel_trading.market.sources import open_candles
     from worldmodel_trading.models.load import open_world_model
 
-    config = FidelityConfig(seed=options.seed)
+    config = FidelityConfig(drift=options.drift, seed=options.seed)
     generators = dict(map(open_generator, options.generator))
     refuse_taken(options.out, "fidelity", overwrite=options.overwrite)
     candles, world_model = open_candles(options.candles), open_world_model(options.world_model)

@@ -53,6 +53,8 @@ class RunConfig(Record):
         horizon: Bars of a dream.
         temperature: τ of the dreams that train the controller.
         recent: Share of the training range, the last, in which dreams begin.
+        drift: What a held position earns in dreams, an assumption: ``recorded`` as the world model was
+            trained, ``zero``, or a simple return a year (see `with_drift`).
         evaluation_dreams: Dreams that measure each policy.
         workers: Processes that dream for the search; the result is the same for any number. None
             is none for ``market``, whose shared dreams take seconds, and one a core for ``paper``.
@@ -91,6 +93,7 @@ class RunConfig(Record):
     horizon: int = 720
     temperature: float = 1.0
     recent: float = 0.25
+    drift: str | float = "recorded"
     evaluation_dreams: int = 1024
     workers: int | None = None
     taker_fee: float = 0.00055
@@ -122,6 +125,12 @@ class RunConfig(Record):
             interval_ms(self.interval)
         self.training(self.interval or "60")  # what else is refused is the same for all
         self.search()
+        object.__setattr__(self, "drift", self._drift())
+
+    def _drift(self) -> str | float:
+        from worldmodel_trading.models.drift import drift_setting
+
+        return drift_setting(self.drift, self.preset)
 
     def _write_out(self) -> None:
         """Turn times into ISO text and numpy's numbers into Python's, as JSON has them."""

@@ -23,6 +23,7 @@ from ...market.account.rules import BrokerConfig
 from ...market.arrays import FloatArray, spread
 from ...market.errors import ConfigError
 from ...market.sources import open_candles
+from ...models.drift import with_drift
 from ...models.world_model import WorldModel
 from ..significance import Interval
 
@@ -86,6 +87,7 @@ def measure_rank_agreement(
     bars: int = 720,
     reads: Reads = "both",
     recent: float = RECENT,
+    drift: str | float = "recorded",
     broker: BrokerConfig | None = None,
     allow_other_market: bool = False,
 ) -> RankAgreement:
@@ -102,6 +104,7 @@ def measure_rank_agreement(
         bars: Bars of a dream.
         reads: Which part of the observation the controllers see beside the account.
         recent: Share of the training range, the last, in which dreams begin.
+        drift: What a held position earns in them; see `with_drift`.
         broker: The account's rules, in both; Bybit's costs by default.
         allow_other_market: Rank on bars of another symbol than the world model's.
 
@@ -117,7 +120,8 @@ def measure_rank_agreement(
     broker = broker or BrokerConfig()
     rng = np.random.default_rng(seed)
     parameters = random_controllers(world_model, controllers, rng, reads)
-    dreamed = _dream_scores(world_model.recent(recent), parameters, dreams, bars, broker, rng)
+    assumed = with_drift(world_model.recent(recent), drift)
+    dreamed = _dream_scores(assumed, parameters, dreams, bars, broker, rng)
     recorded = latent_record(candles, world_model)
     replayed = {
         name: _replay_scores(world_model, _rows_of(recorded, rows), parameters, broker)

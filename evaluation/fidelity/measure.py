@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...market.sources import open_candles
+from ...models.drift import with_drift
 from ...models.world_model import WorldModel
 from .consistency import Consistency
 from .copies import Copies
@@ -77,6 +78,7 @@ def measure_fidelity(
     ranges = find_ranges(world_model, candles)
     if not allow_other_market:
         check_closes(world_model, candles)
+    world_model = with_drift(world_model, config.drift)
     subject = Subject(world_model, candles, ranges, config, generators or {})
     results = _measured(subject, progress or (lambda stage: None))
     return Fidelity(results, Pictures.of(subject, results))

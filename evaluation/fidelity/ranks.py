@@ -73,5 +73,6 @@ def _agreement(
         dreams=config.rank_dreams,
         bars=config.bars,
         reads=reads,
+        drift=config.drift,
         allow_other_market=True,  # `measure_fidelity` has asked
     )

@@ -42,6 +42,7 @@ class FidelityConfig(Record):
         rank_dreams: Dreams that score each of them.
         outlook_paths: Dreams that forecast from each recorded bar.
         control_epochs: Epochs of the M that a random encoder is given.
+        drift: What a held position earns in dreams; see `with_drift`.
         seed: Makes all of it repeat.
     """
 
@@ -52,6 +53,7 @@ class FidelityConfig(Record):
     rank_dreams: int = DREAMS
     outlook_paths: int = 128
     control_epochs: int = 20
+    drift: str | float = "recorded"
     seed: int = 0
 
     _bounds = {  # noqa: RUF012

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from ...market.errors import ConfigError
 from ..baselines.scores import TITLES
+from ..drift import DriftOutcome
 from ..outcome import CONTROLLER, ByVenue, ControllerOutcome, RunResults
 from ..performance import Performance
 from ..seeds import SeedRange
@@ -48,6 +49,7 @@ def summarise(results: RunResults) -> list[str]:
             *_significance(results, venue, replay),
             *_deflation(results, policy),
             *_dream_against_market(results, policy, replay),
+            *([drift_sentence(results.drift)] if results.drift else []),
         ]
     return [*proven, *_density(results)]
 
@@ -205,6 +207,23 @@ def _dream_against_market(
     if dream.median.annual_log_return - replay.median.annual_log_return > _ALARM_GAP:
         sentence += " A dream that promises more than the market pays is an alarm, not a success."
     return [sentence]
+
+
+def drift_sentence(drift: DriftOutcome) -> str:
+    """What holding pays in the dreams, which is an assumption, and what it paid where they learned."""
+    paid = f"{_signed(drift.train.value)} ± {_share(drift.train.standard_error)}"
+    if drift.share < 1.0:
+        recent = f"{_signed(drift.recent.value)} ± {_share(drift.recent.standard_error)}"
+        paid += f", its last {drift.share:.0%} {recent}"
+    dreamed = (
+        ""
+        if drift.dreamed is None
+        else f" A held position earns {_signed(drift.dreamed)} a year there."
+    )
+    return (
+        f"The drift of the dreams is an assumption that every ranking of policies inherits (--drift "
+        f"{drift.setting}).{dreamed} The training range paid {paid} (simple returns a year, one standard error)."
+    )
 
 
 def _density(results: RunResults) -> list[str]:

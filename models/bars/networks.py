@@ -111,6 +111,8 @@ class BarRNN(nn.Module):
             volume, pull of the market's level, and where it is pulled to (standardised).
         mean_trust: The share of the varying mean forecast that is kept, and the mean around which it
             varies [2], in units of `return_scale`.
+        drift: Added to every return's mean, in units of `return_scale`: an assumption of dreams, no part of
+            what was learned, and not kept (`models.drift`).
     """
 
     def __init__(self, feature_size: int, config: MarketConfig) -> None:
@@ -134,6 +136,7 @@ class BarRNN(nn.Module):
         self.register_buffer("return_scale", torch.ones(1))
         self.register_buffer("calibration", torch.zeros(4))
         self.register_buffer("mean_trust", torch.tensor([1.0, 0.0]))
+        self.drift = 0.0
         self.return_scale: Tensor
         self.calibration: Tensor
         self.mean_trust: Tensor
@@ -160,14 +163,21 @@ class BarRNN(nn.Module):
             inner = inner + self.before(hidden)
         return functional.silu(inner)
 
-    def return_mixture(self, trunk: Tensor) -> Mixture:
-        """p(r / return_scale) [..., K, 1]; means are told in deviations of their component."""
+    def return_mixture(self, trunk: Tensor, shift: Tensor | None = None) -> Mixture:
+        """p(r / return_scale) [..., K, 1]; means are told in deviations of their component.
+
+        Args:
+            trunk: [..., T].
+            shift: Added to every log σ [...], as dreams do (`calibration`); None adds nothing.
+        """
         raw = split_mixture(_GAIN * self.return_head(trunk), self.num_components, 1)
+        if shift is not None:
+            raw = raw._replace(log_sigmas=raw.log_sigmas + shift[..., None, None])
         means = _MEAN_STEP * raw.means * raw.log_sigmas.exp()
         share, level = self.mean_trust
         weights = torch.softmax(raw.logits, dim=-1)[..., None]
         strays = (weights * means).sum(dim=-2, keepdim=True) - level
-        return raw._replace(means=means - (1.0 - share) * strays)
+        return raw._replace(means=means - (1.0 - share) * strays + self.drift)
 
     def wick(self, side: str, trunk: Tensor, parts: Tensor) -> tuple[Tensor, Mixture]:
         """Logit that the wick is exactly 0 [...], and the mixture of its log units [..., K, 1]."""

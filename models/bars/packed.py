@@ -63,7 +63,7 @@ class BarNetwork(NamedTuple):
         moments: Mean and reciprocal deviation of the features [2, F].
         scale: Deviation of returns, and the shifts that calibration found: of log σ, of relative
             volume; the pull of volatility and where to; the share of the mean that is kept, and what
-            it varies around [7].
+            it varies around; what is added to it [8].
         summer_time: See `market.clock`.
         form: And the four that follow: the features' table.
         quantity: [F].
@@ -107,7 +107,7 @@ class BarNetwork(NamedTuple):
             np.array(sizes, dtype=np.int64),
             np.ascontiguousarray(array(rnn.calendar)),
             np.stack([scaler.mean, 1.0 / scaler.scale]),
-            np.array([float(rnn.return_scale), *calibration, *array(rnn.mean_trust)]),
+            np.array([float(rnn.return_scale), *calibration, *array(rnn.mean_trust), rnn.drift]),
             SUMMER_TIME,
             *config.features.table,
         )
@@ -415,7 +415,7 @@ def dream_bars(
         sizes: [9].
         calendar: [72, C].
         moments: [2, F].
-        scale: [7].
+        scale: [8].
         summer_time: Instants.
         form: The features' table.
         quantity: [F].
@@ -573,7 +573,7 @@ def draw_next(  # noqa: C901 - one part of the bar after the other
             mixture[n], 0, k, True, noise[0, first_noise + n], noise[4, first_noise + n], temperature,
             shift + pull, np.float32(scale[5]), np.float32(scale[6]),
         )  # fmt: skip
-        u = min(max(u, -_FARTHEST), _FARTHEST)
+        u = min(max(u + np.float32(scale[7]), -_FARTHEST), _FARTHEST)
         drawn[n, 0] = u * scale[0]
         units = fast_asinh(u * fast_exp(-s))
         seen[n, parts] = units

@@ -84,25 +84,32 @@ class Contest:
 
 
 def hold_contest(
-    config: RunConfig, split: Split, world_model: WorldModel, searches: Searches
+    config: RunConfig, split: Split, dreamed: WorldModel, searches: Searches
 ) -> Contest:
-    """Put the controllers, and the rules that they have to beat, through dream and replays."""
+    """Put the controllers, and the rules that they have to beat, through dream and replays.
+
+    Args:
+        config: The run's settings.
+        split: The recorded ranges.
+        dreamed: The world model, with the bank and the drift that dreams have.
+        searches: Whose controllers.
+    """
     trials = {"validation": searches.looks}
     controllers = [Entrant(one.controller, "latent", trials) for one in searches.trained]
-    momentum = Momentum(features=world_model.config.features)
+    momentum = Momentum(features=dreamed.config.features)
     rules = {
         "buy_and_hold": Entrant(buy_and_hold(), "features"),
         "flat": Entrant(flat(), "features"),
         "momentum": Entrant(momentum, "features"),
     }
-    judged = judge(config, split, world_model, [*controllers, *rules.values()])
+    judged = judge(config, split, dreamed, [*controllers, *rules.values()])
     found, others = judged[: len(controllers)], judged[len(controllers) :]
     policies = {CONTROLLER: found[searches.deployed], **dict(zip(rules, others, strict=True))}
     return Contest(tuple(found), policies)
 
 
 def judge(
-    config: RunConfig, split: Split, world_model: WorldModel, entrants: Sequence[Entrant]
+    config: RunConfig, split: Split, dreamed: WorldModel, entrants: Sequence[Entrant]
 ) -> list[Judged]:
     """Put every policy through the dream and both replays; what came of each, in their order."""
     judged = [Judged({}, {}, {}) for _ in entrants]
@@ -114,10 +121,9 @@ def judge(
                 for pair in zip(entrants, judged, strict=True)
                 if pair[0].observation == observation
             ]
-            dream = _dream(config, world_model, observation)
+            dream = _dream(config, dreamed, observation)
             replays = {
-                venue: open_replay(config, split, venue, world_model, observation)
-                for venue in REPLAYS
+                venue: open_replay(config, split, venue, dreamed, observation) for venue in REPLAYS
             }
             for entrant, found in chosen:
                 found.performance["dream"], equity = evaluate_lanes(
@@ -140,12 +146,10 @@ def _held(equity: FloatArray, length: int) -> FloatArray:
     return np.append(equity, np.full(max(0, length - len(equity)), equity[-1]))[:length]
 
 
-def _dream(
-    config: RunConfig, world_model: WorldModel, observation: ObservationKind
-) -> DreamVectorEnv:
+def _dream(config: RunConfig, dreamed: WorldModel, observation: ObservationKind) -> DreamVectorEnv:
     return DreamVectorEnv(
         config.evaluation_dreams,
-        world_model.recent(config.recent),
+        dreamed,
         horizon=config.horizon,
         observation=observation,
         funding=config.funding,

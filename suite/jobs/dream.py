@@ -19,6 +19,7 @@ from worldmodel_trading.market.files.writer import whole_file
 from worldmodel_trading.market.settings import check_count, seed_number
 from worldmodel_trading.market.sources import open_candles
 from worldmodel_trading.market.times import Time, format_time, to_ms
+from worldmodel_trading.models.drift import with_drift
 from worldmodel_trading.models.load import open_world_model
 from worldmodel_trading.models.ood import OODMeter
 from worldmodel_trading.models.world_model import WorldModel
@@ -35,6 +36,7 @@ def dream(
     count: int,
     bars: int,
     temperature: float,
+    drift: str | float,
     seed: int,
     out: str,
     overwrite: bool = False,
@@ -51,6 +53,7 @@ def dream(
         count: Dreams.
         bars: Bars of each.
         temperature: τ.
+        drift: What a held position earns in them; see `with_drift`.
         seed: Of the noise.
         out: Folder for the two files.
         overwrite: Let them take the place of a job's results in that folder.
@@ -63,7 +66,7 @@ def dream(
     refuse_taken(out, "dream", overwrite=overwrite)
     record = open_candles(candles)
     refuse_outside(record, {"at": at})
-    model = open_world_model(world_model)
+    model = with_drift(open_world_model(world_model), drift)
     with job_folder(out, "dream", overwrite=overwrite) as emptied:
         row = len(record) - 1 if at is None else record.row_range(None, to_ms(at) + 1)[1] - 1
         known = record.rows(0, row + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from worldmodel_trading.evaluation.baselines.scores import (
     compare_with_baselines,
     fit_baselines,
 )
+from worldmodel_trading.evaluation.drift import DriftOutcome, RecordedDrift
 from worldmodel_trading.evaluation.outcome import (
     CandleFacts,
     ControllerOutcome,
@@ -32,13 +34,14 @@ from worldmodel_trading.evaluation.outcome import (
     WorldModelOutcome,
 )
 from worldmodel_trading.evaluation.report.run_page import write_report
-from worldmodel_trading.evaluation.report.sentences import summarise
+from worldmodel_trading.evaluation.report.sentences import drift_sentence, summarise
 from worldmodel_trading.evaluation.report.text_table import comparison_rows, comparison_table
 from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.jobs.contest import REPLAYS, Contest, hold_contest, open_replay
 from worldmodel_trading.market.inspection import inspect_candles
 from worldmodel_trading.market.sources import source_name
 from worldmodel_trading.models.devices import choose_device
+from worldmodel_trading.models.drift import dreamed_drift, with_drift
 from worldmodel_trading.models.machine import this_machine
 from worldmodel_trading.models.provenance import library_versions
 from worldmodel_trading.models.quality import mdn_rnn_quality, vae_quality
@@ -109,11 +112,14 @@ def _work(config: RunConfig, split: Split, run_id: str, stages: Stages) -> RunRe
     with stages(
         "controller", f"Controller: CMA-ES in the dream, searches: {config.num_searches()}"
     ):
-        searches = _search(config, split, world_model.recent(config.recent))
+        dreamed = with_drift(world_model.recent(config.recent), config.drift)
+        drift = _drift(config, split, dreamed)
+        say(f"  {drift_sentence(drift)}")
+        searches = _search(config, split, dreamed)
         deployed = searches.trained[searches.deployed]
         _deploy(config, deployed, run_id)
     with stages("evaluation", "Evaluation in dream, validation and test"):
-        contest = hold_contest(config, split, world_model, searches)
+        contest = hold_contest(config, split, dreamed, searches)
     results = RunResults(
         performance={name: judged.performance for name, judged in contest.policies.items()},
         run_id=run_id,
@@ -124,6 +130,7 @@ def _work(config: RunConfig, split: Split, run_id: str, stages: Stages) -> RunRe
         candles=_describe(config, split),
         world_model=_quality(split, world_model, baselines),
         controller=_found(config, searches, contest),
+        drift=drift,
         significance={name: judged.significance for name, judged in contest.policies.items()},
         timings_s=stages.seconds,
     )
@@ -171,6 +178,19 @@ def _compared(
     later = {name: candles.row_range(*getattr(split, name)) for name in REPLAYS}
     ours = of_each_bar(world_model.return_forecast(candles))
     return compare_with_baselines(ours, baselines, 100 * candles.log_returns(), later)
+
+
+def _drift(config: RunConfig, split: Split, dreamed: WorldModel) -> DriftOutcome:
+    """What holding pays in the dreams, and paid in the training range."""
+    train = split.part("train")
+    first = len(train) - math.ceil(config.recent * len(train))
+    return DriftOutcome(
+        config.drift,
+        dreamed_drift(dreamed),
+        RecordedDrift.of(train),
+        RecordedDrift.of(train.rows(first, len(train))),
+        config.recent,
+    )
 
 
 def _search(config: RunConfig, split: Split, world_model: WorldModel) -> Searches:

@@ -33,6 +33,7 @@ from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.streams import bar_numbers
 from worldmodel_trading.models.bar_world_model import BarWorldModel
+from worldmodel_trading.models.drift import with_drift
 from worldmodel_trading.models.world_model import WorldModel
 
 BARS = 120
@@ -394,3 +395,30 @@ def test_a_record_written_from_a_forced_dream_is_the_record(
         engine.step(state, np.zeros(1), silence, forced=numbers[[row]])
         assert state.open_time_ms[0] == candles.open_time_ms[row]
         np.testing.assert_array_equal(state.features[0], market_model.features(candles)[row])
+
+
+@pytest.mark.parametrize("vector", [False, True], ids=["scalar", "vector"])
+def test_a_drift_moves_prices_and_not_what_comes_with_them(
+    vector: bool, market_model: BarWorldModel
+) -> None:
+    """Of two dreams of the same noise the first bar differs by the drift alone."""
+    make: Any = DreamVectorEnv if vector else DreamEnv
+    rises = []
+    for drift in ("recorded", 2.0):
+        env = make(world_model=market_model, drift=drift)
+        env.reset(seed=4)
+        action = np.zeros((1, 1) if vector else 1, dtype=np.float32)
+        rises.append(float(np.log1p(env.step(action)[4]["market_return"]).item()))
+        assert env.world_model_hash == market_model.fingerprint
+    shift = with_drift(market_model, 2.0).mdn_rnn.drift * float(market_model.mdn_rnn.return_scale)
+    assert shift != 0.0
+    assert rises[1] - rises[0] == pytest.approx(shift, abs=1e-7)
+
+
+def test_an_environment_says_what_a_drift_may_be(
+    market_model: BarWorldModel, paper_model: WorldModel
+) -> None:
+    with pytest.raises(ConfigError, match="drift is 'none'; expected recorded, zero, or"):
+        DreamEnv(market_model, drift="none")
+    with pytest.raises(ConfigError, match="dreams of the paper preset have none to set"):
+        DreamVectorEnv(2, paper_model, drift="zero")

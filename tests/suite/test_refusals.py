@@ -16,6 +16,7 @@ OUTSIDE = "outside the record: SYNTH 60 runs from 2020-01-01 00:00 UTC to 2022-1
 NO_FOLDER = "cannot be written: a part of its path is a file"
 COUNT = "expected a whole number, {} or more".format
 TEMPERATURE = "temperature is {}; expected a number, 0 ≤ temperature < 100"
+DRIFT = "recorded, zero, or the mean simple return a year as a fraction, -10 ≤ drift ≤ 10"
 REFUSALS = {
     "run --generations 0": f"generations is 0; {COUNT(1)}",
     "run --population 1": f"population is 1; {COUNT(2)}",
@@ -32,6 +33,9 @@ REFUSALS = {
     "run --temperature inf": TEMPERATURE.format("inf"),
     "run --recent 0": "recent is 0.0; expected a number, 0 < recent ≤ 1",
     "run --recent nan": "recent is nan; expected a number, 0 < recent ≤ 1",
+    "run --drift nan": f"drift is nan; expected {DRIFT}",
+    "run --drift up": f"drift is 'up'; expected {DRIFT}",
+    "run --drift zero --preset paper": "drift is 'zero', and dreams of the paper preset have none",
     "run --taker-fee nan": "taker_fee is nan; expected a number",
     "run --slippage -1": "slippage is -1.0; expected a number, 0 ≤ slippage",
     "run --account leverage=0": "leverage is 0; expected",
@@ -62,6 +66,7 @@ REFUSALS = {
     "dream --temperature nan": TEMPERATURE.format("nan"),
     "dream --temperature -1": TEMPERATURE.format("-1.0"),
     "dream --temperature inf": TEMPERATURE.format("inf"),
+    "dream --drift up": f"drift is 'up'; expected {DRIFT}",
     "dream --count 0": "count is 0; expected a whole number, 1 or more",
     "dream --bars 0": "bars is 0; expected a whole number, 1 or more",
     "dream --seed -1": "seed is -1; expected a whole number, 0 or more",

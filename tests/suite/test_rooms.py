@@ -26,7 +26,7 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
     """,
     "models": """
         config mixture vae mdn_rnn decoded_return forward feature_range forecast provenance machine
-        bars presets devices hub storage world_model bar_world_model encoded load regimes ood quality
+        bars presets devices hub storage world_model bar_world_model encoded drift load regimes ood quality
         training
     """,
     "envs": """
@@ -37,7 +37,7 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
     """,
     "evaluation": """
         policy performance rollout lanes checks significance loss_tests likelihood baselines horizons density results seeds
-        outcome report comparison fidelity
+        drift outcome report comparison fidelity
     """,
     "agents": "linear cma_es dream_search rules live sb3",
 }

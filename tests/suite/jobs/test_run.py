@@ -296,11 +296,19 @@ def test_the_paper_preset_works_end_to_end(csv: Path, tmp_path: Path) -> None:
 
 
 def test_the_bars_preset_works_end_to_end(csv: Path, tmp_path: Path) -> None:
-    results = job(csv, tmp_path, "--preset", "bars", "--search-seeds", "1")
+    results = job(csv, tmp_path, "--preset", "bars", "--search-seeds", "1", "--drift", "zero")
     assert set(results["performance"]) >= POLICIES
     assert all(math.isfinite(number) for number in numbers(results))
     model = WorldModel.from_pretrained(tmp_path / "world_model")
     assert model.config.preset == "bars"
+    drift = results["drift"]
+    assert (drift["setting"], drift["share"]) == ("zero", 0.25)
+    assert drift["dreamed"] == pytest.approx(0.0, abs=0.02)
+    train = read_candles(csv).between(None, "2020-02-20")
+    expected = np.expm1(np.diff(np.log(train.close))).mean() * 8_760
+    assert drift["train"]["value"] == pytest.approx(expected)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "every ranking of policies inherits (--drift zero). A held position earns" in page
     stages = [row["stage"] for row in results["training"]] if "training" in results else []
     assert stages == [] or stages[0] == "forecast"
 
@@ -354,7 +362,8 @@ def test_a_run_is_named_by_its_settings_and_by_what_was_recorded(csv: Path, tmp_
     assert name(funding=here) == name(funding=there)
     others = [
         {"seed": 1}, {"preset": "paper"}, {"search_seeds": 4}, {"end": "2020-03-10"},
-        {"train_end": "2020-02-19"}, {"funding": here}, {"funding": 0.0001}, {"candles": "synthetic"},
+        {"train_end": "2020-02-19"}, {"drift": "zero"},
+        {"drift": 0.1}, {"funding": here}, {"funding": 0.0001}, {"candles": "synthetic"},
     ]  # fmt: skip
     assert len({base, *(name(**settings) for settings in others)}) == 1 + len(others)
     rates_then = Path(there).read_text()
