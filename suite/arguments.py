@@ -22,7 +22,8 @@ _TIME = (
 
 _DRIFT = (
     "what a held position earns in dreams, an assumption: recorded, as the world model was trained; "
-    "zero, nothing on average; or the mean simple return a year, such as 0.2"
+    "zero, nothing on average; or the mean simple return a year, such as 0.2 "
+    "(default: recorded)"
 )
 
 
@@ -219,7 +220,7 @@ def _add_drift(group: Any) -> None:
         default="recorded",
         type=_number_or_text,
         metavar="DRIFT",
-        help=f"{_DRIFT} (default: recorded)",
+        help=_DRIFT,
     )
 
 

@@ -295,12 +295,8 @@ def test_the_paper_preset_works_end_to_end(csv: Path, tmp_path: Path) -> None:
     assert len(results["controller"]["searches"]) == 1
 
 
-def test_the_bars_preset_works_end_to_end(csv: Path, tmp_path: Path) -> None:
-    results = job(csv, tmp_path, "--preset", "bars", "--search-seeds", "1", "--drift", "zero")
-    assert set(results["performance"]) >= POLICIES
-    assert all(math.isfinite(number) for number in numbers(results))
-    model = WorldModel.from_pretrained(tmp_path / "world_model")
-    assert model.config.preset == "bars"
+def test_a_drift_is_assumed_and_said(csv: Path, tmp_path: Path) -> None:
+    results = job(csv, tmp_path, "--search-seeds", "1", "--drift", "zero")
     drift = results["drift"]
     assert (drift["setting"], drift["share"]) == ("zero", 0.25)
     assert drift["dreamed"] == pytest.approx(0.0, abs=0.02)
@@ -309,8 +305,6 @@ def test_the_bars_preset_works_end_to_end(csv: Path, tmp_path: Path) -> None:
     assert drift["train"]["value"] == pytest.approx(expected)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "every ranking of policies inherits (--drift zero). A held position earns" in page
-    stages = [row["stage"] for row in results["training"]] if "training" in results else []
-    assert stages == [] or stages[0] == "forecast"
 
 
 def test_one_search_is_the_first_of_several(
