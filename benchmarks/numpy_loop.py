@@ -12,20 +12,20 @@ from worldmodel_trading.envs.engine.engine import DreamEngine
 from worldmodel_trading.market.arrays import Float32Array, FloatArray
 from worldmodel_trading.market.features import calendar
 from worldmodel_trading.market.intervals import INTERVALS_MS
-from worldmodel_trading.models.world_model import WorldModel
+from worldmodel_trading.models.paper_world_model import PaperWorldModel
 
 _LATENT_LIMIT = np.float32(10.0)
 
 
 class NumpyLane:
-    """One lane of the ``market`` preset's dream.
+    """One lane of the ``paper`` preset's dream.
 
     Args:
-        world_model: Of the ``market`` preset.
+        world_model: Of the ``paper`` preset.
         segment: Warm-up segment that it starts from.
     """
 
-    def __init__(self, world_model: WorldModel, segment: int = 0) -> None:
+    def __init__(self, world_model: PaperWorldModel, segment: int = 0) -> None:
         config = world_model.config
         self._z_size, self._components = config.latent_size, config.num_components
         self._interval_ms = world_model.provenance.interval_ms
@@ -33,7 +33,8 @@ class NumpyLane:
         self._mean = float(world_model.scaler.mean[0])
         self._weights = {
             name: values.detach().numpy().copy()
-            for name, values in world_model.mdn_rnn.named_parameters()
+            for module in (world_model.mdn_rnn, world_model.vae)
+            for name, values in module.named_parameters()
         }
         w = self._weights
         self._gates = np.hstack([w["lstm.weight_ih_l0"], w["lstm.weight_hh_l0"]])  # [4 H, I + H]
@@ -54,8 +55,8 @@ class NumpyLane:
 
         Args:
             policy: W and b [Z + H + 2].
-            uniforms: [T, 2].
-            normals: [T, 1 + Z].
+            uniforms: [T, 2]; the second decides.
+            normals: [T, 1 + Z]; all but the first decide.
             cost_rate: Fee and slippage, fraction of the notional traded.
         """
         policy = policy.astype(np.float32)
@@ -64,36 +65,31 @@ class NumpyLane:
             observation = np.concatenate([self.z, self.h, np.array([weight], np.float32)])
             target = float(np.tanh(observation @ policy[:-1] + policy[-1]))
             cost = cost_rate * abs(target - weight)
-            simple_return = np.expm1(self.step(uniform, normal))
+            simple_return = np.expm1(self.step(target, uniform, normal))
             growth = 1.0 + target * simple_return
             equity *= (1.0 - cost) * growth
             weight = target * (1.0 + simple_return) / growth
         return float(np.log(equity))
 
-    def step(self, uniform: Float32Array, normal: Float32Array) -> float:
-        """Dream one bar; its log return."""
-        w, k = self._weights, self._components
-        head = w["return_head.weight"] @ self.h + w["return_head.bias"]
-        j = _choose(head[:k], uniform[0])
-        scaled = head[k + j] + _sigma(head[2 * k + j]) * normal[0]
-        carried = np.arcsinh(scaled)
-        inner = np.concatenate([self.h, self.z, carried[None]])
-        inner = np.maximum(w["latent_hidden.weight"] @ inner + w["latent_hidden.bias"], 0.0)
-        raw = w["latent_head.weight"] @ inner + w["latent_head.bias"]
-        means = raw[k : k + k * (self._z_size - 1)].reshape(k, -1)
-        widths = raw[k + k * (self._z_size - 1) :].reshape(k, -1)
+    def step(self, action: float, uniform: Float32Array, normal: Float32Array) -> float:
+        """Dream one bar that hears the action; its log return."""
+        self._advance(action)
+        w, k, size = self._weights, self._components, self._z_size
+        raw = w["latent_head.weight"] @ self.h + w["latent_head.bias"]
+        means, widths = raw[k : k + k * size].reshape(k, size), raw[k + k * size :].reshape(k, size)
         j = _choose(raw[:k], uniform[1])
-        rest = means[j] + w["persistence"] * self.z[1:] + _sigma(widths[j]) * normal[2:]
-        latent = np.concatenate([carried[None], rest])
+        latent = means[j] + _sigma(widths[j]) * normal[1:]
         self.z = np.minimum(np.maximum(latent, -_LATENT_LIMIT), _LATENT_LIMIT)
         self._time_ms += self._interval_ms
-        self._advance()
+        inner = _silu(w["decoder.0.weight"] @ self.z + w["decoder.0.bias"])
+        inner = _silu(w["decoder.2.weight"] @ inner + w["decoder.2.bias"])
+        scaled = w["decoder.4.weight"][0] @ inner + w["decoder.4.bias"][0]
         return float(scaled) * self._scale + self._mean
 
-    def _advance(self) -> None:
+    def _advance(self, action: float) -> None:
         bar = (self._time_ms // self._interval_ms + 1) % len(self._calendar)
-        inputs = np.concatenate([self.z, self._calendar[bar], self.h])
-        i, f, g, o = (self._gates @ inputs + self._gates_bias).reshape(4, -1)
+        heard = (self.z, np.array([action], np.float32), self._calendar[bar], self.h)
+        i, f, g, o = (self._gates @ np.concatenate(heard) + self._gates_bias).reshape(4, -1)
         self.c = _sigmoid(f) * self.c + _sigmoid(i) * np.tanh(g)
         self.h = _sigmoid(o) * np.tanh(self.c)
 
@@ -110,3 +106,7 @@ def _sigma(log_sigma: Float32Array) -> Float32Array:
 
 def _sigmoid(x: Float32Array) -> Float32Array:
     return np.float32(1.0) / (np.float32(1.0) + np.exp(-x))
+
+
+def _silu(x: Float32Array) -> Float32Array:
+    return x * _sigmoid(x)

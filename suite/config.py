@@ -42,8 +42,8 @@ class RunConfig(Record):
         end: End of the test range, exclusive; None is the last bar there is.
         preset: ``market`` or ``paper``.
         seed: Of training, search and dreams.
-        vae_epochs: Longest training of V; None is the world model's default.
-        mdn_rnn_epochs: Longest training of M; None is the world model's default.
+        vae_epochs: Epochs of V at most, in each of its stages; None is the world model's default.
+        mdn_rnn_epochs: Epochs of M at most, likewise.
         population: Candidates in a generation.
         generations: Generations of CMA-ES in a search.
         search_seeds: Searches, each with a seed of its own, of which validation deploys one; what is
@@ -177,7 +177,11 @@ class RunConfig(Record):
         """How the world model is trained on bars of an interval."""
         from worldmodel_trading.models.presets import default_config
 
-        epochs = {"vae_epochs": self.vae_epochs, "mdn_rnn_epochs": self.mdn_rnn_epochs}
+        of_vae, of_mdn_rnn = ("vae_epochs",), ("mdn_rnn_epochs",)
+        if self.preset == "market":  # what each network learns in two stages
+            of_vae, of_mdn_rnn = ("forecast_epochs", *of_vae), (*of_mdn_rnn, "head_epochs")
+        epochs = dict.fromkeys(of_vae, self.vae_epochs)
+        epochs |= dict.fromkeys(of_mdn_rnn, self.mdn_rnn_epochs)
         given: dict[str, Any] = {name: n for name, n in epochs.items() if n is not None}
         return default_config(interval, self.preset, **given)
 

@@ -14,9 +14,9 @@ from worldmodel_trading.models.training.callbacks import Row, TrainingCallback
 tqdm.monitor_interval = 0
 """No thread that watches the bars: Ctrl-C at a wrong moment would leave it a lock to wait for at exit."""
 
-_TITLES = {"vae": "V", "mdn_rnn": "M"}
+_TITLES = {"forecast": "V, forecast", "vae": "V", "mdn_rnn": "M", "heads": "M, wicks and volume"}
 _LINES = 8  # of a stage; the bar shows the epochs between them
-_SHOWN = {"train_loss": "train", "validation_loss": "validation", "validation_return_nll": "return"}
+_SHOWN = {"train_loss": "train", "validation_loss": "validation"}
 
 _quiet = False
 

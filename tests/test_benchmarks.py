@@ -15,11 +15,10 @@ import pytest
 import torch
 
 from worldmodel_trading.envs.engine.engine import DreamEngine, Noise
-from worldmodel_trading.envs.population.scoring import score_paths
 from worldmodel_trading.evaluation.baselines.scores import TITLES
 from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
-from worldmodel_trading.models.world_model import WorldModel
+from worldmodel_trading.models.paper_world_model import PaperWorldModel
 
 ROOT = Path(__file__).parent.parent
 
@@ -109,42 +108,39 @@ def test_profile_names_the_stages(tmp_path: Path) -> None:
     assert "lstm_step" in done.stdout
 
 
-def test_the_numpy_loop_dreams_as_the_engine_does(module, market_model: WorldModel) -> None:
-    bars, rng, engine = 40, np.random.default_rng(3), DreamEngine(market_model)
-    config = market_model.config
+def test_the_numpy_loop_dreams_as_the_engine_does(module, paper_model: PaperWorldModel) -> None:
+    bars, rng, engine = 40, np.random.default_rng(3), DreamEngine(paper_model)
+    config = paper_model.config
     uniforms = rng.random((bars, 2), dtype=np.float32)
     normals = rng.standard_normal((bars, 1 + config.latent_size), dtype=np.float32)
-    lane = module("numpy_loop").NumpyLane(market_model, segment=2)
+    lane = module("numpy_loop").NumpyLane(paper_model, segment=2)
     state = engine.start(np.array([2]))
     for t in range(bars):
-        expected = engine.step(state, np.zeros(1), Noise(uniforms[t : t + 1], normals[t : t + 1]))
-        assert lane.step(uniforms[t], normals[t]) == pytest.approx(expected[0], rel=1e-3, abs=1e-7)
+        noise, action = Noise(uniforms[t : t + 1], normals[t : t + 1]), rng.uniform(-1, 1)
+        expected = engine.step(state, np.array([action]), noise)
+        assert lane.step(action, uniforms[t], normals[t]) == pytest.approx(
+            expected[0], rel=1e-3, abs=1e-7
+        )
         np.testing.assert_allclose(lane.z, state.z[0], rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(lane.h, state.h[0], rtol=1e-3, atol=1e-4)
 
 
-def test_the_numpy_loop_keeps_the_same_account(module, market_model: WorldModel) -> None:
-    from worldmodel_trading.envs.population.scoring import MarketPaths
-    from worldmodel_trading.market.account.broker import dream_bars
+def test_the_numpy_loop_keeps_the_same_account(module, paper_model: PaperWorldModel) -> None:
+    from worldmodel_trading.envs.population.scoring import score_lanes
     from worldmodel_trading.market.account.rules import BrokerConfig
 
-    bars, rng, engine = 30, np.random.default_rng(4), DreamEngine(market_model)
-    config = market_model.config
-    policy = rng.normal(0.0, 0.5, config.latent_size + config.hidden_size + 2)
-    uniforms = rng.random((bars, 2), dtype=np.float32)
-    normals = rng.standard_normal((bars, 1 + config.latent_size), dtype=np.float32)
-    state = engine.start(np.array([1]))
-    view = np.empty((1, bars, config.latent_size + config.hidden_size), dtype=np.float32)
-    log_return = np.empty((1, bars))
-    for t in range(bars):
-        engine.view(state, view[:, t])
-        noise = Noise(uniforms[t : t + 1], normals[t : t + 1])
-        log_return[:, t] = engine.step(state, np.zeros(1), noise)
-    paths = MarketPaths(view, dream_bars(log_return))
-    expected = score_paths(paths, policy[np.newaxis], BrokerConfig()).log_return[0, 0]
-    lane = module("numpy_loop").NumpyLane(market_model, segment=1)
-    cost = module("worlds").COST
-    assert lane.rollout(policy, uniforms, normals, cost) == pytest.approx(expected, rel=1e-3)
+    bars, engine = 30, DreamEngine(paper_model)
+    config = paper_model.config
+    policy = np.random.default_rng(4).normal(0.0, 0.5, config.latent_size + config.hidden_size + 2)
+    noise = engine.draw_steps(np.random.default_rng(5), 1, bars)
+    scores = score_lanes(
+        engine, policy[np.newaxis], np.array([1]), bars, np.random.default_rng(5), BrokerConfig()
+    )
+    expected = scores.log_return[0, 0]
+    lane = module("numpy_loop").NumpyLane(paper_model, segment=1)
+    uniforms, normals = (np.concatenate(parts) for parts in zip(*noise, strict=True))
+    found = lane.rollout(policy, uniforms, normals, module("worlds").COST)
+    assert found == pytest.approx(expected, rel=1e-3)
 
 
 def test_operations_of_a_lane_step_by_hand(module) -> None:

@@ -14,12 +14,11 @@ from .chart import Chart
 Curves = Mapping[str, Mapping[str, Curve]]
 """By policy and venue."""
 History = Mapping[str, Sequence[Mapping[str, float]]]
-"""``{"vae" | "mdn_rnn" | "controller": one mapping of numbers per epoch or generation}``."""
+"""``{"vae" | "mdn_rnn" | … | "controller": one mapping of numbers per epoch or generation}``."""
 
 _STEP_NAMES = ("epoch", "generation", "step")
 _CURVES_OF_STAGE = {
-    "vae": ("train_loss", "validation_loss"),
-    "mdn_rnn": ("train_loss", "validation_loss"),
+    **dict.fromkeys(("forecast", "vae", "mdn_rnn", "heads"), ("train_loss", "validation_loss")),
     "controller": ("best", "mean", "validation"),
 }
 

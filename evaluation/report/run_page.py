@@ -40,8 +40,10 @@ _EVIDENCE: tuple[tuple[str, Callable[[SharpeEvidence], str]], ...] = (
     ("deflated", lambda only: f"{only.deflated_sharpe:.3f}"),
 )
 _STAGE_TITLES = {
+    "forecast": "V: what comes next, without memory",
     "vae": "V: the autoencoder",
-    "mdn_rnn": "M: the dreaming network",
+    "mdn_rnn": "M: the memory",
+    "heads": "M: wicks and volume",
     "controller": "C: the controller, fitness per generation",
 }
 
@@ -53,7 +55,7 @@ def write_report(path: str | Path, results: RunResults, curves: Curves, history:
         path: The HTML file.
         results: What the run came to; only ``performance`` must be there.
         curves: What to draw of each policy, by venue; in the dream [N, T + 1].
-        history: ``{"vae" | "mdn_rnn": [{"epoch", "train_loss", "validation_loss"}],
+        history: ``{"vae" | "mdn_rnn" | …: [{"epoch", "train_loss", "validation_loss"}],
             "controller": [{"generation", "best", "mean", "validation"}]}``.
 
     Returns:

@@ -15,7 +15,7 @@ class TrainingCallback:
     """Follows a training; every method may be left as it is."""
 
     def on_stage_start(self, stage: str, epochs: int) -> None:
-        """A stage, ``"vae"`` or ``"mdn_rnn"``, begins; it runs at most ``epochs`` epochs."""
+        """A stage, such as ``"vae"`` or ``"mdn_rnn"``, begins; it runs at most ``epochs`` epochs."""
 
     def on_resume(self, stage: str, rows: Sequence[Row]) -> None:
         """A stage goes on from a checkpoint; ``rows`` are its epochs so far, not told again."""
@@ -51,6 +51,11 @@ class TrainingHistory:
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stages, in the order in which they ran."""
+        return tuple(dict.fromkeys(str(row["stage"]) for row in self.rows))
 
     def stage(self, stage: str) -> list[Row]:
         """The rows of one stage."""

@@ -135,7 +135,7 @@ def _work(config: RunConfig, split: Split, run_id: str, stages: Stages) -> RunRe
         timings_s=stages.seconds,
     )
     write_results(config.out_dir / "results.json", results.to_dict())
-    histories: dict[str, Any] = {stage: history.stage(stage) for stage in ("vae", "mdn_rnn")}
+    histories: dict[str, Any] = {stage: history.stage(stage) for stage in history.stages}
     histories["controller"] = [asdict(generation) for generation in deployed.found.history]
     report = write_report(config.out_dir / "report.html", results, contest.curves(), histories)
     tell("\n" + comparison_table(comparison_rows(results)))

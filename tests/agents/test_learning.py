@@ -38,7 +38,6 @@ from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.synthetic import synthetic_candles
-from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -49,17 +48,13 @@ TRAIN, VALIDATION = 18_396, 3_942  # bars, as in the model that ships
 
 @cache
 def world_model(edge: float) -> WorldModel:
-    """The model that ships for the market with its edge; its twin, trained shorter, without.
-
-    Trained as short on the market with its edge, the twin's controllers earn 0.65 to 1.12 a year.
-    """
+    """The model that ships for the market with its edge, and its twin without."""
     torch.set_num_threads(1)
     if edge == 1.0:
         return WorldModel.from_pretrained("default")
     candles = synthetic_candles(seed=0, bars=TRAIN + VALIDATION, edge=edge)
     parts = candles.rows(0, TRAIN), candles.rows(TRAIN, TRAIN + VALIDATION)
-    config = PaperConfig(vae_epochs=20, mdn_rnn_epochs=25)
-    return train_world_model(*parts, config, seed=0)[0]
+    return train_world_model(*parts, seed=0)[0]
 
 
 def yearly(model: WorldModel, controller: LinearController, edge: float) -> dict[str, np.ndarray]:

@@ -40,14 +40,15 @@ from worldmodel_trading.envs.population.jobs import Dreams
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.files.writer import sole_writer
 from worldmodel_trading.market.synthetic import synthetic_candles
-from worldmodel_trading.models.config import PaperConfig
+from worldmodel_trading.models.bars.config import MarketConfig
 from worldmodel_trading.models.training.train import train_world_model
 
 if __name__ == "__main__":
     candles, folder = synthetic_candles(seed=1, bars=1_000), sys.argv[1]
-    config = PaperConfig(
-        latent_size=3, vae_hidden_size=8, vae_epochs=1, hidden_size=4, num_components=2,
-        head_size=4, mdn_rnn_epochs=1, chunk_bars=48, burn_in_bars=12, warmup_bars=24,
+    config = MarketConfig(
+        latent_size=3, forecast_size=2, vae_hidden_size=8, calendar_size=2, trunk_size=6,
+        hidden_size=4, num_components=2, head_size=4, forecast_epochs=1, vae_epochs=1,
+        mdn_rnn_epochs=1, head_epochs=1, chunk_bars=48, burn_in_bars=12, warmup_bars=24,
         bank_segments=8, calibration_rounds=0,
     )
     with sole_writer(folder):

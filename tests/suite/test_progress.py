@@ -20,8 +20,6 @@ def quiet() -> Iterator[None]:
 def row(stage: str, epoch: int) -> Row:
     made: Row = {"stage": stage, "epoch": epoch, "train_loss": -123.45678}
     made |= {"validation_loss": -123.45678, "seconds": 12.345, "memory_mb": 1234.5}
-    if stage == "mdn_rnn":
-        made |= {"validation_return_nll": -12.345678, "validation_latent_nll": 100.0}
     return made
 
 

@@ -35,7 +35,6 @@ def market():
 @pytest.fixture(scope="module")
 def paper(candles):
     config = PaperConfig(
-        preset="paper",
         vae_epochs=2,
         mdn_rnn_epochs=2,
         chunk_bars=64,

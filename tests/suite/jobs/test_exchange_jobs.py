@@ -174,7 +174,6 @@ def test_watch_prints_regime_and_action_for_each_closed_candle(
     assert all("target +" in line or "target -" in line for line in lines)
 
 
-@pytest.mark.parametrize("tiny_model", ["market", "bars"], indirect=True)
 def test_live_decisions_equal_replay(tiny_model: WorldModel) -> None:
     """The same bars, streamed or replayed, lead to the same observations, actions and equity."""
     candles = synthetic_candles(seed=9, bars=600)

@@ -18,9 +18,9 @@ from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.models.world_model import WorldModel
 
 
-@pytest.fixture(scope="module", params=["market", "bars"])
+@pytest.fixture(scope="module", params=["market", "paper"])
 def dreamer(request: pytest.FixtureRequest) -> WorldModel:
-    """A tiny world model that draws latents, and one that draws bars."""
+    """A tiny world model that draws bars, and one that draws latents."""
     model: WorldModel = request.getfixturevalue(f"{request.param}_model")
     return model
 

@@ -98,7 +98,7 @@ def test_the_world_model_is_measured(results: dict[str, Any]) -> None:
     measured = results["world_model"]
     vae, mdn_rnn = measured["vae"], measured["mdn_rnn"]
     assert set(vae) >= {"r2", "kl", "active_units"}
-    assert {"log_return", "range", "log_volume", "body"} <= set(vae["r2"])
+    assert {"return", "range", "volume", "level"} <= set(vae["r2"])
     assert all(value <= 1.0 for value in vae["r2"].values())
     assert vae["kl"] >= 0.0
     assert isinstance(vae["active_units"], int)
@@ -120,7 +120,7 @@ def test_the_world_model_is_measured(results: dict[str, Any]) -> None:
 
 def test_the_controller_is_accounted_for(results: dict[str, Any]) -> None:
     controller = results["controller"]
-    assert controller["parameters"] == 8 + 64 + 1 + 1  # z, h, account, bias
+    assert controller["parameters"] == 16 + 64 + 1 + 1  # z, h, account, bias
     assert len(controller["searches"]) == 5
     for search in controller["searches"]:
         assert (search["generations"], search["evaluations"], search["looks"]) == (40, 320, 8)
