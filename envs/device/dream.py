@@ -106,8 +106,7 @@ class DeviceDream:
     def step(
         self,
         market: Market,
-        uniforms: Tensor,
-        normals: Tensor,
+        noise: Tensor,
         actions: Tensor | None,
         temperature: float,
     ) -> tuple[Market, Tensor]:
@@ -115,8 +114,7 @@ class DeviceDream:
 
         Args:
             market: Where the lanes are; left as it is.
-            uniforms: [L, 2], float32.
-            normals: [L, 1 + Z], float32.
+            noise: [3 + Z, L], float32; see `Noise`.
             actions: Targets [L, 1], float32, which the ``paper`` preset hears.
             temperature: τ.
 
@@ -126,7 +124,7 @@ class DeviceDream:
         if self._paper:
             market = self._advance(market, actions)
         state = State(market.hidden, market.cell, market.latent)
-        latent = self._rnn.sample_next(state, uniforms[:, 1], normals[:, 1:], temperature)
+        latent = self._rnn.sample_next(state, noise[1], noise[3:].T, temperature)
         scaled = self._vae.decode(latent)[:, _RETURN]
         market = market._replace(latent=latent, number=market.number + 1)
         if not self._paper:

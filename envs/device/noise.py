@@ -75,8 +75,7 @@ class _Source:
 
     def next(self, out: Float32Array) -> FloatArray:
         """Draw one bar's noise into [3 + Z, L]; returns the rates it charges [L]."""
-        noise = self._engine.draw_noise(self._rng, self._count)
-        out[:2], out[2:] = noise.uniforms.T, noise.normals.T
+        out[:] = self._engine.draw_table(self._rng, self._count)
         return next(self._rates)
 
     def _rates_after(self, rng: np.random.Generator, dreams: Dreams, times: IntArray) -> FloatArray:

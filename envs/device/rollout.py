@@ -157,7 +157,7 @@ class SeparateLanes:
             action = self._choose(market)  # [L], float32
             tiled = row.repeat(1, plan.candidates)  # [3 + Z, L]
             market, log_return = self._dream.step(
-                market, tiled[:2].T, tiled[2:].T, action.unsqueeze(1), plan.temperature
+                market, tiled, action.unsqueeze(1), plan.temperature
             )
             market, bar = self._dream.bar(
                 market, log_return, rates.repeat(plan.candidates), plan.broker
@@ -230,7 +230,7 @@ class SharedLanes:
     def _dream_bar(self, market: Market, noise: Tensor, rates: Tensor) -> tuple[Market, Bar]:
         """One bar of all dreams, its columns [N, 1]."""
         temperature, broker = self._plan.temperature, self._plan.broker
-        market, log_return = self._dream.step(market, noise[:2].T, noise[2:].T, None, temperature)
+        market, log_return = self._dream.step(market, noise, None, temperature)
         market, bar = self._dream.bar(market, log_return, rates, broker)
         return market, Bar(*(column.unsqueeze(1) for column in bar))
 

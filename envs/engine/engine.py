@@ -77,12 +77,11 @@ class Noise(NamedTuple):
     """What chance decides in one step of N lanes.
 
     Attributes:
-        uniforms: [N, 2], float32 in [0, 1): which mixture components.
-        normals: [N, 1 + Z], float32: where inside them.
+        table: Two rows of uniforms in [0, 1), which choose components (the first is not used), and
+            1 + Z of normals, which say where inside them (nor is the first) [3 + Z, N], float32.
     """
 
-    uniforms: Float32Array
-    normals: Float32Array
+    table: Float32Array
 
 
 LaneDecoder = tuple[Float32Array, Float32Array, Float32Array, Float32Array, Float32Array]
@@ -261,12 +260,11 @@ class DreamEngine(Engine):
 
     def draw_table(self, rng: np.random.Generator, num_lanes: int) -> Float32Array:
         """One step's noise of N lanes [3 + Z, N]."""
-        uniforms, normals = self.draw_noise(rng, num_lanes)
-        return np.concatenate([uniforms.T, normals.T])
+        return self.draw_noise(rng, num_lanes).table
 
     def noise_of(self, table: Float32Array) -> Noise:
         """A step's noise from a table [3 + Z, N]."""
-        return Noise(table[:2].T, table[2:].T)
+        return Noise(table)
 
     def draw_noise(self, rng: np.random.Generator, num_lanes: int) -> Noise:
         """One step's noise of N lanes."""
@@ -274,18 +272,12 @@ class DreamEngine(Engine):
 
     def draw_steps(self, rng: np.random.Generator, num_lanes: int, steps: int) -> list[Noise]:
         """The noise of several steps of N lanes, the same as drawn step by step."""
-        size = num_lanes * (1 + self.config.latent_size)
-        pairs = (size + 1) // 2
-        words = num_lanes + pairs  # of 64 bits: two uniforms a lane, and two for a pair of normals
+        first, size = 2 * num_lanes, num_lanes * self.noise_rows
+        words = (size + 1) // 2  # of 64 bits: two uniforms, or a pair of normals
         bits = rng.bit_generator.random_raw(steps * words).view(np.uint32).reshape(steps, -1)
-        uniforms = np.empty((steps, 2 * num_lanes), dtype=np.float32)
-        normals = np.empty((steps, 2 * pairs), dtype=np.float32)
-        noise_from_bits(bits, uniforms, normals)
-        # Row by row in memory, as the kernels read it, and lane by lane to the outside.
-        return [
-            Noise(uniform.reshape(2, num_lanes).T, normal[:size].reshape(-1, num_lanes).T)
-            for uniform, normal in zip(uniforms, normals, strict=True)
-        ]
+        numbers = np.empty((steps, 2 * words), dtype=np.float32)
+        noise_from_bits(bits, numbers[:, :first], numbers[:, first:])
+        return [Noise(row[:size].reshape(self.noise_rows, num_lanes)) for row in numbers]
 
     def step(
         self,
@@ -339,7 +331,8 @@ class DreamEngine(Engine):
         self, state: DreamState, buffers: _Buffers, noise: Noise, temperature: np.float32
     ) -> FloatArray:
         weights, components = self._weights, self.config.num_components
-        uniforms, normals = (np.ascontiguousarray(part.T) for part in noise)
+        table = np.ascontiguousarray(noise.table)
+        uniforms, normals = table[:2], table[2:]
         hidden = buffers.h  # the layer that z's head hears [H or G, N]
         if not weights.paper:
             hidden = buffers.layer("inner")

@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from ...market.numerics.products import aligned, product
 from ..dream_bars import lived_bars
 from ..dream_funding import DreamFunding
 from ..engine.base import Engine
-from ..engine.engine import Noise
 from ..engine.many_lanes import choose_targets, tile_lanes
 from ..recorded import RecordedMarket
 from ..recorded_state import RecordedState
@@ -192,7 +191,7 @@ def score_lanes(
     temperature: float = 1.0,
     funding: DreamFunding | None = None,
 ) -> Scores:
-    """Trade P linear controllers in dreams that hear their actions: each in lanes of its own.
+    """Trade P linear controllers, each in lanes of its own: the dream may hear its actions.
 
     Candidates share segments and noise, so that they differ by what they do alone.
 
@@ -215,14 +214,12 @@ def score_lanes(
     begun = np.tile(segments, candidates)
     dreamed.begin(state, bank.close[begun], bank.volume_level[begun])
     charged = funding is not None and not funding.is_off
-    uniforms = np.empty((2, lanes), dtype=np.float32)
-    normals = np.empty((1 + engine.config.latent_size, lanes), dtype=np.float32)
-    shared = Noise(uniforms.T, normals.T)
+    table = np.empty((engine.noise_rows, lanes), dtype=np.float32)
+    shared = engine.noise_of(table)
     # what positions are charged comes from the same generator, between one step's noise and the next
     for noise in _noise(engine, rng, dreams, num_bars, ahead=not charged):
         targets = book.choose(state.z, state.h)
-        tile_lanes(noise.uniforms.T, uniforms)
-        tile_lanes(noise.normals.T, normals)
+        tile_lanes(noise.table, table)
         log_return = engine.step(state, targets, shared, temperature)
         bars = dreamed.step(state, log_return)
         if funding is not None and charged:
@@ -233,7 +230,7 @@ def score_lanes(
 
 def _noise(
     engine: Engine, rng: np.random.Generator, lanes: int, num_bars: int, ahead: bool
-) -> Iterator[Noise]:
+) -> Iterator[Any]:
     """Each bar's noise of N lanes, drawn for many bars at a time where ``ahead`` allows it."""
     steps = max(1, _LANES_AHEAD // lanes) if ahead else 1
     for first in range(0, num_bars, steps):

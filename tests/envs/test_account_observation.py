@@ -9,7 +9,7 @@ import pytest
 import worldmodel_trading  # noqa: F401 - registers the environments
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.envs.dream import DreamEnv
-from worldmodel_trading.envs.engine.engine import DreamEngine
+from worldmodel_trading.envs.engine.opening import open_engine
 from worldmodel_trading.envs.population.jobs import Dreams
 from worldmodel_trading.envs.population.scorers import DreamWorkers
 from worldmodel_trading.envs.population.scoring import dream_paths, score_lanes, score_paths
@@ -67,7 +67,7 @@ def test_controllers_that_see_more_are_scored_as_they_trade(
     broker = BrokerConfig.from_settings(account_observation=ALL)
     size = market_model.config.latent_size + market_model.config.hidden_size + len(ALL)
     parameters = np.random.default_rng(2).normal(0.0, 0.6, (4, size + 1))
-    engine, segments = DreamEngine(market_model), np.array([1, 4, 7])
+    engine, segments = open_engine(market_model), np.array([1, 4, 7])
     paths = dream_paths(engine, segments, 80, np.random.default_rng(7), broker=broker)
     shared = score_paths(paths, parameters, broker)
     own = score_lanes(engine, parameters, segments, 80, np.random.default_rng(7), broker)

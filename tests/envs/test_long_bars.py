@@ -6,7 +6,6 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from torch_dream import draw_bar
 
 from worldmodel_trading.agents.rules import Momentum
 from worldmodel_trading.envs.device.dream import DeviceDream
@@ -24,11 +23,11 @@ from worldmodel_trading.market.intervals import INTERVALS_MS
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.mdn_rnn import State
+from worldmodel_trading.models.paper_world_model import PaperWorldModel
 from worldmodel_trading.models.training.train import train_world_model
-from worldmodel_trading.models.world_model import WorldModel
 
 MONDAY = "2018-01-01"
-TINY = {"vae_epochs": 2, "mdn_rnn_epochs": 2, "hidden_size": 6, "latent_size": 3, "head_size": 8}
+TINY = {"vae_epochs": 2, "mdn_rnn_epochs": 2, "hidden_size": 6, "latent_size": 3}
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +37,12 @@ def weeks() -> Candles:
 
 
 @pytest.fixture(scope="module")
-def weekly_model(weeks: Candles) -> WorldModel:
+def weekly_model(weeks: Candles) -> PaperWorldModel:
     torch.set_num_threads(1)
     config = PaperConfig.for_interval("W", **TINY, bank_segments=8)
-    return train_world_model(weeks.rows(0, 190), weeks.rows(190, 230), config, seed=0)[0]
+    model, _ = train_world_model(weeks.rows(0, 190), weeks.rows(190, 230), config, seed=0)
+    assert isinstance(model, PaperWorldModel)
+    return model
 
 
 def test_look_backs_follow_the_interval() -> None:
@@ -72,7 +73,7 @@ def test_batch_stream_replay_and_momentum_agree_on_the_defaults(interval: str) -
 
 
 def test_five_years_of_weeks_can_be_trained_on_and_played(
-    weekly_model: WorldModel, weeks: Candles
+    weekly_model: PaperWorldModel, weeks: Candles
 ) -> None:
     assert weekly_model.config.features.warmup == 26
     forecast = weekly_model.return_forecast(weeks)
@@ -89,19 +90,16 @@ def test_look_backs_that_a_record_cannot_fill_are_refused_before_training(weeks:
 
 @pytest.mark.parametrize("num_lanes", [1, 9])
 def test_dreams_of_weeks_hear_the_calendar_that_training_heard(
-    weekly_model: WorldModel, num_lanes: int
+    weekly_model: PaperWorldModel, num_lanes: int
 ) -> None:
-    """One step of the engines against M's own, told the time by `calendar`."""
+    """One step of the engine against M's own, told the time by `calendar`."""
     engine, rng = DreamEngine(weekly_model), np.random.default_rng(2)
     state = engine.start(np.arange(num_lanes) % engine.num_segments)
-    later = torch.from_numpy(calendar(state.open_time_ms + 2 * engine.interval_ms))
-    noise = engine.draw_noise(rng, num_lanes)
-    uniforms, normals = (torch.from_numpy(np.ascontiguousarray(part)) for part in noise)
+    waves = torch.from_numpy(calendar(state.open_time_ms + engine.interval_ms))
     memory = State(*(torch.from_numpy(a.copy()) for a in (state.h, state.c, state.z)))
-    _, latent = draw_bar(weekly_model, memory, uniforms, normals)
-    memory = weekly_model.mdn_rnn.advance(latent, later, None, memory)
-    engine.step(state, np.zeros(num_lanes), noise)
-    np.testing.assert_allclose(state.h, memory.hidden.numpy(), atol=2e-5)
+    memory = weekly_model.mdn_rnn.advance(memory.latent, waves, None, memory)
+    engine.step(state, np.zeros(num_lanes), engine.draw_noise(rng, num_lanes))
+    np.testing.assert_allclose(state.h, memory.hidden.detach().numpy(), atol=2e-5)
     np.testing.assert_array_equal(
         DeviceDream(engine, torch.device("cpu"))._calendar.numpy(), engine.week_calendar()
     )

@@ -121,7 +121,6 @@ def test_training_sees_only_its_ranges(candles: Candles) -> None:
         vae_epochs=1,
         hidden_size=4,
         num_components=1,
-        head_size=4,
         mdn_rnn_epochs=1,
         chunk_bars=32,
         burn_in_bars=8,

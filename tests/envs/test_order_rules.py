@@ -126,7 +126,7 @@ def test_the_rules_of_another_coin_are_refused(candles: Candles, market_model: W
 def of_doge(model: WorldModel, source: str) -> WorldModel:
     """The same world model, as if it had been trained on another coin."""
     made = replace(model.provenance, symbol="DOGEUSDT", source=source)
-    return WorldModel(model.config, made, model.scaler, model.vae, model.mdn_rnn, model.bank)
+    return type(model)(model.config, made, model.scaler, model.vae, model.mdn_rnn, model.bank)
 
 
 def test_dreams_trade_by_the_rules_of_what_they_dream_of(

@@ -221,7 +221,7 @@ def test_replay_and_dream_of_one_model_share_their_spaces() -> None:
         assert replay.observation_layout == dream.observation_layout  # type: ignore[attr-defined]
         assert list(dream.observation_layout) == ["latent", "hidden", "account"]  # type: ignore[attr-defined]
     features = gym.make("WorldModelDream-v0", observation="features").unwrapped
-    raw = gym.make("BybitReplay-v0").unwrapped
+    raw = gym.make("BybitReplay-v0", world_model="default", observation="features").unwrapped
     assert features.observation_space == raw.observation_space
     assert list(raw.observation_layout) == ["features", "account"]  # type: ignore[attr-defined]
 

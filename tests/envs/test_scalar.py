@@ -12,11 +12,13 @@ from rule_cases import CASES
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.dream_lanes import NoiseAhead
 from worldmodel_trading.envs.engine.engine import DreamEngine
+from worldmodel_trading.envs.engine.opening import open_engine
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.spaces import target_weight
 from worldmodel_trading.envs.vector import DreamVectorEnv
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ActionError
+from worldmodel_trading.models.paper_world_model import PaperWorldModel
 from worldmodel_trading.models.world_model import WorldModel
 
 BARS = 150  # more than the steps whose noise is drawn at once
@@ -114,15 +116,15 @@ def test_a_copy_in_the_middle_of_an_episode_goes_its_own_way(market_model: World
     assert [twin.step(np.ones(1))[4]["price"] for _ in range(100)] == steps
 
 
-def test_a_lane_s_weights_lie_in_whole_cache_lines(market_model: WorldModel) -> None:
-    for matrix in DreamEngine(market_model).lane_model[:2]:
+def test_a_lane_s_weights_lie_in_whole_cache_lines(paper_model: PaperWorldModel) -> None:
+    for matrix in DreamEngine(paper_model).lane_model[:2]:
         assert matrix.ctypes.data % 64 == 0
         assert matrix.strides[0] % 64 == 0
 
 
 @pytest.mark.parametrize("num_lanes", [1, 3])
-def test_noise_drawn_ahead_is_never_used_twice(market_model: WorldModel, num_lanes: int) -> None:
-    noise, rng = NoiseAhead(DreamEngine(market_model), num_lanes), np.random.default_rng(0)
+def test_noise_drawn_ahead_is_never_used_twice(tiny_model: WorldModel, num_lanes: int) -> None:
+    noise, rng = NoiseAhead(open_engine(tiny_model), num_lanes), np.random.default_rng(0)
     seen = set()
     for _ in range(200):
         first = noise.next(rng)

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers.vector import NormalizeObservation, RecordEpisodeStatistics
 
 from worldmodel_trading.envs.dream import DreamEnv
-from worldmodel_trading.envs.engine.engine import DreamEngine, DreamState
+from worldmodel_trading.envs.engine.opening import open_engine
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.vector import DreamVectorEnv, ReplayVectorEnv
 from worldmodel_trading.market.candles import Candles
@@ -81,8 +81,8 @@ def test_only_the_paper_market_hears_the_actions(
     market_model: WorldModel, paper_model: WorldModel
 ) -> None:
     def returns(model: WorldModel, weight: float) -> np.ndarray:
-        engine = DreamEngine(model)
-        state: DreamState = engine.start(np.zeros(3, dtype=np.int64))
+        engine = open_engine(model)
+        state = engine.start(np.zeros(3, dtype=np.int64))
         rng = np.random.default_rng(0)
         weights = np.full(3, weight)
         return np.array([engine.step(state, weights, engine.draw_noise(rng, 3)) for _ in range(10)])

@@ -23,6 +23,7 @@ from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.engine.engine import DreamEngine
 from worldmodel_trading.envs.population.jobs import Dreams
 from worldmodel_trading.market.account.rules import BrokerConfig
+from worldmodel_trading.models.paper_world_model import PaperWorldModel
 from worldmodel_trading.models.world_model import WorldModel
 
 BROKERS = {
@@ -117,21 +118,13 @@ class NothingFromTheCPU(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize(
-    ("preset", "shared"), [("market", True), ("market", False), ("paper", False)]
-)
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
 def test_a_chunk_brings_nothing_from_the_cpu(
-    preset: str,
-    shared: bool,
-    temperature: float,
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
+    paper_model: PaperWorldModel, temperature: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On PyTorch's ``meta`` device, which has shapes but no numbers: none can be looked at."""
     monkeypatch.setattr(device_rollout, "Staging", lambda *_tensors: None)
-    model: WorldModel = request.getfixturevalue(f"{preset}_model")
-    dream = DeviceDream(DreamEngine(model), torch.device("meta"))
+    dream = DeviceDream(DreamEngine(paper_model), torch.device("meta"))
     every_rule = BrokerConfig.from_settings(
         leverage=3.0,
         fill_delay=2,
@@ -143,7 +136,7 @@ def test_a_chunk_brings_nothing_from_the_cpu(
         tick_size=0.1,
         min_notional_usdt=5.0,
     )
-    plan = Plan(3, 4, 10, 5, temperature, every_rule, True, shared)
+    plan = Plan(3, 4, 10, 5, temperature, every_rule, True, False)
     with torch.no_grad():
         rollout = Rollout(dream, plan, GraphMaker(dream.device))
         with NothingFromTheCPU() as watch:
@@ -159,15 +152,15 @@ def test_the_watch_for_the_cpu_can_fail() -> None:
         ones.sum().item()
 
 
-def test_another_plan_frees_the_tensors_of_the_last(market_model: WorldModel) -> None:
+def test_another_plan_frees_the_tensors_of_the_last(paper_model: WorldModel) -> None:
     """By counting references: nothing waits for the garbage collector, which knows no GPU memory."""
     gc.disable()
     try:
-        with DeviceDreams(market_model, "cpu") as there:
-            there.score(population(market_model), some_dreams(market_model, 3), BrokerConfig())
+        with DeviceDreams(paper_model, "cpu") as there:
+            there.score(population(paper_model), some_dreams(paper_model, 3), BrokerConfig())
             assert there._rollout is not None
             last = weakref.ref(there._rollout[1]._noise)
-            there.score(population(market_model), some_dreams(market_model, 4), BrokerConfig())
+            there.score(population(paper_model), some_dreams(paper_model, 4), BrokerConfig())
             assert last() is None
     finally:
         gc.enable()

@@ -14,29 +14,24 @@ from worldmodel_trading.envs.engine import many_lanes as kernels
 from worldmodel_trading.envs.engine.engine import DreamEngine, DreamState, Noise
 from worldmodel_trading.market.features import calendar
 from worldmodel_trading.models.mdn_rnn import State
-from worldmodel_trading.models.world_model import WorldModel
+from worldmodel_trading.models.paper_world_model import PaperWorldModel
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 0.0])
 @pytest.mark.parametrize("num_lanes", [1, 3, 70])
 def test_steps_equal_the_pytorch_module(
-    paper_model: WorldModel, num_lanes: int, temperature: float
+    paper_model: PaperWorldModel, num_lanes: int, temperature: float
 ) -> None:
     engine, rng = DreamEngine(paper_model), np.random.default_rng(2)
     state = engine.start(rng.integers(engine.num_segments, size=num_lanes))
-    paper = paper_model.config.preset == "paper"
     for _ in range(20):
         memory = State(*(torch.from_numpy(a.copy()) for a in (state.h, state.c, state.z)))
         waves = torch.from_numpy(calendar(state.open_time_ms + engine.interval_ms))
-        later = torch.from_numpy(calendar(state.open_time_ms + 2 * engine.interval_ms))
         noise, targets = engine.draw_noise(rng, num_lanes), rng.uniform(-1, 1, num_lanes)
-        if paper:
-            actions = torch.from_numpy(targets[:, None].astype(np.float32))
-            memory = paper_model.mdn_rnn.advance(memory.latent, waves, actions, memory)
-        uniforms, normals = (torch.from_numpy(np.ascontiguousarray(part)) for part in noise)
-        returns, latent = draw_bar(paper_model, memory, uniforms, normals, temperature)
-        if not paper:
-            memory = paper_model.mdn_rnn.advance(latent, later, None, memory)
+        actions = torch.from_numpy(targets[:, None].astype(np.float32))
+        memory = paper_model.mdn_rnn.advance(memory.latent, waves, actions, memory)
+        table = torch.from_numpy(noise.table)
+        returns, latent = draw_bar(paper_model, memory, table[1], table[3:].T, temperature)
         log_return = engine.step(state, targets, noise, temperature)
         np.testing.assert_allclose(state.z, latent.numpy(), atol=2e-5)
         np.testing.assert_allclose(state.h, memory.hidden.numpy(), atol=2e-5)
@@ -49,7 +44,7 @@ LANES = 70
 
 @pytest.mark.parametrize("temperature", [1.0, 0.0, 1.7])
 def test_a_lane_has_the_same_bits_alone_and_at_any_place_among_others(
-    paper_model: WorldModel, temperature: float
+    paper_model: PaperWorldModel, temperature: float
 ) -> None:
     """Lanes shuffled, the first of them, and single ones, each with its share of the noise."""
     engine, rng = DreamEngine(paper_model), np.random.default_rng(3)
@@ -62,14 +57,14 @@ def test_a_lane_has_the_same_bits_alone_and_at_any_place_among_others(
         noise, targets = engine.draw_noise(rng, LANES), rng.uniform(-1.0, 1.0, LANES)
         returns = engine.step(together, targets, noise, temperature)
         for lanes, state in zip(choices, others, strict=True):
-            own = Noise(noise.uniforms[lanes], noise.normals[lanes])
+            own = Noise(noise.table[:, lanes])
             found = engine.step(state, targets[lanes], own, temperature)
             np.testing.assert_array_equal(found, returns[lanes])
             assert_same_state(state, together, lanes)
 
 
 @pytest.mark.parametrize("num_lanes", [1, 5, 40])
-def test_where_its_arrays_lie_changes_nothing(paper_model: WorldModel, num_lanes: int) -> None:
+def test_where_its_arrays_lie_changes_nothing(paper_model: PaperWorldModel, num_lanes: int) -> None:
     engines = [DreamEngine(paper_model), pickle.loads(pickle.dumps(DreamEngine(paper_model)))]
     rng, segments = np.random.default_rng(6), np.arange(num_lanes) % engines[0].num_segments
     plain, elsewhere = (engine.start(segments) for engine in engines)
@@ -80,14 +75,14 @@ def test_where_its_arrays_lie_changes_nothing(paper_model: WorldModel, num_lanes
         setattr(elsewhere, name, memory[number:].reshape(values.shape))
     for _ in range(10):
         noise, targets = engines[0].draw_noise(rng, num_lanes), rng.uniform(-1, 1, num_lanes)
-        copied = Noise(*(part.copy() for part in noise))
+        copied = Noise(noise.table.copy())
         np.testing.assert_array_equal(
             engines[0].step(plain, targets, noise), engines[1].step(elsewhere, targets, copied)
         )
         assert_same_state(elsewhere, plain, slice(None))
 
 
-def test_being_forced_along_a_record_is_what_a_warm_up_hears(paper_model: WorldModel) -> None:
+def test_being_forced_along_a_record_is_what_a_warm_up_hears(paper_model: PaperWorldModel) -> None:
     """M's memory steps by one arithmetic, in the engine and in a warm-up."""
     engine, bank = DreamEngine(paper_model), paper_model.bank
     latents, times = np.ascontiguousarray(bank.z[:7]), bank.open_time_ms[:7]
@@ -105,7 +100,7 @@ def assert_same_state(one: DreamState, two: DreamState, lanes: Any) -> None:
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name)[lanes], err_msg=name)
 
 
-def test_hidden_states_and_latents_stay_in_their_bounds(paper_model: WorldModel) -> None:
+def test_hidden_states_and_latents_stay_in_their_bounds(paper_model: PaperWorldModel) -> None:
     engine, rng = DreamEngine(paper_model), np.random.default_rng(4)
     state = engine.start(rng.integers(engine.num_segments, size=64))
     for _ in range(50):
@@ -115,7 +110,9 @@ def test_hidden_states_and_latents_stay_in_their_bounds(paper_model: WorldModel)
 
 
 @pytest.mark.parametrize("num_lanes", [1, 7, 64])
-def test_noise_ahead_is_the_noise_of_each_step(paper_model: WorldModel, num_lanes: int) -> None:
+def test_noise_ahead_is_the_noise_of_each_step(
+    paper_model: PaperWorldModel, num_lanes: int
+) -> None:
     engine = DreamEngine(paper_model)
     one, two = np.random.default_rng(5), np.random.default_rng(5)
     for noise in engine.draw_steps(one, num_lanes, 6):

@@ -20,6 +20,7 @@ from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.models.encoded import encode_range, scaled_tensor
 from worldmodel_trading.models.feature_range import feature_range
 from worldmodel_trading.models.mdn_rnn import State, build_mdn_rnn
+from worldmodel_trading.models.paper_world_model import PaperWorldModel
 from worldmodel_trading.models.quality import vae_quality
 from worldmodel_trading.models.training.callbacks import Callbacks, TrainingHistory
 from worldmodel_trading.models.training.loops import Session, train_mdn_rnn
@@ -30,17 +31,16 @@ STEPS = 40
 
 
 @pytest.fixture
-def held(paper_model: WorldModel) -> WorldModel:
+def held(paper_model: PaperWorldModel) -> PaperWorldModel:
     """A tiny model whose V says nothing in its second dimension."""
     vae, bank = copy.deepcopy(paper_model.vae), paper_model.bank
-    learned = vae.latent_size - vae.carried
     with torch.no_grad():
-        for row, bias in ((HELD - vae.carried, 0.0), (learned + HELD - vae.carried, -9.0)):
+        for row, bias in ((HELD, 0.0), (vae.latent_size + HELD, -9.0)):
             vae.encoder[-1].weight[row] = 0.0
             vae.encoder[-1].bias[row] = bias
     z = bank.z.copy()
     z[..., HELD] = 0.0
-    return WorldModel(
+    return PaperWorldModel(
         paper_model.config,
         paper_model.provenance,
         paper_model.scaler,
@@ -50,17 +50,17 @@ def held(paper_model: WorldModel) -> WorldModel:
     )
 
 
-def scalar(model: WorldModel, temperature: float) -> np.ndarray:
-    """The plain dream, one compiled call a bar (``market``)."""
+def scalar(model: PaperWorldModel, temperature: float) -> np.ndarray:
+    """The plain dream, one compiled call a bar."""
     env = gym.make("WorldModelDream-v0", world_model=model, temperature=temperature, horizon=STEPS)
     env.reset(seed=0)
     return np.stack([env.step(np.ones(1, np.float32))[0] for _ in range(STEPS)])[:, :3]
 
 
-def lanes(num_envs: int) -> Callable[[WorldModel, float], np.ndarray]:
+def lanes(num_envs: int) -> Callable[[PaperWorldModel, float], np.ndarray]:
     """Few lanes, or many."""
 
-    def seen(model: WorldModel, temperature: float) -> np.ndarray:
+    def seen(model: PaperWorldModel, temperature: float) -> np.ndarray:
         envs = gym.make_vec(
             "WorldModelDream-v0",
             num_envs=num_envs,
@@ -75,34 +75,37 @@ def lanes(num_envs: int) -> Callable[[WorldModel, float], np.ndarray]:
     return seen
 
 
-def shared(model: WorldModel, temperature: float) -> np.ndarray:
-    """Paths that a population shares; M hears no action of ``market``, and 0 of ``paper``."""
+def paths(model: PaperWorldModel, temperature: float) -> np.ndarray:
+    """Paths in which M hears an action of 0."""
     rng = np.random.default_rng(0)
-    paths = dream_paths(DreamEngine(model), np.arange(9), STEPS, rng, temperature)
-    return paths.view.reshape(-1, paths.view.shape[2])[:, :3]
+    view = dream_paths(DreamEngine(model), np.arange(9), STEPS, rng, temperature).view
+    return view.reshape(-1, view.shape[2])[:, :3]
 
 
-def on_device(model: WorldModel, temperature: float) -> np.ndarray:
+def on_device(model: PaperWorldModel, temperature: float) -> np.ndarray:
     """The rollout in PyTorch."""
     engine = DreamEngine(model)
     dream, rng = DeviceDream(engine, torch.device("cpu")), np.random.default_rng(0)
     market, seen = dream.start(np.arange(9), BrokerConfig()), []
     for noise in engine.draw_steps(rng, 9, STEPS):
-        uniforms, normals = (torch.from_numpy(np.ascontiguousarray(part)) for part in noise)
-        market, _ = dream.step(market, uniforms, normals, torch.ones(9, 1), temperature)
+        table = torch.from_numpy(noise.table.copy())
+        market, _ = dream.step(market, table, torch.ones(9, 1), temperature)
         seen.append(market.latent.numpy())
     return np.concatenate(seen)
 
 
-def module(model: WorldModel, temperature: float) -> np.ndarray:
+def module(model: PaperWorldModel, temperature: float) -> np.ndarray:
     """M itself."""
-    generator = torch.Generator().manual_seed(0)
-    memory: State = model.warm_up(model.bank.z[:9], model.bank.open_time_ms[:9])
+    engine, rng = DreamEngine(model), np.random.default_rng(0)
+    state = engine.start(np.arange(9))
+    memory = State(*(torch.from_numpy(part) for part in (state.h, state.c, state.z)))
     seen = []
-    for _ in range(STEPS):
-        uniforms, normals = torch.rand(9, 2, generator=generator), torch.randn(9, 4)
-        _, latent = draw_bar(model, memory, uniforms, normals, temperature)
-        memory = model.mdn_rnn.advance(latent, torch.zeros(9, 4), None, memory)
+    for noise in engine.draw_steps(rng, 9, STEPS):
+        with torch.no_grad():
+            memory = model.mdn_rnn.advance(memory.latent, torch.zeros(9, 4), None, memory)
+        table = torch.from_numpy(noise.table)
+        _, latent = draw_bar(model, memory, table[1], table[3:].T, temperature)
+        memory = memory._replace(latent=latent)
         seen.append(latent.numpy())
     return np.concatenate(seen)
 
@@ -111,7 +114,7 @@ PATHS = {
     "scalar": scalar,
     "few lanes": lanes(3),
     "many lanes": lanes(9),
-    "shared": shared,
+    "paths": paths,
     "device": on_device,
     "module": module,
 }
@@ -120,7 +123,7 @@ PATHS = {
 @pytest.mark.parametrize("temperature", [0.0, 0.6, 1.0, 9.0])
 @pytest.mark.parametrize("path", list(PATHS))
 def test_dreams_hold_it_too(
-    held: WorldModel, paper_model: WorldModel, path: str, temperature: float
+    held: PaperWorldModel, paper_model: PaperWorldModel, path: str, temperature: float
 ) -> None:
     seen = PATHS[path](held, temperature)
     assert (seen[:, HELD] == 0.0).all()
@@ -128,39 +131,41 @@ def test_dreams_hold_it_too(
     assert (PATHS[path](paper_model, temperature)[:, HELD] != 0.0).any()
 
 
-def test_replay_holds_it_and_a_file_remembers(held: WorldModel, candles: Candles, tmp_path) -> None:
+def test_replay_holds_it_and_a_file_remembers(
+    held: PaperWorldModel, candles: Candles, tmp_path
+) -> None:
     held.save_pretrained(tmp_path)
     for model in (held, WorldModel.from_pretrained(tmp_path)):
+        assert isinstance(model, PaperWorldModel)
         assert model.mdn_rnn.held == model.vae.held_dimensions() == (HELD,)
         z = model.latents(candles).z
         assert (z[np.isfinite(z).all(axis=1), HELD] == 0.0).all()
 
 
 def test_what_is_not_drawn_has_no_density_and_is_decoded_as_zero(
-    held: WorldModel, candles: Candles
+    held: PaperWorldModel, candles: Candles
 ) -> None:
     """A density, and a forecast, as if the head of z had never had those columns."""
     rnn = held.mdn_rnn
-    hidden, latent = torch.zeros(5, rnn.hidden_size), torch.zeros(5, 3)
+    hidden = torch.zeros(5, rnn.hidden_size)
     following = 0.1 * torch.ones(5, 3)
     following[:, HELD] = 0.0
-    before = rnn.log_prob(hidden, latent, following)
+    before = rnn.log_prob(hidden, following)
     forecast = held.return_forecast(candles)
-    k, d = rnn.num_components, rnn._drawn_size
+    k, d = rnn.num_components, rnn.latent_size
     with torch.no_grad():
         for part in range(2):
-            rows = k + part * k * d + np.arange(k) * d + HELD - (3 - d)
+            rows = k + part * k * d + np.arange(k) * d + HELD
             rnn.latent_head.weight[rows] += 3.0
             rnn.latent_head.bias[rows] += 1.0
-    for one, two in zip(rnn.log_prob(hidden, latent, following), before, strict=True):
-        assert torch.isfinite(one).all()
-        assert torch.equal(one, two)
+    assert torch.isfinite(before).all()
+    assert torch.equal(rnn.log_prob(hidden, following), before)
     again = held.return_forecast(candles)
     for name in ("weights", "means", "sigmas"):
         np.testing.assert_array_equal(getattr(again, name), getattr(forecast, name))
 
 
-def test_m_learns_nothing_of_it(held: WorldModel, candles: Candles) -> None:
+def test_m_learns_nothing_of_it(held: PaperWorldModel, candles: Candles) -> None:
     """Draws of q(z|x) hold it at 0, and training moves none of the head that would draw it."""
     source = feature_range(candles.rows(0, 700), held.config.features)
     scaled = scaled_tensor(held.scaler.transform(source.features))
@@ -175,15 +180,15 @@ def test_m_learns_nothing_of_it(held: WorldModel, candles: Candles) -> None:
     session = Session(config, 0, Callbacks(history, ()), torch.device("cpu"))
     trained = train_mdn_rnn(encoded, encoded, session)
     assert trained.held == (HELD,)
-    k, d = trained.num_components, trained._drawn_size
-    rows = torch.arange(2 * k) * d + k + HELD - (3 - d)
+    k, d = trained.num_components, trained.latent_size
+    rows = torch.arange(2 * k) * d + k + HELD
     start = build_mdn_rnn(config, session.stage_seed(2))
     assert torch.equal(trained.latent_head.weight[rows], start.latent_head.weight[rows])
     assert not torch.equal(trained.latent_head.weight[rows + 1], start.latent_head.weight[rows + 1])
     assert all(np.isfinite(row["validation_loss"]) for row in history.rows)
 
 
-def test_it_says_no_nats(held: WorldModel, candles: Candles) -> None:
+def test_it_says_no_nats(held: PaperWorldModel, candles: Candles) -> None:
     kl = vae_quality(held, candles).kl
     assert kl[HELD] == 0.0
     assert kl[2] > 0.0

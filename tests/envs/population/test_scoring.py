@@ -13,7 +13,7 @@ from rule_cases import BTCUSDT, CASES
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.dream_lanes import DreamLanes
-from worldmodel_trading.envs.engine.engine import DreamEngine
+from worldmodel_trading.envs.engine.opening import open_engine
 from worldmodel_trading.envs.population.scoring import (
     MarketPaths,
     Scores,
@@ -105,7 +105,7 @@ def sharpe_of(record: EpisodeRecord) -> float:
 def test_shared_dreams_score_as_a_loop_over_their_bars(
     broker: BrokerConfig, market_model: WorldModel, population: np.ndarray
 ) -> None:
-    engine = DreamEngine(market_model)
+    engine = open_engine(market_model)
     paths = dream_paths(engine, np.array([0, 3, 3]), 50, np.random.default_rng(1))
     scores = score_paths(paths, population, broker)
     for candidate, parameters in enumerate(population):
@@ -127,7 +127,7 @@ def test_shared_dreams_score_as_a_loop_over_their_bars(
 def test_paths_and_lanes_agree_where_the_market_is_deaf(
     broker: BrokerConfig, market_model: WorldModel, population: np.ndarray
 ) -> None:
-    engine = DreamEngine(market_model)
+    engine = open_engine(market_model)
     segments = np.array([1, 5, 9, 9])
     shared = score_paths(
         dream_paths(engine, segments, 60, np.random.default_rng(7), broker=broker),
@@ -139,19 +139,19 @@ def test_paths_and_lanes_agree_where_the_market_is_deaf(
 
 
 def test_candidates_do_not_influence_each_other(
-    candles: Candles, paper_model: WorldModel, population: np.ndarray
+    candles: Candles, tiny_model: WorldModel, population: np.ndarray
 ) -> None:
-    engine, broker = DreamEngine(paper_model), BrokerConfig()
-    recorded, segments = recorded_of(candles, paper_model), np.array([0, 2])
+    engine, broker = open_engine(tiny_model), BrokerConfig()
+    recorded, segments = recorded_of(candles, tiny_model), np.array([0, 2])
 
     def all_of(candidates: np.ndarray) -> list[Scores]:
         found = [
             score_lanes(engine, candidates, segments, 30, np.random.default_rng(3), broker),
             score_replay(
-                recorded, candidates, broker, state_of(paper_model, recorded, len(candidates))
+                recorded, candidates, broker, state_of(tiny_model, recorded, len(candidates))
             ),
         ]
-        if paper_model.config.preset == "market":
+        if tiny_model.config.preset == "market":
             paths = dream_paths(engine, segments, 30, np.random.default_rng(3))
             found.append(score_paths(paths, candidates, broker))
         return found
@@ -167,7 +167,7 @@ def test_candidates_do_not_influence_each_other(
 
 
 def test_idle_candidates_score_nothing(market_model: WorldModel, population: np.ndarray) -> None:
-    engine = DreamEngine(market_model)
+    engine = open_engine(market_model)
     paths = dream_paths(engine, np.array([0, 1]), 25, np.random.default_rng(0))
     scores = score_paths(paths, np.zeros_like(population), BrokerConfig())
     for name in ("log_return", "return_sum", "square_sum", "turnover", "cost"):
@@ -216,7 +216,8 @@ def test_stretches_between_gaps_are_paths(candles: Candles, market_model: WorldM
     parameters = np.random.default_rng(1).normal(0, 0.3, (3, size + 1))
     scores = score_replay(recorded, parameters, BrokerConfig())
     assert scores.log_return.shape == (3, 2)
-    warm = 168 + market_model.config.warmup_bars - 1
+    config = market_model.config
+    warm = config.features.warmup + config.warmup_bars - 1
     np.testing.assert_array_equal(scores.steps[0], [799 - warm, 599 - warm])
 
 
@@ -230,7 +231,7 @@ def test_shared_dreams_are_the_environments_bars(
 ) -> None:
     """A population is scored on the bars, prices and extremes that the environment would live."""
     broker = BrokerConfig.from_settings(**settings)
-    engine = DreamEngine(market_model)
+    engine = open_engine(market_model)
     segments = np.array([3, 0, 7, 1, 2, 5])
     paths = dream_paths(engine, segments, 12, np.random.default_rng(4), 1.0, None, broker)
     off = DreamFunding(None, market_model)
@@ -248,7 +249,7 @@ def test_shared_dreams_are_the_environments_bars(
 def test_small_accounts_trade_in_scored_dreams(market_model: WorldModel) -> None:
     """Order rounding needs the dream's prices: a population must be able to meet the minimum."""
     broker = BrokerConfig.from_settings(capital_usdt=1_000.0, **BTCUSDT)
-    engine = DreamEngine(market_model)
+    engine = open_engine(market_model)
     long = np.zeros((1, market_model.config.latent_size + market_model.config.hidden_size + 2))
     long[:, -1] = 10.0
     paths = dream_paths(engine, np.arange(4), 24, np.random.default_rng(0), 1.0, None, broker)
