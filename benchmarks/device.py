@@ -40,7 +40,7 @@ def _run(settings: Settings) -> Results:
     if not torch.cuda.is_available():
         return {line.name: missing("no CUDA here") for line in _LINES}
     bars, dreams = settings.size(720, 16), settings.size(64, 4)
-    worlds = {"lanes": random_world("paper", 8, 64), "shared": default_world()}
+    worlds = {"lanes": random_world(8, 64), "shared": default_world()}
     results: Results = {}
     for name, world in worlds.items():
         few, many = settings.size(16, 4), settings.size(1_024 if name == "lanes" else 4_096, 8)

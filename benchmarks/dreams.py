@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from worldmodel_trading.envs.dream import DreamEnv
-from worldmodel_trading.envs.engine.engine import DreamEngine
 from worldmodel_trading.envs.engine.opening import open_engine
 from worldmodel_trading.envs.population.scoring import score_lanes
 from worldmodel_trading.market.account.rules import BrokerConfig
+from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.mdn_rnn import CALENDAR_SIZE
+from worldmodel_trading.models.paper_world_model import PaperWorldModel
 from worldmodel_trading.models.world_model import WorldModel
 
 from .numpy_loop import NumpyLane
@@ -33,8 +34,8 @@ def population(world: WorldModel, candidates: int) -> np.ndarray[Any, np.dtype[n
 
 
 def lanes_task(world: WorldModel, bars: int, candidates: int, dreams: int) -> Task:
-    """The whole rollout: policies, M, draws and accounts of P × N lanes; units are lane-steps."""
-    engine, rng, rules = DreamEngine(world), np.random.default_rng(0), BrokerConfig()
+    """The whole rollout: policies, dreams and accounts of P × N lanes; units are lane-steps."""
+    engine, rng, rules = open_engine(world), np.random.default_rng(0), BrokerConfig()
     parameters = population(world, candidates)
     segments = rng.integers(engine.num_segments, size=dreams)
 
@@ -46,7 +47,7 @@ def lanes_task(world: WorldModel, bars: int, candidates: int, dreams: int) -> Ta
 
 
 def engine_task(world: WorldModel, lanes: int, bars: int) -> Task:
-    """M alone, the noise given; units are lane-steps."""
+    """The engine's steps alone, the noise given; units are lane-steps."""
     engine, rng = open_engine(world), np.random.default_rng(0)
     state = engine.start(rng.integers(engine.num_segments, size=lanes))
     noise, idle = [engine.draw_noise(rng, lanes) for _ in range(4)], np.zeros(lanes)
@@ -59,7 +60,7 @@ def engine_task(world: WorldModel, lanes: int, bars: int) -> Task:
     return local(work)
 
 
-def _numpy_task(world: WorldModel, bars: int) -> Task:
+def _numpy_task(world: PaperWorldModel, bars: int) -> Task:
     lane, rng = NumpyLane(world), np.random.default_rng(0)
     policy = population(world, 1)[0]
     uniforms = rng.random((bars, 2), dtype=np.float32)
@@ -79,7 +80,7 @@ def _to_sgemm(rates: dict[str, Rate], name: str, note: str, **details: Any) -> R
 def _lane_rates(
     worlds: dict[str, WorldModel], others: dict[str, Task], settings: Settings
 ) -> dict[str, Rate]:
-    """FLOP/s of ``NAME`` (rollouts) and ``NAME engine`` (M alone), of sgemm, and other rates."""
+    """FLOP/s of ``NAME`` (rollouts) and ``NAME engine`` (its steps), of sgemm, and other rates."""
     candidates = settings.size(_CANDIDATES, 8)
     bars = settings.size(64, 4)
     tasks: dict[str, Task] = {"sgemm": sgemm()}
@@ -98,13 +99,12 @@ def _steps(rate: Rate, world: WorldModel) -> Rate:
 
 
 def _small(settings: Settings) -> Results:
-    worlds = {"market": default_world(), "paper": random_world("paper", 8, 64)}
-    loop = {"numpy": _numpy_task(worlds["market"], settings.size(200, 20))}
+    paper = random_world(8, 64)
+    worlds: dict[str, WorldModel] = {"market": default_world(), "paper": paper}
+    loop = {"numpy": _numpy_task(paper, settings.size(200, 20))}
     rates = _lane_rates(worlds, loop, settings)
     results = _flops_results("dream", worlds, rates)
-    results["dream-numpy"] = ratio(
-        _steps(rates["market"], worlds["market"]), rates["numpy"], "lane-steps/s"
-    )
+    results["dream-numpy"] = ratio(_steps(rates["paper"], paper), rates["numpy"], "lane-steps/s")
     return results
 
 
@@ -119,7 +119,7 @@ def _flops_results(prefix: str, worlds: dict[str, WorldModel], rates: dict[str, 
 
 
 def _large(settings: Settings) -> Results:
-    worlds = {name: random_world(name, 32, 256) for name in ("market", "paper")}
+    worlds: dict[str, WorldModel] = {"paper": random_world(32, 256)}
     lane = DreamStep()
 
     def work() -> float:
@@ -129,16 +129,14 @@ def _large(settings: Settings) -> Results:
 
     rates = _lane_rates(worlds, {"world-models": local(work)}, settings)
     results = _flops_results("large", worlds, rates)
-    for name in ("market", "paper"):
-        results[f"large-{name}-world-models"] = ratio(
-            _steps(rates[name], worlds[name]), rates["world-models"], "lane-steps/s"
-        )
+    results["large-paper-world-models"] = ratio(
+        _steps(rates["paper"], worlds["paper"]), rates["world-models"], "lane-steps/s"
+    )
     return results
 
 
-def _torch_step(world: WorldModel) -> Callable[[], float]:
-    """An LSTM cell and a linear head of the default model's sizes, one lane, eager."""
-    config = world.config
+def _torch_step(config: PaperConfig) -> Callable[[], float]:
+    """An LSTM cell and a linear head of the ``paper`` preset's sizes, one lane, eager."""
     cell = nn.LSTMCell(config.latent_size + CALENDAR_SIZE, config.hidden_size)
     outputs = config.num_components * (1 + 2 * config.latent_size)
     head = nn.Linear(config.hidden_size, outputs)
@@ -156,8 +154,8 @@ def _torch_step(world: WorldModel) -> Callable[[], float]:
     return work
 
 
-def _torch_dream(world: WorldModel) -> Callable[[], float]:
-    """The PyTorch modules that the engine is checked against: one lane that dreams, eager."""
+def _torch_dream(world: PaperWorldModel) -> Callable[[], float]:
+    """M that the engine of ``paper`` is checked against: one lane that dreams, eager."""
     config, rnn = world.config, world.mdn_rnn
     calendar_next = torch.zeros(1, CALENDAR_SIZE)
     state = rnn.initial_state(1)
@@ -167,10 +165,10 @@ def _torch_dream(world: WorldModel) -> Callable[[], float]:
         nonlocal state
         with torch.inference_mode():
             for _ in range(50):
-                uniforms = torch.rand(1, 2, generator=generator)
-                normals = torch.randn(1, 1 + config.latent_size, generator=generator)
-                draw = rnn.sample_next(state, uniforms, normals)
-                state = rnn.advance(draw.latent, calendar_next, None, state)
+                uniforms = torch.rand(1, generator=generator)
+                normals = torch.randn(1, config.latent_size, generator=generator)
+                latent = rnn.sample_next(state, uniforms, normals)
+                state = rnn.advance(latent, calendar_next, None, state)
         return 50.0
 
     return work
@@ -192,17 +190,18 @@ def env_step(env: DreamEnv) -> Callable[[], float]:
 
 
 def _scalar(settings: Settings) -> Results:
-    world = default_world()
+    world, paper = default_world(), random_world(8, 64)
     tasks = {
-        "ours": local(env_step(DreamEnv(world))),
-        "torch": local(_torch_step(world)),
-        "torch dream": local(_torch_dream(world)),
+        "market": local(env_step(DreamEnv(world))),
+        "paper": local(env_step(DreamEnv(paper))),
+        "torch": local(_torch_step(paper.config)),
+        "torch dream": local(_torch_dream(paper)),
     }
     rates = alternate(tasks, settings)
-    ours, note = rates["ours"], "account, info and resets included"
+    note = "account, info and resets included"
     return {
-        "dream-step": ratio(ours, rates["torch"], "steps/s", note),
-        "dream-step-drawn": ratio(ours, rates["torch dream"], "steps/s", note),
+        "dream-step": ratio(rates["market"], rates["torch"], "steps/s", note),
+        "dream-step-drawn": ratio(rates["paper"], rates["torch dream"], "steps/s", note),
     }
 
 
@@ -210,23 +209,20 @@ BENCHMARKS = (
     Benchmark(
         "dream",
         (
-            Line("dream-market", "dream rollout, 1,024 lanes, market: FLOP/s ÷ sgemm's", 0.50),
+            Line("dream-market", "dream rollout, 1,024 lanes, market: FLOP/s ÷ sgemm's", 0.45),
             Line("dream-paper", "the same, paper preset", 0.50),
-            Line("dream-market-engine", "the same, M alone, market"),
-            Line("dream-paper-engine", "the same, M alone, paper"),
-            Line("dream-numpy", "dream rollout ÷ a one-lane numpy loop", 25),
+            Line("dream-market-engine", "market, the noise given, no policies or accounts"),
+            Line("dream-paper-engine", "the same, paper preset"),
+            Line("dream-numpy", "dream rollout of paper ÷ a one-lane numpy loop", 25),
         ),
         _small,
     ),
     Benchmark(
         "large-dream",
         (
-            Line("large-market", "H=256, Z=32, market: FLOP/s ÷ sgemm's", 0.65),
-            Line("large-paper", "the same, paper preset", 0.65),
-            Line("large-market-engine", "the same, M alone, market"),
-            Line("large-paper-engine", "the same, M alone, paper"),
-            Line("large-market-world-models", "÷ ctallec/world-models' dream step, market", 20),
-            Line("large-paper-world-models", "÷ ctallec/world-models' dream step, paper", 20),
+            Line("large-paper", "H=256, Z=32, paper: FLOP/s ÷ sgemm's", 0.65),
+            Line("large-paper-engine", "the same, the noise given"),
+            Line("large-paper-world-models", "÷ ctallec/world-models' dream step", 20),
         ),
         _large,
     ),
@@ -234,7 +230,7 @@ BENCHMARKS = (
         "dream-step",
         (
             Line("dream-step", "DreamEnv.step ÷ torch LSTMCell + head, batch 1", 4),
-            Line("dream-step-drawn", "the same ÷ M's own PyTorch step, draws included, batch 1"),
+            Line("dream-step-drawn", "paper: the same ÷ M's own PyTorch step, draws included"),
         ),
         _scalar,
     ),

@@ -26,7 +26,7 @@ from .worlds import default_world, random_world
 def main(kind: str, lanes: int, bars: int) -> None:
     """Roll out; print the memory before and at the peak."""
     torch.set_num_threads(1)
-    world = default_world() if kind == "shared" else random_world("paper", 8, 64)
+    world = default_world() if kind == "shared" else random_world(8, 64)
     workers, rules = DreamWorkers(world, 0), BrokerConfig()
     rng = np.random.default_rng(0)
     idle_mb = _status_mb("VmRSS")

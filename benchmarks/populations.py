@@ -113,7 +113,7 @@ def _workers(settings: Settings) -> Results:
     shared = (settings.size(1_024, 32), settings.size(256, 64), settings.size(720, 8))
     with ExitStack() as stack:
         tasks: dict[str, Task] = {}
-        worlds = {"lanes": random_world("paper", 8, 64), "shared": default_world()}
+        worlds = {"lanes": random_world(8, 64), "shared": default_world()}
         sizes = {"lanes": lanes, "shared": shared}
         for kind, world in worlds.items():
             for count in (1, 2):
@@ -153,7 +153,7 @@ def _without_cpu_time(ours: Rate, theirs: Rate, unit: str, note: str) -> Result:
 
 
 def _cma_es(settings: Settings) -> Results:
-    world = random_world("paper", 8, 64)
+    world = random_world(8, 64)
     candidates, dreams, bars = settings.size(256, 8), 16, settings.size(512, 8)
     tasks = {
         "generation": _generation_task(world, candidates, dreams, bars),
@@ -163,7 +163,10 @@ def _cma_es(settings: Settings) -> Results:
     rates = alternate(tasks, settings.fewer_rounds())
     return {
         "cma-es-engine": ratio(
-            rates["generation"], rates["engine"], "lane-steps/s", "engine: M alone, noise given"
+            rates["generation"],
+            rates["engine"],
+            "lane-steps/s",
+            "engine: its steps alone, noise given",
         ),
         "cma-es-rollout": ratio(
             rates["generation"],

@@ -84,8 +84,8 @@ class Stages:
 
 def profile(settings: Settings) -> str:
     """A table for each use of the engine."""
-    small, paper = default_world(), random_world("paper", 8, 64)
-    large = random_world("paper", 32, 256)
+    small, paper = default_world(), random_world(8, 64)
+    large = random_world(32, 256)
     bars = settings.size(64, 4)
     flops = sgemm()(settings.slice_s)
     speed = flops.units / flops.wall_s

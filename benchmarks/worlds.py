@@ -13,9 +13,12 @@ import torch
 from worldmodel_trading.market.features import Scaler
 from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
-from worldmodel_trading.models.config import PaperConfig, Preset
+from worldmodel_trading.models.bars.networks import LOWER_PARTS, RETURN_PARTS, UPPER_PARTS
+from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.load import open_world_model
 from worldmodel_trading.models.mdn_rnn import CALENDAR_SIZE, MDNRNN
+from worldmodel_trading.models.paper_world_model import PaperWorldModel
+from worldmodel_trading.models.presets import AnyConfig
 from worldmodel_trading.models.provenance import Provenance, WarmupBank
 from worldmodel_trading.models.vae import VAE
 from worldmodel_trading.models.world_model import WorldModel
@@ -32,10 +35,9 @@ def default_world() -> WorldModel:
     return open_world_model("default")
 
 
-def random_world(preset: Preset, latent_size: int, hidden_size: int) -> WorldModel:
-    """An untrained world model: the arithmetic of a trained one, and no need to train it."""
+def random_world(latent_size: int, hidden_size: int) -> PaperWorldModel:
+    """An untrained world model of ``paper``: a trained one's arithmetic, and no need to train it."""
     config = PaperConfig(
-        preset=preset,
         latent_size=latent_size,
         hidden_size=hidden_size,
         warmup_bars=_WARMUP,
@@ -44,8 +46,8 @@ def random_world(preset: Preset, latent_size: int, hidden_size: int) -> WorldMod
     features = len(config.features.names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        vae = VAE(features, latent_size, config.vae_hidden_size, preset == "market")
-        rnn = MDNRNN(preset, latent_size, hidden_size, config.num_components, config.head_size)
+        vae = VAE(features, latent_size, config.vae_hidden_size)
+        rnn = MDNRNN(latent_size, hidden_size, config.num_components)
     normals = np.random.default_rng(0).standard_normal((_SEGMENTS, _WARMUP, latent_size))
     bank = WarmupBank(
         z=normals.astype(np.float32),
@@ -54,27 +56,30 @@ def random_world(preset: Preset, latent_size: int, hidden_size: int) -> WorldMod
         volume_level=np.full(_SEGMENTS, 1_000.0),
     )
     scaler = Scaler(np.zeros(features), np.full(features, 0.005))
-    return WorldModel(config, _provenance(), scaler, vae, rnn, bank)
+    return PaperWorldModel(config, _provenance(), scaler, vae, rnn, bank)
 
 
 def _provenance() -> Provenance:
     return Provenance("RANDOM", "60", "untrained", 0, 1, 1, 2, "", 0, {})
 
 
-def lane_flops(config: PaperConfig) -> int:
-    """Floating-point operations of M's matrix products for one lane's step; nothing else counts.
+def lane_flops(config: AnyConfig) -> int:
+    """Floating-point operations of the matrix products of one lane's step; nothing else counts.
 
     A product of [I] with [I, J] is 2·I·J operations. The engine may do more (padding); what the
-    network does not need is not counted.
+    network does not need is not counted, nor are streamed features.
     """
     z, h, k = config.latent_size, config.hidden_size, config.num_components
-    if config.preset == "paper":
+    if isinstance(config, PaperConfig):
         v = config.vae_hidden_size
         decoder = z * v + v * v + v  # down to the return
         return 2 * ((z + 1 + CALENDAR_SIZE + h) * 4 * h + h * k * (1 + 2 * z) + decoder)
-    g = config.head_size
-    heads = h * 3 * k + (h + z + 1) * g + g * k * (1 + 2 * (z - 1))
-    return 2 * ((z + CALENDAR_SIZE + h) * 4 * h + heads)
+    f, v, known = len(config.features.names), config.vae_hidden_size, config.forecast_size
+    t, g, inputs = config.trunk_size, config.head_size, h + known + config.calendar_size
+    wicks = (2 * t + RETURN_PARTS + UPPER_PARTS) * g + 2 * g * (1 + 3 * k)
+    volume = (t + f + config.calendar_size + LOWER_PARTS) * g + g * 3 * k
+    encoder = f * (v + v // 2) + v * known + v // 2 * (z - known)
+    return 2 * (inputs * (4 * h + t) + t * 3 * k + wicks + volume + encoder)
 
 
 def sgemm(shape: tuple[int, int, int] = SGEMM_SHAPE) -> Task:

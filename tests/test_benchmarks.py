@@ -18,6 +18,7 @@ from worldmodel_trading.envs.engine.engine import DreamEngine, Noise
 from worldmodel_trading.evaluation.baselines.scores import TITLES
 from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
+from worldmodel_trading.models.bars.config import MarketConfig
 from worldmodel_trading.models.paper_world_model import PaperWorldModel
 
 ROOT = Path(__file__).parent.parent
@@ -116,7 +117,8 @@ def test_the_numpy_loop_dreams_as_the_engine_does(module, paper_model: PaperWorl
     lane = module("numpy_loop").NumpyLane(paper_model, segment=2)
     state = engine.start(np.array([2]))
     for t in range(bars):
-        noise, action = Noise(uniforms[t : t + 1], normals[t : t + 1]), rng.uniform(-1, 1)
+        noise = Noise(np.concatenate([uniforms[t], normals[t]])[:, np.newaxis])
+        action = rng.uniform(-1, 1)
         expected = engine.step(state, np.array([action]), noise)
         assert lane.step(action, uniforms[t], normals[t]) == pytest.approx(
             expected[0], rel=1e-3, abs=1e-7
@@ -138,19 +140,22 @@ def test_the_numpy_loop_keeps_the_same_account(module, paper_model: PaperWorldMo
     )
     expected = scores.log_return[0, 0]
     lane = module("numpy_loop").NumpyLane(paper_model, segment=1)
-    uniforms, normals = (np.concatenate(parts) for parts in zip(*noise, strict=True))
-    found = lane.rollout(policy, uniforms, normals, module("worlds").COST)
+    table = np.concatenate([step.table.T for step in noise])
+    found = lane.rollout(policy, table[:, :2], table[:, 2:], module("worlds").COST)
     assert found == pytest.approx(expected, rel=1e-3)
 
 
-def test_operations_of_a_lane_step_by_hand(module) -> None:
+def test_operations_of_a_lane_step_by_hand(module, market_config: MarketConfig) -> None:
     worlds = module("worlds")
-    # market, Z=3, H=6, K=5, G=32: gates (3+4+6)·24, return 6·15, layer (6+3+1)·32, z 32·5·5
-    market = worlds.random_world("market", 3, 6).config
-    assert worlds.lane_flops(market) == 2 * (13 * 24 + 90 + 320 + 800)
-    # paper: gates (3+1+4+6)·24, z 6·5·7, decoder 3·64 + 64·64 + 64
-    paper = worlds.random_world("paper", 3, 6).config
+    # paper, Z=3, H=6, K=5: gates (3+1+4+6)·24, z 6·5·7, decoder 3·64 + 64·64 + 64
+    paper = worlds.random_world(3, 6).config
     assert worlds.lane_flops(paper) == 2 * (14 * 24 + 210 + 192 + 4096 + 64)
+    # market, Z=3 of which 2 forecast, H=6, K=2, trunk 12, heads of 8, V of 16 + 8, calendar 3, F=58:
+    # gates (6+2+3)·24, trunk 11·12, return 12·6, wicks (15+16)·8 + 2·8·7, volume (12+58+3+5)·8 + 8·6,
+    # V 58·24 + 16·2 + 8·1
+    assert worlds.lane_flops(market_config) == 2 * (
+        11 * 24 + 11 * 12 + 72 + 31 * 8 + 112 + 78 * 8 + 48 + 58 * 24 + 40
+    )
 
 
 def test_the_baselines_have_a_row_each(
