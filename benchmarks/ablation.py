@@ -19,19 +19,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from worldmodel_trading.evaluation.baselines.garch import filter_garch, fit_garch
+from worldmodel_trading.evaluation.baselines.scores import TITLES, fit_baselines
 from worldmodel_trading.evaluation.baselines.student_t import mean_nll
 from worldmodel_trading.evaluation.comparison.rank_agreement import measure_rank_agreement
 from worldmodel_trading.evaluation.fidelity.distances import compare_facts
 from worldmodel_trading.evaluation.fidelity.judges import summaries_score
-from worldmodel_trading.evaluation.fidelity.paths import dream, recorded_paths
+from worldmodel_trading.evaluation.fidelity.paths import dream, recorded_paths, shown_columns
 from worldmodel_trading.evaluation.fidelity.stylised import PathFacts
 from worldmodel_trading.evaluation.fidelity.windows import Windows
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.features import FeatureSpec
 from worldmodel_trading.market.files.export import read_candles
 from worldmodel_trading.market.files.writer import write_whole
-from worldmodel_trading.models.config import PaperConfig
+from worldmodel_trading.models.bars.config import MarketConfig
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -45,30 +44,31 @@ class Variant:
     name: str
     changes: dict[str, Any] = field(default_factory=dict)
 
-    def config(self) -> PaperConfig:
+    def config(self) -> MarketConfig:
         """The default configuration, changed."""
-        return replace(PaperConfig(), **self.changes)
+        return replace(MarketConfig(), **self.changes)
 
 
 VARIANTS = (
     Variant("default"),
-    Variant("no dropout", {"dropout": 0.0}),
-    Variant("dropout 0.35", {"dropout": 0.35}),
-    Variant("no weight decay", {"weight_decay": 0.0}),
-    Variant("weight decay 0.25", {"weight_decay": 0.25}),
-    Variant("weight decay 0.5", {"weight_decay": 0.5}),
+    Variant("no dropout of features", {"feature_dropout": 0.0}),
+    Variant("no noise on features", {"feature_noise": 0.0}),
+    Variant("no outlook", {"outlook_weight": 0.0}),
+    Variant("weight decay 0.05", {"weight_decay": 0.05}),
+    Variant("half the learning rate", {"learning_rate": 1e-3}),
+    Variant("mean not held back", {"mean_weight": 0.0}),
     Variant("mean forecast trusted whole", {"temper_mean": False}),
-    Variant("log volume with its level", {"features": FeatureSpec(detrend_volume=False)}),
-    Variant("dreams not calibrated", {"calibration_rounds": 0}),
-    Variant("no weight averaging", {"ema_decay": 0.0}),
-    Variant("half the learning rate", {"mdn_rnn_learning_rate": 4e-3}),
-    Variant("latent loss weight 0.5", {"latent_loss_weight": 0.5}),
-    Variant("chunks of 432 bars", {"chunk_bars": 432, "mdn_rnn_batch_size": 8}),
-    Variant("horizons also 72 and 720", {"features": FeatureSpec((6, 24, 72, 168, 720))}),
-    Variant("KL weight 0.1", {"kl_weight": 0.1}),
+    Variant("6 forecasting numbers", {"forecast_size": 6}),
+    Variant("14 forecasting numbers", {"forecast_size": 14}),
+    Variant("trunk of 32", {"trunk_size": 32}),
     Variant("one component", {"num_components": 1}),
+    Variant("three components", {"num_components": 3}),
+    Variant("H = 16", {"hidden_size": 16}),
     Variant("H = 128", {"hidden_size": 128}),
-    Variant("preset paper", {"preset": "paper"}),
+    Variant("no dropout of h", {"dropout": 0.0}),
+    Variant("memory decays by 0.1", {"mdn_rnn_weight_decay": 0.1}),
+    Variant("chunks of 432 bars", {"chunk_bars": 432}),
+    Variant("dreams not calibrated", {"calibration_rounds": 0}),
 )
 
 HEADER = (
@@ -85,7 +85,10 @@ def main(given: Sequence[str] | None = None) -> int:
     candles = read_candles(arguments.candles, symbol=arguments.symbol, interval=arguments.interval)
     candles = candles.between(arguments.start, None)
     split = _Split(candles, arguments.train_end, arguments.validation_end)
-    print(f"{candles!r}; likelihoods less GJR-GARCH-t's, nats\n\n{HEADER}", flush=True)
+    print(
+        f"{candles!r}; likelihoods less those of the {TITLES[split.strongest]}, nats\n\n{HEADER}",
+        flush=True,
+    )
     rows = []
     for variant in VARIANTS:
         if not arguments.only or variant.name in arguments.only:
@@ -98,7 +101,7 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 class _Split:
-    """The ranges, and GJR-GARCH-t's likelihood on those that are held out."""
+    """The ranges, and the likelihood of the baseline that forecasts validation best."""
 
     def __init__(self, candles: Candles, train_end: str, validation_end: str) -> None:
         self.candles = candles
@@ -109,12 +112,16 @@ class _Split:
             "test": candles.row_range(validation_end, None),
         }
         self.returns = 100 * candles.log_returns()
-        parameters = fit_garch(self.returns, (0, len(self.train)), leverage=True)
-        garch = filter_garch(self.returns, parameters)
-        self.garch_nll = {
-            name: mean_nll(garch[rows], self.returns[slice(*rows)])
-            for name, rows in self.ranges.items()
+        forecasts = fit_baselines(candles, (0, len(self.train)), settings=MarketConfig()).forecasts
+        nll = {
+            name: {
+                label: mean_nll(forecast.rows(*rows), self.returns[slice(*rows)])
+                for label, rows in self.ranges.items()
+            }
+            for name, forecast in forecasts.items()
         }
+        self.strongest = min(nll, key=lambda name: nll[name]["validation"])
+        self.baseline_nll = nll[self.strongest]
 
 
 def measure(variant: Variant, split: _Split, seeds: int) -> dict[str, Any]:
@@ -124,12 +131,12 @@ def measure(variant: Variant, split: _Split, seeds: int) -> dict[str, Any]:
     return {"variant": variant.name, **means}
 
 
-def _measure_once(config: PaperConfig, split: _Split, seed: int) -> dict[str, float]:
+def _measure_once(config: MarketConfig, split: _Split, seed: int) -> dict[str, float]:
     began = time.perf_counter()
     world_model, _ = train_world_model(split.train, split.validation, config, seed=seed)
     seconds = time.perf_counter() - began
     nll = _return_nll(world_model, split)
-    names = config.features.names
+    names = shown_columns(world_model)
     dreams = dream(world_model, DREAMS, BARS, seed=seed)
     real = recorded_paths(split.train, BARS, config.features)
     facts, real_facts = (PathFacts(paths, names).facts() for paths in (dreams, real))
@@ -140,7 +147,7 @@ def _measure_once(config: PaperConfig, split: _Split, seed: int) -> dict[str, fl
         Windows.of(dreams.whole, split.train.interval_ms),
     ]
     return {
-        **{f"nll_gap_{name}": nll[name] - split.garch_nll[name] for name in nll},
+        **{f"nll_gap_{name}": nll[name] - split.baseline_nll[name] for name in nll},
         "sigma_ratio": scores.sigma_ratio,
         "kurtosis_ratio": scores.kurtosis_ratio_1,
         "abs_acf_rmse": scores.abs_acf_rmse,
