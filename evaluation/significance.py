@@ -17,7 +17,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import kurtosis, norm, skew
+from scipy.stats import binomtest, kurtosis, norm, skew
 
 from ..market.arrays import FloatArray, IntArray
 from ..market.errors import ConfigError
@@ -45,6 +45,12 @@ class Interval:
     def to_dict(self) -> dict[str, float]:
         """The three numbers by name."""
         return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def share_interval(share: float, count: int) -> Interval:
+    """A share of independent trials with its 95% interval (Wilson 1927)."""
+    span = binomtest(round(share * count), count).proportion_ci(method="wilson")
+    return Interval(share, float(span.low), float(span.high))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 from ...market.arrays import FloatArray
 from ...market.errors import ConfigError
 from ..density import WORLD_MODEL
+from ..significance import Interval, share_interval
 from .goals import Goal, Part
 from .subject import Subject
 from .windows import Windows
@@ -29,7 +30,7 @@ class Copies(Part):
         distance: Median distance ÷ that of held-out windows, by generator; a copy has 0.
     """
 
-    share: dict[str, float]
+    share: dict[str, Interval]
     distance: dict[str, float]
 
     @classmethod
@@ -51,7 +52,7 @@ class Copies(Part):
             assert paths.whole is not None  # every generator tells its bars' times
             windows = Windows.of(paths.whole, subject.candles.interval_ms)
             away = nearest(_shapes(windows), trained)
-            share[name] = float((away < limit).mean())
+            share[name] = share_interval(float((away < limit).mean()), len(away))
             distance[name] = float(np.median(away)) / middle
         return cls(share, distance)
 

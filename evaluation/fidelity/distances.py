@@ -37,6 +37,7 @@ class FactDistances(Generic[Number]):
         kurtosis_ratio_24: Of 24.
         kurtosis_ratio_168: Of 168.
         abs_acf_rmse: Of the autocorrelation of absolute returns, over lags 1–48.
+        abs_acf_168_difference: Of the autocorrelation at lag 168: the dream's minus the record's.
         hill_index: The dream's own tail index.
         return_acf_1: The dream's own autocorrelation of returns at lag 1.
         leverage: The dream's own leverage effect.
@@ -50,6 +51,7 @@ class FactDistances(Generic[Number]):
     kurtosis_ratio_24: Number | None = None
     kurtosis_ratio_168: Number | None = None
     abs_acf_rmse: Number | None = None
+    abs_acf_168_difference: Number | None = None
     hill_index: Number | None = None
     return_acf_1: Number | None = None
     leverage: Number | None = None
@@ -73,6 +75,7 @@ def compare_facts(dreamed: StylisedFacts, real: StylisedFacts) -> FactDistances[
         abs_acf_rmse=_of_both(
             dreamed.abs_acf, real.abs_acf, lambda a, b: np.sqrt(np.mean((a - b) ** 2))
         ),
+        abs_acf_168_difference=_of_both(dreamed.abs_acf_168, real.abs_acf_168, lambda a, b: a - b),
         hill_index=dreamed.hill_index,
         return_acf_1=dreamed.return_acf_1,
         leverage=dreamed.leverage,

@@ -68,6 +68,11 @@ class Facts(Part):
                 None,
                 0.02,
             ),
+            _inside(
+                "autocorrelation of |r| at lag 168, minus real",
+                ours.abs_acf_168_difference,
+                floor.abs_acf_168_difference,
+            ),
             _goal("Hill index of the top 1%", ours.hill_index, floor.hill_index, 2.5, 4.0),
             _goal(
                 "volume–|r| rank correlation minus real",
@@ -99,6 +104,11 @@ class Facts(Part):
 
 def _kurtosis(horizon: str, measured: Interval | None, floor: Span | None) -> Goal | None:
     return _goal(f"excess kurtosis ÷ real, {horizon}", measured, floor, 0.6, 1.6)
+
+
+def _inside(name: str, measured: Interval | None, floor: Span | None) -> Goal | None:
+    """A goal to lie no farther off than halves of the record do from one another."""
+    return None if floor is None else _goal(name, measured, floor, floor.low, floor.high)
 
 
 def _goal(

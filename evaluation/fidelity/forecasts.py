@@ -8,7 +8,7 @@ from typing import Self
 
 from ..baselines.scores import GJR_GARCH, TITLES
 from ..density import DensityScores, density_scores, synthetic_excess_nll
-from ..significance import Interval
+from ..significance import Interval, share_interval
 from .goals import Goal, Part
 from .subject import Subject
 
@@ -68,7 +68,12 @@ def _of_range(label: str, scores: DensityScores) -> list[Goal]:
         *gaps,
         Goal.of(f"CRPS skill against HAR-t, {label}", scores.crps_skill_to_har_t, 0.0),
         Goal.of(f"PIT distance, {label}", shape.pit_ks, None, 0.03, floor),
-        Goal.of(f"coverage of the 90% interval, {label}", shape.coverage_90, 0.88, 0.92),
+        Goal.of(
+            f"coverage of the 90% interval, {label}",
+            share_interval(shape.coverage_90, scores.bars),
+            0.88,
+            0.92,
+        ),
         Goal.of(
             f"1% and 5% value at risk, {label}, tests that refuse it",
             sum(test.refused for test in scores.var),

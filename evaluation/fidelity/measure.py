@@ -20,6 +20,7 @@ from .outlooks import Outlooks
 from .pictures import Pictures
 from .ranks import Ranks
 from .results import FidelityResults, Head
+from .starts import Starts
 from .subject import FidelityConfig, Subject, check_closes, find_ranges
 from .two_sample import TwoSample
 
@@ -91,6 +92,8 @@ def _measured(subject: Subject, say: Progress) -> FidelityResults:
     forecasts = Forecasts.measure(subject)
     say("outlooks")
     outlooks = Outlooks.measure(subject)
+    say("starts")
+    starts = Starts.measure(subject)
     say("dreams")
     facts = Facts.measure(subject)
     consistency = Consistency.measure(subject)
@@ -104,5 +107,15 @@ def _measured(subject: Subject, say: Progress) -> FidelityResults:
     say("rank agreement")
     ranks = Ranks.measure(subject)
     return FidelityResults(
-        head, forecasts, outlooks, facts, consistency, two_sample, copies, dream_age, memory, ranks
+        head=head,
+        forecasts=forecasts,
+        outlooks=outlooks,
+        starts=starts,
+        facts=facts,
+        consistency=consistency,
+        two_sample=two_sample,
+        copies=copies,
+        dream_age=dream_age,
+        memory=memory,
+        ranks=ranks,
     )

@@ -14,13 +14,15 @@ from ...market.candles import Candles
 from ...market.errors import ConfigError
 from ...market.features import valid_rows
 from ...models.world_model import WorldModel
+from ..baselines.bars import Bars
 from ..baselines.garch import GarchModel
 from ..baselines.har import HAR
 from ..baselines.scores import GJR_GARCH_CLOCK, HAR_T
 from ..density import WORLD_MODEL
 from ..horizons import HorizonScores, Simulator, compare_horizons
-from ..significance import Interval
+from ..significance import Interval, share_interval
 from .goals import Goal, Part
+from .paths import dream_on
 from .subject import Subject
 
 _DAY = 24  # bars
@@ -67,7 +69,11 @@ class Outlooks(Part):
         refused = sum(test.refused for test in ours.var)
         return [
             Goal.of("volatility of the next 24 bars, QLIKE minus HAR-t's", span, None, 0.0),
-            Goal.of("coverage of the 90% interval of 24 bars", ours.covered, *_COVERED),
+            Goal.of(
+                "coverage of the 90% interval of 24 bars",
+                share_interval(ours.covered, ours.origins),
+                *_COVERED,
+            ),
             Goal.of("1% and 5% value at risk of 24 bars, tests that refuse it", refused, None, 0.0),
         ]
 
@@ -89,7 +95,14 @@ class DreamSimulator:
     def simulate(
         self, candles: Candles, rows: IntArray, paths: int, bars: int, rng: np.random.Generator
     ) -> FloatArray:
-        """Log returns [N, paths, bars] in percent that may follow each of N rows.
+        """Log returns [N, paths, bars] in percent that may follow each of N rows."""
+        drawn = self.bars(candles, rows, paths, bars, rng)
+        return 100 * drawn.log_return.reshape(len(rows), paths, bars)
+
+    def bars(
+        self, candles: Candles, rows: IntArray, paths: int, bars: int, rng: np.random.Generator
+    ) -> Bars:
+        """So many paths [N · paths, bars] after each of N rows, side by side.
 
         Raises:
             ConfigError: A row has no complete warm-up before it.
@@ -103,8 +116,6 @@ class DreamSimulator:
                 "the candles before the range that is forecast, without gaps"
             )
         state = engine.after(candles, rows).repeated(paths)
-        count = len(rows) * paths
-        idle, drawn = np.zeros(count), np.empty((count, bars))
-        for t in range(bars):
-            drawn[:, t] = engine.step(state, idle, engine.draw_noise(rng, count))
-        return 100 * drawn.reshape(len(rows), paths, bars)
+        drawn = dream_on(engine, state, bars, rng, keep_states=False).whole
+        assert drawn is not None
+        return drawn

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...envs.engine.base import Engine
 from ...envs.engine.opening import open_engine
 from ...market.arrays import Float32Array, FloatArray, IntArray, spread
 from ...market.errors import ConfigError
 from ...market.features import Features, compute_features, valid_rows
 from ...market.sources import open_candles
 from ...market.streams import FEATURES, StreamSpec, bar_numbers
+from ...models.bar_world_model import BarWorldModel
 from ...models.bars.config import MarketConfig
 from ...models.world_model import WorldModel
 from ..baselines.bars import Bars
@@ -36,9 +38,10 @@ def shown_columns(world_model: WorldModel) -> tuple[str, ...]:
 
 
 def _columns(bars: FloatArray, log_volume: FloatArray) -> FloatArray:
-    """`BAR_COLUMNS` of bars [T, 4] and their log volumes [T]."""
-    size = np.abs(bars[:, 0]) + bars[:, 1] + bars[:, 2]
-    return np.stack([bars[:, 0], size, log_volume, bars[:, 1], bars[:, 2]], axis=1)
+    """`BAR_COLUMNS` of bars [..., 4] and their log volumes [...]."""
+    log_return, upper, lower = np.moveaxis(bars[..., :3], -1, 0)
+    size = np.abs(log_return) + upper + lower
+    return np.stack([log_return, size, log_volume, upper, lower], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,45 +124,77 @@ def dream(
             bytes a bar.
     """
     engine = open_engine(world_model)
-    rng = np.random.default_rng(seed)
     state = engine.start(spread(num_dreams, engine.num_segments))
+    rng = np.random.default_rng(seed)
+    return dream_on(engine, state, bars, rng, temperature, keep_states=keep_states)
+
+
+def dream_on(
+    engine: Engine,
+    state: Any,
+    bars: int,
+    rng: np.random.Generator,
+    temperature: float = 1.0,
+    *,
+    keep_states: bool = True,
+) -> Dreams:
+    """Dream on from a state of N lanes, flat all along; the state goes with them.
+
+    Args:
+        engine: What dreams.
+        state: Its lanes.
+        bars: T.
+        rng: Draws the noise.
+        temperature: τ.
+        keep_states: Whether to keep z, h and the features, without which a world model that draws
+            latents tells of its bars only their returns.
+    """
+    model = engine.world_model
+    num_dreams, of_bars = len(state.z), isinstance(model, BarWorldModel)
     flat = np.zeros(num_dreams)
     log_return = np.empty((num_dreams, bars))
     times = np.empty((num_dreams, bars), dtype=np.int64)
-    of_bars = isinstance(world_model.config, MarketConfig)
-    features = np.empty((num_dreams, bars, len(BAR_COLUMNS)) if keep_states and of_bars else 0)
-    z = np.empty((num_dreams, bars, state.z.shape[1]) if keep_states else 0, dtype=np.float32)
-    h = np.empty((num_dreams, bars, state.h.shape[1]) if keep_states else 0, dtype=np.float32)
+    drawn = np.empty((num_dreams, bars, 4) if of_bars else 0)
+    kept = keep_states
+    log_volume = np.empty((num_dreams, bars) if kept and of_bars else 0)
+    z = np.empty((num_dreams, bars, state.z.shape[1]) if kept else 0, dtype=np.float32)
+    h = np.empty((num_dreams, bars, state.h.shape[1]) if kept else 0, dtype=np.float32)
     for t in range(bars):
         noise = engine.draw_noise(rng, num_dreams)
         log_return[:, t] = engine.step(state, flat, noise, temperature)
         times[:, t] = state.open_time_ms
-        if keep_states:
+        if of_bars:
+            drawn[:, t] = state.bars
+        if kept:
             z[:, t], h[:, t] = state.z, state.h
-            if of_bars:
-                features[:, t] = _columns(state.bars, state.features[:, _VOLUME])
-    if not keep_states:
-        return Dreams(log_return, whole=Bars(times, log_return), name="world model")
-    if not of_bars:
-        features = world_model.decode(z)
-    whole = whole_bars(times, log_return, features, shown_columns(world_model))
-    return Dreams(log_return, features, z, h, whole, name="world model")
-
-
-def whole_bars(
-    open_time_ms: IntArray, log_return: FloatArray, features: FloatArray, names: Sequence[str]
-) -> Bars:
-    """Bars [N, T] from features [N, T, F].
-
-    Where the features hold wicks they are those; where they hold a range alone, what it has beyond
-    the body is shared by both wicks: less than nothing where the range is shorter than the body.
-    """
-    columns = {name: features[..., i] for i, name in enumerate(names)}
-    if "upper_wick" in columns:
-        upper, lower = columns["upper_wick"], columns["lower_wick"]
+        if kept and of_bars:
+            log_volume[:, t] = state.features[:, _VOLUME]
+    if of_bars:
+        whole = Bars(times, log_return, *np.moveaxis(drawn[..., 1:], -1, 0))
+        features = _columns(drawn, log_volume) if kept else None
     else:
-        upper = lower = 0.5 * (columns["range"] - np.abs(log_return))
-    return Bars(open_time_ms, log_return, upper, lower, np.exp(columns["log_volume"]))
+        features = model.decode(z) if kept else None
+        whole = _decoded_bars(times, log_return, features, model.config.features.names)
+    states = (z, h) if kept else (None, None)
+    return Dreams(log_return, features, *states, whole, name="world model")
+
+
+def _decoded_bars(
+    open_time_ms: IntArray,
+    log_return: FloatArray,
+    features: FloatArray | None,
+    names: Sequence[str],
+) -> Bars:
+    """Bars [N, T] from decoded features [N, T, F], if any: returns, ranges and relative volumes.
+
+    What the range has beyond the body is shared by both wicks: less than nothing where the range is
+    shorter than the body.
+    """
+    if features is None:
+        return Bars(open_time_ms, log_return)
+    height, log_volume = (features[..., names.index(name)] for name in ("range", "log_volume"))
+    wick = 0.5 * (height - np.abs(log_return))
+    return Bars(open_time_ms, log_return, wick, wick, np.exp(log_volume))
 
 
 def recorded_paths(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...market.files.writer import write_whole
-from ..density import DensityScores
+from ..density import WORLD_MODEL, DensityScores
 from ..horizons import HorizonScores
 from ..report.page import details, figure, page, section, table
 from ..report.text_table import aligned
@@ -41,6 +41,7 @@ from .outlooks import Outlooks
 from .pictures import CONE_HORIZONS, Pictures
 from .ranks import Ranks
 from .results import FidelityResults
+from .starts import Response, Starts
 from .subject import TRAIN
 from .two_sample import JUDGES, TwoSample
 
@@ -53,6 +54,7 @@ _FACT_TITLES = (
     "24",
     "168 bars",
     "ACF of |r|, RMSE",
+    "at 168, minus real",
     "Hill",
 )
 
@@ -94,6 +96,7 @@ def fidelity_html(measured: Fidelity) -> str:
         *_dream_sections(results, pictures),
         *_forecast_sections(results.forecasts),
         section("Forecasting days and weeks", _outlooks_html(results.outlooks), _OUTLOOKS_NOTE),
+        section("Do dreams follow their start?", _starts_html(results.starts), _STARTS_NOTE),
         *_memory_sections(results, pictures),
         *_rank_sections(results.ranks),
         section("Settings", *(details(name, _plain(part)) for name, part in settings.items())),
@@ -209,9 +212,12 @@ def _judges_html(tests: TwoSample, copies: Copies) -> str:
     rows = []
     for name, score in tests.returns.items():
         whole = [_judged(scores.get(name)) for scores in tests.whole.values()]
-        others = (tests.impossible, copies.share, copies.distance)
-        shares = [f"{part[name]:.3f}" if name in part else "–" for part in others]
-        rows.append([title_of(name), _judged(score), *whole, *shares])
+        copied = _judged(copies.share.get(name))
+        impossible, distance = (
+            f"{part[name]:.3f}" if name in part else "–"
+            for part in (tests.impossible, copies.distance)
+        )
+        rows.append([title_of(name), _judged(score), *whole, impossible, copied, distance])
     seen = ["world model, [z, h]", _judged(tests.seen), f"record: {_judged(tests.seen_floor)}"]
     rest = [""] * (len(header) - len(seen))
     return table(header, [[first], rows, [[*seen, *rest]]], text_columns=1)
@@ -230,6 +236,7 @@ def _shown(distances: FactDistances[Number]) -> list[Number | None]:
         distances.kurtosis_ratio_24,
         distances.kurtosis_ratio_168,
         distances.abs_acf_rmse,
+        distances.abs_acf_168_difference,
         distances.hill_index,
     ]
 
@@ -274,6 +281,38 @@ def _forecast_cells(scores: DensityScores, name: str) -> list[str]:
         f"p = {scores.confidence_set[name]:.2f}",
         f"{scores.crps[name]:.4f}",
     ]
+
+
+_STARTS_NOTE = (
+    "From recorded bars of the last range, 24 bars are dreamed and compared with those that came. Rank "
+    "correlations over starts; persistence is the 24 bars before. The response is the log ratio of what is dreamed "
+    "after the loudest and after the quietest fifth of starts ÷ the record's: 0 forgets the start."
+)
+
+
+def _starts_html(starts: Starts) -> str:
+    groups = [
+        _response_rows(name, response)
+        for name, response in (("volatility", starts.volatility), ("volume", starts.volume))
+        if response is not None
+    ]
+    header = ["", "forecast by", "rank correlation", "world model minus this", "response"]
+    return table(header, groups, text_columns=2)
+
+
+def _response_rows(name: str, response: Response) -> list[list[str]]:
+    rows = [
+        [
+            f"{name}, {response.starts} starts",
+            title_of(by),
+            _judged(found),
+            _judged(response.minus[by]) if by in response.minus else "",
+            _judged(response.spread) if by == WORLD_MODEL else "",
+        ]
+        for by, found in response.correlation.items()
+    ]
+    floor = f"{response.shuffled.low:.3f} to {response.shuffled.high:.3f}"
+    return [*rows, [name, "starts shuffled", floor, "", ""]]
 
 
 _OUTLOOKS_NOTE = (

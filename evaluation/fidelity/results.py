@@ -17,6 +17,7 @@ from .goals import Goal, Part
 from .memory import Memory
 from .outlooks import Outlooks
 from .ranks import Ranks
+from .starts import Starts
 from .subject import FidelityConfig, Rows, Subject
 from .two_sample import TwoSample
 
@@ -72,6 +73,7 @@ class FidelityResults:
         head: What was measured.
         forecasts: Density forecasts of the next return.
         outlooks: Forecasts of many bars by dreams.
+        starts: Whether dreams follow the bars that they begin after.
         facts: Stylised facts of dreams and other generators.
         consistency: Whether the dream's observations belong together.
         two_sample: Whether a learner tells dream from record.
@@ -84,6 +86,7 @@ class FidelityResults:
     head: Head
     forecasts: Forecasts
     outlooks: Outlooks
+    starts: Starts
     facts: Facts
     consistency: Consistency
     two_sample: TwoSample

@@ -19,6 +19,8 @@ HORIZONS = (1, 4, 24, 168)
 """Bars over which returns are summed for the kurtosis."""
 ACF_LAGS = 48
 """Lags of the autocorrelation of absolute returns."""
+FAR_LAG = 168
+"""And one far beyond them: volatility is remembered for weeks."""
 HILL_SHARE = 0.01
 """Share of the largest absolute returns that the Hill index uses."""
 _DECILES = 10
@@ -34,6 +36,7 @@ class StylisedFacts:
         excess_kurtosis: By horizon in bars, of sums of returns that do not overlap.
         abs_acf: Autocorrelation of absolute returns at lags 1 … 48 inside a path, mean over
             paths; None for paths shorter than twice as many bars.
+        abs_acf_168: The same at lag 168.
         return_acf_1: Autocorrelation of returns at lag 1 inside a path, mean over paths.
         hill_index: Tail index of the largest 1% of absolute returns (Hill 1975).
         leverage: Mean correlation of a return with the absolute returns of the 24 bars after.
@@ -44,6 +47,7 @@ class StylisedFacts:
     sigma: float
     excess_kurtosis: dict[int, float]
     abs_acf: FloatArray | None
+    abs_acf_168: float | None
     return_acf_1: float | None
     hill_index: float
     leverage: float | None
@@ -73,6 +77,8 @@ class PathFacts:
         }
         long_enough = self.bars >= 2 * ACF_LAGS
         self._abs_acf = autocorrelation(np.abs(returns), ACF_LAGS) if long_enough else None
+        far = self.bars >= 2 * FAR_LAG
+        self._far_acf = autocorrelation(np.abs(returns), FAR_LAG)[:, -1] if far else None
         self._acf = autocorrelation(returns, 1) if self.bars > 2 else None
         self._leverage = leverage_effect(returns) if long_enough else None
         magnitude = np.abs(returns)
@@ -99,6 +105,7 @@ class PathFacts:
             sigma=_sigma(self._powers[1], w),
             excess_kurtosis={h: _kurtosis(sums, w) for h, sums in self._powers.items()},
             abs_acf=None if self._abs_acf is None else w @ self._abs_acf / w.sum(),
+            abs_acf_168=None if self._far_acf is None else float(w @ self._far_acf / w.sum()),
             return_acf_1=None if self._acf is None else float(w @ self._acf[:, 0] / w.sum()),
             hill_index=self._hill(w),
             leverage=None if self._leverage is None else float(w @ self._leverage / w.sum()),
