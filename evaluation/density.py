@@ -26,7 +26,7 @@ from .loss_tests import (
     model_confidence_set,
     var_test,
 )
-from .significance import Interval, stationary_bootstrap_rows
+from .significance import Interval, percentile_interval, stationary_bootstrap_rows
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource
@@ -190,7 +190,7 @@ def _skill(crps: Mapping[str, FloatArray], rng: np.random.Generator) -> Interval
     rows = [
         stationary_bootstrap_rows(pair.shape[1], _BLOCK_BARS, rng) for _ in range(_REPLICATIONS)
     ]
-    return _interval(skill(slice(None)), [skill(each) for each in rows])
+    return percentile_interval(skill(slice(None)), [skill(each) for each in rows])
 
 
 def mean_slope(forecast: ReturnForecast, returns: FloatArray, rng: np.random.Generator) -> Interval:
@@ -211,12 +211,7 @@ def mean_slope(forecast: ReturnForecast, returns: FloatArray, rng: np.random.Gen
     draws = [
         slope(stationary_bootstrap_rows(len(x), _BLOCK_BARS, rng)) for _ in range(_REPLICATIONS)
     ]
-    return _interval(slope(slice(None)), draws)
-
-
-def _interval(value: float, draws: list[float]) -> Interval:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Interval(value, float(low), float(high))
+    return percentile_interval(slope(slice(None)), draws)
 
 
 def synthetic_excess_nll(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -45,6 +45,12 @@ class Interval:
     def to_dict(self) -> dict[str, float]:
         """The three numbers by name."""
         return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def percentile_interval(value: float, draws: Sequence[float]) -> Interval:
+    """An estimate with the central 95% of its resamples."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Interval(value, float(low), float(high))
 
 
 def share_interval(share: float, count: int) -> Interval:

@@ -175,8 +175,8 @@ def dream_on(
     else:
         features = model.decode(z) if kept else None
         whole = _decoded_bars(times, log_return, features, model.config.features.names)
-    states = (z, h) if kept else (None, None)
-    return Dreams(log_return, features, *states, whole, name="world model")
+    known = (z, h) if kept else (None, None)
+    return Dreams(log_return, features, known[0], known[1], whole, name="world model")
 
 
 def _decoded_bars(

@@ -16,7 +16,7 @@ from ..baselines.har import HAR
 from ..baselines.scores import HAR_T
 from ..density import WORLD_MODEL
 from ..horizons import forecast_origins
-from ..significance import Interval, stationary_bootstrap_rows
+from ..significance import Interval, percentile_interval, stationary_bootstrap_rows
 from .distances import Span
 from .goals import Goal, Part
 from .outlooks import DreamSimulator
@@ -72,31 +72,30 @@ class Response:
         if count < _LEAST_STARTS:
             raise ConfigError(f"{count} starts; whether dreams follow them needs {_LEAST_STARTS}")
         rows = [stationary_bootstrap_rows(count, _SHARED_STARTS, rng) for _ in range(_REPLICATIONS)]
-        ours = forecasts[WORLD_MODEL]
+        ours, before = forecasts[WORLD_MODEL], forecasts[PERSISTENCE]
 
         def resampled(measure: Callable[[IntArray], float]) -> Interval:
-            return _interval(measure(np.arange(count)), [measure(each) for each in rows])
+            draws = [measure(each) for each in rows]
+            return percentile_interval(measure(np.arange(count)), draws)
+
+        def agreement(forecast: FloatArray) -> Interval:
+            return resampled(lambda each: _ranks_agree(forecast[each], came[each]))
 
         def less(theirs: FloatArray) -> Interval:
-            return resampled(
-                lambda each: (
-                    _ranks_agree(ours[each], came[each]) - _ranks_agree(theirs[each], came[each])
-                )
-            )
+            def difference(each: IntArray) -> float:
+                ahead, behind = (_ranks_agree(f[each], came[each]) for f in (ours, theirs))
+                return ahead - behind
+
+            return resampled(difference)
 
         shuffled = [_ranks_agree(rng.permutation(ours), came) for _ in range(_REPLICATIONS)]
-        floor = _interval(0.0, shuffled)
+        floor = percentile_interval(0.0, shuffled)
         return cls(
             starts=count,
-            correlation={
-                name: resampled(lambda each, f=forecast: _ranks_agree(f[each], came[each]))
-                for name, forecast in forecasts.items()
-            },
+            correlation={name: agreement(each) for name, each in forecasts.items()},
             minus={name: less(theirs) for name, theirs in forecasts.items() if name != WORLD_MODEL},
             shuffled=Span(floor.low, floor.high),
-            spread=resampled(
-                lambda each: _spread(ours[each], came[each], forecasts[PERSISTENCE][each])
-            ),
+            spread=resampled(lambda each: _spread(ours[each], came[each], before[each])),
         )
 
 
@@ -205,8 +204,3 @@ def _spread(dreamed: FloatArray, came: FloatArray, before: FloatArray) -> float:
     quiet, loud = order[:fifth], order[-fifth:]
     theirs = float(came[loud].mean() - came[quiet].mean())
     return float(dreamed[loud].mean() - dreamed[quiet].mean()) / theirs if theirs else 0.0
-
-
-def _interval(value: float, draws: list[float]) -> Interval:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Interval(value, float(low), float(high))

@@ -12,12 +12,21 @@ from worldmodel_trading.evaluation.significance import (
     optimal_block_length,
     probabilistic_sharpe_ratio,
     probability_of_backtest_overfitting,
+    share_interval,
     sharpe_evidence,
     sharpe_standard_error,
     stationary_bootstrap_interval,
     stationary_bootstrap_rows,
 )
 from worldmodel_trading.market.errors import ConfigError
+
+
+def test_a_share_has_wilsons_interval():
+    found = share_interval(
+        0.8, 10
+    )  # 0.49 to 0.94, by hand: (k + z²/2 ± z·√(k(n−k)/n + z²/4)) ÷ (n + z²)
+    assert (found.value, round(found.low, 3), round(found.high, 3)) == (0.8, 0.490, 0.943)
+    assert share_interval(0.0, 5).low == 0.0
 
 
 def test_psr_by_hand():

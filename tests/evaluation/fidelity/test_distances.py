@@ -23,6 +23,7 @@ def test_facts_equal_to_themselves():
         kurtosis_ratio_24=1.0,
         kurtosis_ratio_168=1.0,
         abs_acf_rmse=0.0,
+        abs_acf_168_difference=0.0,
         hill_index=facts.hill_index,
         return_acf_1=facts.return_acf_1,
         leverage=facts.leverage,

@@ -56,6 +56,14 @@ def test_autocorrelation_of_an_ar_process():
     assert autocorrelation(np.ones((2, 50)), 3).tolist() == [[0.0] * 3] * 2
 
 
+def test_what_is_remembered_for_a_week_needs_two():
+    week = np.where(np.arange(336) % 168 < 84, 1.0, 3.0)  # |r| repeats after 168 bars
+    paths = np.random.default_rng(4).choice([-1.0, 1.0], (6, 336)) * week
+    # Of the 336 terms of the variance 168 have a partner, each as far from the mean as itself.
+    assert PathFacts(Dreams(paths)).facts().abs_acf_168 == pytest.approx(0.5)
+    assert PathFacts(Dreams(paths[:, :335])).facts().abs_acf_168 is None
+
+
 def test_ranks_equal_spearman():
     dreams = some_paths()
     expected = scipy.stats.spearmanr(
