@@ -28,7 +28,7 @@ SMALL = FidelityConfig(
     control_epochs=1,
     seed=1,
 )
-TRAIN_BARS = 2_600
+TRAIN_BARS = 3_300
 
 
 @pytest.fixture(scope="module")
