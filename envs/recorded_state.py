@@ -6,6 +6,7 @@ import numpy as np
 
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..models.paper_world_model import PaperWorldModel
+from ..models.world_model import WorldModel
 from .engine.engine import DreamEngine
 from .recorded import RecordedMarket
 from .spaces import LATENT_BOUND
@@ -20,9 +21,8 @@ class RecordedState:
         num_lanes: N.
     """
 
-    def __init__(
-        self, world_model: PaperWorldModel, recorded: RecordedMarket, num_lanes: int
-    ) -> None:
+    def __init__(self, world_model: WorldModel, recorded: RecordedMarket, num_lanes: int) -> None:
+        assert isinstance(world_model, PaperWorldModel)
         self._engine = DreamEngine(world_model)
         latents = world_model.encode(world_model.features(recorded.candles))
         self._latents = np.clip(latents, -LATENT_BOUND, LATENT_BOUND)

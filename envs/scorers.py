@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..models.bar_world_model import BarWorldModel
 from ..models.devices import choose_device
-from ..models.load import open_world_model
 from ..models.world_model import WorldModel
 from .device.scorer import DeviceDreams
 from .population.scorers import DreamWorkers
@@ -22,17 +20,13 @@ def open_scorer(
 
     Args:
         world_model: A `WorldModel`, the folder of one, or ``"default"``.
-        device: ``"cpu"`` for the compiled engine; ``"cuda"``; ``"auto"`` for CUDA where there is one
-            and it can dream the preset.
+        device: ``"cpu"`` for the compiled engine; ``"cuda"``; ``"auto"`` for CUDA where there is one.
         num_workers: Processes on a CPU; see `DreamWorkers`. CUDA needs none.
         warmup: Recorded bars that M hears first; see `DreamEngine`.
 
     Raises:
-        ConfigError: The device is not there or cannot dream this preset, or ``num_workers`` is no
-            number of processes.
+        ConfigError: The device is not there, or ``num_workers`` is no number of processes.
     """
-    model = open_world_model(world_model)
-    by_processes = device == "auto" and isinstance(model, BarWorldModel)
-    if choose_device(device).type == "cuda" and not by_processes:
-        return DeviceDreams(model, device, warmup)
-    return DreamWorkers(model, num_workers, warmup)
+    if choose_device(device).type == "cuda":
+        return DeviceDreams(world_model, device, warmup)
+    return DreamWorkers(world_model, num_workers, warmup)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...market.arrays import Float32Array, FloatArray, IntArray
 from ..dream_funding import DreamFunding
-from ..engine.engine import DreamEngine
+from ..engine.base import Engine
 from ..population.jobs import Dreams
 
 
@@ -30,9 +30,7 @@ class DreamNoise:
         lanes: How many dreams the blocks hold.
     """
 
-    def __init__(
-        self, engine: DreamEngine, dreams: Dreams, blocks: Sequence[int], shared: bool
-    ) -> None:
+    def __init__(self, engine: Engine, dreams: Dreams, blocks: Sequence[int], shared: bool) -> None:
         slices = [dreams.blocks()[number] for number in blocks]
         edges = np.cumsum([0, *(part.stop - part.start for part in slices)])
         self.lanes = int(edges[-1])
@@ -46,7 +44,7 @@ class DreamNoise:
         """Draw the next bars.
 
         Args:
-            noise: [B, 3 + Z, L], written: two rows of uniforms, then 1 + Z of normals.
+            noise: The engine's tables [B, R, L], written.
             funding: Rates charged [B, L], written; None where nothing is charged.
         """
         for source, column in zip(self._sources, self._columns, strict=True):
@@ -60,7 +58,7 @@ class _Source:
     """The noise of one block of dreams."""
 
     def __init__(
-        self, engine: DreamEngine, dreams: Dreams, number: int, segments: IntArray, shared: bool
+        self, engine: Engine, dreams: Dreams, number: int, segments: IntArray, shared: bool
     ) -> None:
         self._engine, self._count = engine, len(segments)
         self._rng = dreams.generator(number)
@@ -74,7 +72,7 @@ class _Source:
                 self._rates = self._rates_between(dreams.funding, times)
 
     def next(self, out: Float32Array) -> FloatArray:
-        """Draw one bar's noise into [3 + Z, L]; returns the rates it charges [L]."""
+        """Draw one bar's noise into [R, L]; returns the rates it charges [L]."""
         out[:] = self._engine.draw_table(self._rng, self._count)
         return next(self._rates)
 
@@ -98,7 +96,7 @@ class Staging:
     """Two buffers on the CPU, filled in turns while the device reads the other.
 
     Args:
-        noise: [B, 3 + Z, L] on the device, float32, which receives the noise.
+        noise: [B, R, L] on the device, float32, which receives the noise.
         funding: [B, L] on the device, float64; None where nothing is charged.
     """
 

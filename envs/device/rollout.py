@@ -65,7 +65,7 @@ class Lanes(Protocol):
         """Take over the candidates' W and b [P, D + 1]."""
 
     def step(self, noise: Tensor, funding: Tensor) -> None:
-        """Step through a chunk of bars: noise [B, 3 + Z, N], funding [B, N]."""
+        """Step through a chunk of bars: noise [B, R, N], funding [B, N]."""
 
     def by_candidate(self, scores: Tensor) -> Tensor:
         """Scores in the shape of the accounts [6, …] as [6, P, N]."""
@@ -85,7 +85,7 @@ class Rollout:
         kind = SharedLanes if plan.shared else SeparateLanes
         self._lanes: Lanes = kind(dream, plan)
         bars, dreams = plan.chunk_bars, plan.dreams
-        self._noise = _zeros(dream, bars, 3 + dream.config.latent_size, dreams)
+        self._noise = _zeros(dream, bars, dream.noise_rows, dreams)
         self._funding = _zeros(dream, bars, dreams).double()
         self._staging = Staging(self._noise, self._funding if plan.funded else None)
         # Not through self: a circle would keep the tensors until the garbage collector runs.
@@ -155,12 +155,13 @@ class SeparateLanes:
         self.accounts.open()
         for row, rates in zip(noise, funding, strict=True):
             action = self._choose(market)  # [L], float32
-            tiled = row.repeat(1, plan.candidates)  # [3 + Z, L]
-            market, log_return = self._dream.step(
-                market, tiled, action.unsqueeze(1), plan.temperature
-            )
-            market, bar = self._dream.bar(
-                market, log_return, rates.repeat(plan.candidates), plan.broker
+            market, bar = self._dream.live(
+                market,
+                row.repeat(1, plan.candidates),  # [R, L]
+                action.unsqueeze(1),
+                rates.repeat(plan.candidates),
+                plan.temperature,
+                plan.broker,
             )
             self.accounts.step(action.double(), bar)
         self.accounts.close()
@@ -230,8 +231,7 @@ class SharedLanes:
     def _dream_bar(self, market: Market, noise: Tensor, rates: Tensor) -> tuple[Market, Bar]:
         """One bar of all dreams, its columns [N, 1]."""
         temperature, broker = self._plan.temperature, self._plan.broker
-        market, log_return = self._dream.step(market, noise, None, temperature)
-        market, bar = self._dream.bar(market, log_return, rates, broker)
+        market, bar = self._dream.live(market, noise, None, rates, temperature, broker)
         return market, Bar(*(column.unsqueeze(1) for column in bar))
 
     def _scores(self, views: Tensor) -> Tensor:

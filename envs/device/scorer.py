@@ -14,14 +14,14 @@ from ...market.arrays import FloatArray
 from ...market.errors import ConfigError
 from ...models.devices import choose_device
 from ...models.load import open_world_model
-from ...models.paper_world_model import PaperWorldModel
 from ...models.world_model import WorldModel
-from ..engine.engine import DreamEngine
+from ..engine.opening import open_engine
 from ..population.jobs import Dreams, ScoreJob
 from ..population.scoring import Scores
 from .dream import DeviceDream
 from .graph import GraphMaker, on_device
 from .noise import DreamNoise
+from .opening import open_device_dream
 from .rollout import Plan, Rollout
 
 SEPARATE_LANES = 65_536
@@ -49,7 +49,7 @@ class DeviceDreams:
     Args:
         world_model: A `WorldModel`, the folder of one, or ``"default"``.
         device: ``"cuda"``, ``"cpu"``, or ``"auto"`` for CUDA where there is one.
-        warmup: Recorded bars that M hears first; see `DreamEngine`.
+        warmup: Recorded bars that M hears first; None takes all that the bank holds.
         shared: Whether candidates share dreams; None: wherever the world model allows it.
         max_lanes: Candidates × dreams at once, which bounds the memory; None is `SHARED_LANES` or
             `SEPARATE_LANES`.
@@ -61,8 +61,7 @@ class DeviceDreams:
         device: Where scores are computed.
 
     Raises:
-        ConfigError: The device is not there, the world model is of the ``market`` preset, or
-            ``shared`` is asked of a dream that hears actions.
+        ConfigError: The device is not there, or ``shared`` is asked of a dream that hears actions.
     """
 
     def __init__(
@@ -77,16 +76,11 @@ class DeviceDreams:
         graph: bool = True,
     ) -> None:
         self.device = choose_device(device)
-        model = open_world_model(world_model)
-        if not isinstance(model, PaperWorldModel):
-            raise ConfigError(
-                "dreams of the 'market' preset are scored by processors alone; expected a world "
-                "model of 'paper', or device 'cpu' (DreamWorkers)"
-            )
-        self.engine = DreamEngine(model, warmup)
-        if shared:
+        self.engine = open_engine(open_world_model(world_model), warmup)
+        hears = self.engine.config.preset == "paper"
+        if shared and hears:
             raise ConfigError("dreams of the 'paper' preset hear actions; they cannot be shared")
-        self._shared = False
+        self._shared = not hears if shared is None else shared
         if max_lanes is None:
             max_lanes = SHARED_LANES if self._shared else SEPARATE_LANES
         if max_lanes < 1 or chunk_bars < 1:
@@ -167,7 +161,7 @@ class DeviceDreams:
         """The rollout of a plan: the last one, or a new one in its place."""
         if self._rollout is None or self._rollout[0] != plan:
             self._forget()
-            self._dream = self._dream or DeviceDream(self.engine, self.device)
+            self._dream = self._dream or open_device_dream(self.engine, self.device)
             self._rollout = plan, Rollout(self._dream, plan, self._graphs)
         return self._rollout[1]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from worldmodel_trading.agents.rules import Momentum
-from worldmodel_trading.envs.device.dream import DeviceDream
+from worldmodel_trading.envs.device.paper_dream import PaperDream
 from worldmodel_trading.envs.engine.engine import DreamEngine
 from worldmodel_trading.evaluation.rollout import run_episode
 from worldmodel_trading.market.candles import Candles
@@ -101,5 +101,5 @@ def test_dreams_of_weeks_hear_the_calendar_that_training_heard(
     engine.step(state, np.zeros(num_lanes), engine.draw_noise(rng, num_lanes))
     np.testing.assert_allclose(state.h, memory.hidden.detach().numpy(), atol=2e-5)
     np.testing.assert_array_equal(
-        DeviceDream(engine, torch.device("cpu"))._calendar.numpy(), engine.week_calendar()
+        PaperDream(engine, torch.device("cpu"))._calendar.numpy(), engine.week_calendar()
     )

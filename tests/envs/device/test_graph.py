@@ -15,15 +15,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from worldmodel_trading.envs.device import rollout as device_rollout
-from worldmodel_trading.envs.device.dream import DeviceDream
 from worldmodel_trading.envs.device.graph import GraphMaker, Repeated
+from worldmodel_trading.envs.device.opening import open_device_dream
 from worldmodel_trading.envs.device.rollout import Plan, Rollout
 from worldmodel_trading.envs.device.scorer import DeviceDreams
 from worldmodel_trading.envs.dream_funding import DreamFunding
-from worldmodel_trading.envs.engine.engine import DreamEngine
+from worldmodel_trading.envs.engine.opening import open_engine
 from worldmodel_trading.envs.population.jobs import Dreams
 from worldmodel_trading.market.account.rules import BrokerConfig
-from worldmodel_trading.models.paper_world_model import PaperWorldModel
 from worldmodel_trading.models.world_model import WorldModel
 
 BROKERS = {
@@ -86,16 +85,16 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[TapedGraph]:
 
 @pytest.mark.parametrize("broker", ["default", "delay", "range"])
 def test_a_chunk_can_be_replayed_without_its_python(
-    paper_model: WorldModel, broker: str, request: pytest.FixtureRequest
+    tiny_model: WorldModel, broker: str, request: pytest.FixtureRequest
 ) -> None:
     """And neither the warm-up nor the capture leaves a trace in the scores."""
-    parameters, rules = population(paper_model), BROKERS[broker]
-    funding = DreamFunding(1e-3, paper_model)
-    all_dreams = [some_dreams(paper_model, n, funding=funding) for n in (24, 24, 3)]
-    with DeviceDreams(paper_model, "cpu", chunk_bars=5) as there:
+    parameters, rules = population(tiny_model), BROKERS[broker]
+    funding = DreamFunding(1e-3, tiny_model)
+    all_dreams = [some_dreams(tiny_model, n, funding=funding) for n in (24, 24, 3)]
+    with DeviceDreams(tiny_model, "cpu", chunk_bars=5) as there:
         expected = [there.score(parameters, dreams, rules) for dreams in all_dreams]
     graphs: list[TapedGraph] = request.getfixturevalue("graphs")
-    with DeviceDreams(paper_model, "cpu", chunk_bars=5) as there:
+    with DeviceDreams(tiny_model, "cpu", chunk_bars=5) as there:
         found = [there.score(parameters, dreams, rules) for dreams in all_dreams]
         assert [graph.was_reset for graph in graphs] == [True, False]
     assert all(graph.was_reset for graph in graphs)
@@ -118,13 +117,21 @@ class NothingFromTheCPU(TorchDispatchMode):
         return out
 
 
+@pytest.mark.parametrize(
+    ("preset", "shared"), [("market", True), ("market", False), ("paper", False)]
+)
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
 def test_a_chunk_brings_nothing_from_the_cpu(
-    paper_model: PaperWorldModel, temperature: float, monkeypatch: pytest.MonkeyPatch
+    preset: str,
+    shared: bool,
+    temperature: float,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """On PyTorch's ``meta`` device, which has shapes but no numbers: none can be looked at."""
     monkeypatch.setattr(device_rollout, "Staging", lambda *_tensors: None)
-    dream = DeviceDream(DreamEngine(paper_model), torch.device("meta"))
+    model: WorldModel = request.getfixturevalue(f"{preset}_model")
+    dream = open_device_dream(open_engine(model), torch.device("meta"))
     every_rule = BrokerConfig.from_settings(
         leverage=3.0,
         fill_delay=2,
@@ -136,7 +143,7 @@ def test_a_chunk_brings_nothing_from_the_cpu(
         tick_size=0.1,
         min_notional_usdt=5.0,
     )
-    plan = Plan(3, 4, 10, 5, temperature, every_rule, True, False)
+    plan = Plan(3, 4, 10, 5, temperature, every_rule, True, shared)
     with torch.no_grad():
         rollout = Rollout(dream, plan, GraphMaker(dream.device))
         with NothingFromTheCPU() as watch:

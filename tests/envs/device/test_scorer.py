@@ -10,20 +10,21 @@ import torch
 
 from worldmodel_trading.agents.cma_es import CMAESConfig
 from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
-from worldmodel_trading.envs.device.dream import DeviceDream
+from worldmodel_trading.envs.device.bar_dream import BarDream
+from worldmodel_trading.envs.device.opening import open_device_dream
+from worldmodel_trading.envs.device.paper_dream import PaperDream
 from worldmodel_trading.envs.device.rollout import Rollout
 from worldmodel_trading.envs.device.scorer import DeviceDreams, Tiles, chunk_length
 from worldmodel_trading.envs.dream_funding import DreamFunding
-from worldmodel_trading.envs.engine.engine import DreamEngine
+from worldmodel_trading.envs.engine.opening import open_engine
 from worldmodel_trading.envs.population.jobs import Dreams
 from worldmodel_trading.envs.population.scorers import DreamWorkers
-from worldmodel_trading.envs.population.scoring import Scores
+from worldmodel_trading.envs.population.scoring import Scores, score_lanes
 from worldmodel_trading.envs.scorers import open_scorer
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.funding import FundingRates
 from worldmodel_trading.market.funding_clock import FUNDING_INTERVAL_MS
-from worldmodel_trading.models.paper_world_model import PaperWorldModel
 from worldmodel_trading.models.world_model import WorldModel
 
 BROKERS = {
@@ -76,80 +77,96 @@ def expected_scores(model: WorldModel, dreams: Dreams, broker: BrokerConfig) -> 
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
 @pytest.mark.parametrize("broker", list(BROKERS))
 def test_scores_are_those_of_the_compiled_engine(
-    paper_model: WorldModel, device: str, broker: str, temperature: float
+    tiny_model: WorldModel, device: str, broker: str, temperature: float
 ) -> None:
-    dreams, rules = some_dreams(paper_model, temperature=temperature), BROKERS[broker]
-    expected = expected_scores(paper_model, dreams, rules)
-    with DeviceDreams(paper_model, device, chunk_bars=10) as there:  # chunks of 8 bars
-        found = there.score(population(paper_model), dreams, rules)
+    dreams, rules = some_dreams(tiny_model, temperature=temperature), BROKERS[broker]
+    expected = expected_scores(tiny_model, dreams, rules)
+    with DeviceDreams(tiny_model, device, chunk_bars=10) as there:  # chunks of 8 bars
+        found = there.score(population(tiny_model), dreams, rules)
     assert np.unique(expected.log_return).size > 16
     assert_close(found, expected, drawn=temperature > 0.0)
 
 
 @pytest.mark.parametrize("rates", ["constant", "recorded"])
 def test_funding_is_drawn_as_the_compiled_engine_draws_it(
-    paper_model: WorldModel, device: str, rates: str
+    tiny_model: WorldModel, device: str, rates: str
 ) -> None:
     source: float | FundingRates = 2e-3
     if rates == "recorded":
-        start = paper_model.provenance.train_start_ms // FUNDING_INTERVAL_MS + 1
+        start = tiny_model.provenance.train_start_ms // FUNDING_INTERVAL_MS + 1
         times = (start + np.arange(100)) * FUNDING_INTERVAL_MS
         source = FundingRates(times, np.random.default_rng(5).normal(0.0, 5e-3, 100))
-    dreams = some_dreams(paper_model, funding=DreamFunding(source, paper_model))
-    expected = expected_scores(paper_model, dreams, BROKERS["default"])
-    unfunded = expected_scores(paper_model, some_dreams(paper_model), BROKERS["default"])
+    dreams = some_dreams(tiny_model, funding=DreamFunding(source, tiny_model))
+    expected = expected_scores(tiny_model, dreams, BROKERS["default"])
+    unfunded = expected_scores(tiny_model, some_dreams(tiny_model), BROKERS["default"])
     assert np.abs(expected.log_return - unfunded.log_return).max() > 1e-3
-    with DeviceDreams(paper_model, device, chunk_bars=9) as there:
-        found = there.score(population(paper_model), dreams, BROKERS["default"])
+    with DeviceDreams(tiny_model, device, chunk_bars=9) as there:
+        found = there.score(population(tiny_model), dreams, BROKERS["default"])
     assert_close(found, expected)
 
 
 def test_accounts_end_as_they_do_on_the_compiled_engine(
-    paper_model: WorldModel, device: str
+    tiny_model: WorldModel, device: str
 ) -> None:
     broker = BrokerConfig.from_settings(leverage=65.0, maintenance_margin=0.01)
-    dreams = some_dreams(paper_model, num_bars=40, temperature=20.0)  # wild enough to end some
-    expected = expected_scores(paper_model, dreams, broker)
+    calm = tiny_model.config.preset == "paper"  # whose dreams end hardly any account
+    dreams = some_dreams(tiny_model, num_bars=40, temperature=20.0 if calm else 1.0)
+    expected = expected_scores(tiny_model, dreams, broker)
     assert (expected.steps < 40).mean() > 0.1
-    with DeviceDreams(paper_model, device) as there:
-        found = there.score(population(paper_model), dreams, broker)
+    with DeviceDreams(tiny_model, device) as there:
+        found = there.score(population(tiny_model), dreams, broker)
     alike = np.isclose(found.log_return, expected.log_return, rtol=1e-3, atol=1e-3)
     assert alike.mean() > 0.95
     assert (found.steps == expected.steps).mean() > 0.95
 
 
-def test_orders_are_rounded(paper_model: WorldModel, device: str) -> None:
+def test_orders_are_rounded(tiny_model: WorldModel, device: str) -> None:
     """A lot more or less follows from the last bit of a price, hence by share of lanes and on average."""
-    price = float(np.median(paper_model.bank.close))
+    price = float(np.median(tiny_model.bank.close))
     broker = BrokerConfig.from_settings(
         capital_usdt=1_000.0 * price, qty_step=0.001, tick_size=0.1, min_notional_usdt=0.0
     )
-    dreams = some_dreams(paper_model)
-    expected = expected_scores(paper_model, dreams, broker)
-    with DeviceDreams(paper_model, device) as there:
-        found = there.score(population(paper_model), dreams, broker)
-    plain = expected_scores(paper_model, dreams, BrokerConfig())
+    dreams = some_dreams(tiny_model)
+    expected = expected_scores(tiny_model, dreams, broker)
+    with DeviceDreams(tiny_model, device) as there:
+        found = there.score(population(tiny_model), dreams, broker)
+    plain = expected_scores(tiny_model, dreams, BrokerConfig())
     assert np.abs(plain.log_return - expected.log_return).max() > 1e-6
     assert np.isclose(found.log_return, expected.log_return, atol=2e-6).mean() > 0.95
 
 
+def test_separate_lanes_of_a_deaf_market_are_those_of_the_compiled_engine(
+    market_model: WorldModel, device: str
+) -> None:
+    dreams, broker = some_dreams(market_model), BROKERS["leverage"]
+    with DeviceDreams(market_model, device, shared=False) as there:
+        separate = there.score(population(market_model), dreams, broker)
+    with DeviceDreams(market_model, device) as there:
+        assert_close(there.score(population(market_model), dreams, broker), separate)
+    block, engine = dreams.blocks()[0], open_engine(market_model)
+    expected = score_lanes(
+        engine, population(market_model), dreams.segments[block], 24, dreams.generator(0), broker
+    )
+    assert_close(Scores(*(part[:, block] for part in separate)), expected)
+
+
 @pytest.mark.parametrize("max_lanes", [1, 80, 150])
 def test_tiles_do_not_change_the_scores(
-    paper_model: WorldModel, device: str, max_lanes: int
+    tiny_model: WorldModel, device: str, max_lanes: int
 ) -> None:
-    dreams, parameters = some_dreams(paper_model), population(paper_model)
-    with DeviceDreams(paper_model, device) as whole:
+    dreams, parameters = some_dreams(tiny_model), population(tiny_model)
+    with DeviceDreams(tiny_model, device) as whole:
         expected = whole.score(parameters, dreams, BROKERS["delay"])
-    with DeviceDreams(paper_model, device, max_lanes=max_lanes, chunk_bars=7) as cut:
+    with DeviceDreams(tiny_model, device, max_lanes=max_lanes, chunk_bars=7) as cut:
         assert_close(cut.score(parameters, dreams, BROKERS["delay"]), expected)
 
 
-def test_scores_repeat_whatever_was_scored_between(paper_model: WorldModel, device: str) -> None:
+def test_scores_repeat_whatever_was_scored_between(tiny_model: WorldModel, device: str) -> None:
     """The same plan again, other candidates, other dreams, another plan: no state is left behind."""
-    parameters, dreams = population(paper_model), some_dreams(paper_model)
-    with DeviceDreams(paper_model, device, chunk_bars=16) as there:
+    parameters, dreams = population(tiny_model), some_dreams(tiny_model)
+    with DeviceDreams(tiny_model, device, chunk_bars=16) as there:
         first = there.score(parameters, dreams, BROKERS["delay"])
-        for others in (dreams, some_dreams(paper_model, num_bars=11)):
+        for others in (dreams, some_dreams(tiny_model, num_bars=11)):
             there.score(-parameters, others, BROKERS["leverage"])
         there.score(parameters[::-1], dreams, BROKERS["delay"])
         again = there.score(parameters, dreams, BROKERS["delay"])
@@ -159,11 +176,11 @@ def test_scores_repeat_whatever_was_scored_between(paper_model: WorldModel, devi
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_a_graph_computes_what_its_kernels_do_one_by_one(paper_model: WorldModel) -> None:
-    dreams, parameters = some_dreams(paper_model), population(paper_model)
+def test_a_graph_computes_what_its_kernels_do_one_by_one(tiny_model: WorldModel) -> None:
+    dreams, parameters = some_dreams(tiny_model), population(tiny_model)
     scores = []
     for graph in (True, False):
-        with DeviceDreams(paper_model, "cuda", chunk_bars=10, graph=graph) as there:
+        with DeviceDreams(tiny_model, "cuda", chunk_bars=10, graph=graph) as there:
             scores.append(there.score(parameters, dreams, BROKERS["leverage"]))
     for one, two in zip(*scores, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-9)
@@ -210,13 +227,6 @@ def test_impossible_requests_are_refused(paper_model: WorldModel) -> None:
         there.score(population(paper_model), some_dreams(paper_model), BrokerConfig())
 
 
-def test_dreams_of_bars_are_refused_with_the_cure(market_model: WorldModel) -> None:
-    with pytest.raises(ConfigError, match=r"'market' preset .* device 'cpu' \(DreamWorkers\)"):
-        DeviceDreams(market_model, "cpu")
-    with open_scorer(market_model, "cpu", num_workers=0) as scorer:
-        assert isinstance(scorer, DreamWorkers)
-
-
 def test_too_many_lanes_for_the_memory_are_refused_with_the_cure(
     paper_model: WorldModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,17 +241,21 @@ def test_too_many_lanes_for_the_memory_are_refused_with_the_cure(
         there.score(population(paper_model), some_dreams(paper_model), BrokerConfig())
 
 
-def test_the_world_model_stays_where_it_is(paper_model: PaperWorldModel) -> None:
-    DeviceDream(DreamEngine(paper_model), torch.device("cpu"))._rnn.lstm.weight_hh_l0.add_(1.0)
-    again = DeviceDream(DreamEngine(paper_model), torch.device("cpu"))
-    assert torch.equal(again._rnn.lstm.weight_hh_l0, paper_model.mdn_rnn.lstm.weight_hh_l0)
+def test_the_world_model_stays_where_it_is(tiny_model: WorldModel) -> None:
+    def opened() -> BarDream | PaperDream:
+        dream = open_device_dream(open_engine(tiny_model), torch.device("cpu"))
+        assert isinstance(dream, BarDream | PaperDream)
+        return dream
+
+    opened()._rnn.lstm.weight_hh_l0.data.add_(1.0)
+    assert torch.equal(opened()._rnn.lstm.weight_hh_l0, tiny_model.mdn_rnn.lstm.weight_hh_l0)
 
 
-def test_a_search_finds_the_same_on_a_device(paper_model: WorldModel, device: str) -> None:
+def test_a_search_finds_the_same_on_a_device(tiny_model: WorldModel, device: str) -> None:
     config = DreamSearchConfig(CMAESConfig(population=6, generations=3), dreams=40, horizon=24)
-    _, expected = train_controller(paper_model, config, seed=2)
-    with DeviceDreams(paper_model, device) as there:
-        _, found = train_controller(paper_model, config, seed=2, scorer=there)
+    _, expected = train_controller(tiny_model, config, seed=2)
+    with DeviceDreams(tiny_model, device) as there:
+        _, found = train_controller(tiny_model, config, seed=2, scorer=there)
     theirs, ours = (
         [[each.best, each.mean, each.worst, each.sigma] for each in result.history]
         for result in (found, expected)

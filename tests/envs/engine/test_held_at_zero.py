@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch_dream import draw_bar
 
-from worldmodel_trading.envs.device.dream import DeviceDream
+from worldmodel_trading.envs.device.paper_dream import PaperDream
 from worldmodel_trading.envs.engine.engine import DreamEngine
 from worldmodel_trading.envs.population.scoring import dream_paths
 from worldmodel_trading.market.account.rules import BrokerConfig
@@ -84,12 +84,13 @@ def paths(model: PaperWorldModel, temperature: float) -> np.ndarray:
 
 def on_device(model: PaperWorldModel, temperature: float) -> np.ndarray:
     """The rollout in PyTorch."""
-    engine = DreamEngine(model)
-    dream, rng = DeviceDream(engine, torch.device("cpu")), np.random.default_rng(0)
-    market, seen = dream.start(np.arange(9), BrokerConfig()), []
+    engine, rules, nothing = DreamEngine(model), BrokerConfig(), torch.zeros(9)
+    dream, rng = PaperDream(engine, torch.device("cpu")), np.random.default_rng(0)
+    market, seen = dream.start(np.arange(9), rules), []
     for noise in engine.draw_steps(rng, 9, STEPS):
-        table = torch.from_numpy(noise.table.copy())
-        market, _ = dream.step(market, table, torch.ones(9, 1), temperature)
+        table = torch.from_numpy(noise.table)
+        with torch.no_grad():
+            market, _ = dream.live(market, table, torch.ones(9, 1), nothing, temperature, rules)
         seen.append(market.latent.numpy())
     return np.concatenate(seen)
 

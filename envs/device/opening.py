@@ -1,0 +1,25 @@
+"""The dream on a device that a world model needs."""
+
+from __future__ import annotations
+
+import torch
+
+from ..engine.bar_engine import BarEngine
+from ..engine.base import Engine
+from ..engine.engine import DreamEngine
+from .bar_dream import BarDream
+from .dream import DeviceDream
+from .paper_dream import PaperDream
+
+
+def open_device_dream(engine: Engine, device: torch.device) -> DeviceDream:
+    """A `BarDream` for an engine that draws bars, a `PaperDream` for one that draws latents.
+
+    Args:
+        engine: The same dream on the CPU.
+        device: Where.
+    """
+    if isinstance(engine, BarEngine):
+        return BarDream(engine, device)
+    assert isinstance(engine, DreamEngine)
+    return PaperDream(engine, device)
