@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..market.arrays import FloatArray, IntArray
-from ..market.candles import Candles
 from ..market.errors import ConfigError
 from ..market.sources import open_candles
-from ..market.synthetic import MixtureDensity, SyntheticMarket
 from ..models.forecast import ReturnForecast
 from ..models.world_model import WorldModel
 from .baselines.memoryless import of_each_bar
@@ -212,26 +210,3 @@ def mean_slope(forecast: ReturnForecast, returns: FloatArray, rng: np.random.Gen
         slope(stationary_bootstrap_rows(len(x), _BLOCK_BARS, rng)) for _ in range(_REPLICATIONS)
     ]
     return percentile_interval(slope(slice(None)), draws)
-
-
-def synthetic_excess_nll(
-    world_model: WorldModel, candles: Candles, rows: tuple[int, int], edge: float = 1.0
-) -> float:
-    """Mean negative log-likelihood above the truth's, nats, on the embedded synthetic market.
-
-    Args:
-        world_model: Trained on that market.
-        candles: Of that market, all bars.
-        rows: Rows to score.
-        edge: With which the market was made.
-    """
-    market = SyntheticMarket(edge, candles.interval, candles.symbol)
-    first = max(rows[0], 1)
-    outcomes = 100 * candles.log_returns()[first : rows[1]]
-    forecast = world_model.return_forecast(candles).rows(first - 1, rows[1] - 1)
-    density = market.return_density(candles)
-    part = slice(first - 1, rows[1] - 1)
-    truth = MixtureDensity(density.weights[part], density.means[part], density.sigmas[part])
-    known = scored_rows([forecast], outcomes)
-    gap = truth.log_prob(outcomes)[known] - forecast.log_prob(outcomes)[known]
-    return float(finite_scores(gap, "log density above the truth's").mean())

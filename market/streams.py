@@ -340,6 +340,15 @@ def relative_volume(volume: float, average: float) -> float:
     return math.log((volume + least) / (average + least))
 
 
+def relative_volume_slope(relative: FloatArray) -> FloatArray:
+    """Derivative of `relative_volume` [...] by log volume, given its value; of no volume, 0.
+
+    A density of log volume is that of the relative one times it.
+    """
+    slope: FloatArray = 1.0 - _VOLUME_FLOOR / (1.0 + _VOLUME_FLOOR) * np.exp(-relative)
+    return slope
+
+
 @compiled
 def volume_of(relative: float, average: float) -> float:
     """The volume of a relative one: the inverse of `relative_volume`, 0 or more."""

@@ -35,6 +35,9 @@ class Regime:
         drift: Expected simple return at ``edge=1`` [fraction].
         volatility: Standard deviation of the log return, calendar aside [fraction].
         log_volume: Mean of log(volume), calendar and bursts aside [log base currency].
+        day_wave: Amplitude over the day of the log factor on volatility and volume.
+        weekend: How much lower that log factor is on Saturdays and Sundays (UTC).
+        no_wick: Probability that a bar does not reach above its body; the same below it.
     """
 
     name: str
@@ -42,13 +45,16 @@ class Regime:
     drift: float
     volatility: float
     log_volume: float
+    day_wave: float
+    weekend: float
+    no_wick: float
 
 
 REGIMES = (
-    Regime("quiet", 150.0, 0.0, 0.0034, 5.6),
-    Regime("bull", 140.0, 0.00035, 0.0052, 6.2),
-    Regime("bear", 140.0, -0.00070, 0.0105, 7.1),
-    Regime("rally", 100.0, 0.00049, 0.0084, 6.5),
+    Regime("quiet", 150.0, 0.0, 0.0034, 5.6, 0.40, 0.40, 0.06),
+    Regime("bull", 140.0, 0.00035, 0.0052, 6.2, 0.30, 0.25, 0.04),
+    Regime("bear", 140.0, -0.00070, 0.0105, 7.1, 0.20, 0.10, 0.01),
+    Regime("rally", 100.0, 0.00049, 0.0084, 6.5, 0.35, 0.30, 0.02),
 )
 """Stays are geometric and every other regime is equally likely next, so that a regime's share of
 time is proportional to its duration; the drifts, weighted by duration, sum to zero."""
@@ -57,8 +63,8 @@ BURST_PROBABILITY = 0.10
 BURST_VOLATILITY = 2.4  # a burst bar's volatility ÷ an ordinary bar's, same regime
 BURST_LOG_VOLUME = 0.6  # added to log(volume) in a burst bar
 LOG_VOLUME_SIGMA = 0.55
-CALENDAR_AMPLITUDE = 0.30  # of log volatility over the day
 CALENDAR_PEAK_HOUR = 15.0  # UTC
+_BURST_SHARES = np.array([1.0 - BURST_PROBABILITY, BURST_PROBABILITY])
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +116,7 @@ class SyntheticMarket:
     @cached_property
     def transition(self) -> FloatArray:
         """Probabilities [R, R] of the next bar's regime (column) given this bar's (row)."""
-        leave = 1.0 / np.array([regime.duration for regime in REGIMES])
+        leave = 1.0 / _column("duration")
         count = len(REGIMES)
         matrix: FloatArray = np.repeat(leave[:, None] / (count - 1), count, axis=1)
         np.fill_diagonal(matrix, 1.0 - leave)
@@ -119,7 +125,7 @@ class SyntheticMarket:
     @cached_property
     def stationary(self) -> FloatArray:
         """Long-run share of time of each regime [R]."""
-        durations = np.array([regime.duration for regime in REGIMES])
+        durations = _column("duration")
         return np.asarray(durations / durations.sum())
 
     def sample(
@@ -141,11 +147,11 @@ class SyntheticMarket:
         open_time_ms = to_ms(start) + self.interval_ms * np.arange(bars, dtype=np.int64)
         regimes = self._sample_regimes(bars, rng)
         burst = (rng.random(bars) < BURST_PROBABILITY).astype(np.int64)
-        activity = _calendar_log_activity(open_time_ms)
+        activity = _log_activity(open_time_ms, self.interval_ms)[np.arange(bars), regimes]
         sigma = _volatilities()[regimes, burst] * np.exp(activity)
         log_return = self._log_drift()[regimes] - 0.5 * sigma**2 + sigma * rng.standard_normal(bars)
-        above = _bridge_excess(log_return, sigma, rng.exponential(size=bars))
-        below = _bridge_excess(log_return, sigma, rng.exponential(size=bars))
+        no_wick = _column("no_wick")[regimes]
+        above, below = (_sample_wicks(log_return, sigma, no_wick, rng) for _ in range(2))
         log_volume = _log_volume_means()[regimes, burst] + activity
         volume = np.exp(log_volume + LOG_VOLUME_SIGMA * rng.standard_normal(bars))
         return self._candles(open_time_ms, log_return, above, below, volume), regimes
@@ -169,27 +175,32 @@ class SyntheticMarket:
         return filtered
 
     def log_emission(self, candles: Candles) -> FloatArray:
-        """Log density [T, R] of each bar given its regime.
-
-        The density is that of (log return, excursion above, excursion below, log volume); the
-        bar's return is taken from its own open.
-        """
-        log_return = np.log(candles.close / candles.open)[:, None, None]
-        above = np.log(candles.high / np.maximum(candles.open, candles.close))[:, None, None]
-        below = np.log(np.minimum(candles.open, candles.close) / candles.low)[:, None, None]
-        activity = _calendar_log_activity(candles.open_time_ms)[:, None, None]
-        sigma = _volatilities() * np.exp(activity)  # [T, R, 2]
-        mean = self._log_drift()[:, None] - 0.5 * sigma**2
-        log_density = _log_normal_density(log_return, mean, sigma)
-        log_density += _log_bridge_density(above, log_return, sigma)
-        log_density += _log_bridge_density(below, log_return, sigma)
-        log_volume = np.log(np.maximum(candles.volume, 1e-12))[:, None, None]
-        log_density += _log_normal_density(
-            log_volume, _log_volume_means() + activity, np.array(LOG_VOLUME_SIGMA)
-        )
-        log_density += np.log([1.0 - BURST_PROBABILITY, BURST_PROBABILITY])
+        """Log density [T, R] of each bar given its regime, in the units of `bar_log_prob`."""
+        log_density = self._log_densities(candles).sum(axis=1) + np.log(_BURST_SHARES)
         total: FloatArray = np.logaddexp(log_density[..., 0], log_density[..., 1])
         return total
+
+    def bar_log_prob(self, candles: Candles) -> FloatArray:
+        """The true log density of the bar after each, given the bars so far [T], nats.
+
+        Of the log return in percent, the logarithms of both wicks and of the volume; a wick of
+        exactly 0 counts with its probability. NaN where no bar follows, or only after a gap.
+        """
+        whole: FloatArray = self.bar_log_prob_parts(candles).sum(axis=1)
+        return whole
+
+    def bar_log_prob_parts(self, candles: Candles) -> FloatArray:
+        """`bar_log_prob` as the sum of its parts [T, 4]: return, upper wick, lower wick, volume.
+
+        Each given the bars so far and the parts before it, as in `BarWorldModel`.
+        """
+        parts = np.full((len(candles), 4), np.nan)
+        weights = np.log(self._component_weights(self.filter(candles)[:-1]))
+        joint = weights[:, None] + np.cumsum(self._log_densities(candles)[1:], axis=1)
+        joint = np.logaddexp.reduce(joint.reshape(*joint.shape[:2], -1), axis=-1)
+        follows = np.diff(candles.open_time_ms) == self.interval_ms
+        parts[:-1][follows] = np.diff(joint, axis=1, prepend=0.0)[follows]
+        return parts
 
     def return_density(self, candles: Candles) -> MixtureDensity:
         """The true one-step-ahead density: row t is the log return from t to t+1, in percent.
@@ -201,24 +212,49 @@ class SyntheticMarket:
     def density_given(self, filtered: FloatArray, open_time_ms: IntArray | None) -> MixtureDensity:
         """The next return's density from filtered probabilities [T, R] at bars that open then.
 
-        Without times, at the day's mean volatility.
+        Without times, at the week's mean volatility.
         """
         rows = len(filtered)
-        predicted = (filtered @ self.transition)[:, :, None]
-        activity = np.zeros(rows)
+        activity = np.zeros((rows, len(REGIMES)))
         if open_time_ms is not None:
-            activity = _calendar_log_activity(open_time_ms + self.interval_ms)
-        sigma = _volatilities() * np.exp(activity)[:, None, None]  # [T, R, 2]
+            activity = _log_activity(open_time_ms + self.interval_ms, self.interval_ms)
+        sigma = _volatilities() * np.exp(activity)[:, :, None]  # [T, R, 2]
         mean = self._log_drift()[:, None] - 0.5 * sigma**2
-        weights = predicted * np.array([1.0 - BURST_PROBABILITY, BURST_PROBABILITY])
         return MixtureDensity(
-            weights.reshape(rows, -1),
+            self._component_weights(filtered).reshape(rows, -1),
             100.0 * mean.reshape(rows, -1),
             100.0 * sigma.reshape(rows, -1),
         )
 
+    def _log_densities(self, candles: Candles) -> FloatArray:
+        """Of each bar's return, wicks and volume given those before it, regime and burst [T, 4, R, 2].
+
+        The units are those of `bar_log_prob`; the return is taken from the bar's own open.
+        """
+        top = np.maximum(candles.open, candles.close)
+        bottom = np.minimum(candles.open, candles.close)
+        log_return = np.log(candles.close / candles.open)[:, None, None]
+        activity = _log_activity(candles.open_time_ms, self.interval_ms)[:, :, None]
+        sigma = _volatilities() * np.exp(activity)  # [T, R, 2]
+        mean = self._log_drift()[:, None] - 0.5 * sigma**2
+        log_volume = np.log(np.maximum(candles.volume, 1e-12))[:, None, None]
+        parts = (
+            _log_normal_density(log_return, mean, sigma) - np.log(100.0),
+            _log_wick_density(np.log(candles.high / top), log_return, sigma),
+            _log_wick_density(np.log(bottom / candles.low), log_return, sigma),
+            _log_normal_density(
+                log_volume, _log_volume_means() + activity, np.array(LOG_VOLUME_SIGMA)
+            ),
+        )
+        return np.stack(parts, axis=1)
+
+    def _component_weights(self, filtered: FloatArray) -> FloatArray:
+        """Probabilities of the next bar's regime and burst [T, R, 2], from filtered ones [T, R]."""
+        weights: FloatArray = (filtered @ self.transition)[:, :, None] * _BURST_SHARES
+        return weights
+
     def _log_drift(self) -> FloatArray:
-        return np.log1p(self.edge * np.array([regime.drift for regime in REGIMES]))
+        return np.log1p(self.edge * _column("drift"))
 
     def _transition_after(self, steps: int) -> FloatArray:
         if steps == 1:
@@ -298,51 +334,67 @@ def synthetic_candles(
     return SyntheticMarket(edge, interval, symbol).sample(bars, seed, start)[0]
 
 
+def _column(name: str) -> FloatArray:
+    """One figure of every regime [R]."""
+    return np.array([getattr(regime, name) for regime in REGIMES])
+
+
 def _volatilities() -> FloatArray:
     """Standard deviation of an ordinary and of a burst bar [R, 2], calendar aside.
 
     The two mix to the regime's own volatility.
     """
-    regime = np.array([regime.volatility for regime in REGIMES])
-    ordinary = regime / np.sqrt(1.0 + BURST_PROBABILITY * (BURST_VOLATILITY**2 - 1.0))
+    spread = np.sqrt(1.0 + BURST_PROBABILITY * (BURST_VOLATILITY**2 - 1.0))
+    ordinary = _column("volatility") / spread
     return np.stack([ordinary, BURST_VOLATILITY * ordinary], axis=1)
 
 
 def _log_volume_means() -> FloatArray:
     """Mean log volume of an ordinary and of a burst bar [R, 2], calendar aside."""
-    regime = np.array([regime.log_volume for regime in REGIMES])
-    return np.stack([regime, regime + BURST_LOG_VOLUME], axis=1)
+    ordinary = _column("log_volume")
+    return np.stack([ordinary, ordinary + BURST_LOG_VOLUME], axis=1)
 
 
-def _calendar_log_activity(open_time_ms: IntArray) -> FloatArray:
-    """Log factor on volatility and volume by time of day [T]; the factor's mean square is ≈ 1."""
-    hour = (np.asarray(open_time_ms) % INTERVALS_MS["D"]) / _HOUR_MS
-    wave = np.cos(2 * np.pi * (hour - CALENDAR_PEAK_HOUR) / 24.0)
-    # The mean over a day of exp(2·a·cos) is the Bessel function I0(2a).
-    level = 0.5 * np.log(np.i0(2 * CALENDAR_AMPLITUDE))
-    activity: FloatArray = CALENDAR_AMPLITUDE * wave - level
-    return activity
+def _log_activity(open_time_ms: IntArray, interval_ms: int) -> FloatArray:
+    """Each regime's log factor on volatility and volume at bars that open then [T, R].
 
-
-def _bridge_excess(log_return: FloatArray, sigma: FloatArray, unit: FloatArray) -> FloatArray:
-    """How far a Brownian path exceeds its two end points, from unit exponentials [T].
-
-    P(excess > u) = exp(−2u(u + |r|)/σ²): the reflection principle for a bridge from 0 to r.
+    The mean square of each factor over the bars of a week is 1.
     """
-    distance = np.abs(log_return)
-    excess: FloatArray = 0.5 * (np.sqrt(distance**2 + 2.0 * sigma**2 * unit) - distance)
-    return excess
+    week = np.arange(0, INTERVALS_MS["W"], interval_ms)
+    level = 0.5 * np.log(np.exp(2.0 * _clock(week)).mean(axis=0))
+    return _clock(open_time_ms) - level
 
 
-def _log_bridge_density(
-    excess: FloatArray, log_return: FloatArray, sigma: FloatArray
+def _clock(open_time_ms: IntArray) -> FloatArray:
+    """What hour and weekend add to each regime's log activity, up to a constant [T, R]."""
+    day, time_ms = np.divmod(np.asarray(open_time_ms), INTERVALS_MS["D"])
+    wave = np.cos(2 * np.pi * (time_ms / _HOUR_MS - CALENDAR_PEAK_HOUR) / 24.0)
+    is_weekend = (day + 3) % 7 >= 5  # the first of January 1970 was a Thursday
+    clock: FloatArray = np.outer(wave, _column("day_wave"))
+    return clock - np.outer(is_weekend, _column("weekend"))
+
+
+def _sample_wicks(
+    log_return: FloatArray, sigma: FloatArray, no_wick: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
+    """How far bars reach beyond their bodies on one side [T].
+
+    0 with probability ``no_wick``; otherwise as far as a Brownian path from 0 to r exceeds its two
+    end points: P(wick > u) = exp(−2u(u + |r|)/σ²), the reflection principle.
+    """
+    reaches, unit = rng.random(len(sigma)) >= no_wick, rng.exponential(size=len(sigma))
     distance = np.abs(log_return)
-    slope = np.maximum(2.0 * excess + distance, 1e-300)
-    density: FloatArray = (
-        np.log(2.0 * slope / sigma**2) - 2.0 * excess * (excess + distance) / sigma**2
-    )
-    return density
+    wick = 0.5 * (np.sqrt(distance**2 + 2.0 * sigma**2 * unit) - distance)
+    return np.where(reaches, wick, 0.0)
+
+
+def _log_wick_density(wick: FloatArray, log_return: FloatArray, sigma: FloatArray) -> FloatArray:
+    """Log density of log wicks [T] given regime and burst [T, R, 2]; of none, its log probability."""
+    wick, no_wick = wick[:, None, None], _column("no_wick")[:, None]
+    distance, reach = np.abs(log_return), np.where(wick > 0.0, wick, 1.0)
+    bridge = np.log(2.0 * reach * (2.0 * reach + distance) / sigma**2)
+    bridge -= 2.0 * reach * (reach + distance) / sigma**2
+    return np.where(wick > 0.0, np.log1p(-no_wick) + bridge, np.log(no_wick))
 
 
 def _log_normal_density(value: FloatArray, mean: FloatArray, sigma: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ from ..market.clock import calendar_cells
 from ..market.features import Scaler
 from ..market.numerics.float32 import noise_from_bits
 from ..market.sources import open_candles
-from ..market.streams import bar_numbers
+from ..market.streams import bar_numbers, relative_volume_slope
 from .bars.config import MarketConfig
 from .bars.networks import FEATURE_LIMIT, BarRNN, BarVAE
 from .bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork, encode_record, standardise
@@ -23,6 +23,7 @@ from .provenance import BarBank, Provenance
 from .world_model import WorldModel
 
 if TYPE_CHECKING:
+    from ..market.candles import Candles
     from ..market.sources import CandleSource
 
 
@@ -123,15 +124,20 @@ class BarWorldModel(WorldModel):
     def bar_log_prob(self, candles: CandleSource) -> FloatArray:
         """Log density of the bar after each [T], nats; NaN where there is none, or no forecast.
 
-        Of the return and the wicks in deviations of the training range's returns, each wick given
-        what comes before it, and of the log volume against its average.
+        Of the log return in percent, the logarithms of both wicks and of the volume; a wick of
+        exactly 0 counts with its probability, and a bar without volume has no density.
+        """
+        whole: FloatArray = self.bar_log_prob_parts(candles).sum(axis=1)
+        return whole
+
+    def bar_log_prob_parts(self, candles: CandleSource) -> FloatArray:
+        """`bar_log_prob` as the sum of its parts [T, 4]: return, upper wick, lower wick, volume.
+
+        Each given what the model knows and the parts before it.
         """
         candles = open_candles(candles)
         latents, features = self.latents(candles), self.features(candles)
-        scale = float(self.mdn_rnn.return_scale)
-        bars = np.full((len(candles), 4), np.nan)
-        bars[:-1] = bar_numbers(candles)[1:] / np.array([scale, scale, scale, 1.0])
-        bars[:-1, 3] = features[1:, self.config.features.names.index("volume")]
+        bars = self._bars_after(candles, features)
         known = latents.valid & np.isfinite(bars).all(axis=1)
         times = candles.open_time_ms[known] + candles.interval_ms
         seen = np.clip(self.scaler.transform(features[known]), -FEATURE_LIMIT, FEATURE_LIMIT)
@@ -141,9 +147,19 @@ class BarWorldModel(WorldModel):
             trunk = self.mdn_rnn.trunk(z, told, torch.from_numpy(latents.h[known]))
             came = torch.from_numpy(bars[known].astype(np.float32))
             densities = self.mdn_rnn.bar_log_prob(trunk, torch.from_numpy(seen), told, came)
-        out = np.full(len(candles), np.nan)
-        out[known] = torch.stack(list(densities)).double().sum(0).numpy()
+        out = np.full(bars.shape, np.nan)
+        out[known] = torch.stack(list(densities), dim=-1).double().numpy()
+        out[:, 0] -= np.log(100.0 * float(self.mdn_rnn.return_scale))
+        out[:, 3] += np.log(relative_volume_slope(bars[:, 3]))
         return out
+
+    def _bars_after(self, candles: Candles, features: FloatArray) -> FloatArray:
+        """The bar after each, in M's units [T, 4]; NaN where there is none, or without volume."""
+        came, bars = bar_numbers(candles)[1:], np.full((len(candles), 4), np.nan)
+        bars[:-1, :3] = came[:, :3] / float(self.mdn_rnn.return_scale)
+        bars[:-1, 3] = features[1:, self.config.features.names.index("volume")]
+        bars[:-1][came[:, 3] == 0.0] = np.nan
+        return bars
 
 
 class _Coder:

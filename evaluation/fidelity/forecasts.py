@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from ...market.streams import BAR_NUMBERS
 from ..baselines.scores import GJR_GARCH, TITLES
-from ..density import DensityScores, density_scores, synthetic_excess_nll
+from ..density import DensityScores, density_scores
+from ..loss_tests import LossDifference
 from ..significance import Interval, share_interval
+from ..truth import WHOLE_BAR, distance_to_truth
 from .goals import Goal, Part
 from .subject import Subject
+
+_NATS_A_NUMBER = 0.02  # of distance from the truth
 
 
 @dataclass(frozen=True)
@@ -19,12 +24,12 @@ class Forecasts(Part):
 
     Attributes:
         by_range: Their scores.
-        nll_above_truth: Mean negative log-likelihood on the last range above the truth's, nats;
-            None where nobody knows the truth.
+        from_truth: Distance from the truth on the last range, nats, by part of the bar
+            (`distance_to_truth`); empty where nobody knows the truth.
     """
 
     by_range: dict[str, DensityScores]
-    nll_above_truth: float | None
+    from_truth: dict[str, LossDifference]
 
     @classmethod
     def measure(cls, subject: Subject) -> Self:
@@ -34,21 +39,27 @@ class Forecasts(Part):
             world_model, candles, ranges.train, ranges.held_out, seed=subject.config.seed
         )
         known = "synthetic" in world_model.provenance.source
-        above = synthetic_excess_nll(world_model, candles, ranges.last) if known else None
-        return cls(scores, above)
+        return cls(scores, distance_to_truth(world_model, candles, ranges.last) if known else {})
 
     def goals(self) -> list[Goal]:
         """Better than the baselines, calibrated, and near the truth where it is known."""
         goals = [goal for name, scores in self.by_range.items() for goal in _of_range(name, scores)]
-        if self.nll_above_truth is None:
-            return goals
-        truth = Goal.of("NLL above the known truth [nats]", self.nll_above_truth, None, 0.02)
-        return [*goals, truth]
+        return goals + [_of_truth(name, gap) for name, gap in self.from_truth.items()]
 
     def to_dict(self) -> Mapping[str, object]:
-        """``density`` by range, and ``nll_above_truth`` where the truth is known."""
-        truth = {} if self.nll_above_truth is None else {"nll_above_truth": self.nll_above_truth}
+        """``density`` by range, and ``from_truth`` by part where the truth is known."""
+        truth = {"from_truth": self.from_truth} if self.from_truth else {}
         return {"density": self.by_range, **truth}
+
+
+def _of_truth(name: str, gap: LossDifference) -> Goal:
+    numbers = len(BAR_NUMBERS) if name == WHOLE_BAR else 1
+    return Goal.of(
+        f"distance from the known truth [nats], {name.replace('_', ' ')}",
+        Interval(gap.value, gap.low, gap.high),
+        None,
+        _NATS_A_NUMBER * numbers,
+    )
 
 
 def _of_range(label: str, scores: DensityScores) -> list[Goal]:

@@ -8,7 +8,6 @@ from worldmodel_trading.evaluation.density import (
     density_scores,
     mean_slope,
     pit_calibration,
-    synthetic_excess_nll,
 )
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.synthetic import synthetic_candles
@@ -86,10 +85,8 @@ def test_gap_and_skill_follow_from_the_scores(scores):
         assert max(table.confidence_set.values()) == 1.0
 
 
-def test_the_default_model_beats_garch_and_nearly_knows_the_truth(world_model, candles, scores):
+def test_the_default_model_beats_garch(scores):
     assert scores["test"].nll_minus["gjr_garch_t"].high < 0
-    excess = synthetic_excess_nll(world_model, candles, (4000, BARS))
-    assert 0.0 < excess < 0.06
 
 
 def test_nothing_to_score_is_named(world_model):

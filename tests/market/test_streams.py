@@ -21,6 +21,7 @@ from worldmodel_trading.market.streams import (
     StreamSpec,
     bar_numbers,
     relative_volume,
+    relative_volume_slope,
     stream_features,
     stream_memories,
     volume_of,
@@ -315,3 +316,11 @@ def test_a_relative_volume_tells_the_volume(volume: float) -> None:
     assert relative_volume(40.0, 40.0) == 0.0
     assert relative_volume(volume, 0.0) == 0.0
     assert volume_of(-1e3, 40.0) == 0.0
+
+
+@pytest.mark.parametrize("volume", [0.02, 3.0, 900.0])
+def test_a_relative_volume_s_slope_is_its_derivative_by_log_volume(volume: float) -> None:
+    step = 1e-5
+    up, down = (relative_volume(volume * np.exp(move), 40.0) for move in (step, -step))
+    slope = relative_volume_slope(np.array([relative_volume(volume, 40.0)]))
+    assert slope[0] == pytest.approx((up - down) / (2 * step), rel=1e-7)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.candles import Candles
@@ -14,12 +16,15 @@ from worldmodel_trading.market.optimal_policy import OptimalPolicy, kelly_weight
 from worldmodel_trading.market.synthetic import (
     REGIMES,
     MixtureDensity,
+    Regime,
     SyntheticMarket,
     synthetic_candles,
 )
 
 COST = 0.00075  # taker fee 0.055% + slippage 0.02%
 YEAR = 8_760  # hours
+DAY = 86_400_000  # ms
+COLUMNS = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +114,43 @@ def test_the_path_looks_like_an_hourly_coin(long_path: Candles) -> None:
     assert 0.25 < np.corrcoef(*ranks)[0, 1] < 0.5
 
 
-def test_volatility_follows_the_clock(long_path: Candles) -> None:
-    hours = (long_path.open_time_ms[1:] // 3_600_000) % 24
-    size = np.abs(long_path.log_returns()[1:])
-    # exp(0.3) at 15:00 against exp(−0.3) at 03:00 is a ratio of 1.82
-    assert size[hours == 15].mean() / size[hours == 3].mean() == pytest.approx(1.82, rel=0.1)
+def test_each_regime_keeps_its_own_clock(market: SyntheticMarket) -> None:
+    """exp(day_wave) at 15:00 against exp(-day_wave) at 03:00; the weekend is quieter by its factor."""
+    candles, path = market.sample(bars=300_000, seed=5)
+    hour, weekday = candles.open_time_ms // 3_600_000 % 24, (candles.open_time_ms // DAY + 3) % 7
+    size = np.abs(np.log(candles.close / candles.open))
+    for index, regime in enumerate(REGIMES):
+        mine, busy = path == index, weekday < 5
+        peak, trough = (size[mine & busy & (hour == at)].mean() for at in (15, 3))
+        assert peak / trough == pytest.approx(np.exp(2 * regime.day_wave), rel=0.1)
+        weekend = size[mine & ~busy].mean() / size[mine & busy].mean()
+        assert weekend == pytest.approx(np.exp(-regime.weekend), rel=0.04)
+        volume = (
+            np.log(candles.volume[mine & ~busy]).mean() - np.log(candles.volume[mine & busy]).mean()
+        )
+        assert volume == pytest.approx(-regime.weekend, abs=0.04)
+
+
+@pytest.mark.parametrize("interval", ["15", "60", "240", "D", "W"])
+def test_the_clock_leaves_a_week_s_variance_as_it_was(interval: str) -> None:
+    market = SyntheticMarket(interval=interval)
+    times = np.arange(0, 7 * DAY, market.interval_ms)
+    for index, belief in enumerate(np.linalg.inv(market.transition)):  # a certain next regime
+        density = market.density_given(np.repeat(belief[None], len(times), axis=0), times)
+        variance = (density.weights * density.sigmas**2).sum(axis=1).mean()
+        assert variance == pytest.approx((100 * REGIMES[index].volatility) ** 2, rel=1e-9)
+
+
+def test_bars_without_a_wick_are_as_many_as_their_regime_says(market: SyntheticMarket) -> None:
+    candles, path = market.sample(bars=200_000, seed=2)
+    above = candles.high == np.maximum(candles.open, candles.close)
+    below = candles.low == np.minimum(candles.open, candles.close)
+    for index, regime in enumerate(REGIMES):
+        mine = path == index
+        for none in (above, below):
+            assert none[mine].mean() == pytest.approx(regime.no_wick, abs=0.004)
+        both = (above & below)[mine].mean()
+        assert both == pytest.approx(regime.no_wick**2, abs=0.002)  # independent
 
 
 def test_drifts_cancel_over_time(market: SyntheticMarket) -> None:
@@ -153,8 +190,7 @@ def test_filter_is_causal_and_sums_to_one(market: SyntheticMarket, long_path: Ca
 def test_filter_lets_the_chain_run_through_a_gap(market: SyntheticMarket) -> None:
     candles, _ = market.sample(bars=40, seed=2)
     keep = np.r_[0:20, 35:40]
-    columns = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
-    holed = Candles(*(getattr(candles, name)[keep] for name in columns))
+    holed = Candles(*(getattr(candles, name)[keep] for name in COLUMNS))
     before = market.filter(candles.rows(0, 20))[-1]
     through = before @ np.linalg.matrix_power(market.transition, 16)
     joint = through * np.exp(market.log_emission(candles)[35])
@@ -162,7 +198,7 @@ def test_filter_lets_the_chain_run_through_a_gap(market: SyntheticMarket) -> Non
 
 
 def test_filter_is_calibrated(market: SyntheticMarket) -> None:
-    candles, path = market.sample(bars=60_000, seed=6)
+    candles, path = market.sample(bars=150_000, seed=6)
     filtered = market.filter(candles)
     for index in range(len(REGIMES)):
         claimed = filtered[:, index]
@@ -238,6 +274,126 @@ def test_the_truth_is_calibrated(market: SyntheticMarket, long_path: Candles) ->
     transform = np.sort((density.weights[:-1] * ndtr(scaled)).sum(axis=1))
     uniform = np.arange(1, len(transform) + 1) / len(transform)
     assert np.abs(transform - uniform).max() < 1.63 / np.sqrt(len(transform))  # 1% point
+
+
+# ---- the truth of whole bars
+
+
+def bar_by_hand(candles: Candles, t: int, regime: Regime, burst: bool) -> list[float]:
+    """Densities of a bar's return [%], log wicks and log volume, each given those before it."""
+    wave = regime.day_wave * np.cos(2 * np.pi * (np.arange(24) - 15) / 24)
+    week = np.concatenate([np.tile(wave, 5), np.tile(wave - regime.weekend, 2)])  # from Monday on
+    hour = int(candles.open_time_ms[t] // 3_600_000 + 72) % 168  # 1970 began on a Thursday
+    log_clock = week[hour] - 0.5 * np.log(np.exp(2 * week).mean())
+    ordinary = regime.volatility / np.sqrt(0.9 + 0.1 * 2.4**2)
+    sigma = ordinary * (2.4 if burst else 1.0) * np.exp(log_clock)
+    first, last = candles.open[t], candles.close[t]
+    r = np.log(last / first)
+    mean = np.log(1 + regime.drift) - sigma**2 / 2
+    densities = [norm.pdf(r, mean, sigma) / 100]
+    for wick in (
+        np.log(candles.high[t] / max(first, last)),
+        np.log(min(first, last) / candles.low[t]),
+    ):
+        slope = 2 * (2 * wick + abs(r)) / sigma**2  # of 2u(u + |r|)/σ²
+        beyond = np.exp(-2 * wick * (wick + abs(r)) / sigma**2)
+        drawn = (1 - regime.no_wick) * wick * slope * beyond
+        densities.append(drawn if wick > 0 else regime.no_wick)
+    level = regime.log_volume + 0.6 * burst + log_clock
+    return [*densities, norm.pdf(np.log(candles.volume[t]), level, 0.55)]
+
+
+def test_whole_bars_equal_the_sum_over_all_paths(market: SyntheticMarket) -> None:
+    """p(first k parts of the last bar, and all bars before) by regimes and bursts, one by one."""
+    for seed, no_upper_wick in ((2, False), (20, True)):
+        candles, _ = market.sample(bars=4, seed=seed, start="2020-01-03T21:00")  # into a weekend
+        states = [*itertools.product(range(len(REGIMES)), (False, True))]
+        table = {
+            (t, s): np.cumprod([1.0, *bar_by_hand(candles, t, REGIMES[s[0]], s[1])])
+            for t in range(4)
+            for s in states
+        }
+        joint = np.zeros(5)
+        for path in itertools.product(states, repeat=4):
+            chance = market.stationary[path[0][0]]
+            for before, after in itertools.pairwise(path):
+                chance *= market.transition[before[0], after[0]]
+            for t, (_, burst) in enumerate(path):
+                chance *= 0.1 if burst else 0.9
+                chance *= table[t, path[t]][-1] if t < 3 else 1.0
+            joint += chance * table[3, path[3]]
+        parts = market.bar_log_prob_parts(candles)[2]
+        np.testing.assert_allclose(parts, np.diff(np.log(joint)), rtol=1e-8)
+        assert market.bar_log_prob(candles)[2] == pytest.approx(np.log(joint[-1] / joint[0]))
+        reaches_up = candles.high[3] > max(candles.open[3], candles.close[3])
+        assert reaches_up != no_upper_wick
+
+
+def with_last_bar(
+    candles: Candles, log_return: float, above: float, below: float, volume: float
+) -> Candles:
+    columns = {name: getattr(candles, name).copy() for name in COLUMNS}
+    first, last = columns["open"][-1], columns["open"][-1] * np.exp(log_return)
+    columns["close"][-1], columns["volume"][-1] = last, volume
+    columns["high"][-1] = max(first, last) * np.exp(above)
+    columns["low"][-1] = min(first, last) * np.exp(-below)
+    columns["turnover"][-1] = volume * first
+    return Candles(**columns)
+
+
+def test_each_part_of_a_bar_integrates_to_one(market: SyntheticMarket) -> None:
+    candles, _ = market.sample(bars=30, seed=4)
+
+    def density(part: int, *bar: float) -> float:
+        return float(np.exp(market.bar_log_prob_parts(with_last_bar(candles, *bar))[-2, part]))
+
+    def total(part: int, bar: Callable[[float], tuple[float, ...]], grid: FloatArray) -> float:
+        return float(np.trapezoid([density(part, *bar(x)) for x in grid], grid))
+
+    percents, logs = np.linspace(-8, 8, 401), np.linspace(-25, -2, 401)
+    assert total(0, lambda x: (x / 100, 0.01, 0.0, 9.0), percents) == pytest.approx(1, abs=1e-5)
+    drawn = total(1, lambda x: (0.004, np.exp(x), 0.01, 9.0), logs)
+    none = density(1, 0.004, 0.0, 0.01, 9.0)
+    assert 0.005 < none < 0.1
+    assert drawn + none == pytest.approx(1, abs=1e-5)
+    drawn = total(2, lambda x: (-0.004, 0.0, np.exp(x), 9.0), logs)
+    assert drawn + density(2, -0.004, 0.0, 0.0, 9.0) == pytest.approx(1, abs=1e-5)
+    sizes = np.linspace(0, 13, 401)
+    assert total(3, lambda x: (0.0, 0.01, 0.0, np.exp(x)), sizes) == pytest.approx(1, abs=1e-5)
+
+
+def test_another_density_s_ratio_to_the_truth_is_one_in_the_mean(
+    market: SyntheticMarket, long_path: Candles
+) -> None:
+    """E[q/p] = 1 where bars come from p: here q reads the clock two hours late."""
+    columns = {name: getattr(long_path, name) for name in COLUMNS}
+    late = Candles(**{**columns, "open_time_ms": long_path.open_time_ms + 7_200_000})
+    log_ratio = market.bar_log_prob_parts(late)[:-1] - market.bar_log_prob_parts(long_path)[:-1]
+    joint = np.exp(np.cumsum(log_ratio, axis=1))
+    error = joint.std(axis=0) / np.sqrt(len(joint))
+    assert (error < 0.01).all()
+    assert (np.abs(joint.mean(axis=0) - 1) < 4 * error).all()
+    assert (log_ratio.mean(axis=0)[[0, 3]] < -0.002).all()  # and q is worse
+
+
+def test_the_return_s_part_is_the_return_s_density(
+    market: SyntheticMarket, long_path: Candles
+) -> None:
+    part = long_path.rows(0, 500)
+    returns = np.append(100 * part.log_returns()[1:], 0.0)
+    np.testing.assert_allclose(
+        market.bar_log_prob_parts(part)[:-1, 0],
+        market.return_density(part).log_prob(returns)[:-1],
+        rtol=1e-9,
+    )
+
+
+def test_no_bar_follows_the_last_or_a_gap(market: SyntheticMarket) -> None:
+    candles, _ = market.sample(bars=40, seed=2)
+    keep = np.r_[0:20, 35:40]
+    holed = Candles(*(getattr(candles, name)[keep] for name in COLUMNS))
+    unknown = np.isnan(market.bar_log_prob(holed))
+    assert np.flatnonzero(unknown).tolist() == [19, 24]
 
 
 # ---- the edge

@@ -12,7 +12,11 @@ from scipy.integrate import quad
 
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ModelFileError
-from worldmodel_trading.market.streams import bar_numbers, stream_memories
+from worldmodel_trading.market.streams import (
+    bar_numbers,
+    relative_volume_slope,
+    stream_memories,
+)
 from worldmodel_trading.models.bar_world_model import (
     BarWorldModel,
     chosen,
@@ -119,19 +123,32 @@ def densities(model: BarWorldModel, candles: Candles, rows: np.ndarray) -> BarDe
 def test_a_bar_s_density_is_the_product_of_its_parts(
     market_model: BarWorldModel, candles: Candles
 ) -> None:
+    """In units that no model chose: percent, and the logarithms of wicks and volume."""
     rows = np.arange(2_000, 2_500)
-    parts = densities(market_model, candles, rows)
-    total = market_model.bar_log_prob(candles)
-    np.testing.assert_allclose(total[rows], sum(parts).numpy(), rtol=1e-5)
-    forecast = market_model.return_forecast(candles).rows(2_000, 2_500)
+    parts = market_model.bar_log_prob_parts(candles)
+    own = [part.numpy() for part in densities(market_model, candles, rows)]
     percent = 100.0 * np.diff(np.log(candles.close))[rows]
-    unit = np.log(100.0 * float(market_model.mdn_rnn.return_scale))
-    np.testing.assert_allclose(
-        forecast.log_prob(percent), parts.log_return.numpy() - unit, atol=1e-4
-    )
+    forecast = market_model.return_forecast(candles).rows(2_000, 2_500)
+    np.testing.assert_allclose(parts[rows, 0], forecast.log_prob(percent), atol=1e-4)
+    np.testing.assert_allclose(parts[rows, 1], own[1], rtol=1e-5)  # a log wick's units are a shift
+    np.testing.assert_allclose(parts[rows, 2], own[2], rtol=1e-5)
+    column = market_model.config.features.names.index("volume")
+    slope = relative_volume_slope(market_model.features(candles)[rows + 1, column])
+    np.testing.assert_allclose(parts[rows, 3], own[3] + np.log(slope), rtol=1e-5)
+    total = market_model.bar_log_prob(candles)
+    np.testing.assert_array_equal(total, parts.sum(axis=1))
     np.testing.assert_array_equal(
         np.isfinite(total), np.append(market_model.latents(candles).valid[:-1], False)
     )
+
+
+def test_a_bar_without_volume_has_no_density(market_model: BarWorldModel, candles: Candles) -> None:
+    columns = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
+    part = {name: getattr(candles, name)[:1_000].copy() for name in columns}
+    part["volume"][900] = part["turnover"][900] = 0.0
+    found = market_model.bar_log_prob_parts(Candles(**part, symbol=candles.symbol))
+    assert np.isnan(found[899]).all()
+    assert np.isfinite(found[[898, 900]]).all()
 
 
 def test_densities_integrate_to_one(market_model: BarWorldModel, candles: Candles) -> None:

@@ -110,7 +110,7 @@ def test_the_default_model_dreams_of_its_market(measured, world_model):
     assert len(spread.level) == len(spread.change) == world_model.config.latent_size
     # of dreams all over the training range, against its end alone
     assert all(0.5 < ratio < 2.0 for ratio in spread.level + spread.change)
-    assert results.forecasts.nll_above_truth < 0.06
+    assert results.forecasts.from_truth["log_return"].value < 0.06
     nll = results.memory.return_nll
     assert nll["untrained_m"] > 0.06 + nll["world_model"]
     assert all(age.frozen == 0.0 for age in results.dream_age.decay)
