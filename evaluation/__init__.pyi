@@ -70,3 +70,4 @@ from .significance import sharpe_evidence as sharpe_evidence
 from .significance import sharpe_standard_error as sharpe_standard_error
 from .significance import stationary_bootstrap_interval as stationary_bootstrap_interval
 from .significance import stationary_bootstrap_rows as stationary_bootstrap_rows
+from .truth import distance_to_truth as distance_to_truth
