@@ -361,7 +361,7 @@ def _log_activity(open_time_ms: IntArray, interval_ms: int) -> FloatArray:
     The mean square of each factor over the bars of a week is 1.
     """
     week = np.arange(0, INTERVALS_MS["W"], interval_ms)
-    level = 0.5 * np.log(np.exp(2.0 * _clock(week)).mean(axis=0))
+    level: FloatArray = 0.5 * np.log(np.exp(2.0 * _clock(week)).mean(axis=0))
     return _clock(open_time_ms) - level
 
 
