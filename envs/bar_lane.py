@@ -13,7 +13,8 @@ import numpy as np
 from ..market.account.settlement import exact_bar, settle_state
 from ..market.arrays import Float32Array, FloatArray
 from ..market.numerics.compiled import compiled
-from ..models.bars.packed import BarLanes, dream_bars
+from ..models.bars.dreaming import dream_bars
+from ..models.bars.packed import BarLanes
 from .dream_lane import show_market
 from .dream_lanes import DreamLanes
 from .engine.bar_engine import BarEngine, BarState

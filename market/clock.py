@@ -20,6 +20,7 @@ PLACES = 48
 """The first of them."""
 
 _HOUR_MS, _DAY_MS = INTERVALS_MS["60"], INTERVALS_MS["D"]
+_YEAR_MS = 31_556_952_000  # on average
 _STANDARD_HOURS = 5  # New York is behind UTC in winter
 _YEARS = range(2007, 2101)  # since 2007 by the rule of today
 
@@ -46,7 +47,7 @@ Sunday of March and the first of November."""
 
 
 @compiled
-def calendar_cell(open_time_ms: int, bar_ms: int, summer_time: IntArray) -> tuple[int, int]:
+def calendar_cell(open_time_ms: int, bar_ms: int) -> tuple[int, int]:
     """The two cells of `CALENDAR_CELLS` that a bar of a length [ms] which opens then falls into."""
     day = open_time_ms // _DAY_MS
     weekday = (day + 3) % 7  # the first of January 1970 was a Thursday; 0 is Monday
@@ -55,20 +56,33 @@ def calendar_cell(open_time_ms: int, bar_ms: int, summer_time: IntArray) -> tupl
     if bar_ms == _DAY_MS:
         return weekday, PLACES
     hour = (open_time_ms // _HOUR_MS) % 24
-    summer = int(np.searchsorted(summer_time, open_time_ms, side="right") % 2)
     place = hour + 24 if weekday >= 5 else hour
-    return place, PLACES + (hour - _STANDARD_HOURS + summer) % 24
+    return place, PLACES + (hour - _STANDARD_HOURS + _summer(open_time_ms)) % 24
+
+
+@compiled
+def _summer(time_ms: int) -> int:
+    """Hours that New York's clocks are moved then: how many changes lie behind is odd, or even."""
+    changes = SUMMER_TIME.shape[0]
+    # about two changes a year: guessed so, found nearby
+    guess = 2 * ((time_ms - SUMMER_TIME[0]) // _YEAR_MS)
+    behind = min(max(guess, 0), changes)
+    while behind < changes and SUMMER_TIME[behind] <= time_ms:
+        behind += 1
+    while behind > 0 and SUMMER_TIME[behind - 1] > time_ms:
+        behind -= 1
+    return behind % 2
 
 
 def calendar_cells(open_time_ms: IntArray, interval: str) -> IntArray:
     """The cells of bars of an interval that open then [...]: [..., 2]."""
     times = np.asarray(open_time_ms, dtype=np.int64)
     cells = np.empty((times.size, 2), dtype=np.int64)
-    _fill(times.ravel(), interval_ms(interval), SUMMER_TIME, cells)
+    _fill(times.ravel(), interval_ms(interval), cells)
     return cells.reshape(*times.shape, 2)
 
 
 @compiled
-def _fill(times: IntArray, bar_ms: int, summer_time: IntArray, cells: IntArray) -> None:
+def _fill(times: IntArray, bar_ms: int, cells: IntArray) -> None:
     for i in range(times.shape[0]):
-        cells[i, 0], cells[i, 1] = calendar_cell(times[i], bar_ms, summer_time)
+        cells[i, 0], cells[i, 1] = calendar_cell(times[i], bar_ms)

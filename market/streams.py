@@ -19,11 +19,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import FloatArray, IntArray
+from .arrays import Float32Array, FloatArray, IntArray
 from .candles import Candles
 from .intervals import INTERVALS_MS, interval_ms
 from .numerics.compiled import compiled
-from .numerics.float32 import fast_asinh, fast_log
+from .numerics.float32 import fast_exp, fast_log
 
 BAR_NUMBERS = ("log_return", "upper_wick", "lower_wick", "volume")
 """What a bar is made of: close-to-close log return; log(high ÷ upper end of the body) and log(lower
@@ -66,6 +66,9 @@ _SEASONS = (  # quantity, days of memory: averages by hour of the day
     (VOLUME, 20.0),
 )
 _WEEKLY_SPAN = 6.0  # weeks of memory of the hour of the week
+_SEEN_WEEKS = 20  # then every average of an hour weighs its newest more than a plain mean would
+SPACE = _QUANTITIES + len(_SEASONS)
+"""Numbers of a bar that `advance` notes: its quantities, and what they are beyond their hour's."""
 
 # Where things lie in a memory.
 _COUNT, _REFERENCE, AVERAGE_VOLUME = range(3)
@@ -132,13 +135,12 @@ FEATURES: tuple[Feature, ...] = (
 
 
 class Table(NamedTuple):
-    """The features as compiled code reads them, each [F], and the bars of a day and a week."""
+    """What of the features depends on the length of the bars, as compiled code reads it."""
 
-    form: IntArray
-    quantity: IntArray
-    span: FloatArray
     rates: FloatArray
     """2 ÷ (1 + span): of the features, of the reference, of volume, the seasons, the week [F + 6]."""
+    units: FloatArray
+    """What an average is multiplied by before its logarithm or asinh, ÷ e^L and ÷ e^2L [2, F]."""
     bars: IntArray
     """Of an hour, of a day and of a week, at least 1 each; and the bar's length [ms]: [4]."""
 
@@ -201,28 +203,55 @@ class StreamSpec:
         """For compiled code."""
         bar_ms = interval_ms(self.interval)
         hour, day, week = (max(1, n * _HOUR_MS // bar_ms) for n in (1, _HOURS, _WEEK_HOURS))
-        averages = {SCALE, MEAN, DRIFT, SKEW, PEAK, BELOW, ABOVE}
-        spans = [
-            max(1.0, f.span * self._fraction) if f.form in averages and f.span > 1 else f.span
-            for f in FEATURES
-        ]
+        spans = np.array(
+            [
+                max(1.0, f.span * self._fraction) if f.form in _SPANNED and f.span > 1 else f.span
+                for f in FEATURES
+            ]
+        )
         slow = [max(2.0, s * self._fraction) for s in (_REFERENCE_SPAN, _VOLUME_SPAN)]
         seasons = [days * hour for _, days in _SEASONS] + [_WEEKLY_SPAN * hour]
-        return Table(
-            np.array([f.form for f in FEATURES]),
-            np.array([f.quantity for f in FEATURES]),
-            np.array(spans, dtype=np.float64),
-            np.array([2.0 / (1.0 + span) for span in (*spans, *slow, *seasons)]),
-            np.array([hour, day, week, bar_ms]),
-        )
+        rates = np.concatenate([spans, slow, seasons])
+        units = np.zeros((2, len(FEATURES)))
+        units[0, _of(PEAK)] = 1.0
+        units[0, _of(DRIFT)] = np.sqrt(spans[_of(DRIFT)])
+        units[0, _of(BELOW, ABOVE)] = 1.0 / np.sqrt(spans[_of(BELOW, ABOVE)])
+        units[1, _of(SCALE, SKEW)] = 1.0
+        return Table(2.0 / (1.0 + rates), units, np.array([hour, day, week, bar_ms]))
+
+
+def _of(*forms: int) -> IntArray:
+    """The columns of features of those forms."""
+    return np.array([i for i, feature in enumerate(FEATURES) if feature.form in forms])
+
+
+# The features' table, which compiled code has in it: loops of a length that is known, without a
+# choice in them, become vector instructions.
+_SPANNED = (SCALE, MEAN, DRIFT, SKEW, PEAK, BELOW, ABOVE)
+_SIZE = len(FEATURES)
+_QUANTITY: IntArray = np.array([feature.quantity for feature in FEATURES])
+_AVERAGES: FloatArray = np.array([float(f.form in (SCALE, MEAN, DRIFT, SKEW)) for f in FEATURES])
+_FLOORS: FloatArray = np.array(
+    [{SCALE: _SQUARE_FLOOR, PEAK: SCALE_FLOOR}.get(f.form, 0.0) for f in FEATURES]
+)
+_GAINS: Float32Array = np.array([0.5 if f.form == SCALE else 1.0 for f in FEATURES], np.float32)
+_SIGNED: Float32Array = np.array(
+    [float(f.form not in (SCALE, PEAK)) for f in FEATURES], np.float32
+)  # asinh instead of log
+_PEAKS, _LOWS, _HIGHS = _of(PEAK), _of(BELOW), _of(ABOVE)
+_LEVELS, _MEANS, _NOWS, _LAGS = _of(LEVEL), _of(MEAN), _of(NOW), _of(LAG)
+_NEXT_HOURS, _NEXT_WEEKLIES, _THIS_HOURS = _of(NEXT_HOUR), _of(NEXT_WEEKLY), _of(THIS_HOUR)
+_WHICH: IntArray = np.array([int(feature.span) for feature in FEATURES])  # lag or season
+_TABLED = [i for i, f in enumerate(FEATURES) if f.form in _SPANNED and f.form != MEAN]
+_LOGGED = min(_SIZE, (max(_TABLED) // 8 + 1) * 8)  # columns, whole vectors of them
+_SEASON_QUANTITY: IntArray = np.array([quantity for quantity, _ in _SEASONS])
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
 @compiled
-def advance(  # noqa: C901 - one branch a form, in one loop: that is what makes it one pass
-    table_form: IntArray,
-    table_quantity: IntArray,
-    table_span: FloatArray,
+def advance(
     rates: FloatArray,
+    units: FloatArray,
     bars: IntArray,
     log_return: float,
     upper: float,
@@ -230,6 +259,8 @@ def advance(  # noqa: C901 - one branch a form, in one loop: that is what makes 
     volume: float,
     open_time_ms: int,
     memory: FloatArray,
+    space: FloatArray,
+    arguments: Float32Array,
     out: FloatArray,
 ) -> None:
     """Let one bar enter a memory, and write the features of its close.
@@ -238,10 +269,8 @@ def advance(  # noqa: C901 - one branch a form, in one loop: that is what makes 
     mean. Variances of a bar from its high, low and close: Parkinson (1980), Garman & Klass (1980).
 
     Args:
-        table_form: And the four that follow: a `Table`.
-        table_quantity: [F].
-        table_span: [F].
-        rates: [F + 6].
+        rates: And the two that follow: a `Table`.
+        units: [2, F].
         bars: [4].
         log_return: And the three that follow: the bar, see `BAR_NUMBERS`.
         upper: ≥ 0.
@@ -249,86 +278,115 @@ def advance(  # noqa: C901 - one branch a form, in one loop: that is what makes 
         volume: ≥ 0.
         open_time_ms: Of the bar.
         memory: [S], updated; zeros before the first bar.
+        space: Overwritten [`SPACE`].
+        arguments: Overwritten [F].
         out: [F], written.
     """
-    size = table_form.shape[0]
-    count = memory[_COUNT]
+    count = int(memory[_COUNT])
     slowest = 1.0 / (count + 1.0)
     whole = abs(log_return) + upper + lower
-    quantities = np.empty(_QUANTITIES)
-    quantities[RETURN], quantities[SIZE] = log_return, abs(log_return)
-    quantities[SQUARE] = log_return * log_return
-    quantities[GARMAN_KLASS] = 0.5 * whole * whole - 0.38629436111989057 * quantities[SQUARE]
-    quantities[PARKINSON] = 0.36067376022224085 * whole * whole
-    quantities[DOWNSIDE] = quantities[SQUARE] if log_return < 0.0 else 0.0
-    quantities[SIGNED_SQUARE] = log_return * abs(log_return)
-
-    rate = max(rates[size], slowest)
-    memory[_REFERENCE] += rate * (quantities[GARMAN_KLASS] - memory[_REFERENCE])
-    square = memory[_REFERENCE] + _SQUARE_FLOOR
-    level = 0.5 * math.log(square)
-    scale = math.sqrt(square)
-    quantities[VOLUME] = relative_volume(volume, memory[AVERAGE_VOLUME])
-    rate = max(rates[size + 1], slowest)
-    memory[AVERAGE_VOLUME] += rate * (volume - memory[AVERAGE_VOLUME])
-    log_range = 0.5 * math.log(whole * whole + _SQUARE_FLOOR)
-    quantities[RANGE] = log_range - level
+    square = log_return * log_return
+    variance = 0.5 * whole * whole - 0.38629436111989057 * square
+    rate = max(rates[_SIZE], slowest)
+    memory[_REFERENCE] += rate * (variance - memory[_REFERENCE])
+    reference = memory[_REFERENCE] + _SQUARE_FLOOR
+    level = 0.5 * float(fast_log(np.float32(reference)))
+    by_square = 1.0 / reference
+    by_scale = math.sqrt(by_square)
+    log_range = 0.5 * float(fast_log(np.float32(whole * whole + _SQUARE_FLOOR)))
     share = 1.0 / (whole + SCALE_FLOOR)
-    quantities[UPPER], quantities[LOWER] = upper * share, lower * share
-    quantities[FLAT] = 1.0 if log_return == 0.0 else 0.0
-    quantities[ROUGH] = quantities[RANGE] * quantities[RANGE]
+
+    space[RETURN], space[SIZE], space[SQUARE] = log_return, abs(log_return), square
+    space[GARMAN_KLASS], space[PARKINSON] = variance, 0.36067376022224085 * whole * whole
+    space[DOWNSIDE] = square if log_return < 0.0 else 0.0
+    space[SIGNED_SQUARE] = log_return * abs(log_return)
+    space[VOLUME] = relative_volume(volume, memory[AVERAGE_VOLUME])
+    rate = max(rates[_SIZE + 1], slowest)
+    memory[AVERAGE_VOLUME] += rate * (volume - memory[AVERAGE_VOLUME])
+    space[UPPER], space[LOWER] = upper * share, lower * share
+    space[RANGE] = log_range - level
+    space[ROUGH] = space[RANGE] * space[RANGE]
+    space[FLAT] = 1.0 if log_return == 0.0 else 0.0
 
     hour = (open_time_ms // _HOUR_MS) % _WEEK_HOURS
-    coming = ((open_time_ms + bars[3]) // _HOUR_MS) % _WEEK_HOURS
-    this_hour = np.empty(len(_SEASONS))
-    seen = 1.0 / (count // bars[1] + 1.0) / bars[0]
-    for s in range(len(_SEASONS)):
-        at = _FIRST_HOUR + s * _HOURS + hour % _HOURS
-        value = quantities[_SEASONS[s][0]]
-        this_hour[s] = value - memory[at]
-        memory[at] += max(rates[size + 2 + s], seen) * (value - memory[at])
-    at = _FIRST_WEEKLY + hour
-    rate = max(rates[size + 2 + len(_SEASONS)], 1.0 / (count // bars[2] + 1.0) / bars[0])
-    memory[at] += rate * (quantities[RANGE] - memory[at])
-    newest = int(count) % _RING
+    _advance_seasons(rates, bars, count, hour, memory, space)
+    newest = count % _RING
     memory[_FIRST_LAG + newest] = log_range
-
-    for f in range(size):
-        form, value, span = table_form[f], quantities[table_quantity[f]], table_span[f]
-        at = _FIRST_OWN + f
-        if form <= SKEW:
-            memory[at] += max(rates[f], slowest) * (value - memory[at])
-            m = memory[at]
-            if form == SCALE:
-                out[f] = 0.5 * fast_log(np.float32((m + _SQUARE_FLOOR) / square))
-            elif form == MEAN:
-                out[f] = m
-            elif form == DRIFT:
-                out[f] = fast_asinh(np.float32(m * math.sqrt(span) / scale))
-            elif form == SKEW:
-                out[f] = fast_asinh(np.float32(m / square))
-            else:
-                out[f] = level
-        elif form == NOW:
-            out[f] = value
-        elif form == LAG:
-            lag = int(span)
-            known = lag if count >= lag else 0
-            out[f] = memory[_FIRST_LAG + (newest - known) % _RING] - level
-        elif form == NEXT_HOUR:
-            out[f] = memory[_FIRST_HOUR + int(span) * _HOURS + coming % _HOURS]
-        elif form == NEXT_WEEKLY:
-            out[f] = memory[_FIRST_WEEKLY + coming]
-        elif form == THIS_HOUR:
-            out[f] = this_hour[int(span)]
-        elif form == PEAK:
-            memory[at] = max(value, memory[at] * (1.0 - rates[f]))
-            out[f] = fast_log(np.float32((memory[at] + SCALE_FLOOR) / scale))
-        else:  # a distance from a high or low that the market slowly forgets
-            moved = -log_return if form == BELOW else log_return
-            memory[at] = max(0.0, (memory[at] + moved) * (1.0 - rates[f]))
-            out[f] = fast_asinh(np.float32(memory[at] / (scale * math.sqrt(span))))
+    _advance_averages(rates, slowest, memory, space)
+    _advance_extremes(rates, memory, space)
+    own = memory[_FIRST_OWN:]
+    for f in range(_LOGGED):
+        unit = units[0, f] * by_scale + units[1, f] * by_square
+        arguments[f] = (own[f] + _FLOORS[f]) * unit
+    for f in range(_LOGGED):
+        x = arguments[f]
+        size = abs(x)
+        size += _SIGNED[f] * np.sqrt(size * size + _ONE)
+        value = fast_log(size) * _GAINS[f]
+        arguments[f] = value if x >= _ZERO else -value
+    for f in range(_LOGGED):
+        out[f] = arguments[f]
+    for f in _LEVELS:
+        out[f] = level
+    for f in _MEANS:
+        out[f] = own[f]
+    for f in _NOWS:
+        out[f] = space[_QUANTITY[f]]
+    for f in _LAGS:
+        known = _WHICH[f] if count >= _WHICH[f] else 0
+        then = newest - known
+        out[f] = memory[_FIRST_LAG + (then if then >= 0 else then + _RING)] - level
+    coming = ((open_time_ms + bars[3]) // _HOUR_MS) % _WEEK_HOURS
+    of_day = _FIRST_HOUR + coming % _HOURS
+    for f in _NEXT_HOURS:
+        out[f] = memory[of_day + _WHICH[f] * _HOURS]
+    for f in _NEXT_WEEKLIES:
+        out[f] = memory[_FIRST_WEEKLY + coming]
+    for f in _THIS_HOURS:
+        out[f] = space[_QUANTITIES + _WHICH[f]]
     memory[_COUNT] = count + 1.0
+
+
+@compiled
+def _advance_averages(
+    rates: FloatArray, slowest: float, memory: FloatArray, space: FloatArray
+) -> None:
+    """Let a bar's quantities enter the features' own averages; other places stay as they are."""
+    own = memory[_FIRST_OWN:]
+    for f in range(_SIZE):
+        rate = _AVERAGES[f] * max(rates[f], slowest)
+        own[f] += rate * (space[_QUANTITY[f]] - own[f])
+
+
+@compiled
+def _advance_extremes(rates: FloatArray, memory: FloatArray, space: FloatArray) -> None:
+    """Decaying maxima, and distances from a high or low that the market slowly forgets."""
+    own = memory[_FIRST_OWN:]
+    for f in _PEAKS:
+        own[f] = max(space[_QUANTITY[f]], own[f] * (1.0 - rates[f]))
+    for f in _LOWS:
+        own[f] = max(0.0, (own[f] - space[RETURN]) * (1.0 - rates[f]))
+    for f in _HIGHS:
+        own[f] = max(0.0, (own[f] + space[RETURN]) * (1.0 - rates[f]))
+
+
+@compiled
+def _advance_seasons(
+    rates: FloatArray, bars: IntArray, count: int, hour: int, memory: FloatArray, space: FloatArray
+) -> None:
+    """Averages by hour; what this bar has beyond its hour's goes behind the quantities."""
+    # as often as the hour was seen, at first; divisions that a long memory is spared
+    begins = count < _SEEN_WEEKS * bars[2]
+    of_day = 1.0 / (bars[0] * (count // bars[1] + 1.0)) if begins else 0.0
+    of_week = 1.0 / (bars[0] * (count // bars[2] + 1.0)) if begins else 0.0
+    for s in range(len(_SEASON_QUANTITY)):
+        at = _FIRST_HOUR + s * _HOURS + hour % _HOURS
+        surprise = space[_SEASON_QUANTITY[s]] - memory[at]
+        space[_QUANTITIES + s] = surprise
+        memory[at] += max(rates[_SIZE + 2 + s], of_day) * surprise
+    at = _FIRST_WEEKLY + hour
+    rate = max(rates[_SIZE + 2 + len(_SEASON_QUANTITY)], of_week)
+    memory[at] += rate * (space[RANGE] - memory[at])
 
 
 @compiled
@@ -337,7 +395,7 @@ def relative_volume(volume: float, average: float) -> float:
     least = _VOLUME_FLOOR * average
     if least <= 0.0:
         return 0.0
-    return math.log((volume + least) / (average + least))
+    return float(fast_log(np.float32((volume + least) / (average + least))))
 
 
 def relative_volume_slope(relative: FloatArray) -> FloatArray:
@@ -353,15 +411,13 @@ def relative_volume_slope(relative: FloatArray) -> FloatArray:
 def volume_of(relative: float, average: float) -> float:
     """The volume of a relative one: the inverse of `relative_volume`, 0 or more."""
     least = _VOLUME_FLOOR * average
-    return max(0.0, math.exp(relative) * (average + least) - least)
+    return max(0.0, float(fast_exp(np.float32(relative))) * (average + least) - least)
 
 
 @compiled
 def advance_along(
-    table_form: IntArray,
-    table_quantity: IntArray,
-    table_span: FloatArray,
     rates: FloatArray,
+    units: FloatArray,
     bars: IntArray,
     numbers: FloatArray,
     open_time_ms: IntArray,
@@ -369,12 +425,11 @@ def advance_along(
     out: FloatArray,
 ) -> None:
     """`advance` along bars without a gap [T, 4], which open then [T], into rows ``out`` [T, F]."""
+    space, arguments = np.empty(SPACE), np.empty(_SIZE, np.float32)
     for t in range(numbers.shape[0]):
         advance(
-            table_form,
-            table_quantity,
-            table_span,
             rates,
+            units,
             bars,
             numbers[t, 0],
             numbers[t, 1],
@@ -382,6 +437,8 @@ def advance_along(
             numbers[t, 3],
             open_time_ms[t],
             memory,
+            space,
+            arguments,
             out[t],
         )
 

@@ -18,7 +18,8 @@ from ...market.settings import whole_number
 from ...market.streams import bar_numbers, stream_memories
 from ...models.bar_world_model import BarWorldModel, chosen, draw_bar_noise, see, start_lanes
 from ...models.bars.config import MarketConfig
-from ...models.bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork, dream_bars
+from ...models.bars.dreaming import dream_bars
+from ...models.bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork
 from .base import Engine
 
 _STILL: Float32Array = np.zeros((UNIFORMS + NORMALS, 0), dtype=np.float32)

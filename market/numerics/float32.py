@@ -55,7 +55,9 @@ def fast_log(x: np.float32) -> np.float32:
     x = m 2ⁿ with m in [√½, √2); log m = 2 artanh((m − 1)/(m + 1)) by its series.
     """
     bits = np.float32(x).view(np.int32)
-    n = (bits - _ROOT_HALF_BITS) >> _MANTISSA_BITS
+    # cut back to 32 bits after each operation, as vector instructions want it: numba makes 64 of them
+    above = np.int32(bits - _ROOT_HALF_BITS)
+    n = np.int32(above >> _MANTISSA_BITS)
     m = np.int32(bits - (n << _MANTISSA_BITS)).view(np.float32)
     f = (m - _ONE) / (m + _ONE)
     s = f * f

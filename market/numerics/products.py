@@ -50,7 +50,7 @@ def _rows_at_once() -> int:
     return 12 if "+avx512f" in features else 6
 
 
-_ROWS = _rows_at_once()
+ROWS = _rows_at_once()
 
 
 def _tile_type(_: Any, left: Any, row: Any, right: Any, column: Any, out: Any, to: Any) -> Any:
@@ -84,13 +84,13 @@ def _tile_code(context: Any, builder: Any, signature: Any, arguments: Any) -> An
     # sums[i] is row i of the tile, 16 numbers wide. For each k of the inner dimension a line of
     # ``right`` is read once, and left[i, k] times it is added to every row: R sums and R products
     # for R + 1 loads. The sums' places are never taken by address, so LLVM keeps them in registers.
-    rows = [builder.add(row, row.type(i)) for i in range(_ROWS)]
+    rows = [builder.add(row, row.type(i)) for i in range(ROWS)]
     sums = [_tools.alloca_once_value(builder, line(None)) for _ in rows]
     with _tools.for_range(builder, _tools.unpack_tuple(builder, arrays[0].shape)[1]) as loop:
         added = builder.load(line_at(1, loop.index, column), align=4)
         # "contract" lets product and sum become one instruction; k's order is that of the loop
         for i, total in zip(rows, sums, strict=True):
-            factor = _repeated(builder, builder.load(address(0, i, loop.index)), line)
+            factor = repeated(builder, builder.load(address(0, i, loop.index)), line)
             product = builder.fmul(factor, added, flags=["contract"])
             builder.store(builder.fadd(builder.load(total), product, flags=["contract"]), total)
     for i, total in zip(rows, sums, strict=True):
@@ -98,7 +98,7 @@ def _tile_code(context: Any, builder: Any, signature: Any, arguments: Any) -> An
     return context.get_dummy_value()
 
 
-def _repeated(builder: Any, value: Any, line: Any) -> Any:
+def repeated(builder: Any, value: Any, line: Any) -> Any:
     """A number in every place of a vector."""
     nothing, nowhere = line(ir.Undefined), ir.VectorType(ir.IntType(32), CACHE_LINE)(None)
     first = builder.insert_element(nothing, value, ir.IntType(32)(0))
@@ -137,7 +137,7 @@ def product(left: Float32Array, right: Float32Array, out: Float32Array) -> None:
         out: [N, J], written; likewise, and no part of the others.
     """
     count, columns = left.shape[0], right.shape[1]
-    if count < _ROWS or columns < CACHE_LINE:
+    if count < ROWS or columns < CACHE_LINE:
         out[:] = _ZERO
         for n in range(count):
             add_product(left[n], right, out[n])
@@ -155,8 +155,8 @@ def product(left: Float32Array, right: Float32Array, out: Float32Array) -> None:
             for i in range(right.shape[0]):
                 for j in range(CACHE_LINE):
                     pack[i, j] = right[i, column + j]
-        for first in range(0, count, _ROWS):
-            row = min(first, count - _ROWS)
+        for first in range(0, count, ROWS):
+            row = min(first, count - ROWS)
             if packs:
                 _tile(left, row, pack, 0, out, column)
             else:

@@ -21,7 +21,7 @@ from ...market.candles import Candles
 from ...market.features import compute_features
 from ...market.streams import AVERAGE_VOLUME, FEATURES
 from ..bar_world_model import BarWorldModel, chosen, draw_bar_noise, start_lanes
-from ..bars.packed import dream_bars
+from ..bars.dreaming import dream_bars
 from .loops import Session
 
 _BARS = 720

@@ -20,7 +20,8 @@ from ...market.streams import AVERAGE_VOLUME, bar_numbers, stream_memories
 from ..bar_world_model import BarWorldModel
 from ..bars.config import MarketConfig
 from ..bars.networks import BarRNN, BarVAE
-from ..bars.packed import BarNetwork, encode_record
+from ..bars.dreaming import encode_record
+from ..bars.packed import BarNetwork
 from ..config import PaperConfig
 from ..devices import choose_device
 from ..encoded import encode_range, scaled_tensor

@@ -22,7 +22,8 @@ from worldmodel_trading.models.bars.networks import (
     return_parts,
     wick_part,
 )
-from worldmodel_trading.models.bars.packed import BarLanes, BarNetwork, dream_bars
+from worldmodel_trading.models.bars.dreaming import dream_bars
+from worldmodel_trading.models.bars.packed import BarLanes, BarNetwork
 from worldmodel_trading.models.mixture import Mixture
 
 DRAWS = 20_000

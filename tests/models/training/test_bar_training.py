@@ -21,7 +21,7 @@ from worldmodel_trading.models.bar_world_model import (
     start_lanes,
 )
 from worldmodel_trading.models.bars.config import MarketConfig
-from worldmodel_trading.models.bars.packed import dream_bars
+from worldmodel_trading.models.bars.dreaming import dream_bars
 from worldmodel_trading.models.training.callbacks import TrainingCallback, TrainingHistory
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel

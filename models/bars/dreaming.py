@@ -1,0 +1,396 @@
+"""One step of a dream of bars, compiled: draw a bar, and let it be seen.
+
+A lane's numbers have the same bits alone, at any place among others, and in whatever company: every
+layer adds in one order (`market.numerics.panels`), and the rest runs lane by lane. Lanes are stepped
+some at a time, so that what lies between the layers stays in the processor's nearest caches.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...market.arrays import Float32Array, FloatArray, IntArray
+from ...market.clock import calendar_cell
+from ...market.numerics.compiled import compiled, compiled_fused
+from ...market.numerics.float32 import fast_asinh, fast_exp, fast_log
+from ...market.numerics.float32_tanh import tanh_parts
+from ...market.numerics.panels import add_layer, padded
+from ...market.numerics.products import CACHE_LINE
+from ...market.streams import AVERAGE_VOLUME, FEATURES, SPACE, advance, volume_of
+from ..forward import lstm_cell
+from ..vae import LATENT_LIMIT
+from .mixtures import (
+    ROWS,
+    SCALE,
+    SHIFT,
+    UNITS,
+    WICK,
+    draw_returns,
+    draw_volumes,
+    draw_wicks,
+    turn,
+)
+from .networks import FEATURE_LIMIT, LOWER_PARTS, RETURN_PARTS, UPPER_PARTS, WICK_FLOOR
+from .packed import (
+    ENCODER,
+    ENCODER_OUT,
+    GATES,
+    GATES_BIAS,
+    KNOWN,
+    LOWER,
+    LOWER_OUT,
+    RETURN,
+    TRUNK,
+    UPPER,
+    UPPER_OUT,
+    VOLUME,
+    VOLUME_OUT,
+    C,
+    F,
+    G,
+    H,
+    K,
+    T,
+    V,
+    Z,
+)
+
+_ONE = np.float32(1.0)
+_FLOOR = np.float32(WICK_FLOOR)
+_LIMIT = np.float32(LATENT_LIMIT)
+_CLIP = FEATURE_LIMIT
+_VOLUME_LIMIT = np.float32(6.0)  # of the relative log volume
+_LEVEL_COLUMN = [feature.name for feature in FEATURES].index("level")
+_LANES_AT_ONCE = 48
+
+
+@compiled_fused
+def workspace(numbers: int) -> Float32Array:
+    """Memory for so many numbers, from a cache line on."""
+    free = np.empty(numbers + CACHE_LINE, np.float32)
+    first = -(free.ctypes.data // free.itemsize) % CACHE_LINE
+    return free[first : first + numbers]
+
+
+@compiled_fused
+def carved(free: Float32Array, count: int, width: int) -> tuple[Float32Array, Float32Array]:
+    """Rows [count, width] at the beginning of free memory, and what is left of it."""
+    size = count * width
+    return free[:size].reshape((count, width)), free[padded(size) :]
+
+
+@compiled
+def seen_width(sizes: IntArray) -> int:
+    """Numbers of a lane's row that the heads see parts of.
+
+    The trunk, then what was drawn of the bar, then the features and the calendar.
+    """
+    return padded(sizes[T] + LOWER_PARTS + sizes[F] + sizes[C])
+
+
+@compiled_fused
+def tell(
+    calendar: Float32Array,
+    bar_ms: int,
+    last_open_time_ms: IntArray,
+    z: Float32Array,
+    h: Float32Array,
+    known: int,
+    out: Float32Array,
+) -> None:
+    """Write what M hears of lanes [N, H + Z' + C]: h, the first of z, the coming bar's calendar."""
+    hidden = h.shape[1]
+    first = max(hidden + known, 0)  # never negative: says so to the compiler
+    for n in range(h.shape[0]):
+        for j in range(hidden):
+            out[n, j] = h[n, j]
+        for j in range(known):
+            out[n, hidden + j] = z[n, j]
+        one, two = calendar_cell(last_open_time_ms[n] + bar_ms, bar_ms)
+        for j in range(calendar.shape[1]):
+            out[n, first + j] = calendar[one, j] + calendar[two, j]
+
+
+@compiled_fused
+def activate(values: Float32Array, units: int) -> None:
+    """X · sigmoid(X) of x = X/2, the first of each row [N, …], in place: see `models.forward.silu`."""
+    for n in range(values.shape[0]):
+        for j in range(units):
+            x = values[n, j]
+            t_n, t_d = tanh_parts(x)
+            values[n, j] = x * (t_d + t_n) / t_d
+
+
+@compiled_fused
+def standardise(raw: FloatArray, moments: FloatArray, out: Float32Array) -> None:
+    """Raw features [F], float64, as V sees them [F], float32."""
+    for f in range(out.shape[0]):
+        value = (raw[f] - moments[0, f]) * moments[1, f]
+        value = -_CLIP if value < -_CLIP else value
+        out[f] = _CLIP if value > _CLIP else value
+
+
+@compiled_fused
+def encode_rows(
+    parameters: Float32Array,
+    sizes: IntArray,
+    features: Float32Array,
+    free: Float32Array,
+    z: Float32Array,
+) -> None:
+    """V's means [N, Z] of standardised features [N, F]; ``free`` is overwritten."""
+    count = z.shape[0]
+    hidden, free = carved(free, count, padded(sizes[V]))
+    latent, _ = carved(free, count, padded(sizes[Z]))
+    add_layer(features, parameters, sizes[ENCODER], hidden)
+    activate(hidden, hidden.shape[1])
+    add_layer(hidden[:, : sizes[V]], parameters, sizes[ENCODER_OUT], latent)
+    for n in range(count):
+        for d in range(z.shape[1]):
+            value = latent[n, d]
+            value = -_LIMIT if value < -_LIMIT else value
+            z[n, d] = _LIMIT if value > _LIMIT else value
+
+
+@compiled_fused
+def encode_record(
+    parameters: Float32Array, sizes: IntArray, features: Float32Array, z: Float32Array
+) -> None:
+    """`encode_rows` of a whole record, some rows at a time."""
+    count, width = features.shape[0], padded(sizes[V]) + padded(sizes[Z])
+    free = workspace(_LANES_AT_ONCE * width)
+    for start in range(0, count, _LANES_AT_ONCE):
+        some = slice(start, min(count, start + _LANES_AT_ONCE))
+        encode_rows(parameters, sizes, features[some], free, z[some])
+
+
+@compiled_fused
+def dream_bars(
+    parameters: Float32Array,
+    sizes: IntArray,
+    calendar: Float32Array,
+    moments: FloatArray,
+    scale: FloatArray,
+    rates: FloatArray,
+    units: FloatArray,
+    bars: IntArray,
+    z: Float32Array,
+    h: Float32Array,
+    c: Float32Array,
+    features: Float32Array,
+    raw_features: FloatArray,
+    memory: FloatArray,
+    open_time_ms: IntArray,
+    drawn: FloatArray,
+    noise: Float32Array,
+    first_noise: int,
+    temperature: np.float32,
+    forced: bool,
+) -> None:
+    """Dream one bar of every lane, or live one that happened.
+
+    Args:
+        parameters: And the seven that follow: a `BarNetwork`.
+        sizes: [21].
+        calendar: [72, C].
+        moments: [2, F].
+        scale: [7].
+        rates: [F + 6].
+        units: [2, F].
+        bars: [4].
+        z: And the seven that follow: `BarLanes`, moved.
+        h: [N, H].
+        c: [N, H].
+        features: [N, F].
+        raw_features: [N, F].
+        memory: [N, S].
+        open_time_ms: [N].
+        drawn: [N, 4]; read where ``forced``.
+        noise: Four uniforms and four normals of many lanes or steps [8, M].
+        first_noise: The column of the first lane.
+        temperature: τ.
+        forced: Do not draw; ``drawn`` holds the bars that happened.
+    """
+    count, heard = z.shape[0], sizes[H] + sizes[KNOWN] + sizes[C]
+    width = padded(heard)
+    heads = seen_width(sizes) + padded(sizes[G]) + 2 * padded(1 + 3 * sizes[K]) + ROWS + sizes[K]
+    others = max(padded(4 * sizes[H]), padded(sizes[V]) + padded(sizes[Z]))
+    lanes = min(count, _LANES_AT_ONCE)
+    # each of a step's few layers may be filled up to a whole line
+    whole, free = carved(
+        workspace(lanes * (width + max(heads, others)) + 8 * CACHE_LINE), lanes, width
+    )
+    space, arguments = np.empty(SPACE), np.empty(features.shape[1], np.float32)
+    for first in range(0, count, _LANES_AT_ONCE):
+        some = slice(first, min(count, first + _LANES_AT_ONCE))
+        number = min(count - first, _LANES_AT_ONCE)
+        inputs = whole[:number]
+        if not forced:
+            tell(calendar, bars[3], open_time_ms[some], z[some], h[some], sizes[KNOWN], inputs)
+            draw_next(
+                parameters,
+                sizes,
+                scale,
+                inputs,
+                features[some],
+                memory[some],
+                drawn[some],
+                noise,
+                first_noise + first,
+                temperature,
+                free,
+            )
+        for n in range(number):
+            lane = first + n
+            open_time_ms[lane] += bars[3]
+            advance(
+                rates,
+                units,
+                bars,
+                drawn[lane, 0],
+                drawn[lane, 1],
+                drawn[lane, 2],
+                drawn[lane, 3],
+                open_time_ms[lane],
+                memory[lane],
+                space,
+                arguments,
+                raw_features[lane],
+            )
+            standardise(raw_features[lane], moments, features[lane])
+        encode_rows(parameters, sizes, features[some], free, z[some])
+        tell(calendar, bars[3], open_time_ms[some], z[some], h[some], sizes[KNOWN], inputs)
+        gates, _ = carved(free, number, padded(4 * sizes[H]))
+        add_layer(inputs[:, :heard], parameters, sizes[GATES], gates)
+        lstm_cell(gates, parameters[sizes[GATES_BIAS] :], c[some], h[some])
+
+
+@compiled_fused
+def draw_next(
+    parameters: Float32Array,
+    sizes: IntArray,
+    scale: FloatArray,
+    inputs: Float32Array,
+    features: Float32Array,
+    memory: FloatArray,
+    drawn: FloatArray,
+    noise: Float32Array,
+    first_noise: int,
+    temperature: np.float32,
+    free: Float32Array,
+) -> None:
+    """Draw the next bar of some lanes into ``drawn``: see `dream_bars`.
+
+    Args:
+        parameters: See there.
+        sizes: See there.
+        scale: See there.
+        inputs: What M hears [N, H + Z' + C].
+        features: Of the bar before [N, F].
+        memory: [N, S].
+        drawn: [N, 4], written.
+        noise: [8, M].
+        first_noise: The column of the first lane.
+        temperature: τ.
+        free: Workspace.
+    """
+    count, k, trunk, told = drawn.shape[0], sizes[K], sizes[T], sizes[C]
+    seen, free = carved(free, count, seen_width(sizes))
+    inner, free = carved(free, count, padded(sizes[G]))
+    raw, free = carved(free, count, padded(1 + 3 * k))
+    columns, free = carved(free, 1 + 3 * k, count)
+    work, _ = carved(free, ROWS + k, count)
+    unit = scale[0]
+    calendar = sizes[H] + sizes[KNOWN]
+    add_layer(inputs[:, : calendar + told], parameters, sizes[TRUNK], seen[:, : padded(trunk)])
+    activate(seen, padded(trunk))
+    _tell_heads(inputs, calendar, features, seen, trunk + LOWER_PARTS, told)
+
+    add_layer(seen[:, :trunk], parameters, sizes[RETURN], raw[:, : padded(3 * k)])
+    turn(raw, columns[: 3 * k])
+    for n in range(count):
+        # a slow pull: the further the market's level is from its middle, the more it is drawn back
+        pull = np.float32(scale[3]) * (np.float32(scale[4]) - features[n, _LEVEL_COLUMN])
+        work[SHIFT, n] = np.float32(scale[1]) + pull
+    share, level = np.float32(scale[5]), np.float32(scale[6])
+    draw_returns(
+        columns,
+        k,
+        _lanes_of(noise, 0, first_noise, count),
+        _lanes_of(noise, 4, first_noise, count),
+        temperature,
+        share,
+        level,
+        work,
+    )
+    for n in range(count):
+        u, s = work[UNITS, n], work[SCALE, n]
+        drawn[n, 0] = u * unit
+        told_units = fast_asinh(u * fast_exp(-s))
+        seen[n, trunk] = told_units
+        seen[n, trunk + 1] = abs(told_units)
+        seen[n, trunk + 2] = s
+
+    for side in range(2):
+        entering = seen[:, : trunk + RETURN_PARTS + side]
+        add_layer(entering, parameters, sizes[LOWER if side else UPPER], inner)
+        activate(inner, inner.shape[1])
+        at = sizes[LOWER_OUT if side else UPPER_OUT]
+        add_layer(inner[:, : sizes[G]], parameters, at, raw)
+        turn(raw, columns)
+        draw_wicks(
+            columns,
+            k,
+            _lanes_of(noise, 1 + side, first_noise, count),
+            _lanes_of(noise, 5 + side, first_noise, count),
+            temperature,
+            work,
+        )
+        for n in range(count):
+            wick = work[UNITS, n]
+            drawn[n, 1 + side] = wick * unit
+            seen[n, trunk + RETURN_PARTS + side] = fast_log(
+                wick * fast_exp(-work[SCALE, n]) + _FLOOR
+            )
+
+    entering = seen[:, : trunk + LOWER_PARTS + told + sizes[F]]
+    add_layer(entering, parameters, sizes[VOLUME], inner)
+    activate(inner, inner.shape[1])
+    add_layer(inner[:, : sizes[G]], parameters, sizes[VOLUME_OUT], raw[:, : padded(3 * k)])
+    turn(raw, columns[: 3 * k])
+    draw_volumes(
+        columns,
+        k,
+        _lanes_of(noise, 3, first_noise, count),
+        _lanes_of(noise, 7, first_noise, count),
+        temperature,
+        work,
+    )
+    for n in range(count):
+        relative = work[UNITS, n] + np.float32(scale[2])
+        relative = min(max(relative, -_VOLUME_LIMIT), _VOLUME_LIMIT)
+        drawn[n, 3] = volume_of(float(relative), memory[n, AVERAGE_VOLUME])
+
+
+@compiled_fused
+def _lanes_of(noise: Float32Array, row: int, first: int, count: int) -> Float32Array:
+    """The random numbers [N] of some lanes."""
+    return noise[row, first : first + count]
+
+
+@compiled_fused
+def _tell_heads(
+    inputs: Float32Array,
+    calendar: int,
+    features: Float32Array,
+    seen: Float32Array,
+    first: int,
+    told: int,
+) -> None:
+    """Write the features and the calendar behind what is drawn: see `seen_width`."""
+    last = max(first + features.shape[1], 0)  # never negative: says so to the compiler
+    for n in range(seen.shape[0]):
+        for f in range(features.shape[1]):
+            seen[n, first + f] = features[n, f]
+        for j in range(told):
+            seen[n, last + j] = inputs[n, calendar + j]
