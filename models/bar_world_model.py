@@ -16,8 +16,8 @@ from ..market.numerics.float32 import noise_from_bits
 from ..market.sources import open_candles
 from ..market.streams import bar_numbers, relative_volume_slope
 from .bars.config import MarketConfig
-from .bars.networks import FEATURE_LIMIT, BarRNN, BarVAE
 from .bars.dreaming import encode_record, standardise
+from .bars.networks import FEATURE_LIMIT, BarRNN, BarVAE
 from .bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork
 from .forward import CompiledLSTM, array
 from .provenance import BarBank, Provenance

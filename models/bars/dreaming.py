@@ -24,13 +24,12 @@ from .mixtures import (
     SCALE,
     SHIFT,
     UNITS,
-    WICK,
     draw_returns,
     draw_volumes,
     draw_wicks,
     turn,
 )
-from .networks import FEATURE_LIMIT, LOWER_PARTS, RETURN_PARTS, UPPER_PARTS, WICK_FLOOR
+from .networks import FEATURE_LIMIT, LOWER_PARTS, RETURN_PARTS, WICK_FLOOR
 from .packed import (
     ENCODER,
     ENCODER_OUT,

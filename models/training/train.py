@@ -19,8 +19,8 @@ from ...market.sources import open_candles
 from ...market.streams import AVERAGE_VOLUME, bar_numbers, stream_memories
 from ..bar_world_model import BarWorldModel
 from ..bars.config import MarketConfig
-from ..bars.networks import BarRNN, BarVAE
 from ..bars.dreaming import encode_record
+from ..bars.networks import BarRNN, BarVAE
 from ..bars.packed import BarNetwork
 from ..config import PaperConfig
 from ..devices import choose_device

@@ -23,8 +23,8 @@ from worldmodel_trading.models.bar_world_model import (
     draw_bar_noise,
     start_lanes,
 )
-from worldmodel_trading.models.bars.networks import FEATURE_LIMIT, BarDensities
 from worldmodel_trading.models.bars.dreaming import dream_bars
+from worldmodel_trading.models.bars.networks import FEATURE_LIMIT, BarDensities
 from worldmodel_trading.models.storage import CONFIG_FILE
 from worldmodel_trading.models.world_model import WorldModel
 

@@ -15,6 +15,7 @@ from worldmodel_trading.models.bar_world_model import (
     draw_bar_noise,
     start_lanes,
 )
+from worldmodel_trading.models.bars.dreaming import dream_bars
 from worldmodel_trading.models.bars.networks import (
     FEATURE_LIMIT,
     BarRNN,
@@ -22,7 +23,6 @@ from worldmodel_trading.models.bars.networks import (
     return_parts,
     wick_part,
 )
-from worldmodel_trading.models.bars.dreaming import dream_bars
 from worldmodel_trading.models.bars.packed import BarLanes, BarNetwork
 from worldmodel_trading.models.mixture import Mixture
 
