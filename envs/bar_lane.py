@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..market.account.settlement import exact_bar, settle_state
-from ..market.arrays import Float32Array, FloatArray
+from ..market.arrays import Float32Array, FloatArray, IntArray
 from ..market.numerics.compiled import compiled
 from ..models.bars.dreaming import dream_bars
 from ..models.bars.packed import BarLanes
@@ -22,38 +22,77 @@ from .one_account import FLOAT32, AccountStep, account_of
 
 
 @compiled
-def step_exact(
-    account: FloatArray,
-    due: float,
-    drawn: FloatArray,
-    funding_rate: float,
-    levels: FloatArray,
-    features: FloatArray,
+def step_bar(
+    parameters: Float32Array,
+    sizes: IntArray,
+    numbers: FloatArray,
     z: Float32Array,
     h: Float32Array,
+    c: Float32Array,
+    features: Float32Array,
+    raw_features: FloatArray,
+    memory: FloatArray,
+    open_time_ms: IntArray,
+    drawn: FloatArray,
+    noise: Float32Array,
+    first_noise: int,
+    temperature: np.float32,
+    forced: bool,
+    account: FloatArray,
+    due: float,
+    funding_rate: float,
+    levels: FloatArray,
     observation: Float32Array,
 ) -> AccountStep:
-    """Settle the bar that was drawn, and look at what comes of it.
+    """Dream a bar, settle it, and look at what comes of it, in one call: a call costs, and an array.
 
     Args:
+        parameters: And the fourteen that follow: see `dream_bars`, of one lane.
+        sizes: See there.
+        numbers: See there.
+        z: See there.
+        h: See there.
+        c: See there.
+        features: See there.
+        raw_features: See there.
+        memory: See there.
+        open_time_ms: See there.
+        drawn: See there.
+        noise: See there.
+        first_noise: See there.
+        temperature: See there.
+        forced: See there.
         account: State of a `ScalarAccount`, updated.
         due: Target weight that is filled now.
-        drawn: The bar [1, 4], columns `market.streams.BAR_NUMBERS`.
-        funding_rate: Charged on a position held through it.
+        funding_rate: Charged on a position held through the bar.
         levels: Newest close, its bar's range and volume, all updated; and 1 where the policy sees the
             features, 0 where [z, h] [4].
-        features: Of the bar, raw [1, F].
-        z: Latent [1, Z].
-        h: Hidden state [1, H].
         observation: [D], written.
     """
+    dream_bars(
+        parameters,
+        sizes,
+        numbers,
+        z,
+        h,
+        c,
+        features,
+        raw_features,
+        memory,
+        open_time_ms,
+        drawn,
+        noise,
+        first_noise,
+        temperature,
+        forced,
+    )
     price, held = levels[0], account[1]
     log_return, upper, lower = drawn[0, 0], drawn[0, 1], drawn[0, 2]
     bar = exact_bar(log_return, upper, lower, price, levels[1], levels[2], funding_rate)
     levels[0] = price * (1.0 + bar.simple_return)
     levels[1], levels[2] = abs(log_return) + upper + lower, drawn[0, 3]
     settled = settle_state(account, due, bar)
-    show_market(features[0], z[0], h[0], levels[3] > 0.0, observation)
+    show_market(raw_features[0], z[0], h[0], levels[3] > 0.0, observation)
     return account_of(account, held, bar.simple_return, settled, observation)
 
 
@@ -137,19 +176,18 @@ class BarLane:
             column = shared.noise.next(rng)
         else:
             lanes.drawn[0] = forced
-        table, tau = shared.noise.table, shared.temperature32
-        network = cast(BarEngine, shared.engine).network
-        dream_bars(*network, *lanes, table, column, tau, forced is not None)
         observation: Float32Array = np.empty(self._size, FLOAT32)
-        stepped = step_exact(
+        stepped = step_bar(
+            *cast(BarEngine, shared.engine).network,
+            *lanes,
+            shared.noise.table,
+            column,
+            shared.temperature32,
+            forced is not None,
             account,
             due,
-            lanes.drawn,
             0.0 if self._charge is None else self._charge(self.time_ms, rng),
             self._levels,
-            lanes.raw,
-            lanes.z,
-            lanes.h,
             observation,
         )
         return observation, stepped

@@ -80,7 +80,10 @@ class DreamFunding:
         interval_ms, phase_ms = self._clock.grids[0]
         since = open_time_ms - phase_ms
         instants = (since + self._interval_ms) // interval_ms - since // interval_ms
-        return sum(self._rates.item(rng.integers(len(self._rates))) for _ in range(instants))
+        charged = 0.0
+        for _ in range(instants):
+            charged += self._rates.item(rng.integers(len(self._rates)))
+        return charged
 
     def _draw(self, instants: IntArray, rng: np.random.Generator) -> NDArray[np.integer]:
         """Which rate is charged at instants, numbered as the clock counts them, any shape."""

@@ -131,7 +131,11 @@ FEATURES: tuple[Feature, ...] = (
     Feature("range_for_hour", THIS_HOUR, RANGE, 0),
     Feature("volume_for_hour", THIS_HOUR, VOLUME, 2),
 )
-"""All there are. To add one, add a row; a new form is one more branch of `advance`."""
+"""All there are. To add one, add a row; a new form is one more loop under `advance`."""
+
+
+OTHER_RATES = 2 + len(_SEASONS) + 1
+"""Of the reference, of volume, of the seasons and of the hour of the week."""
 
 
 class Table(NamedTuple):
@@ -222,7 +226,7 @@ class StreamSpec:
 
 def _of(*forms: int) -> IntArray:
     """The columns of features of those forms."""
-    return np.array([i for i, feature in enumerate(FEATURES) if feature.form in forms])
+    return np.array([i for i, f in enumerate(FEATURES) if f.form in forms], dtype=np.int64)
 
 
 # The features' table, which compiled code has in it: loops of a length that is known, without a
@@ -310,40 +314,11 @@ def advance(
 
     hour = (open_time_ms // _HOUR_MS) % _WEEK_HOURS
     _advance_seasons(rates, bars, count, hour, memory, space)
-    newest = count % _RING
-    memory[_FIRST_LAG + newest] = log_range
+    memory[_FIRST_LAG + count % _RING] = log_range
     _advance_averages(rates, slowest, memory, space)
     _advance_extremes(rates, memory, space)
-    own = memory[_FIRST_OWN:]
-    for f in range(_LOGGED):
-        unit = units[0, f] * by_scale + units[1, f] * by_square
-        arguments[f] = (own[f] + _FLOORS[f]) * unit
-    for f in range(_LOGGED):
-        x = arguments[f]
-        size = abs(x)
-        size += _SIGNED[f] * np.sqrt(size * size + _ONE)
-        value = fast_log(size) * _GAINS[f]
-        arguments[f] = value if x >= _ZERO else -value
-    for f in range(_LOGGED):
-        out[f] = arguments[f]
-    for f in _LEVELS:
-        out[f] = level
-    for f in _MEANS:
-        out[f] = own[f]
-    for f in _NOWS:
-        out[f] = space[_QUANTITY[f]]
-    for f in _LAGS:
-        known = _WHICH[f] if count >= _WHICH[f] else 0
-        then = newest - known
-        out[f] = memory[_FIRST_LAG + (then if then >= 0 else then + _RING)] - level
-    coming = ((open_time_ms + bars[3]) // _HOUR_MS) % _WEEK_HOURS
-    of_day = _FIRST_HOUR + coming % _HOURS
-    for f in _NEXT_HOURS:
-        out[f] = memory[of_day + _WHICH[f] * _HOURS]
-    for f in _NEXT_WEEKLIES:
-        out[f] = memory[_FIRST_WEEKLY + coming]
-    for f in _THIS_HOURS:
-        out[f] = space[_QUANTITIES + _WHICH[f]]
+    _write_logs(units, by_scale, by_square, memory, arguments, out)
+    _write_others(level, count, open_time_ms + bars[3], memory, space, out)
     memory[_COUNT] = count + 1.0
 
 
@@ -352,22 +327,73 @@ def _advance_averages(
     rates: FloatArray, slowest: float, memory: FloatArray, space: FloatArray
 ) -> None:
     """Let a bar's quantities enter the features' own averages; other places stay as they are."""
-    own = memory[_FIRST_OWN:]
     for f in range(_SIZE):
         rate = _AVERAGES[f] * max(rates[f], slowest)
-        own[f] += rate * (space[_QUANTITY[f]] - own[f])
+        memory[_FIRST_OWN + f] += rate * (space[_QUANTITY[f]] - memory[_FIRST_OWN + f])
 
 
 @compiled
 def _advance_extremes(rates: FloatArray, memory: FloatArray, space: FloatArray) -> None:
     """Decaying maxima, and distances from a high or low that the market slowly forgets."""
-    own = memory[_FIRST_OWN:]
     for f in _PEAKS:
-        own[f] = max(space[_QUANTITY[f]], own[f] * (1.0 - rates[f]))
+        memory[_FIRST_OWN + f] = max(space[_QUANTITY[f]], memory[_FIRST_OWN + f] * (1.0 - rates[f]))
     for f in _LOWS:
-        own[f] = max(0.0, (own[f] - space[RETURN]) * (1.0 - rates[f]))
+        memory[_FIRST_OWN + f] = max(
+            0.0, (memory[_FIRST_OWN + f] - space[RETURN]) * (1.0 - rates[f])
+        )
     for f in _HIGHS:
-        own[f] = max(0.0, (own[f] + space[RETURN]) * (1.0 - rates[f]))
+        memory[_FIRST_OWN + f] = max(
+            0.0, (memory[_FIRST_OWN + f] + space[RETURN]) * (1.0 - rates[f])
+        )
+
+
+@compiled
+def _write_logs(
+    units: FloatArray,
+    by_scale: float,
+    by_square: float,
+    memory: FloatArray,
+    arguments: Float32Array,
+    out: FloatArray,
+) -> None:
+    """Write the features that are a logarithm or an asinh; of other columns, what means nothing."""
+    for f in range(_LOGGED):
+        unit = units[0, f] * by_scale + units[1, f] * by_square
+        arguments[f] = (memory[_FIRST_OWN + f] + _FLOORS[f]) * unit
+    for f in range(_LOGGED):
+        x = arguments[f]
+        size = abs(x)
+        size += _SIGNED[f] * np.sqrt(size * size + _ONE)
+        value = fast_log(size) * _GAINS[f]
+        arguments[f] = value if x >= _ZERO else -value
+    for f in range(_LOGGED):
+        out[f] = arguments[f]
+
+
+@compiled
+def _write_others(
+    level: float, count: int, next_ms: int, memory: FloatArray, space: FloatArray, out: FloatArray
+) -> None:
+    """Write the features that are remembered or noted as they are."""
+    for f in _LEVELS:
+        out[f] = level
+    for f in _MEANS:
+        out[f] = memory[_FIRST_OWN + f]
+    for f in _NOWS:
+        out[f] = space[_QUANTITY[f]]
+    newest = count % _RING
+    for f in _LAGS:
+        known = _WHICH[f] if count >= _WHICH[f] else 0
+        then = newest - known
+        out[f] = memory[_FIRST_LAG + (then if then >= 0 else then + _RING)] - level
+    coming = (next_ms // _HOUR_MS) % _WEEK_HOURS
+    of_day = _FIRST_HOUR + coming % _HOURS
+    for f in _NEXT_HOURS:
+        out[f] = memory[of_day + _WHICH[f] * _HOURS]
+    for f in _NEXT_WEEKLIES:
+        out[f] = memory[_FIRST_WEEKLY + coming]
+    for f in _THIS_HOURS:
+        out[f] = space[_QUANTITIES + _WHICH[f]]
 
 
 @compiled

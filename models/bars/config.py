@@ -90,7 +90,7 @@ class MarketConfig(Record):
     vae_hidden_size: int = 64
     calendar_size: int = 8
     trunk_size: int = 64
-    hidden_size: int = 64
+    hidden_size: int = 32
     num_components: int = 5
     head_size: int = 32
     forecast_epochs: int = 30

@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from ...market.arrays import Float32Array, FloatArray, IntArray
-from ...market.clock import calendar_cell
+from ...market.clock import CALENDAR_CELLS, calendar_cell
 from ...market.numerics.compiled import compiled, compiled_fused
 from ...market.numerics.float32 import fast_asinh, fast_exp, fast_log
 from ...market.numerics.float32_tanh import tanh_parts
 from ...market.numerics.panels import add_layer, padded
 from ...market.numerics.products import CACHE_LINE
-from ...market.streams import AVERAGE_VOLUME, FEATURES, SPACE, advance, volume_of
+from ...market.streams import AVERAGE_VOLUME, FEATURES, OTHER_RATES, SPACE, advance, volume_of
 from ..forward import lstm_cell
 from ..vae import LATENT_LIMIT
 from .mixtures import (
@@ -31,6 +31,8 @@ from .mixtures import (
 )
 from .networks import FEATURE_LIMIT, LOWER_PARTS, RETURN_PARTS, WICK_FLOOR
 from .packed import (
+    BARS,
+    CALENDAR,
     ENCODER,
     ENCODER_OUT,
     GATES,
@@ -39,6 +41,7 @@ from .packed import (
     LOWER,
     LOWER_OUT,
     RETURN,
+    SCALES,
     TRUNK,
     UPPER,
     UPPER_OUT,
@@ -167,12 +170,7 @@ def encode_record(
 def dream_bars(
     parameters: Float32Array,
     sizes: IntArray,
-    calendar: Float32Array,
-    moments: FloatArray,
-    scale: FloatArray,
-    rates: FloatArray,
-    units: FloatArray,
-    bars: IntArray,
+    numbers: FloatArray,
     z: Float32Array,
     h: Float32Array,
     c: Float32Array,
@@ -189,14 +187,9 @@ def dream_bars(
     """Dream one bar of every lane, or live one that happened.
 
     Args:
-        parameters: And the seven that follow: a `BarNetwork`.
-        sizes: [21].
-        calendar: [72, C].
-        moments: [2, F].
-        scale: [7].
-        rates: [F + 6].
-        units: [2, F].
-        bars: [4].
+        parameters: And the two that follow: a `BarNetwork`.
+        sizes: [26].
+        numbers: [7 + 5 F + 6].
         z: And the seven that follow: `BarLanes`, moved.
         h: [N, H].
         c: [N, H].
@@ -211,7 +204,12 @@ def dream_bars(
         forced: Do not draw; ``drawn`` holds the bars that happened.
     """
     count, heard = z.shape[0], sizes[H] + sizes[KNOWN] + sizes[C]
-    width = padded(heard)
+    width, size = padded(heard), sizes[F]
+    bars, after = sizes[BARS:], SCALES + 2 * size
+    calendar = parameters[sizes[CALENDAR] :].reshape((CALENDAR_CELLS, sizes[C]))
+    moments = numbers[SCALES:after].reshape((2, size))
+    rates, rest = numbers[after : after + size + OTHER_RATES], numbers[after + size + OTHER_RATES :]
+    units = rest.reshape((2, size))
     heads = seen_width(sizes) + padded(sizes[G]) + 2 * padded(1 + 3 * sizes[K]) + ROWS + sizes[K]
     others = max(padded(4 * sizes[H]), padded(sizes[V]) + padded(sizes[Z]))
     lanes = min(count, _LANES_AT_ONCE)
@@ -229,7 +227,7 @@ def dream_bars(
             draw_next(
                 parameters,
                 sizes,
-                scale,
+                numbers,
                 inputs,
                 features[some],
                 memory[some],

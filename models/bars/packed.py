@@ -22,33 +22,40 @@ UNIFORMS, NORMALS = 4, 4
 F, Z, KNOWN, C, H, T, K, G, V = range(9)
 # Where a layer's weights begin, likewise.
 TRUNK, RETURN, UPPER, UPPER_OUT, LOWER, LOWER_OUT, VOLUME, VOLUME_OUT = range(9, 17)
-ENCODER, ENCODER_OUT, GATES, GATES_BIAS = range(17, 21)
+ENCODER, ENCODER_OUT, GATES, GATES_BIAS, CALENDAR = range(17, 22)
+BARS = 22  # then the four numbers of a `Table`
+
+SCALES = 7
+"""Numbers about M's scale, at the beginning of a network's: see `BarNetwork`."""
 
 
 class BarNetwork(NamedTuple):
     """V and M as compiled code reads them: few arrays, since each handed over takes time.
 
     Attributes:
-        parameters: `panels` of all layers, one after the other, and the bias of the gates.
-        sizes: F, Z, Z', C, H, T, K, G and V's hidden units; then where each layer begins [21].
-        calendar: What M is told of each cell [72, C].
-        moments: Mean and reciprocal deviation of the features [2, F].
-        scale: Deviation of returns, and the shifts that calibration found: of log σ, of relative
+        parameters: `panels` of all layers, one after the other, the bias of the gates, and what M is
+            told of each cell of the calendar [72, C].
+        sizes: F, Z, Z', C, H, T, K, G and V's hidden units; where each layer begins; the bars of a
+            `Table` [26].
+        numbers: Deviation of returns, and the shifts that calibration found: of log σ, of relative
             volume; the pull of volatility and where to; the share of the mean that is kept, and what
-            it varies around [7].
-        rates: And the two that follow: the features' table.
-        units: [2, F].
-        bars: [4].
+            it varies around [7]. Then mean and reciprocal deviation of the features [2, F], and the
+            rates [F + 6] and units [2, F] of a `Table`.
     """
 
     parameters: Float32Array
     sizes: IntArray
-    calendar: Float32Array
-    moments: FloatArray
-    scale: FloatArray
-    rates: FloatArray
-    units: FloatArray
-    bars: IntArray
+    numbers: FloatArray
+
+    @property
+    def calendar(self) -> Float32Array:
+        """What M is told of each cell [72, C]."""
+        return self.parameters[self.sizes[CALENDAR] :].reshape(-1, self.sizes[C])
+
+    @property
+    def moments(self) -> FloatArray:
+        """Mean and reciprocal deviation of the features [2, F]."""
+        return self.numbers[SCALES:][: 2 * self.sizes[F]].reshape(2, -1)
 
     @classmethod
     def of(cls, vae: BarVAE, rnn: BarRNN, scaler: Scaler, config: MarketConfig) -> Self:
@@ -69,13 +76,13 @@ class BarNetwork(NamedTuple):
         parameters = aligned(int(starts[-1]))
         np.concatenate(layers, out=parameters)
         calibration = array(rnn.calibration).astype(np.float64)
+        table = config.features.table
+        scales = [float(rnn.return_scale), *calibration, *array(rnn.mean_trust)]
+        moments = [*scaler.mean, *(1.0 / scaler.scale)]
         return cls(
             parameters,
-            np.array([*sizes, *starts[:-1]], dtype=np.int64),
-            np.ascontiguousarray(array(rnn.calendar)),
-            np.stack([scaler.mean, 1.0 / scaler.scale]),
-            np.array([float(rnn.return_scale), *calibration, *array(rnn.mean_trust)]),
-            *config.features.table,
+            np.array([*sizes, *starts[:-1], *table.bars], dtype=np.int64),
+            np.array([*scales, *moments, *table.rates, *table.units.ravel()]),
         )
 
 
@@ -95,7 +102,11 @@ def _layers(vae: BarVAE, rnn: BarRNN) -> list[Float32Array]:
         *_encoder(vae),
         (memory.gates, np.zeros_like(memory.bias)),  # the LSTM adds it, as it does for a record
     ]
-    return [*(panels(kernel, bias) for kernel, bias in layers), memory.bias]
+    return [
+        *(panels(kernel, bias) for kernel, bias in layers),
+        memory.bias,
+        array(rnn.calendar).ravel(),
+    ]
 
 
 def _layer(linear: nn.Linear, factor: float) -> tuple[Float32Array, Float32Array]:
