@@ -189,7 +189,7 @@ def dream_bars(
     Args:
         parameters: And the two that follow: a `BarNetwork`.
         sizes: [26].
-        numbers: [7 + 5 F + 6].
+        numbers: [8 + 5 F + 6].
         z: And the seven that follow: `BarLanes`, moved.
         h: [N, H].
         c: [N, H].
@@ -309,7 +309,7 @@ def draw_next(
         # a slow pull: the further the market's level is from its middle, the more it is drawn back
         pull = np.float32(scale[3]) * (np.float32(scale[4]) - features[n, _LEVEL_COLUMN])
         work[SHIFT, n] = np.float32(scale[1]) + pull
-    share, level = np.float32(scale[5]), np.float32(scale[6])
+    share, level, drift = np.float32(scale[5]), np.float32(scale[6]), np.float32(scale[7])
     draw_returns(
         columns,
         k,
@@ -318,6 +318,7 @@ def draw_next(
         temperature,
         share,
         level,
+        drift,
         work,
     )
     for n in range(count):

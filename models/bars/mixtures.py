@@ -106,6 +106,7 @@ def draw_returns(
     temperature: np.float32,
     share: np.float32,
     level: np.float32,
+    drift: np.float32,
     work: Float32Array,
 ) -> None:
     """Draw returns, in deviations of the training range, into ``UNITS``; ``SCALE`` is written too.
@@ -119,6 +120,7 @@ def draw_returns(
         share: Of what the mean of the whole mixture strays from a level, this much is kept: all
             means move together.
         level: That level.
+        drift: Added to the mean.
         work: Workspace [`ROWS` + K, N]; its row ``SHIFT`` is added to log σ.
     """
     k, count = components, columns.shape[1]
@@ -139,7 +141,7 @@ def draw_returns(
             means[i, n], sigmas[i, n] = center, spread
     for n in range(count):
         log_scale[n] /= total[n]
-        units[n] = (_ONE - share) * (units[n] / total[n] - level)
+        units[n] = (_ONE - share) * (units[n] / total[n] - level) - drift
     if temperature != _ONE:
         weigh(logits, sharpness_of(temperature), work, weights)
     copy_uniforms(uniforms, temperature, chance)

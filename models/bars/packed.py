@@ -25,7 +25,7 @@ TRUNK, RETURN, UPPER, UPPER_OUT, LOWER, LOWER_OUT, VOLUME, VOLUME_OUT = range(9,
 ENCODER, ENCODER_OUT, GATES, GATES_BIAS, CALENDAR = range(17, 22)
 BARS = 22  # then the four numbers of a `Table`
 
-SCALES = 7
+SCALES = 8
 """Numbers about M's scale, at the beginning of a network's: see `BarNetwork`."""
 
 
@@ -39,7 +39,7 @@ class BarNetwork(NamedTuple):
             `Table` [26].
         numbers: Deviation of returns, and the shifts that calibration found: of log σ, of relative
             volume; the pull of volatility and where to; the share of the mean that is kept, and what
-            it varies around [7]. Then mean and reciprocal deviation of the features [2, F], and the
+            it varies around; what is added to it [8]. Then mean and reciprocal deviation of the features [2, F], and the
             rates [F + 6] and units [2, F] of a `Table`.
     """
 
@@ -77,7 +77,7 @@ class BarNetwork(NamedTuple):
         np.concatenate(layers, out=parameters)
         calibration = array(rnn.calibration).astype(np.float64)
         table = config.features.table
-        scales = [float(rnn.return_scale), *calibration, *array(rnn.mean_trust)]
+        scales = [float(rnn.return_scale), *calibration, *array(rnn.mean_trust), rnn.drift]
         moments = [*scaler.mean, *(1.0 / scaler.scale)]
         return cls(
             parameters,
