@@ -23,9 +23,6 @@ from .one_account import FLOAT32, AccountStep, account_of
 
 @compiled
 def step_bar(
-    parameters: Float32Array,
-    sizes: IntArray,
-    numbers: FloatArray,
     z: Float32Array,
     h: Float32Array,
     c: Float32Array,
@@ -34,6 +31,9 @@ def step_bar(
     memory: FloatArray,
     open_time_ms: IntArray,
     drawn: FloatArray,
+    parameters: Float32Array,
+    sizes: IntArray,
+    numbers: FloatArray,
     noise: Float32Array,
     first_noise: int,
     temperature: np.float32,
@@ -47,10 +47,7 @@ def step_bar(
     """Dream a bar, settle it, and look at what comes of it, in one call: a call costs, and an array.
 
     Args:
-        parameters: And the fourteen that follow: see `dream_bars`, of one lane.
-        sizes: See there.
-        numbers: See there.
-        z: See there.
+        z: And the fourteen that follow: see `dream_bars`, of one lane.
         h: See there.
         c: See there.
         features: See there.
@@ -58,6 +55,9 @@ def step_bar(
         memory: See there.
         open_time_ms: See there.
         drawn: See there.
+        parameters: See there.
+        sizes: See there.
+        numbers: See there.
         noise: See there.
         first_noise: See there.
         temperature: See there.
@@ -70,9 +70,6 @@ def step_bar(
         observation: [D], written.
     """
     dream_bars(
-        parameters,
-        sizes,
-        numbers,
         z,
         h,
         c,
@@ -81,6 +78,9 @@ def step_bar(
         memory,
         open_time_ms,
         drawn,
+        parameters,
+        sizes,
+        numbers,
         noise,
         first_noise,
         temperature,
@@ -178,8 +178,8 @@ class BarLane:
             lanes.drawn[0] = forced
         observation: Float32Array = np.empty(self._size, FLOAT32)
         stepped = step_bar(
-            *cast(BarEngine, shared.engine).network,
             *lanes,
+            *cast(BarEngine, shared.engine).network,
             shared.noise.table,
             column,
             shared.temperature32,

@@ -71,7 +71,8 @@ def _summer(time_ms: int) -> int:
         behind += 1
     while behind > 0 and SUMMER_TIME[behind - 1] > time_ms:
         behind -= 1
-    return behind % 2
+    moved: int = behind % 2
+    return moved
 
 
 def calendar_cells(open_time_ms: IntArray, interval: str) -> IntArray:

@@ -19,7 +19,8 @@ from ..market.records import Bounds
 from ..market.settings import plain, real_number
 from .bar_world_model import BarWorldModel, chosen, draw_bar_noise, start_lanes
 from .bars.config import MarketConfig
-from .bars.packed import BarLanes, dream_bars
+from .bars.dreaming import dream_bars
+from .bars.packed import BarLanes
 from .world_model import WorldModel
 
 RECORDED: Literal["recorded"] = "recorded"
@@ -105,7 +106,7 @@ def _measured(world_model: BarWorldModel) -> float:
     for bar, noise in enumerate(noises):
         if bar % _LOOK_EVERY == 0:
             expected.append(_expected_return(world_model, lanes))
-        dream_bars(*world_model.network, *lanes, noise, 0, _ONE, False)
+        dream_bars(*lanes, *world_model.network, noise, 0, _ONE, False)
     return float(np.mean(expected)) * world_model.provenance.bars_per_year
 
 

@@ -193,7 +193,7 @@ class BarEngine(Engine):
             state.lanes.drawn[:] = forced
             table = _STILL
         tau = np.float32(temperature)
-        dream_bars(*self.network, *state.lanes, table, 0, tau, forced is not None)
+        dream_bars(*state.lanes, *self.network, table, 0, tau, forced is not None)
         return state.lanes.drawn[:, 0].copy()
 
     def view(self, state: BarState, out: Float32Array) -> None:

@@ -168,9 +168,6 @@ def encode_record(
 
 @compiled_fused
 def dream_bars(
-    parameters: Float32Array,
-    sizes: IntArray,
-    numbers: FloatArray,
     z: Float32Array,
     h: Float32Array,
     c: Float32Array,
@@ -179,6 +176,9 @@ def dream_bars(
     memory: FloatArray,
     open_time_ms: IntArray,
     drawn: FloatArray,
+    parameters: Float32Array,
+    sizes: IntArray,
+    numbers: FloatArray,
     noise: Float32Array,
     first_noise: int,
     temperature: np.float32,
@@ -187,9 +187,6 @@ def dream_bars(
     """Dream one bar of every lane, or live one that happened.
 
     Args:
-        parameters: And the two that follow: a `BarNetwork`.
-        sizes: [26].
-        numbers: [8 + 5 F + 6].
         z: And the seven that follow: `BarLanes`, moved.
         h: [N, H].
         c: [N, H].
@@ -198,6 +195,9 @@ def dream_bars(
         memory: [N, S].
         open_time_ms: [N].
         drawn: [N, 4]; read where ``forced``.
+        parameters: And the two that follow: a `BarNetwork`.
+        sizes: [26].
+        numbers: [8 + 5 F + 6].
         noise: Four uniforms and four normals of many lanes or steps [8, M].
         first_noise: The column of the first lane.
         temperature: τ.

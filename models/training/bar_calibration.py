@@ -98,7 +98,7 @@ def _dreamed(world_model: BarWorldModel, rng: np.random.Generator) -> _Moments:
     count, before = len(lanes.z), np.log(lanes.memory[:, AVERAGE_VOLUME])
     size, levels = 0.0, []
     for noise in draw_bar_noise(rng, count, _BARS):
-        dream_bars(*world_model.network, *lanes, noise, 0, _ONE, False)
+        dream_bars(*lanes, *world_model.network, noise, 0, _ONE, False)
         size += float(np.abs(lanes.drawn[:, 0]).mean())
         levels.append(lanes.features[:, _LEVEL].astype(np.float64))
     late = np.array(levels[_BARS // 2 :])

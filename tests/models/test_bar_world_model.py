@@ -35,7 +35,7 @@ def dream(model: BarWorldModel, bars: int = 60) -> np.ndarray:
     noises = draw_bar_noise(np.random.default_rng(1), len(lanes.z), bars)
     seen = []
     for noise in noises:
-        dream_bars(*model.network, *lanes, noise, 0, np.float32(1), False)
+        dream_bars(*lanes, *model.network, noise, 0, np.float32(1), False)
         seen.append(lanes.drawn.copy())
     return np.array(seen)
 

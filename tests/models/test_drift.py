@@ -16,7 +16,7 @@ from worldmodel_trading.models.bar_world_model import (
     draw_bar_noise,
     start_lanes,
 )
-from worldmodel_trading.models.bars.packed import dream_bars
+from worldmodel_trading.models.bars.dreaming import dream_bars
 from worldmodel_trading.models.drift import dreamed_drift, drift_setting, with_drift
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -37,7 +37,7 @@ def test_draws_pay_it_too(market_model: BarWorldModel) -> None:
     lanes = chosen(start_lanes(model), np.resize(np.arange(16), 2_000))
     simple = []
     for noise in draw_bar_noise(np.random.default_rng(9), 2_000, 240):
-        dream_bars(*model.network, *lanes, noise, 0, np.float32(1), False)
+        dream_bars(*lanes, *model.network, noise, 0, np.float32(1), False)
         simple.append(np.expm1(lanes.drawn[:, 0]))
     means = np.mean(simple, axis=0) * YEAR
     error = means.std() / np.sqrt(len(means))
@@ -56,7 +56,7 @@ def test_one_constant_is_added_to_every_mean(market_model: BarWorldModel, record
     drawn = []
     for model in (market_model, assumed):
         mine = chosen(lanes, np.arange(16))
-        dream_bars(*model.network, *mine, noise, 0, np.float32(1), False)
+        dream_bars(*mine, *model.network, noise, 0, np.float32(1), False)
         drawn.append(mine.drawn[:, 0])
     np.testing.assert_allclose(100.0 * (drawn[1] - drawn[0]), added[0, 0], atol=1e-6)
 

@@ -49,7 +49,7 @@ def plain(market_model: BarWorldModel) -> BarWorldModel:
 def step(
     model: BarWorldModel, lanes: BarLanes, noise: np.ndarray, temperature: float = 1.0
 ) -> BarLanes:
-    dream_bars(*model.network, *lanes, noise, 0, np.float32(temperature), False)
+    dream_bars(*lanes, *model.network, noise, 0, np.float32(temperature), False)
     return lanes
 
 
@@ -266,7 +266,7 @@ def test_lanes_that_live_a_record_see_what_the_batch_computes(
     nothing = np.zeros((8, 0), dtype=np.float32)
     for t in range(1, 600):
         lanes.drawn[0] = numbers[t]
-        dream_bars(*market_model.network, *lanes, nothing, 0, np.float32(1), True)
+        dream_bars(*lanes, *market_model.network, nothing, 0, np.float32(1), True)
         assert lanes.open_time_ms[0] == candles.open_time_ms[t]
         if t >= market_model.config.features.warmup:
             np.testing.assert_array_equal(lanes.raw[0], features[t])

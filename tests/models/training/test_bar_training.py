@@ -128,7 +128,7 @@ def size_of_dreams(model: WorldModel) -> float:
     lanes = chosen(start_lanes(model), np.resize(np.arange(16), 256))
     size, rng = 0.0, np.random.default_rng(99)
     for noise in draw_bar_noise(rng, 256, 720):
-        dream_bars(*model.network, *lanes, noise, 0, np.float32(1), False)
+        dream_bars(*lanes, *model.network, noise, 0, np.float32(1), False)
         size += float(np.abs(lanes.drawn[:, 0]).mean()) / 720
     return size
 
@@ -235,7 +235,7 @@ def test_bars_of_any_length_are_learned_and_dreamed(
     lanes, step = start_lanes(model), candles.interval_ms
     begun = lanes.open_time_ms.copy()
     for noise in draw_bar_noise(np.random.default_rng(0), 16, 50):
-        dream_bars(*model.network, *lanes, noise, 0, np.float32(1), False)
+        dream_bars(*lanes, *model.network, noise, 0, np.float32(1), False)
     np.testing.assert_array_equal(lanes.open_time_ms, begun + 50 * step)
     assert np.isfinite(lanes.drawn).all()
 
