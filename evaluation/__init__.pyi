@@ -1,3 +1,6 @@
+from .ageing import Quarter as Quarter
+from .ageing import bar_losses as bar_losses
+from .ageing import losses_by_quarter as losses_by_quarter
 from .baselines.bars import Bars as Bars
 from .baselines.bootstrap import BarBootstrap as BarBootstrap
 from .baselines.garch import GarchModel as GarchModel

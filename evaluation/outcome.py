@@ -8,6 +8,7 @@ from typing import Any
 
 from ..models.machine import Machine
 from ..models.quality import MDNRNNQuality, VAEQuality
+from .ageing import Quarter
 from .baselines.scores import BaselineScores
 from .drift import DriftOutcome
 from .performance import Performance
@@ -60,12 +61,14 @@ class WorldModelOutcome:
         vae: V on the test range.
         mdn_rnn: M by range.
         baselines: How other forecasts of the next return score.
+        ageing: What all of them lose, by calendar quarter after the training range.
     """
 
     preset: str
     vae: VAEQuality
     mdn_rnn: Mapping[str, MDNRNNQuality]
     baselines: Mapping[str, BaselineScores]
+    ageing: tuple[Quarter, ...] = ()
 
     def return_nll(self) -> dict[str, float]:
         """M's mean negative log-likelihood of the next return [nats] by range."""
@@ -81,6 +84,7 @@ class WorldModelOutcome:
                 "return_nll": self.return_nll(),
             },
             "baselines": _mapped(self.baselines, BaselineScores.to_dict),
+            "ageing": [quarter.to_dict() for quarter in self.ageing],
         }
 
 

@@ -313,6 +313,8 @@ _RUN: dict[str, dict[str, str]] = {
         "seed": "of training, search and dreams: the same seed, the same result",
         "vae_epochs": "epochs of V at most; it stops earlier where validation does not improve",
         "mdn_rnn_epochs": "epochs of M at most, likewise",
+        "refit": "train anew whenever so many bars of the test range have gone by, on all bars up to "
+        "there: what that is worth to the forecasts, by quarter; the policies are not searched for anew",
         "device": "where V and M are trained and the search dreams; auto is CUDA where there is "
         "one (default: cpu)",
     },

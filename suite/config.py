@@ -68,6 +68,8 @@ class RunConfig(Record):
             fields of an `Instrument`; None takes those that the candles bring along.
         account: Any other setting of the account, by name (`BrokerConfig.from_settings`):
             ``leverage``, ``fill_delay``, ``no_trade_band``, …
+        refit: Train the world model anew whenever so many bars of the test range have gone by, on all
+            bars up to there, and score its forecasts beside those of the first; None never does.
         device: ``cpu``, ``cuda`` or ``auto``, where V and M are trained and the search dreams; on
             CUDA ``workers`` are not needed and not started.
         resume: Go on from the checkpoints in ``out``, on a CPU as if nothing had happened.
@@ -102,6 +104,7 @@ class RunConfig(Record):
     unrecorded_funding_rate: float | None = None
     instrument: str | Mapping[str, Any] | None = None
     account: Mapping[str, Any] = field(default_factory=dict)
+    refit: int | None = None
     device: str = "cpu"
     resume: bool = False
     overwrite: bool = False
@@ -110,6 +113,7 @@ class RunConfig(Record):
     _bounds = {  # noqa: RUF012
         "seed": FROM_ZERO,
         "search_seeds": AT_LEAST_ONE,
+        "refit": AT_LEAST_ONE,
         "workers": FROM_ZERO,
         "temperature": TEMPERATURES,
         "recent": Bounds(0, 1, above=True),

@@ -16,6 +16,7 @@ from ..performance import Performance
 from ..results import to_plain
 from ..seeds import Figures, SeedRange
 from ..significance import SharpeEvidence
+from .ageing_table import ageing_cells
 from .chart import Chart
 from .figures import Curves, History, dream_fan, replay_equity, replay_weight, training_curves
 from .page import details, figure, page, section, table
@@ -77,6 +78,7 @@ def report_html(results: RunResults, curves: Curves, history: History) -> str:
         *_equity_sections(curves, policy),
         *_training_sections(history),
         *_density_sections(results),
+        *_ageing_sections(results),
         *_provenance_sections(results),
     ]
     return page(_title(results), "".join(body), _subtitle(results))
@@ -212,6 +214,23 @@ def _density_sections(results: RunResults) -> list[str]:
                 for name, scores in model.baselines.items()
                 if scores.note
             ),
+        )
+    ]
+
+
+def _ageing_sections(results: RunResults) -> list[str]:
+    quarters = results.world_model.ageing if results.world_model else ()
+    if not quarters:
+        return []
+    header, rows = ageing_cells(quarters)
+    return [
+        section(
+            "As the model ages",
+            table(header, [rows], text_columns=2),
+            "The same losses by calendar quarter: of the world model, and what it loses more or less "
+            "than each other forecast, with half the width of a 95% interval (Diebold–Mariano). "
+            "Negative: the world model, as it was first trained, is better. “Refitted” was trained "
+            "anew as the range went on, on the bars up to there (--refit).",
         )
     ]
 

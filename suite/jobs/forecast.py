@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from worldmodel_trading.dates import refuse_outside
+from worldmodel_trading.evaluation.ageing import Quarter, bar_losses, losses_by_quarter
 from worldmodel_trading.evaluation.baselines.memoryless import of_each_bar
 from worldmodel_trading.evaluation.baselines.scores import (
     TITLES,
     compare_with_baselines,
     fit_baselines,
 )
+from worldmodel_trading.evaluation.density import WORLD_MODEL
 from worldmodel_trading.evaluation.fidelity.subject import find_ranges
+from worldmodel_trading.evaluation.report.ageing_table import ageing_text
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, TrainingBarsError
 from worldmodel_trading.market.files.writer import refuse_unwritable, whole_file
@@ -43,7 +46,8 @@ def forecast(
         end: Forecasts made at bars that open before.
         out: A ``.csv`` or ``.parquet`` file; None saves nothing.
         baselines: Also score the forecasts beside those of the baselines, fitted on the bars that
-            the world model was trained on.
+            the world model was trained on: as a whole, and by quarter, saved beside the forecasts
+            under the same name and ``-quarters``.
     """
     import pandas as pd
 
@@ -69,17 +73,21 @@ def forecast(
             f"{format_time(int(bar['open_time_ms']))}  next bar: σ {bar['volatility']:.3f}%  "
             f"90% between {bar['p5']:+.3f}% and {bar['p95']:+.3f}%  mean {bar['mean']:+.4f}%"
         )
-    if baselines:
-        _tell_scores(model, record, made, (first, last))
+    quarters = _tell_scores(model, record, made, (first, last)) if baselines else ()
     if out is not None:
         _save(table, Path(out))
         tell(f"{len(table)} forecasts: {out}")
+    if out is not None and quarters:
+        path = Path(out)
+        by_quarter = path.with_name(f"{path.stem}-quarters{path.suffix}")
+        _save(pd.DataFrame(_row(quarter) for quarter in quarters), by_quarter)
+        tell(f"{len(quarters)} quarters: {by_quarter}")
 
 
 def _tell_scores(
     model: WorldModel, record: Candles, forecasts: ReturnForecast, rows: tuple[int, int]
-) -> None:
-    """Mean likelihood loss of the bars after those rows, by forecaster.
+) -> tuple[Quarter, ...]:
+    """Mean likelihood loss of the bars after those rows, by forecaster; returns it by quarter.
 
     Raises:
         TrainingBarsError: The candles hold nothing of the training range, or nothing after it.
@@ -92,9 +100,8 @@ def _tell_scores(
             "the bars that are forecast were trained on: a score on them proves nothing; give later ones"
         )
     fitted = fit_baselines(known, ranges.train, settings=model.config)
-    scores = compare_with_baselines(
-        of_each_bar(forecasts), fitted, 100 * known.log_returns(), {"later": scored}
-    )
+    ours, returns = of_each_bar(forecasts), 100 * known.log_returns()
+    scores = compare_with_baselines(ours, fitted, returns, {"later": scored})
     tell(
         "\nMean negative log-likelihood of bars after training, nats; world model minus each, 95%:"
     )
@@ -107,6 +114,28 @@ def _tell_scores(
             )
         if each.note:
             tell(f"  {TITLES[name]}: {each.note}")
+    cut = {
+        name: (max(scored[0], first), min(scored[1], last))
+        for name, (first, last) in ranges.held_out.items()
+        if max(scored[0], first) < min(scored[1], last)
+    }
+    losses = bar_losses({WORLD_MODEL: ours, **fitted.forecasts}, returns)
+    quarters = losses_by_quarter(losses, known.open_time_ms, cut)
+    tell("\nBy calendar quarter, with half the width of a 95% interval:\n" + ageing_text(quarters))
+    return quarters
+
+
+def _row(quarter: Quarter) -> dict[str, object]:
+    """A quarter as a row of a table."""
+    row: dict[str, object] = {"quarter": quarter.name, "range": quarter.range, "bars": quarter.bars}
+    row |= {f"nll_{name}": value for name, value in quarter.nll.items()}
+    for name, gap in quarter.gap.items():
+        row |= {
+            f"minus_{name}": gap.value,
+            f"minus_{name}_low": gap.low,
+            f"minus_{name}_high": gap.high,
+        }
+    return row
 
 
 def _refuse_unwritable(path: Path) -> None:

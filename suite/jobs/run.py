@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -17,6 +17,7 @@ from worldmodel_trading.config import RunConfig
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.replay import open_recorded
 from worldmodel_trading.envs.scorers import open_scorer
+from worldmodel_trading.evaluation.ageing import Quarter, bar_losses, losses_by_quarter
 from worldmodel_trading.evaluation.baselines.memoryless import of_each_bar
 from worldmodel_trading.evaluation.baselines.scores import (
     TITLES,
@@ -25,6 +26,7 @@ from worldmodel_trading.evaluation.baselines.scores import (
     compare_with_baselines,
     fit_baselines,
 )
+from worldmodel_trading.evaluation.density import WORLD_MODEL
 from worldmodel_trading.evaluation.drift import DriftOutcome, RecordedDrift
 from worldmodel_trading.evaluation.outcome import (
     CandleFacts,
@@ -38,6 +40,8 @@ from worldmodel_trading.evaluation.report.sentences import drift_sentence, summa
 from worldmodel_trading.evaluation.report.text_table import comparison_rows, comparison_table
 from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.jobs.contest import REPLAYS, Contest, hold_contest, open_replay
+from worldmodel_trading.jobs.refit import refitted_losses, refuse_refits
+from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.inspection import inspect_candles
 from worldmodel_trading.market.sources import source_name
 from worldmodel_trading.models.devices import choose_device
@@ -102,6 +106,7 @@ def _refuse_impossible(config: RunConfig, split: Split) -> None:
     )
     for venue in REPLAYS:
         open_replay(config, split, venue)
+    refuse_refits(config, split)
 
 
 def _work(config: RunConfig, split: Split, run_id: str, stages: Stages) -> RunResults:
@@ -109,6 +114,10 @@ def _work(config: RunConfig, split: Split, run_id: str, stages: Stages) -> RunRe
         baselines = _baselines(config, split)
     with stages("world_model", f"World model: V, then M ({config.preset} preset)"):
         world_model, history = _train(config, split)
+    refitted = {}
+    if config.refit is not None:
+        with stages("refits", f"World models trained anew, every {config.refit} bars"):
+            refitted = refitted_losses(config, split, world_model)
     with stages(
         "controller", f"Controller: CMA-ES in the dream, searches: {config.num_searches()}"
     ):
@@ -128,7 +137,7 @@ def _work(config: RunConfig, split: Split, run_id: str, stages: Stages) -> RunRe
         machine=this_machine(),
         config=config.to_dict(),
         candles=_describe(config, split),
-        world_model=_quality(split, world_model, baselines),
+        world_model=_quality(split, world_model, baselines, refitted),
         controller=_found(config, searches, contest),
         drift=drift,
         significance={name: judged.significance for name, judged in contest.policies.items()},
@@ -171,13 +180,20 @@ def _baselines(config: RunConfig, split: Split) -> Baselines:
 
 
 def _compared(
-    split: Split, world_model: WorldModel, baselines: Baselines
-) -> dict[str, BaselineScores]:
-    """The world model's forecasts beside the baselines'."""
+    split: Split,
+    world_model: WorldModel,
+    baselines: Baselines,
+    refitted: Mapping[str, FloatArray],
+) -> tuple[dict[str, BaselineScores], tuple[Quarter, ...]]:
+    """The world model's forecasts beside the baselines': by range, and by quarter."""
     candles = split.candles
     later = {name: candles.row_range(*getattr(split, name)) for name in REPLAYS}
-    ours = of_each_bar(world_model.return_forecast(candles))
-    return compare_with_baselines(ours, baselines, 100 * candles.log_returns(), later)
+    ours, returns = of_each_bar(world_model.return_forecast(candles)), 100 * candles.log_returns()
+    losses = bar_losses({WORLD_MODEL: ours, **baselines.forecasts}, returns) | dict(refitted)
+    return (
+        compare_with_baselines(ours, baselines, returns, later),
+        losses_by_quarter(losses, candles.open_time_ms, later),
+    )
 
 
 def _drift(config: RunConfig, split: Split, dreamed: WorldModel) -> DriftOutcome:
@@ -299,7 +315,13 @@ def _found(config: RunConfig, searches: Searches, contest: Contest) -> Controlle
     )
 
 
-def _quality(split: Split, world_model: WorldModel, baselines: Baselines) -> WorldModelOutcome:
+def _quality(
+    split: Split,
+    world_model: WorldModel,
+    baselines: Baselines,
+    refitted: Mapping[str, FloatArray],
+) -> WorldModelOutcome:
+    scores, ageing = _compared(split, world_model, baselines, refitted)
     return WorldModelOutcome(
         preset=world_model.config.preset,
         vae=vae_quality(world_model, split.candles, *split.test),
@@ -307,7 +329,8 @@ def _quality(split: Split, world_model: WorldModel, baselines: Baselines) -> Wor
             name: mdn_rnn_quality(world_model, split.candles, *getattr(split, name))
             for name in REPLAYS
         },
-        baselines=_compared(split, world_model, baselines),
+        baselines=scores,
+        ageing=ageing,
     )
 
 

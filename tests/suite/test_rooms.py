@@ -36,8 +36,8 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
         device scorers
     """,
     "evaluation": """
-        policy performance rollout lanes checks significance loss_tests likelihood baselines horizons density truth results
-        seeds drift outcome report comparison fidelity
+        policy performance rollout lanes checks significance loss_tests likelihood baselines horizons density truth ageing
+        results seeds drift outcome report comparison fidelity
     """,
     "agents": "linear cma_es dream_search rules live sb3",
 }

@@ -173,13 +173,28 @@ def test_a_run_resumes_to_the_same_bits(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_forecasts_are_scored_beside_the_baselines(
-    model_folder: str, candles_file: str, candles: Candles, capsys: pytest.CaptureFixture[str]
+    model_folder: str,
+    candles_file: str,
+    candles: Candles,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     where = ["--world-model", model_folder, "--candles", candles_file]
-    assert main(["forecast", *where, "--baselines"]) == 0
+    saved = tmp_path / "all.csv"
+    assert main(["forecast", *where, "--baselines", "--save", str(saved)]) == 0
     lines = capsys.readouterr().out.splitlines()
     scored = next(i for i, line in enumerate(lines) if "world model minus each" in line)
-    assert [line.split("  ")[1] for line in lines[scored + 1 :]] == list(TITLES.values())
+    assert [line.split("  ")[1] for line in lines[scored + 1 :][:4]] == list(TITLES.values())
+    header = next(i for i, line in enumerate(lines) if line.startswith("quarter "))
+    assert [line.split()[:4] for line in lines[header + 1 :][:2]] == [
+        ["2020", "Q1", "validation", "400"],
+        ["2020", "Q1", "test", "284"],
+    ]
+    table = pd.read_csv(tmp_path / "all-quarters.csv")
+    assert list(table.bars) == [400, 284, 416]
+    assert list(table.quarter) == ["2020 Q1", "2020 Q1", "2020 Q2"]
+    np.testing.assert_allclose(table.minus_har_t, table.nll_world_model - table.nll_har_t)
+    assert (table.minus_har_t_low < table.minus_har_t_high).all()
     early = str(np.datetime64(int(candles.open_time_ms[1_000]), "ms"))
     assert main(["forecast", *where, "--baselines", "--end", early]) == 2
     assert "training range" in capsys.readouterr().err

@@ -307,6 +307,42 @@ def test_a_drift_is_assumed_and_said(csv: Path, tmp_path: Path) -> None:
     assert "every ranking of policies inherits (--drift zero). A held position earns" in page
 
 
+def test_forecasts_age_and_are_refitted(csv: Path, tmp_path: Path) -> None:
+    small = ["--search-seeds", "1", "--generations", "2", "--end", "2020-03-17", "--refit", "150"]
+    results = job(csv, tmp_path, *small)
+    ageing = results["world_model"]["ageing"]
+    assert [(q["name"], q["range"]) for q in ageing] == [("2020 Q1", r) for r in RANGES[1:]]
+    before, after = ageing
+    assert set(before["nll"]) == {"world_model", *results["world_model"]["baselines"]}
+    assert set(after["nll"]) - set(before["nll"]) == {"world_model_refitted", "har_t_refitted"}
+    assert after["bars"] == 12 * 24
+    assert after["nll"]["world_model"] == pytest.approx(
+        results["world_model"]["mdn_rnn"]["return_nll"]["test"]
+    )
+    candles = read_candles(csv).between(None, "2020-03-17")
+    returns = 100 * candles.log_returns()
+    first = len(candles) - 288
+    refitted = WorldModel.from_pretrained(tmp_path / "refits" / "1")
+    assert refitted.provenance.validation_end_ms == candles.open_time_ms[first + 150]
+    assert refitted.provenance.train_end_ms == candles.open_time_ms[first + 150 - 14 * 24]
+    assert not (tmp_path / "refits" / "2").exists()
+    own = WorldModel.from_pretrained(tmp_path / "world_model")
+    losses = [
+        -model.return_forecast(candles).log_prob(np.append(returns[1:], np.nan))[rows]
+        for model, rows in (
+            (own, slice(first - 1, first + 149)),
+            (refitted, slice(first + 149, -1)),
+        )
+    ]
+    expected = np.concatenate(losses).mean()
+    assert after["nll"]["world_model_refitted"] == pytest.approx(expected, abs=1e-6)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "As the model ages" in page
+    assert "minus world model, refitted" in page
+    (tmp_path / "results.json").unlink()
+    assert job(csv, tmp_path, *small, "--resume")["world_model"] == results["world_model"]
+
+
 def test_one_search_is_the_first_of_several(
     results: dict[str, Any], csv: Path, tmp_path: Path
 ) -> None:
