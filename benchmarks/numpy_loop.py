@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from worldmodel_trading.envs.engine.engine import DreamEngine
+from worldmodel_trading.envs.engine.paper_engine import PaperEngine
 from worldmodel_trading.market.arrays import Float32Array, FloatArray
 from worldmodel_trading.market.features import calendar
 from worldmodel_trading.market.intervals import INTERVALS_MS
@@ -40,7 +40,7 @@ class NumpyLane:
         self._gates = np.hstack([w["lstm.weight_ih_l0"], w["lstm.weight_hh_l0"]])  # [4 H, I + H]
         self._gates_bias = w["lstm.bias_ih_l0"] + w["lstm.bias_hh_l0"]
         self._calendar = calendar(np.arange(0, INTERVALS_MS["W"], self._interval_ms))
-        start = DreamEngine(world_model).start(np.array([segment]))
+        start = PaperEngine(world_model).start(np.array([segment]))
         self.z, self.h, self.c = start.z[0], start.h[0], start.c[0]
         self._time_ms = int(start.open_time_ms[0])
 

@@ -14,7 +14,8 @@ from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
-from worldmodel_trading.envs.engine.engine import DreamEngine
+from worldmodel_trading.envs.engine.bar_engine import BarEngine
+from worldmodel_trading.envs.engine.paper_engine import PaperEngine
 from worldmodel_trading.envs.population.scorers import DreamWorkers
 
 from .dreams import engine_task, lanes_task
@@ -24,7 +25,8 @@ from .timing import Settings, Task
 from .worlds import default_world, lane_flops, random_world, sgemm
 
 _METHODS: dict[type, tuple[str, ...]] = {
-    DreamEngine: ("draw_noise", "step", "view"),
+    BarEngine: ("draw_noise", "step", "view"),
+    PaperEngine: ("draw_noise", "step", "view"),
 }
 
 

@@ -2,9 +2,9 @@ from .base import TradingEnv as TradingEnv
 from .device.scorer import DeviceDreams as DeviceDreams
 from .dream import DreamEnv as DreamEnv
 from .dream import RecordedPath as RecordedPath
-from .engine.engine import DreamEngine as DreamEngine
-from .engine.engine import DreamState as DreamState
-from .engine.engine import Noise as Noise
+from .engine.base import Engine as Engine
+from .engine.base import Noise as Noise
+from .engine.opening import open_engine as open_engine
 from .population.executors import Executor as Executor
 from .population.executors import ProcessExecutor as ProcessExecutor
 from .population.executors import SerialExecutor as SerialExecutor

@@ -97,7 +97,7 @@ def step_bar(
 
 
 class BarLane:
-    """A lane that leaves `DreamLanes` for as long as an episode lasts; see `DreamLane`.
+    """A lane that leaves `DreamLanes` for as long as an episode lasts; see `PaperLane`.
 
     Args:
         lanes: One lane, which is placed where an episode begins.

@@ -23,12 +23,12 @@ from .arguments import refuse_unknown
 from .bar_lane import BarLane
 from .base import Observation, Start, TradingEnv
 from .dream_funding import DreamFunding
-from .dream_lane import DreamLane, Forced
 from .dream_lanes import DreamLanes
 from .dream_view import bars_between, candles_of, dreamed_on, warm_up_bars
 from .engine.bar_engine import BarEngine
 from .engine.opening import open_engine
 from .one_account import FLOAT32, AccountStep
+from .paper_lane import Forced, PaperLane
 from .protocol import read_options
 from .recorded import latent_record
 from .spaces import ActionKind, ObservationKind
@@ -152,7 +152,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         super().__init__(
             self._lanes.layout, actions, broker, reward, render_mode, self._lanes.max_steps
         )
-        kind = BarLane if isinstance(self.engine, BarEngine) else DreamLane
+        kind = BarLane if isinstance(self.engine, BarEngine) else PaperLane
         self._lane: Any = kind(self._lanes, self._size)
         self.world_model_hash = self.engine.world_model.fingerprint
         self.title = f"WorldModelDream {self.engine.world_model.provenance.symbol}"

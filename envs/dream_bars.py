@@ -12,11 +12,11 @@ from ..market.account.settlement import BAR_FIELDS, exact_bar, inside_bar, plain
 from ..market.arrays import FloatArray
 from ..market.numerics.compiled import compiled
 from .engine.bar_engine import BarEngine, BarState
-from .engine.engine import DreamEngine, DreamState
+from .engine.paper_engine import PaperEngine, PaperState
 
 
-class DreamBars:
-    """Turns the engine's steps into the bars that an account settles.
+class DecodedBars:
+    """Turns the steps of an engine that draws latents into the bars that an account settles.
 
     Ranges and volumes are decoded from z only where the account's rules look inside bars. Otherwise
     high and low are the further of the bar's two ends.
@@ -32,7 +32,7 @@ class DreamBars:
         columns: Of the range and the log volume among the features; (−1, −1) where they are not.
     """
 
-    def __init__(self, engine: DreamEngine, num_lanes: int, broker: BrokerConfig) -> None:
+    def __init__(self, engine: PaperEngine, num_lanes: int, broker: BrokerConfig) -> None:
         self._world_model = engine.world_model
         self.decodes = broker.looks_inside_bars
         names = engine.config.features.names
@@ -45,7 +45,7 @@ class DreamBars:
 
     def begin(
         self,
-        state: DreamState,
+        state: PaperState,
         price: FloatArray,
         volume_level: FloatArray,
         lanes: Any = slice(None),
@@ -62,7 +62,7 @@ class DreamBars:
         one, two, three, four = (part.item(lane) for part in parts)
         return one, two, three, four
 
-    def step(self, state: DreamState, log_return: FloatArray) -> FloatArray:
+    def step(self, state: PaperState, log_return: FloatArray) -> FloatArray:
         """The bars just lived [N, 8], columns `BAR_FIELDS`, after the engine's step."""
         if self.decodes:
             bars = self._with_insides(state, log_return)
@@ -72,11 +72,11 @@ class DreamBars:
         plain_bars(log_return, self.price, bars)
         return bars
 
-    def features(self, state: DreamState) -> FloatArray:
+    def features(self, state: PaperState) -> FloatArray:
         """What a policy that sees features is shown [N, F]: decoded from z."""
         return self._world_model.decode(state.z)
 
-    def _with_insides(self, state: DreamState, log_return: FloatArray) -> FloatArray:
+    def _with_insides(self, state: PaperState, log_return: FloatArray) -> FloatArray:
         ranges, volume = self._inside(state)
         bars = np.empty((len(log_return), len(BAR_FIELDS)))
         before = (self._fill_range, self._fill_volume, self.price)
@@ -84,7 +84,7 @@ class DreamBars:
         self._fill_range, self._fill_volume = np.maximum(ranges, np.abs(log_return)), volume
         return bars
 
-    def _inside(self, state: DreamState) -> tuple[FloatArray, FloatArray]:
+    def _inside(self, state: PaperState) -> tuple[FloatArray, FloatArray]:
         """Decoded log(high / low) and volumes [N]."""
         decoded = self._world_model.decode(state.z)
         ranges, volume = np.empty((2, len(decoded)))
@@ -132,10 +132,10 @@ class ExactBars:
 
 
 def lived_bars(engine: Any, num_lanes: int, broker: BrokerConfig) -> Any:
-    """What an engine's steps do to accounts: `ExactBars` where it draws bars, else `DreamBars`."""
+    """What an engine's steps do to accounts: `ExactBars` where it draws bars, else `DecodedBars`."""
     if isinstance(engine, BarEngine):
         return ExactBars(engine, num_lanes)
-    return DreamBars(engine, num_lanes, broker)
+    return DecodedBars(engine, num_lanes, broker)
 
 
 @compiled

@@ -91,13 +91,14 @@ class DreamLanes:
     Args:
         engine: Steps them.
         num_lanes: N.
-        observation: ``"latent"`` shows [z, h], ``"features"`` what V decodes from z.
+        observation: ``"latent"`` shows [z, h], ``"features"`` those of the bars (``paper``: what V
+            decodes from z).
         temperature: τ of the mixture.
         horizon: Bars of an episode.
         funding: What a position held through a bar is charged.
         ood_limit: Quantile of the out-of-distribution meter beyond which an episode is truncated;
             1 only measures, None does not.
-        broker: The account's rules; see `DreamBars`.
+        broker: The account's rules.
 
     Attributes:
         state: Where the lanes are.
@@ -193,7 +194,7 @@ class DreamLanes:
         waiting: BoolArray,
         forced: Any = None,
     ) -> FloatArray:
-        """Dream one bar of every lane; see `DreamEngine.step`.
+        """Dream one bar of every lane; see `Engine.step`.
 
         Args:
             targets: What the agents want [N].

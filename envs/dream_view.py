@@ -19,7 +19,7 @@ def bars_between(engine: Engine, closes: FloatArray, features: FloatArray) -> Fl
     """Candles of known closes whose height is decoded.
 
     A bar opens where the one before closed. What its range exceeds its body by is split evenly, as
-    `DreamBars` does for accounts that look at highs and lows.
+    `DecodedBars` does for accounts that look at highs and lows.
 
     Args:
         engine: Of the dream.

@@ -7,7 +7,7 @@ import numpy as np
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..models.paper_world_model import PaperWorldModel
 from ..models.world_model import WorldModel
-from .engine.engine import DreamEngine
+from .engine.paper_engine import PaperEngine
 from .recorded import RecordedMarket
 from .spaces import LATENT_BOUND
 
@@ -23,7 +23,7 @@ class RecordedState:
 
     def __init__(self, world_model: WorldModel, recorded: RecordedMarket, num_lanes: int) -> None:
         assert isinstance(world_model, PaperWorldModel)
-        self._engine = DreamEngine(world_model)
+        self._engine = PaperEngine(world_model)
         latents = world_model.encode(world_model.features(recorded.candles))
         self._latents = np.clip(latents, -LATENT_BOUND, LATENT_BOUND)
         self._log_return = np.diff(np.log(recorded.candles.close), prepend=np.nan)

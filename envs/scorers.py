@@ -22,7 +22,7 @@ def open_scorer(
         world_model: A `WorldModel`, the folder of one, or ``"default"``.
         device: ``"cpu"`` for the compiled engine; ``"cuda"``; ``"auto"`` for CUDA where there is one.
         num_workers: Processes on a CPU; see `DreamWorkers`. CUDA needs none.
-        warmup: Recorded bars that M hears first; see `DreamEngine`.
+        warmup: Recorded bars that M hears first; None takes all that the bank holds.
 
     Raises:
         ConfigError: The device is not there, or ``num_workers`` is no number of processes.

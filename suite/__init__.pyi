@@ -9,7 +9,8 @@ from .agents.rules import buy_and_hold as buy_and_hold
 from .agents.rules import flat as flat
 from .agents.sb3 import make_sb3_env as make_sb3_env
 from .envs.dream import DreamEnv as DreamEnv
-from .envs.engine.engine import DreamEngine as DreamEngine
+from .envs.engine.base import Engine as Engine
+from .envs.engine.opening import open_engine as open_engine
 from .envs.population.jobs import Dreams as Dreams
 from .envs.population.scorers import DreamWorkers as DreamWorkers
 from .envs.replay import BybitReplayEnv as BybitReplayEnv

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel_trading.envs.engine.engine import DreamEngine, Noise
+from worldmodel_trading.envs.engine.base import Noise
+from worldmodel_trading.envs.engine.paper_engine import PaperEngine
 from worldmodel_trading.evaluation.baselines.scores import TITLES
 from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
@@ -110,7 +111,7 @@ def test_profile_names_the_stages(tmp_path: Path) -> None:
 
 
 def test_the_numpy_loop_dreams_as_the_engine_does(module, paper_model: PaperWorldModel) -> None:
-    bars, rng, engine = 40, np.random.default_rng(3), DreamEngine(paper_model)
+    bars, rng, engine = 40, np.random.default_rng(3), PaperEngine(paper_model)
     config = paper_model.config
     uniforms = rng.random((bars, 2), dtype=np.float32)
     normals = rng.standard_normal((bars, 1 + config.latent_size), dtype=np.float32)
@@ -131,7 +132,7 @@ def test_the_numpy_loop_keeps_the_same_account(module, paper_model: PaperWorldMo
     from worldmodel_trading.envs.population.scoring import score_lanes
     from worldmodel_trading.market.account.rules import BrokerConfig
 
-    bars, engine = 30, DreamEngine(paper_model)
+    bars, engine = 30, PaperEngine(paper_model)
     config = paper_model.config
     policy = np.random.default_rng(4).normal(0.0, 0.5, config.latent_size + config.hidden_size + 2)
     noise = engine.draw_steps(np.random.default_rng(5), 1, bars)

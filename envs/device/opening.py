@@ -6,7 +6,7 @@ import torch
 
 from ..engine.bar_engine import BarEngine
 from ..engine.base import Engine
-from ..engine.engine import DreamEngine
+from ..engine.paper_engine import PaperEngine
 from .bar_dream import BarDream
 from .dream import DeviceDream
 from .paper_dream import PaperDream
@@ -21,5 +21,5 @@ def open_device_dream(engine: Engine, device: torch.device) -> DeviceDream:
     """
     if isinstance(engine, BarEngine):
         return BarDream(engine, device)
-    assert isinstance(engine, DreamEngine)
+    assert isinstance(engine, PaperEngine)
     return PaperDream(engine, device)

@@ -13,7 +13,7 @@ from ...market.account.rules import BrokerConfig
 from ...market.account.settlement import Bar
 from ...market.arrays import IntArray
 from ...models.mdn_rnn import State
-from ..engine.engine import DreamEngine
+from ..engine.paper_engine import PaperEngine
 from .dream import DeviceDream, Market
 
 _RETURN = 0  # column of the log return among the features
@@ -49,7 +49,7 @@ class PaperDream(DeviceDream):
 
     hears_actions = True
 
-    def __init__(self, engine: DreamEngine, device: torch.device) -> None:
+    def __init__(self, engine: PaperEngine, device: torch.device) -> None:
         super().__init__(engine, device)
         world_model = engine.world_model
         self._engine = engine
@@ -114,7 +114,7 @@ class PaperDream(DeviceDream):
     ) -> tuple[_Lanes, Bar]:
         """What a dreamed bar does to an account, and the lanes with price, range and volume moved.
 
-        See `DreamBars`.
+        See `DecodedBars`.
         """
         simple = log_return.expm1()
         high, low, after = simple.clamp(min=0.0), simple.clamp(max=0.0), lanes
@@ -155,7 +155,7 @@ class PaperDream(DeviceDream):
         return lanes._replace(fill_range=ranges.clamp(min=0.0), fill_volume=volume.clamp(min=0.0))
 
 
-def _scaling(engine: DreamEngine, column: int) -> tuple[float, float]:
+def _scaling(engine: PaperEngine, column: int) -> tuple[float, float]:
     """Scale and mean that turn a standardised feature into the feature."""
     scaler = engine.world_model.scaler
     return float(scaler.scale[column]), float(scaler.mean[column])

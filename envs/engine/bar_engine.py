@@ -87,7 +87,7 @@ class BarState:
 
 
 class BarEngine(Engine):
-    """Steps any number of lanes through a world model of bars; see `DreamEngine`.
+    """Steps any number of lanes through a world model of bars; see `Engine`.
 
     Args:
         world_model: The market that is dreamed.

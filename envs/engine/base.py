@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.candles import Candles
+
+
+class Noise(NamedTuple):
+    """What chance decides in one step of N lanes.
+
+    Attributes:
+        table: Numbers of each lane [R, N], float32: rows of uniforms in [0, 1), which choose mixture
+            components, then of normals, which say where inside them.
+    """
+
+    table: Float32Array
 
 
 class Engine(ABC):

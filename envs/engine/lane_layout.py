@@ -1,4 +1,4 @@
-"""A world model's weights as one lane reads them: whole cache lines, biases as further rows."""
+"""The weights of a world model that draws latents as one lane reads them: whole cache lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...market.arrays import Float32Array, FloatArray
 from ...market.numerics.products import CACHE_LINE, aligned
 from ...models.config import PaperConfig
 from ...models.forward import at_a_line
-from .layout import DreamWeights
+from .layout import PaperWeights
 
 
 class LaneNumbers(NamedTuple):
@@ -23,7 +23,6 @@ class LaneNumbers(NamedTuple):
         interval_ms: Length of a bar.
         return_scale: Turns a standardised return into a log return.
         return_mean: See return_scale.
-        paper: 1 where the market hears the action, else 0.
         state: Where c begins in the memory.
     """
 
@@ -33,31 +32,26 @@ class LaneNumbers(NamedTuple):
     interval_ms: float
     return_scale: float
     return_mean: float
-    paper: float
     state: float
 
 
 class LaneModel(NamedTuple):
-    """A world model's weights for `one_lane.dream_lane` and `one_lane.dream_heard_lane`.
+    """A world model's weights for `one_lane.dream_lane`.
 
     Rows are filled up with zeros to whole cache lines, and begin at one: a product by such a matrix
-    takes 0.6 of the time of one that lies anyhow.
+    takes 0.6 of the time of one that lies anyhow. Biases are further rows.
 
-    What a lane remembers is one array, its `memory`: room for a row of ``wide`` and one of
-    ``latent``, then c [H], h, z, (``paper``: action) and calendar [H + I] as M hears them, and room
-    for the layer before z's mixture [G].
+    What a lane remembers is one array, its `memory`: room for a row of ``gates`` and one of
+    ``latent``, then c [H], and h, z, action and calendar as M hears them [H + I].
 
     Attributes:
-        wide: What h, z, action and calendar feed [H + I + 2, 3 K + G + 4 H or more]: the head
-            (``market``) in the first columns, the gates in the last. After the weights the bias,
-            and what asinh of the return adds to the head.
-        latent: z's mixture [G + 3, K (1 + 2 D) or more]; after the weights the bias, the
-            persistence, and the spread.
+        gates: What h, z, action and calendar feed [H + I + 1, 4 H or more]; the bias last.
+        latent: z's mixture [H + 2, K (1 + 2 Z) or more]; after the weights the bias and the spread.
         calendar: Of the bars of a week [B, 4].
         numbers: `LaneNumbers`.
     """
 
-    wide: Float32Array
+    gates: Float32Array
     latent: Float32Array
     calendar: Float32Array
     numbers: FloatArray
@@ -65,20 +59,14 @@ class LaneModel(NamedTuple):
     @classmethod
     def of(
         cls,
-        weights: DreamWeights,
+        weights: PaperWeights,
         calendar: Float32Array,
         config: PaperConfig,
         interval_ms: int,
     ) -> Self:
         """Lay out weights."""
-        gates = _rows(weights.memory.gates, weights.memory.bias, np.zeros(0))
-        head = gates[:, :0]
-        if not weights.paper:  # the calendar feeds the gates alone
-            carried = np.concatenate([np.zeros(3 * config.num_components), weights.carried])
-            unheard = np.zeros((calendar.shape[1], weights.head.shape[1]), dtype=np.float32)
-            head = _rows(np.concatenate([weights.head, unheard]), weights.head_bias, carried)
-        latent = _rows(weights.latent, weights.latent_bias, weights.persistence, weights.spread)
-        wide, latent = _whole_lines(head, gates), _whole_lines(latent, latent[:, :0])
+        gates = _rows(weights.memory.gates, weights.memory.bias)
+        latent = _rows(weights.latent, weights.latent_bias, weights.spread)
         numbers = LaneNumbers(
             config.num_components,
             config.latent_size,
@@ -86,20 +74,18 @@ class LaneModel(NamedTuple):
             interval_ms,
             weights.return_scale,
             weights.return_mean,
-            float(weights.paper),
-            wide.shape[1] + latent.shape[1],
+            gates.shape[1] + latent.shape[1],
         )
-        return cls(wide, latent, calendar, np.array(numbers, dtype=np.float64))
+        return cls(gates, latent, calendar, np.array(numbers, dtype=np.float64))
 
     def memory(self) -> Float32Array:
         """A lane's memory, zeros."""
-        inputs, inner = len(self.wide) - 2, len(self.latent) - 3
-        return aligned(self.cell.stop + inputs + inner)
+        return aligned(self.cell.stop + len(self.gates) - 1)
 
     @property
     def cell(self) -> slice:
         """Where c is in the memory."""
-        first = int(self.numbers[7])
+        first = int(self.numbers[6])
         return slice(first, first + int(self.numbers[2]))
 
     @property
@@ -113,17 +99,11 @@ class LaneModel(NamedTuple):
         return slice(self.h.stop, self.h.stop + int(self.numbers[1]))
 
 
-def _rows(kernel: Float32Array, *further: Float32Array | FloatArray) -> Float32Array:
-    """A kernel [I, J] and further rows below it, each filled up with zeros."""
-    out = np.zeros((len(kernel) + len(further), kernel.shape[1]), dtype=np.float32)
-    out[: len(kernel)] = kernel
-    for row, values in zip(out[len(kernel) :], further, strict=True):
+def _rows(kernel: Float32Array, *further: Float32Array) -> Float32Array:
+    """A kernel [I, J] and further rows below it, each filled up with zeros to whole cache lines."""
+    inputs, outputs = kernel.shape
+    out = np.zeros((inputs + len(further), CACHE_LINE * -(-outputs // CACHE_LINE)), np.float32)
+    out[:inputs, :outputs] = kernel
+    for row, values in zip(out[inputs:], further, strict=True):
         row[: len(values)] = values
-    return out
-
-
-def _whole_lines(left: Float32Array, right: Float32Array) -> Float32Array:
-    """Both side by side, with zeros between them so that rows are whole cache lines."""
-    between = -(left.shape[1] + right.shape[1]) % CACHE_LINE
-    zeros = np.zeros((len(left), between), dtype=np.float32)
-    return at_a_line(np.concatenate([left, zeros, right], axis=1))
+    return at_a_line(out)

@@ -1,8 +1,8 @@
-"""A world model's weights, laid out for the dream's step."""
+"""The weights of a world model that draws latents, laid out for the dream's step."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
@@ -14,76 +14,53 @@ from ...models.mdn_rnn import MDNRNN
 from ...models.paper_world_model import PaperWorldModel
 
 
-def _nothing(*shape: int) -> Float32Array:
-    return np.zeros(shape, dtype=np.float32)
-
-
 @dataclass(frozen=True, eq=False)
-class DreamWeights:
-    """What M hears is [h, z, (paper: action), calendar] in one row of H + I numbers.
+class PaperWeights:
+    """What M hears is [h, z, action, calendar] in one row of H + I numbers.
 
     Attributes:
-        paper: Whether the preset is ``paper``.
         memory: The LSTM.
-        head: [H + Z, 3 K + G]: the return's mixture and the layer before z's (``market``).
-        head_bias: [3 K + G].
-        carried: What asinh of the drawn return adds to that layer [G] (``market``).
-        latent: [G or H, K (1 + 2 D)]: z's mixture.
-        latent_bias: [K (1 + 2 D)].
-        persistence: [D]; zeros in ``paper``.
-        spread: What the noise of each drawn dimension is multiplied by [D]: 0 where it is held at
-            0, whose column of means is zeros too, else 1.
-        decoder: V's decoder, its last layer cut down to the return (``paper``); what goes into a
-            SiLU is halved.
+        latent: [H, K (1 + 2 Z)]: z's mixture.
+        latent_bias: [K (1 + 2 Z)].
+        spread: What the noise of each dimension is multiplied by [Z]: 0 where it is held at 0, whose
+            column of means is zeros too, else 1.
+        decoder: V's decoder, its last layer cut down to the return; what goes into a SiLU is halved.
         return_scale: Turns a standardised return into a log return.
         return_mean: See return_scale.
     """
 
-    paper: bool
     memory: CompiledLSTM
     latent: Float32Array
     latent_bias: Float32Array
-    persistence: Float32Array
     spread: Float32Array
+    decoder: tuple[Layer, ...]
     return_scale: float
     return_mean: float
-    head: Float32Array = field(default_factory=lambda: _nothing(0, 0))
-    head_bias: Float32Array = field(default_factory=lambda: _nothing(0))
-    carried: Float32Array = field(default_factory=lambda: _nothing(0))
-    decoder: tuple[Layer, ...] = ()
 
     @classmethod
     def of(cls, world_model: PaperWorldModel) -> Self:
         """Lay out a world model's weights."""
-        rnn = world_model.mdn_rnn
-        latent, spread = _latent_head(rnn)
+        latent, spread = _latent_head(world_model.mdn_rnn)
         scaler = world_model.scaler
         *inner, last = mlp_layers(world_model.vae.decoder)
         return cls(
-            paper=True,
-            memory=CompiledLSTM.of(rnn),
+            memory=CompiledLSTM.of(world_model.mdn_rnn),
             latent=latent.kernel,
             latent_bias=latent.bias,
-            persistence=_nothing(rnn.latent_size),
             spread=spread,
+            decoder=(*inner, last.outputs(slice(1))),
             return_scale=float(scaler.scale[0]),
             return_mean=float(scaler.mean[0]),
-            decoder=(*inner, last.outputs(slice(1))),
         )
 
     @cached_property
-    def head_rows(self) -> Float32Array:
-        """``head`` the other way round in memory [3 K + G, H + Z], for many lanes."""
-        return at_a_line(self.head.T)
-
-    @cached_property
     def latent_rows(self) -> Float32Array:
-        """``latent`` likewise [K (1 + 2 D), G or H]."""
+        """``latent`` the other way round in memory [K (1 + 2 Z), H], for many lanes."""
         return at_a_line(self.latent.T)
 
     @cached_property
     def to_return(self) -> Float32Array:
-        """The kernel of the decoder's last layer [V] (``paper``)."""
+        """The kernel of the decoder's last layer [V]."""
         return np.ascontiguousarray(self.decoder[-1].kernel[:, 0])
 
     @property
@@ -94,7 +71,7 @@ class DreamWeights:
     @property
     def latent_size(self) -> int:
         """Z."""
-        return self.persistence.size + int(not self.paper)
+        return self.spread.size
 
     def row_layers(self) -> dict[str, int]:
         """Widths of the intermediate results that hold a lane in a row."""
@@ -103,17 +80,14 @@ class DreamWeights:
 
     def column_layers(self) -> dict[str, int]:
         """Heights of those that hold a lane in a column."""
-        latent = {"latent": self.latent.shape[1]}
-        if self.paper:
-            return latent
-        return latent | {"head": self.head.shape[1], "inner": self.latent.shape[0]}
+        return {"latent": self.latent.shape[1]}
 
 
 def _latent_head(rnn: MDNRNN) -> tuple[Layer, Float32Array]:
-    """The head of z's mixture, and the spread [D] of what it draws."""
+    """The head of z's mixture, and the spread [Z] of what it draws."""
     k, d = rnn.num_components, rnn.latent_size
     spread = np.ones(d, dtype=np.float32)
-    spread[[dimension - rnn.latent_size for dimension in rnn.held]] = 0.0
+    spread[list(rnn.held)] = 0.0
     layer = Layer.of(rnn.latent_head)
     means = np.concatenate([np.ones(k), np.tile(spread, k), np.ones(k * d)]).astype(np.float32)
     return Layer(at_a_line(layer.kernel * means), layer.bias * means), spread

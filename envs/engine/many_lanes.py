@@ -1,4 +1,4 @@
-"""The dream's arithmetic between matrix products, compiled: gates, mixtures, sampling.
+"""A dream of latents between its matrix products, compiled: gates, mixtures, sampling (``paper``).
 
 All of it is float32, and every lane's numbers depend on that lane alone. Mixtures are those of
 Bishop 1994 ("Mixture density networks"), whose equations the comments number; the temperature τ is
@@ -12,7 +12,7 @@ import numpy as np
 
 from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.numerics.compiled import compiled_fused, compiled_sums
-from ...market.numerics.float32 import fast_asinh, fast_exp
+from ...market.numerics.float32 import fast_exp
 from ...market.numerics.float32_tanh import tanh, tanh_parts
 from ...models.forward import lstm_cell
 
@@ -168,99 +168,48 @@ def draw_component(
 
 
 @compiled_fused
-def draw_returns(
-    head: Float32Array,
-    bias: Float32Array,
-    carried_weight: Float32Array,
-    components: int,
-    uniforms: Float32Array,
-    normals: Float32Array,
-    temperature: np.float32,
-    scaled: Float32Array,
-    z: Float32Array,
-    inner: Float32Array,
-) -> None:
-    """Draw the standardised return, then the hidden layer of the head that draws z given it.
-
-    Args:
-        head: Products [3 K + G, N or more] of [h, z]: the return's mixture, then the layer.
-        bias: Of both [3 K + G].
-        carried_weight: What asinh of the drawn return adds to the layer [G].
-        components: K.
-        uniforms: [2, N]; row 0.
-        normals: [1 + Z, N]; row 0.
-        temperature: τ.
-        scaled: The drawn returns [N], written.
-        z: [Z, N or more], whose first dimension becomes asinh of the return.
-        inner: The layer's output [G, N or more], written.
-    """
-    lanes = scaled.shape[0]
-    chosen, width = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
-    choose(head, bias, components, uniforms[0], temperature, chosen)
-    noise = np.sqrt(temperature)
-    draw_component(head, bias, components, 1, components, chosen, normals[0], noise, scaled, width)
-    for n in range(lanes):
-        chosen[n] = fast_asinh(scaled[n])  # the component is drawn: its room serves a second time
-    for n in range(lanes):
-        z[0, n] = min(_LATENT_LIMIT, max(-_LATENT_LIMIT, chosen[n]))
-    # relu(W_h h + W_z z + w asinh(u) + b): all but u's term is in the product, made before u was drawn
-    for j in range(inner.shape[0]):
-        row, added, weight = 3 * components + j, bias[3 * components + j], carried_weight[j]
-        for n in range(lanes):
-            total = head[row, n] + added + weight * chosen[n]
-            inner[j, n] = total if total > _ZERO else _ZERO
-
-
-@compiled_fused
 def draw_latents(
     raw: Float32Array,
     bias: Float32Array,
-    persistence: Float32Array,
     spread: Float32Array,
     components: int,
-    uniforms: Float32Array,
-    normals: Float32Array,
+    noise: Float32Array,
     temperature: np.float32,
-    carried: int,
     z: Float32Array,
 ) -> None:
-    """Draw the next latent in place of the last, but for a dimension that is drawn already.
+    """Draw the next latents.
 
     Args:
-        raw: Products [K (1 + 2 D), N or more]: logits, means, log σ.
-        bias: [K (1 + 2 D)].
-        persistence: How much of the last latent each drawn dimension keeps [D].
-        spread: What its noise is multiplied by [D].
+        raw: Products [K (1 + 2 Z), N or more]: logits, means, log σ; overwritten.
+        bias: [K (1 + 2 Z)].
+        spread: What the noise of each dimension is multiplied by [Z].
         components: K.
-        uniforms: [2, N]; row 1.
-        normals: [1 + Z, N].
+        noise: Two uniforms and 1 + Z normals [3 + Z, N], of which the first of each is not used.
         temperature: τ.
-        carried: 1 where the first dimension is drawn already (``market``), else 0.
-        z: [Z, N or more], updated.
+        z: [Z, N or more], written.
     """
-    lanes, drawn = uniforms.shape[1], z.shape[0] - carried
+    lanes, size = noise.shape[1], z.shape[0]
     chosen, value = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
     width = np.empty(lanes, np.float32)
-    choose(raw, bias, components, uniforms[1], temperature, chosen)
-    noise = np.sqrt(temperature)
-    for d in range(drawn):
+    choose(raw, bias, components, noise[1], temperature, chosen)
+    breadth = np.sqrt(temperature)
+    for d in range(size):
         draw_component(
             raw,
             bias,
             components + d,
-            drawn,
+            size,
             components,
             chosen,
-            normals[1 + carried + d],
-            noise * spread[d],
+            noise[3 + d],
+            breadth * spread[d],
             value,
             width,
         )
-        kept = persistence[d]  # the mixture is of the change: μ + kept · z_t is the mean of z_{t+1}
         for n in range(lanes):
-            x = value[n] + kept * z[carried + d, n]
+            x = value[n]
             x = _LATENT_LIMIT if x > _LATENT_LIMIT else x
-            z[carried + d, n] = -_LATENT_LIMIT if x < -_LATENT_LIMIT else x
+            z[d, n] = -_LATENT_LIMIT if x < -_LATENT_LIMIT else x
 
 
 @compiled_sums

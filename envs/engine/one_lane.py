@@ -1,13 +1,12 @@
-"""One lane of M, compiled: a step of either preset with no other lanes beside it.
+"""One lane of latents, compiled: a step with no other lanes beside it (``paper``).
 
 For many lanes everything runs over lanes (`envs.engine.many_lanes`). A lane alone is bound by
 reading the weights, 0.1 MB: here each is read once, in whole cache lines
 (`envs.engine.lane_layout`), and loops run over units. The formulae are the same, in the same order:
 the tests hold both ways to the same bits.
 
-With the ``market`` preset a step draws the return from its mixture (Bishop 1994, eq. 22), then z
-given it, and then lets M hear both; with ``paper`` M hears z and the action first (Ha & Schmidhuber
-2018, section 2.2: p(z_{t+1} | a_t, z_t, h_t)), z is drawn, and the return is decoded from it.
+M hears z and the action (Ha & Schmidhuber 2018, section 2.2: p(z_{t+1} | a_t, z_t, h_t)), z is drawn
+from its mixture (Bishop 1994, eq. 22), and the return is decoded from it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 
 from ...market.arrays import Float32Array, FloatArray
 from ...market.numerics.compiled import compiled_fused
-from ...market.numerics.float32 import fast_asinh, fast_exp
+from ...market.numerics.float32 import fast_exp
 from ...market.numerics.products import add_product
 from ...models.forward import lstm_cell, silu
 from .many_lanes import silu_product
@@ -72,179 +71,79 @@ def draw_one(
 
 
 @compiled_fused
-def draw_return(
-    head: Float32Array,
-    bias: Float32Array,
-    carried: Float32Array,
-    components: int,
-    uniform: np.float32,
-    normal: np.float32,
-    temperature: np.float32,
-    z: Float32Array,
-    inner: Float32Array,
-) -> np.float32:
-    """The standardised return, and the layer of the head that draws z given it.
-
-    Args:
-        head: Products [3 K + G, or more].
-        bias: Of them.
-        carried: What asinh of the return adds to them.
-        components: K.
-        uniform: In [0, 1).
-        normal: ε.
-        temperature: τ.
-        z: [Z], whose first number becomes asinh of the return.
-        inner: The layer's output [G], written.
-    """
-    k = components + choose_one(head, bias, components, uniform, temperature)
-    width = components + k
-    scaled = draw_one(head[k] + bias[k], head[width] + bias[width], normal, np.sqrt(temperature))
-    entered = fast_asinh(scaled)
-    z[0] = min(_LATENT_LIMIT, max(-_LATENT_LIMIT, entered))
-    first = 3 * components  # logits, means and log σ of the return come before the layer
-    for j in range(inner.shape[0]):
-        total = head[first + j] + bias[first + j] + carried[first + j] * entered
-        inner[j] = total if total > _ZERO else _ZERO
-    return scaled
-
-
-@compiled_fused
 def draw_latent(
     raw: Float32Array,
     bias: Float32Array,
-    persistence: Float32Array,
     spread: Float32Array,
     components: int,
-    carried: int,
     noise: Float32Array,
-    lane: int,
+    step: int,
     temperature: np.float32,
     z: Float32Array,
 ) -> None:
-    """The latent's numbers that are not drawn yet, in place of the last ones.
+    """The next latent.
 
     Args:
-        raw: Products [K (1 + 2 D), or more]: logits, means, log σ.
+        raw: Products [K (1 + 2 Z), or more]: logits, means, log σ.
         bias: Of them.
-        persistence: How much of the last latent each number keeps [D, or more].
-        spread: What its noise is multiplied by [D, or more].
+        spread: What the noise of each number is multiplied by [Z, or more].
         components: K.
-        carried: 1 where z's first number is drawn already (``market``), else 0.
-        noise: [3 + Z, N]; see `dream_lane`.
-        lane: Which column of it.
+        noise: [3 + Z, S]; see `dream_lane`.
+        step: Which column of it.
         temperature: τ.
-        z: [Z], updated.
+        z: [Z], written.
     """
-    drawn = z.shape[0] - carried  # D; row by component: [K] logits, [K, D] means, [K, D] log σ
-    chosen = choose_one(raw, bias, components, noise[1, lane], temperature)
-    mean, width = components + chosen * drawn, components + (components + chosen) * drawn
+    size = z.shape[0]  # row by component: [K] logits, [K, Z] means, [K, Z] log σ
+    chosen = choose_one(raw, bias, components, noise[1, step], temperature)
+    mean, width = components + chosen * size, components + (components + chosen) * size
     breadth = np.sqrt(temperature)
-    for d in range(drawn):
+    for d in range(size):
         x = draw_one(
             raw[mean + d] + bias[mean + d],
             raw[width + d] + bias[width + d],
-            noise[3 + carried + d, lane],
+            noise[3 + d, step],
             breadth * spread[d],
         )
-        x += persistence[d] * z[carried + d]
         x = _LATENT_LIMIT if x > _LATENT_LIMIT else x
-        z[carried + d] = -_LATENT_LIMIT if x < -_LATENT_LIMIT else x
+        z[d] = -_LATENT_LIMIT if x < -_LATENT_LIMIT else x
 
 
 @compiled_fused
 def remember(
-    wide: Float32Array,
+    gates: Float32Array,
     calendar: Float32Array,
     numbers: FloatArray,
-    bar: int,
-    added: int,
+    action: float,
+    open_time_ms: int,
     memory: Float32Array,
 ) -> None:
-    """M's step: h, z, the action (``paper``) and the calendar of a bar enter; c and h move on.
+    """M's step: h, z, the action and the calendar of a bar enter; c and h move on.
 
     Args:
-        wide: Of a `LaneModel`.
-        calendar: Likewise.
-        numbers: Likewise.
-        bar: Number of the bar that comes, counted from 1970.
-        added: How many of the inputs' products are in the outputs already.
+        gates: And the two that follow: of a `LaneModel`.
+        calendar: Of a week's bars [B, 4].
+        numbers: Sizes and scales, as `LaneNumbers`.
+        action: Target weight.
+        open_time_ms: Of the bar that comes.
         memory: The lane's, updated.
     """
-    hidden, first = int(numbers[2]), int(numbers[7])
-    size, head = wide.shape[0] - 2, wide.shape[1] - 4 * hidden
-    outputs, cell = memory[: wide.shape[1]], memory[first : first + hidden]
+    latents, hidden, first = int(numbers[1]), int(numbers[2]), int(numbers[6])
+    size, bar = gates.shape[0] - 1, open_time_ms // int(numbers[3])
+    outputs, cell = memory[: gates.shape[1]], memory[first : first + hidden]
     inputs = memory[first + hidden :][:size]
+    inputs[hidden + latents] = action
     days = inputs[size - calendar.shape[1] :]
     for j in range(calendar.shape[1]):
         days[j] = calendar[bar % calendar.shape[0], j]
-    if added == 0:
-        outputs[:] = _ZERO
-    # Whole rows, the head's columns with them though nobody reads those: rows stay contiguous.
-    add_product(inputs[added:], wide[added:size], outputs)
+    outputs[:] = _ZERO
+    add_product(inputs, gates[:size], outputs)
     h = inputs[:hidden]
-    lstm_cell(outputs[np.newaxis, head:], wide[size, head:], cell[np.newaxis, :], h[np.newaxis, :])
+    lstm_cell(outputs[np.newaxis, :], gates[size], cell[np.newaxis, :], h[np.newaxis, :])
 
 
 @compiled_fused
 def dream_lane(
-    wide: Float32Array,
-    latent: Float32Array,
-    calendar: Float32Array,
-    numbers: FloatArray,
-    noise: Float32Array,
-    step: int,
-    temperature: np.float32,
-    open_time_ms: int,
-    memory: Float32Array,
-) -> float:
-    """Dream one bar of one lane (``market``).
-
-    Args:
-        wide: And the three that follow: a `LaneModel`.
-        latent: z's mixture.
-        calendar: Of a week's bars [B, 4].
-        numbers: Sizes and scales, as `LaneNumbers`.
-        noise: Two uniforms and 1 + Z normals of many steps [3 + Z, S].
-        step: Which of them.
-        temperature: τ.
-        open_time_ms: Of the bar that is dreamed.
-        memory: See `LaneModel`; updated.
-
-    Returns:
-        The log return.
-    """
-    components, latents, hidden = int(numbers[0]), int(numbers[1]), int(numbers[2])
-    first, bar = int(numbers[7]), open_time_ms // int(numbers[3])
-    size, units, head = wide.shape[0] - 2, latent.shape[0] - 3, wide.shape[1] - 4 * hidden
-    outputs, raw = memory[: wide.shape[1]], memory[wide.shape[1] : first]
-    inputs, inner = memory[first + hidden :][:size], memory[first + hidden + size :][:units]
-    h, z = inputs[:hidden], inputs[hidden : hidden + latents]
-    outputs[:] = _ZERO
-    add_product(h, wide[:hidden], outputs)  # for the head and the gates: each row is read once
-    add_product(z, wide[hidden : hidden + latents], outputs[:head])
-    scaled = draw_return(
-        outputs,
-        wide[size],
-        wide[size + 1],
-        components,
-        noise[0, step],
-        noise[2, step],
-        temperature,
-        z,
-        inner,
-    )
-    raw[:] = _ZERO
-    add_product(inner, latent[:units], raw)
-    bias, persistence, spread = latent[units], latent[units + 1], latent[units + 2]
-    draw_latent(raw, bias, persistence, spread, components, 1, noise, step, temperature, z)
-    remember(wide, calendar, numbers, bar + 1, hidden, memory)
-    log_return: float = scaled * numbers[4] + numbers[5]
-    return log_return
-
-
-@compiled_fused
-def dream_heard_lane(
-    wide: Float32Array,
+    gates: Float32Array,
     latent: Float32Array,
     calendar: Float32Array,
     numbers: FloatArray,
@@ -260,10 +159,10 @@ def dream_heard_lane(
     open_time_ms: int,
     memory: Float32Array,
 ) -> float:
-    """Dream one bar of one lane whose market hears the action (``paper``).
+    """Dream one bar of one lane, whose market hears the action.
 
     Args:
-        wide: And the three that follow: a `LaneModel`.
+        gates: And the three that follow: a `LaneModel`.
         latent: z's mixture.
         calendar: Of a week's bars [B, 4].
         numbers: Sizes and scales, as `LaneNumbers`.
@@ -284,17 +183,14 @@ def dream_heard_lane(
         The log return.
     """
     components, latents, hidden = int(numbers[0]), int(numbers[1]), int(numbers[2])
-    first, bar = int(numbers[7]), open_time_ms // int(numbers[3])
-    raw = memory[wide.shape[1] : first]
+    first = int(numbers[6])
+    raw = memory[gates.shape[1] : first]
     h = memory[first + hidden :][:hidden]
     z = memory[first + 2 * hidden :][:latents]
-    memory[first + 2 * hidden + latents] = action
-    remember(wide, calendar, numbers, bar, 0, memory)
-    units = latent.shape[0] - 3
+    remember(gates, calendar, numbers, action, open_time_ms, memory)
     raw[:] = _ZERO
-    add_product(h, latent[:units], raw)
-    bias, persistence, spread = latent[units], latent[units + 1], latent[units + 2]
-    draw_latent(raw, bias, persistence, spread, components, 0, noise, step, temperature, z)
+    add_product(h, latent[:hidden], raw)
+    draw_latent(raw, latent[hidden], latent[hidden + 1], components, noise, step, temperature, z)
     one, two = (
         np.zeros((1, bias_0.shape[0]), np.float32),
         np.zeros((1, bias_1.shape[0]), np.float32),
@@ -310,7 +206,7 @@ def dream_heard_lane(
 
 @compiled_fused
 def force_lane(
-    wide: Float32Array,
+    gates: Float32Array,
     calendar: Float32Array,
     numbers: FloatArray,
     action: float,
@@ -318,13 +214,7 @@ def force_lane(
     open_time_ms: int,
     memory: Float32Array,
 ) -> None:
-    """Let one lane live a latent [Z] that did happen, of a bar that opens then; either preset."""
-    latents, hidden, first = int(numbers[1]), int(numbers[2]), int(numbers[7])
-    z, bar = memory[first + 2 * hidden :][:latents], open_time_ms // int(numbers[3])
-    if numbers[6] > 0.0:
-        memory[first + 2 * hidden + latents] = action
-        remember(wide, calendar, numbers, bar, 0, memory)
-        z[:] = latent
-    else:
-        z[:] = latent
-        remember(wide, calendar, numbers, bar + 1, 0, memory)
+    """Let one lane live a latent [Z] that did happen, of a bar that opens then."""
+    remember(gates, calendar, numbers, action, open_time_ms, memory)
+    first = int(numbers[6]) + 2 * int(numbers[2])
+    memory[first:][: latent.shape[0]] = latent

@@ -7,11 +7,11 @@ from ...models.paper_world_model import PaperWorldModel
 from ...models.world_model import WorldModel
 from .bar_engine import BarEngine
 from .base import Engine
-from .engine import DreamEngine
+from .paper_engine import PaperEngine
 
 
 def open_engine(world_model: WorldModel, warmup: int | None = None) -> Engine:
-    """A `BarEngine` for a world model that draws bars, a `DreamEngine` for one that draws latents.
+    """A `BarEngine` for a world model that draws bars, a `PaperEngine` for one that draws latents.
 
     Args:
         world_model: The market that is dreamed.
@@ -20,4 +20,4 @@ def open_engine(world_model: WorldModel, warmup: int | None = None) -> Engine:
     if isinstance(world_model, BarWorldModel):
         return BarEngine(world_model, warmup)
     assert isinstance(world_model, PaperWorldModel)
-    return DreamEngine(world_model, warmup)
+    return PaperEngine(world_model, warmup)

@@ -40,7 +40,7 @@ class DreamWorkers:
     Args:
         world_model: A `WorldModel`, the folder of one, or ``"default"``.
         num_workers: Processes; 0 works in this one, None takes one for each core.
-        warmup: Recorded bars that M hears first; see `DreamEngine`.
+        warmup: Recorded bars that M hears first; None takes all that the bank holds.
 
     Attributes:
         engine: The dream, as this process sees it.

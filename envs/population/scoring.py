@@ -85,7 +85,7 @@ def dream_paths(
     funding: DreamFunding | None = None,
     broker: BrokerConfig | None = None,
 ) -> MarketPaths:
-    """Dream N paths that every candidate of a population shares (``market`` preset).
+    """Dream N paths that every candidate of a population can share where no action moves them.
 
     Args:
         engine: Dreams.

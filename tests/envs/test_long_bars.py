@@ -9,7 +9,7 @@ import torch
 
 from worldmodel_trading.agents.rules import Momentum
 from worldmodel_trading.envs.device.paper_dream import PaperDream
-from worldmodel_trading.envs.engine.engine import DreamEngine
+from worldmodel_trading.envs.engine.paper_engine import PaperEngine
 from worldmodel_trading.evaluation.rollout import run_episode
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import TrainingError
@@ -93,7 +93,7 @@ def test_dreams_of_weeks_hear_the_calendar_that_training_heard(
     weekly_model: PaperWorldModel, num_lanes: int
 ) -> None:
     """One step of the engine against M's own, told the time by `calendar`."""
-    engine, rng = DreamEngine(weekly_model), np.random.default_rng(2)
+    engine, rng = PaperEngine(weekly_model), np.random.default_rng(2)
     state = engine.start(np.arange(num_lanes) % engine.num_segments)
     waves = torch.from_numpy(calendar(state.open_time_ms + engine.interval_ms))
     memory = State(*(torch.from_numpy(a.copy()) for a in (state.h, state.c, state.z)))

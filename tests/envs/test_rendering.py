@@ -20,7 +20,7 @@ from gymnasium.wrappers import HumanRendering, RecordVideo
 
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.dream_view import FUTURE_BARS, bars_between, dreamed_on, warm_up_bars
-from worldmodel_trading.envs.engine.engine import DreamEngine
+from worldmodel_trading.envs.engine.paper_engine import PaperEngine
 from worldmodel_trading.envs.picture_axes import (
     BAR,
     LEFT,
@@ -163,7 +163,7 @@ def test_what_came_before_ends_at_a_gap(candles: Candles) -> None:
 
 def test_a_dream_s_candles_by_hand(paper_model: PaperWorldModel) -> None:
     """A fall of 10% whose range is 0.3: what exceeds the body goes half above and half below."""
-    engine = DreamEngine(paper_model)
+    engine = PaperEngine(paper_model)
     features = np.zeros((1, len(paper_model.config.features.names)))
     features[0, paper_model.config.features.names.index("range")] = 0.3
     opening, high, low, close = bars_between(engine, np.array([100.0, 90.0]), features)[0]
@@ -177,7 +177,7 @@ def test_a_dream_s_candles_by_hand(paper_model: PaperWorldModel) -> None:
 def test_a_dream_of_latents_begins_with_the_bars_that_it_heard(
     paper_model: PaperWorldModel, candles: Candles
 ) -> None:
-    bank, engine = paper_model.bank, DreamEngine(paper_model)
+    bank, engine = paper_model.bank, PaperEngine(paper_model)
     past = warm_up_bars(engine, int(bank.open_time_ms[5]), float(bank.close[5]))
     row = int(np.searchsorted(candles.open_time_ms, bank.open_time_ms[5]))
     rows = slice(row - len(past.bars) + 1, row + 1)

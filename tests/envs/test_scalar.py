@@ -11,8 +11,8 @@ from rule_cases import CASES
 
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.dream_lanes import NoiseAhead
-from worldmodel_trading.envs.engine.engine import DreamEngine
 from worldmodel_trading.envs.engine.opening import open_engine
+from worldmodel_trading.envs.engine.paper_engine import PaperEngine
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.spaces import target_weight
 from worldmodel_trading.envs.vector import DreamVectorEnv
@@ -117,7 +117,7 @@ def test_a_copy_in_the_middle_of_an_episode_goes_its_own_way(market_model: World
 
 
 def test_a_lane_s_weights_lie_in_whole_cache_lines(paper_model: PaperWorldModel) -> None:
-    for matrix in DreamEngine(paper_model).lane_model[:2]:
+    for matrix in PaperEngine(paper_model).lane_model[:2]:
         assert matrix.ctypes.data % 64 == 0
         assert matrix.strides[0] % 64 == 0
 

@@ -31,7 +31,7 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
     """,
     "envs": """
         protocol arguments spaces one_account trace picture_axes picture rendering recorded base engine
-        recorded_state replay dream_funding dream_bars dream_lanes dream_lane bar_lane dream_view dream
+        recorded_state replay dream_funding dream_bars dream_lanes dream_lane paper_lane bar_lane dream_view dream
         replay_lanes vector population
         device scorers
     """,

@@ -11,7 +11,8 @@ import torch
 from torch_dream import draw_bar
 
 from worldmodel_trading.envs.engine import many_lanes as kernels
-from worldmodel_trading.envs.engine.engine import DreamEngine, DreamState, Noise
+from worldmodel_trading.envs.engine.base import Noise
+from worldmodel_trading.envs.engine.paper_engine import PaperEngine, PaperState
 from worldmodel_trading.market.features import calendar
 from worldmodel_trading.models.mdn_rnn import State
 from worldmodel_trading.models.paper_world_model import PaperWorldModel
@@ -22,7 +23,7 @@ from worldmodel_trading.models.paper_world_model import PaperWorldModel
 def test_steps_equal_the_pytorch_module(
     paper_model: PaperWorldModel, num_lanes: int, temperature: float
 ) -> None:
-    engine, rng = DreamEngine(paper_model), np.random.default_rng(2)
+    engine, rng = PaperEngine(paper_model), np.random.default_rng(2)
     state = engine.start(rng.integers(engine.num_segments, size=num_lanes))
     for _ in range(20):
         memory = State(*(torch.from_numpy(a.copy()) for a in (state.h, state.c, state.z)))
@@ -47,7 +48,7 @@ def test_a_lane_has_the_same_bits_alone_and_at_any_place_among_others(
     paper_model: PaperWorldModel, temperature: float
 ) -> None:
     """Lanes shuffled, the first of them, and single ones, each with its share of the noise."""
-    engine, rng = DreamEngine(paper_model), np.random.default_rng(3)
+    engine, rng = PaperEngine(paper_model), np.random.default_rng(3)
     segments, shuffled = rng.integers(engine.num_segments, size=LANES), rng.permutation(LANES)
     choices = [shuffled, *(np.arange(n) for n in (2, 4, 5, 6, 7, 15, 16, 17, 69))]
     choices += [np.array([lane]) for lane in (0, 5, 63, 69)]
@@ -65,7 +66,7 @@ def test_a_lane_has_the_same_bits_alone_and_at_any_place_among_others(
 
 @pytest.mark.parametrize("num_lanes", [1, 5, 40])
 def test_where_its_arrays_lie_changes_nothing(paper_model: PaperWorldModel, num_lanes: int) -> None:
-    engines = [DreamEngine(paper_model), pickle.loads(pickle.dumps(DreamEngine(paper_model)))]
+    engines = [PaperEngine(paper_model), pickle.loads(pickle.dumps(PaperEngine(paper_model)))]
     rng, segments = np.random.default_rng(6), np.arange(num_lanes) % engines[0].num_segments
     plain, elsewhere = (engine.start(segments) for engine in engines)
     for number, name in enumerate(("z", "h", "c"), start=1):
@@ -84,7 +85,7 @@ def test_where_its_arrays_lie_changes_nothing(paper_model: PaperWorldModel, num_
 
 def test_being_forced_along_a_record_is_what_a_warm_up_hears(paper_model: PaperWorldModel) -> None:
     """M's memory steps by one arithmetic, in the engine and in a warm-up."""
-    engine, bank = DreamEngine(paper_model), paper_model.bank
+    engine, bank = PaperEngine(paper_model), paper_model.bank
     latents, times = np.ascontiguousarray(bank.z[:7]), bank.open_time_ms[:7]
     step, width = engine.interval_ms, latents.shape[1]
     state = engine.warm_up(np.ascontiguousarray(latents[:, :5]), times - (width - 5) * step)
@@ -94,14 +95,14 @@ def test_being_forced_along_a_record_is_what_a_warm_up_hears(paper_model: PaperW
     assert_same_state(state, engine.warm_up(latents, times), slice(None))
 
 
-def assert_same_state(one: DreamState, two: DreamState, lanes: Any) -> None:
+def assert_same_state(one: PaperState, two: PaperState, lanes: Any) -> None:
     """The first is the second's lanes, to the last bit."""
     for name in ("z", "h", "c", "open_time_ms"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name)[lanes], err_msg=name)
 
 
 def test_hidden_states_and_latents_stay_in_their_bounds(paper_model: PaperWorldModel) -> None:
-    engine, rng = DreamEngine(paper_model), np.random.default_rng(4)
+    engine, rng = PaperEngine(paper_model), np.random.default_rng(4)
     state = engine.start(rng.integers(engine.num_segments, size=64))
     for _ in range(50):
         engine.step(state, np.ones(64), engine.draw_noise(rng, 64), 25.0)
@@ -113,7 +114,7 @@ def test_hidden_states_and_latents_stay_in_their_bounds(paper_model: PaperWorldM
 def test_noise_ahead_is_the_noise_of_each_step(
     paper_model: PaperWorldModel, num_lanes: int
 ) -> None:
-    engine = DreamEngine(paper_model)
+    engine = PaperEngine(paper_model)
     one, two = np.random.default_rng(5), np.random.default_rng(5)
     for noise in engine.draw_steps(one, num_lanes, 6):
         for ahead, alone in zip(noise, engine.draw_noise(two, num_lanes), strict=True):

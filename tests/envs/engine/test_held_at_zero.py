@@ -13,7 +13,7 @@ import torch
 from torch_dream import draw_bar
 
 from worldmodel_trading.envs.device.paper_dream import PaperDream
-from worldmodel_trading.envs.engine.engine import DreamEngine
+from worldmodel_trading.envs.engine.paper_engine import PaperEngine
 from worldmodel_trading.envs.population.scoring import dream_paths
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import Candles
@@ -78,13 +78,13 @@ def lanes(num_envs: int) -> Callable[[PaperWorldModel, float], np.ndarray]:
 def paths(model: PaperWorldModel, temperature: float) -> np.ndarray:
     """Paths in which M hears an action of 0."""
     rng = np.random.default_rng(0)
-    view = dream_paths(DreamEngine(model), np.arange(9), STEPS, rng, temperature).view
+    view = dream_paths(PaperEngine(model), np.arange(9), STEPS, rng, temperature).view
     return view.reshape(-1, view.shape[2])[:, :3]
 
 
 def on_device(model: PaperWorldModel, temperature: float) -> np.ndarray:
     """The rollout in PyTorch."""
-    engine, rules, nothing = DreamEngine(model), BrokerConfig(), torch.zeros(9)
+    engine, rules, nothing = PaperEngine(model), BrokerConfig(), torch.zeros(9)
     dream, rng = PaperDream(engine, torch.device("cpu")), np.random.default_rng(0)
     market, seen = dream.start(np.arange(9), rules), []
     for noise in engine.draw_steps(rng, 9, STEPS):
@@ -97,7 +97,7 @@ def on_device(model: PaperWorldModel, temperature: float) -> np.ndarray:
 
 def module(model: PaperWorldModel, temperature: float) -> np.ndarray:
     """M itself."""
-    engine, rng = DreamEngine(model), np.random.default_rng(0)
+    engine, rng = PaperEngine(model), np.random.default_rng(0)
     state = engine.start(np.arange(9))
     memory = State(*(torch.from_numpy(part) for part in (state.h, state.c, state.z)))
     seen = []

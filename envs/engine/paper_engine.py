@@ -1,4 +1,4 @@
-"""The dream's dynamics: lanes of (z, h, c) stepped through M from injected noise.
+"""The dream of latents: lanes of (z, h, c) stepped through M from injected noise (``paper``).
 
 M's arithmetic is that of `models.mdn_rnn`, compiled and written for many small steps. The tests hold
 it to the PyTorch module. A lane has the same bits alone, at any place among others, and among any
@@ -28,18 +28,18 @@ from ...models.forward import silu
 from ...models.paper_world_model import PaperWorldModel
 from ...models.vae import LATENT_LIMIT
 from . import many_lanes as kernels
-from .base import Engine
+from .base import Engine, Noise
 from .lane_layout import LaneModel
-from .layout import DreamWeights
+from .layout import PaperWeights
 
 
 @dataclass
-class DreamState:
+class PaperState:
     """Where each of N lanes is; the engine moves it in place.
 
     Attributes:
         z: Latents [N, Z], float32.
-        h: Hidden state [N, H], float32; with the ``market`` preset z has entered it.
+        h: Hidden state [N, H], float32, before z and an action enter.
         c: Cell state [N, H], float32.
         open_time_ms: Open time of the bar that just closed [N].
     """
@@ -50,19 +50,19 @@ class DreamState:
     open_time_ms: IntArray
     _buffers: _Buffers | None = field(default=None, repr=False)
 
-    def put(self, lanes: BoolArray | IntArray, other: DreamState) -> None:
+    def put(self, lanes: BoolArray | IntArray, other: PaperState) -> None:
         """Overwrite some lanes with another state's."""
         for name in ("z", "h", "c", "open_time_ms"):
             getattr(self, name)[lanes] = getattr(other, name)
         if self._buffers is not None:
             self._buffers.load(self)
 
-    def repeated(self, count: int) -> DreamState:
+    def repeated(self, count: int) -> PaperState:
         """Every lane so often, side by side."""
         z, h, c = (np.repeat(part, count, axis=0) for part in (self.z, self.h, self.c))
-        return DreamState(z, h, c, np.repeat(self.open_time_ms, count))
+        return PaperState(z, h, c, np.repeat(self.open_time_ms, count))
 
-    def buffers(self, weights: DreamWeights, week: _Week) -> _Buffers:
+    def buffers(self, weights: PaperWeights, week: _Week) -> _Buffers:
         """The step's workspace, made once."""
         if self._buffers is None:
             self._buffers = _Buffers(weights, week, len(self.z))
@@ -71,17 +71,6 @@ class DreamState:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_buffers": None}
-
-
-class Noise(NamedTuple):
-    """What chance decides in one step of N lanes.
-
-    Attributes:
-        table: Two rows of uniforms in [0, 1), which choose components (the first is not used), and
-            1 + Z of normals, which say where inside them (nor is the first) [3 + Z, N], float32.
-    """
-
-    table: Float32Array
 
 
 LaneDecoder = tuple[Float32Array, Float32Array, Float32Array, Float32Array, Float32Array]
@@ -101,7 +90,7 @@ class _Buffers:
     numbers that nobody reads.
 
     Attributes:
-        inputs: What M hears next, [h, z, (paper: action), calendar] in one row [N, H + I].
+        inputs: What M hears next, [h, z, action, calendar] in one row [N, H + I].
         columns: h and z the other way round [H + Z, N or more].
         h: The first of those [H, N or more].
         z: The last of those [Z, N or more].
@@ -110,7 +99,7 @@ class _Buffers:
         scaled: Standardised returns [N].
     """
 
-    def __init__(self, weights: DreamWeights, week: _Week, num_lanes: int) -> None:
+    def __init__(self, weights: PaperWeights, week: _Week, num_lanes: int) -> None:
         hidden, latents = weights.hidden_size, weights.latent_size
         # An odd number of cache lines: were rows a power of two apart, a column would fall on few
         # places of the cache, and push itself out.
@@ -118,7 +107,7 @@ class _Buffers:
         self.inputs = aligned(num_lanes, len(weights.memory.gates))
         self.columns = aligned(hidden + latents, wide)
         self.h, self.z = self.columns[:hidden], self.columns[hidden:]
-        self.calendar_column = hidden + latents + int(weights.paper)
+        self.calendar_column = hidden + latents + 1
         self.bar_of_week = np.zeros(num_lanes, dtype=np.int64)
         self.scaled = np.empty(num_lanes, dtype=np.float32)
         self._week = week
@@ -128,7 +117,7 @@ class _Buffers:
         # all of a step's memory is to stay in the second-level cache.
         self._layers = _layers([{"gates": rows.pop("gates")}, rows | columns])
 
-    def load(self, state: DreamState) -> None:
+    def load(self, state: PaperState) -> None:
         """Take over a state that was written from outside."""
         table, interval_ms = self._week
         count, hidden = state.h.shape
@@ -139,10 +128,6 @@ class _Buffers:
         self.z[:, :count] = state.z.T
         self.bar_of_week[:] = (state.open_time_ms // interval_ms + 1) % len(table)
         self.inputs[:, first : first + table.shape[1]] = table[self.bar_of_week]
-
-    def layer(self, name: str) -> Float32Array:
-        """Where a layer is written, [N, J] or [J, N or more]."""
-        return self._layers[name]
 
     def product(self, left: Float32Array, right: Float32Array, name: str) -> Float32Array:
         """``left @ right``, written into a layer."""
@@ -163,8 +148,8 @@ def _layers(groups: list[dict[str, tuple[int, int]]]) -> dict[str, Float32Array]
     return layers
 
 
-class DreamEngine(Engine):
-    """Steps any number of lanes through a world model.
+class PaperEngine(Engine):
+    """Steps any number of lanes through a world model that draws latents; see `Engine`.
 
     Args:
         world_model: The market that is dreamed.
@@ -188,7 +173,7 @@ class DreamEngine(Engine):
             )
         self.warmup = bars
         self._week = _Week(self.week_calendar(), self.interval_ms)
-        self._starts: DreamState | None = None
+        self._starts: PaperState | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # What is laid out from the world model is laid out again, where a copy's memory lies.
@@ -196,8 +181,8 @@ class DreamEngine(Engine):
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     @cached_property
-    def _weights(self) -> DreamWeights:
-        return DreamWeights.of(self.world_model)
+    def _weights(self) -> PaperWeights:
+        return PaperWeights.of(self.world_model)
 
     @cached_property
     def lane_model(self) -> LaneModel:
@@ -206,7 +191,7 @@ class DreamEngine(Engine):
 
     @cached_property
     def lane_decoder(self) -> LaneDecoder:
-        """V's decoder as far as a lane's return needs it: see `one_lane.dream_heard_lane`."""
+        """V's decoder as far as a lane's return needs it: see `one_lane.dream_lane`."""
         first, second, last = self._weights.decoder
         to_return = np.append(self._weights.to_return, last.bias[0])
         to_return = np.ascontiguousarray(to_return, dtype=np.float32)
@@ -223,7 +208,7 @@ class DreamEngine(Engine):
         """How many recorded segments a dream can begin from."""
         return len(self.world_model.bank.open_time_ms)
 
-    def start(self, segments: IntArray) -> DreamState:
+    def start(self, segments: IntArray) -> PaperState:
         """The states after the warm-up segments of those indices [N].
 
         M's state after a segment depends on nothing else, so each is computed once.
@@ -233,20 +218,20 @@ class DreamEngine(Engine):
             latents = np.ascontiguousarray(bank.z[:, -self.warmup :])
             self._starts = self.warm_up(latents, bank.open_time_ms)
         starts = self._starts
-        return DreamState(
+        return PaperState(
             starts.z[segments],
             starts.h[segments],
             starts.c[segments],
             starts.open_time_ms[segments],
         )
 
-    def warm_up(self, latents: Float32Array, last_open_time_ms: IntArray) -> DreamState:
+    def warm_up(self, latents: Float32Array, last_open_time_ms: IntArray) -> PaperState:
         """The state after recorded latents [N, W, Z] whose last bars open then [N]."""
         hidden, cell = self.world_model.warmed(latents, last_open_time_ms)
         last_ms = np.array(last_open_time_ms, dtype=np.int64)
-        return DreamState(latents[:, -1].copy(), hidden, cell, last_ms)
+        return PaperState(latents[:, -1].copy(), hidden, cell, last_ms)
 
-    def after(self, candles: Candles, rows: IntArray) -> DreamState:
+    def after(self, candles: Candles, rows: IntArray) -> PaperState:
         """The state of N lanes at the closes of recorded bars [N], their warm-ups before them."""
         windows = rows[:, np.newaxis] + np.arange(1 - self.warmup, 1)
         features = self.world_model.features(candles)[windows]
@@ -255,7 +240,7 @@ class DreamEngine(Engine):
 
     @property
     def noise_rows(self) -> int:
-        """Random numbers of a lane's step: two uniforms, 1 + Z normals."""
+        """Random numbers of a lane's step: two uniforms, 1 + Z normals; the first of each rests."""
         return 3 + self.config.latent_size
 
     def draw_table(self, rng: np.random.Generator, num_lanes: int) -> Float32Array:
@@ -281,7 +266,7 @@ class DreamEngine(Engine):
 
     def step(
         self,
-        state: DreamState,
+        state: PaperState,
         weights: FloatArray,
         noise: Noise,
         temperature: float = 1.0,
@@ -291,7 +276,7 @@ class DreamEngine(Engine):
 
         Args:
             state: Moved in place.
-            weights: Target weights [N]; only the ``paper`` preset's market hears them.
+            weights: Target weights [N], which this market hears.
             noise: Of this step.
             temperature: τ: mixture logits are divided by it, noise is multiplied by √τ.
             forced: Instead of drawing: latents [N, Z] and log returns [N] that did happen.
@@ -300,27 +285,23 @@ class DreamEngine(Engine):
             The bar's log returns [N], float64.
         """
         buffers = state.buffers(self._weights, self._week)
-        if self._weights.paper:
-            buffers.inputs[:, buffers.calendar_column - 1] = weights
-            self._advance(state, buffers)
+        buffers.inputs[:, buffers.calendar_column - 1] = weights
+        self._advance(state, buffers)
         if forced is None:
-            log_return = self._draw(state, buffers, noise, np.float32(temperature))
-        else:
-            state.z[:], log_return = forced
-            state.open_time_ms += self.interval_ms
-            buffers.load(state)
-        if not self._weights.paper:
-            self._advance(state, buffers)
+            return self._draw(state, buffers, noise, np.float32(temperature))
+        state.z[:], log_return = forced
+        state.open_time_ms += self.interval_ms
+        buffers.load(state)
         return log_return
 
-    def view(self, state: DreamState, out: Float32Array) -> None:
+    def view(self, state: PaperState, out: Float32Array) -> None:
         """Write what a policy sees of the market, [z, h], into ``out`` [N, Z + H]."""
         size = state.z.shape[1]
         out[:, :size] = state.z
         out[:, size:] = state.h
 
-    def _advance(self, state: DreamState, buffers: _Buffers) -> None:
-        """The LSTM's step: z, the next bar's calendar and, in ``paper``, the action enter."""
+    def _advance(self, state: PaperState, buffers: _Buffers) -> None:
+        """The LSTM's step: z, the action and the next bar's calendar enter."""
         weights = self._weights
         gates = buffers.product(buffers.inputs, weights.memory.gates, "gates")
         kernels.lstm_step(
@@ -328,36 +309,16 @@ class DreamEngine(Engine):
         )
 
     def _draw(
-        self, state: DreamState, buffers: _Buffers, noise: Noise, temperature: np.float32
+        self, state: PaperState, buffers: _Buffers, noise: Noise, temperature: np.float32
     ) -> FloatArray:
-        weights, components = self._weights, self.config.num_components
-        table = np.ascontiguousarray(noise.table)
-        uniforms, normals = table[:2], table[2:]
-        hidden = buffers.h  # the layer that z's head hears [H or G, N]
-        if not weights.paper:
-            hidden = buffers.layer("inner")
-            kernels.draw_returns(
-                buffers.product(weights.head_rows, buffers.columns, "head"),
-                weights.head_bias,
-                weights.carried,
-                components,
-                uniforms,
-                normals,
-                temperature,
-                buffers.scaled,
-                buffers.z,
-                hidden,
-            )
+        weights = self._weights
         kernels.draw_latents(
-            buffers.product(weights.latent_rows, hidden, "latent"),
+            buffers.product(weights.latent_rows, buffers.h, "latent"),
             weights.latent_bias,
-            weights.persistence,
             weights.spread,
-            components,
-            uniforms,
-            normals,
+            self.config.num_components,
+            np.ascontiguousarray(noise.table),
             temperature,
-            int(not weights.paper),
             buffers.z,
         )
         kernels.close_bars(
@@ -371,14 +332,13 @@ class DreamEngine(Engine):
             weights.hidden_size,
             buffers.calendar_column,
         )
-        if weights.paper:
-            self._decode_return(state, buffers)
+        self._decode_return(state, buffers)
         log_return = np.empty(len(state.z))
         kernels.unscale(buffers.scaled, weights.return_scale, weights.return_mean, log_return)
         return log_return
 
-    def _decode_return(self, state: DreamState, buffers: _Buffers) -> None:
-        """V's decoder, as far as the return needs it (``paper``)."""
+    def _decode_return(self, state: PaperState, buffers: _Buffers) -> None:
+        """V's decoder, as far as the return needs it."""
         first, second, last = self._weights.decoder
         inner = buffers.product(state.z, first.kernel, "decoder_0")
         silu(inner, first.bias)
