@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 from torch import Tensor, nn
@@ -21,8 +21,6 @@ from ..market.features import Scaler
 from ..market.numerics.compiled import compiled, compiled_fused
 from ..market.numerics.float32_tanh import tanh_parts
 from ..market.numerics.products import aligned, product
-from .bars.networks import BarRNN
-from .mdn_rnn import MDNRNN
 from .vae import LATENT_LIMIT, VAE
 
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
@@ -126,6 +124,13 @@ class RowDecoder:
         unscale_row(self._scaled, self._scale, self._mean, features)
 
 
+class Remembers(Protocol):
+    """M of either preset, as far as its memory goes."""
+
+    lstm: nn.LSTM
+    hidden_size: int
+
+
 @dataclass(frozen=True, eq=False)
 class CompiledLSTM:
     """M's memory. Its inputs are [h, z, (``paper``: action), calendar] in one row of H + I numbers.
@@ -140,7 +145,7 @@ class CompiledLSTM:
     bias: Float32Array
 
     @classmethod
-    def of(cls, rnn: MDNRNN | BarRNN) -> Self:
+    def of(cls, rnn: Remembers) -> Self:
         """From the module, as it is now."""
         of_inputs, of_hidden, input_bias, hidden_bias = map(array, rnn.lstm.all_weights[0])
         halves = np.ones((4, rnn.hidden_size), dtype=np.float32)
