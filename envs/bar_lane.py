@@ -18,8 +18,8 @@ from ..models.bars.packed import BarLanes
 from .dream_lane import show_market
 from .dream_lanes import DreamLanes
 from .engine.bar_engine import BarEngine, BarState
+from .engine.member_engine import MemberEngine
 from .one_account import FLOAT32, AccountStep, account_of
-
 
 @compiled
 def step_bar(
@@ -109,7 +109,8 @@ class BarLane:
 
     def __init__(self, lanes: DreamLanes, size: int) -> None:
         self._lanes, self._size = lanes, size
-        self._state = BarState(BarLanes.empty(1, lanes.engine.config))
+        self._alone = not lanes.engine.world_model.others  # or one of several members
+        self._state: Any = lanes.engine.start(np.zeros(1, dtype=np.int64))
         self._levels: FloatArray = np.zeros(4)
         self._levels[3] = "features" in lanes.layout
         self._interval_ms = lanes.engine.interval_ms
@@ -141,7 +142,8 @@ class BarLane:
 
     def state(self) -> BarState:
         """Where it is, a copy."""
-        return self._state.repeated(1)
+        there: BarState = self._state.repeated(1)
+        return there
 
     def begin(self, observation: Float32Array) -> None:
         """Stand where the lane of `DreamLanes` stands, and look at the market from there."""
@@ -169,13 +171,15 @@ class BarLane:
             rng: What noise and funding are drawn from.
             forced: Do not draw, but live this bar [4].
         """
-        lanes, shared = self._state.lanes, self._lanes
+        lanes: BarLanes = self._state.lanes
+        shared = self._lanes
         self.time_ms += self._interval_ms
-        column = 0
-        if forced is None:
-            column = shared.noise.next(rng)
-        else:
+        column = 0 if forced is not None else shared.noise.next(rng)
+        given = forced is not None
+        if given:
             lanes.drawn[0] = forced
+        if not self._alone:
+            given = self._led(column, forced)
         observation: Float32Array = np.empty(self._size, FLOAT32)
         stepped = step_bar(
             *lanes,
@@ -183,7 +187,7 @@ class BarLane:
             shared.noise.table,
             column,
             shared.temperature32,
-            forced is not None,
+            given,
             account,
             due,
             0.0 if self._charge is None else self._charge(self.time_ms, rng),
@@ -191,3 +195,10 @@ class BarLane:
             observation,
         )
         return observation, stepped
+
+    def _led(self, column: int, forced: FloatArray | None) -> bool:
+        """Let the other members step; whether the bar is there thus."""
+        shared = self._lanes
+        engine, table = cast(MemberEngine, shared.engine), shared.noise.table
+        noise = engine.noise_of(table[:, column : column + 1])
+        return bool(engine.lead(self._state, noise, shared.temperature32, forced)[0])

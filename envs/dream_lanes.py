@@ -165,9 +165,7 @@ class DreamLanes:
         for i, index in enumerate(wanted):
             if index is not None:
                 segments[i] = index
-        bank = self.engine.world_model.bank
-        start = self.engine.start(segments)
-        self.place(lanes, start, bank.close[segments], bank.volume_level[segments])
+        self.place(lanes, self.engine.start(segments), *self.engine.levels(segments))
         return self.max_steps
 
     def _segment(self, given: object) -> int | None:

@@ -280,11 +280,11 @@ def open_recorded_state(
     """What M remembers beside the record, where it depends on the actions: the ``paper`` preset."""
     if world_model is None or "hidden" not in recorded.layout:
         return None
-    from ..models.paper_world_model import PaperWorldModel
+    if world_model.config.preset != "paper":
+        return None
     from .recorded_state import RecordedState
 
-    hears = isinstance(world_model, PaperWorldModel)
-    return RecordedState(world_model, recorded, num_lanes) if hears else None
+    return RecordedState(world_model, recorded, num_lanes)
 
 
 def count_training_bars(recorded: RecordedMarket, world_model: WorldModel) -> int:

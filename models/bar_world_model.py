@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
+from scipy.special import logsumexp
 from torch import Tensor, nn
 
 from ..market.arrays import Float32Array, FloatArray, IntArray
@@ -19,8 +22,10 @@ from .bars.config import MarketConfig
 from .bars.dreaming import encode_record, standardise
 from .bars.networks import FEATURE_LIMIT, BarRNN, BarVAE
 from .bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork
+from .forecast import ReturnForecast
 from .forward import CompiledLSTM, array
 from .provenance import BarBank, Provenance
+from .storage import Member, Parts
 from .world_model import WorldModel
 
 if TYPE_CHECKING:
@@ -51,8 +56,46 @@ class BarWorldModel(WorldModel):
         vae: BarVAE,
         mdn_rnn: BarRNN,
         bank: BarBank,
+        others: Sequence[BarWorldModel] = (),
     ) -> None:
         super().__init__(config, provenance, scaler, vae, mdn_rnn, bank)
+        self.others = tuple(others)
+
+    def _parts(self) -> Parts:
+        others = (Member(one.vae, one.mdn_rnn, one.bank.z) for one in self.others)
+        return super()._parts()._replace(others=tuple(others))
+
+    @classmethod
+    def _of_parts(cls, parts: Parts) -> Self:
+        made = super()._of_parts(parts)
+        made.others = tuple(
+            cls(
+                made.config,
+                made.provenance,
+                made.scaler,
+                one.vae,
+                one.mdn_rnn,
+                replace(made.bank, z=one.z),
+            )
+            for one in parts.others
+        )
+        return made
+
+    @property
+    def members(self) -> tuple[BarWorldModel, ...]:
+        """All that were trained on the market: this one, whose z and h are shown, and the others."""
+        return (self, *self.others)
+
+    @property
+    def num_segments(self) -> int:
+        """Where dreams begin: segment s of member m has the index m·S + s."""
+        return len(self.members) * len(self.bank)
+
+    def recent(self, share: float) -> Self:
+        """The same world model, whose dreams begin late; see `WorldModel.recent`."""
+        made = super().recent(share)
+        made.others = tuple(other.recent(share) for other in self.others)
+        return made
 
     @cached_property
     def assumed(self) -> dict[float, BarWorldModel]:
@@ -60,7 +103,7 @@ class BarWorldModel(WorldModel):
         return {}
 
     def remembering(self, mdn_rnn: BarRNN) -> BarWorldModel:
-        """The same world model with another M, which remembers as this one does."""
+        """The same world model with another M, which remembers as this one does; by itself."""
         parts = (self.config, self.provenance, self.scaler, self.vae, mdn_rnn, self.bank)
         made = BarWorldModel(*parts)
         made._runs = self._runs
@@ -122,7 +165,27 @@ class BarWorldModel(WorldModel):
         means = mixture.means[..., 0].double()
         return weights.numpy(), means.numpy() * percent, sigmas.numpy() * percent
 
+    def return_forecast(self, candles: CandleSource) -> ReturnForecast:
+        """The predictive mixture of the log return from t to t+1, percent; members are pooled."""
+        candles = open_candles(candles)
+        made = [super().return_forecast(candles)]
+        made += [other.return_forecast(candles) for other in self.others]
+        if len(made) == 1:
+            return made[0]
+        weights, means, sigmas = (
+            np.concatenate([getattr(one, part) for one in made], axis=1)
+            for part in ("weights", "means", "sigmas")
+        )
+        return ReturnForecast(weights / len(made), means, sigmas, candles.open_time_ms)
+
     def bar_log_prob(self, candles: CandleSource) -> FloatArray:
+        """Log density of the bar after each [T], nats, members pooled; see `own_bar_log_prob`."""
+        candles = open_candles(candles)
+        parts = np.array([member.own_bar_log_prob(candles) for member in self.members])
+        pooled: FloatArray = logsumexp(parts, axis=0) - np.log(len(parts))
+        return pooled
+
+    def own_bar_log_prob(self, candles: CandleSource) -> FloatArray:
         """Log density of the bar after each [T], nats; NaN where there is none, or no forecast.
 
         Of the log return in percent, the logarithms of both wicks and of the volume; a wick of

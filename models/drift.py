@@ -84,6 +84,8 @@ def with_drift(world_model: WorldModel, drift: str | float) -> WorldModel:
         shifted = world_model
         for _ in range(_ROUNDS):
             shifted = _shifted(shifted, wanted - _measured(shifted))
+        others = (with_drift(other, drift) for other in world_model.others)
+        shifted.others = tuple(other for other in others if isinstance(other, BarWorldModel))
         world_model.assumed[wanted] = shifted
     return world_model.assumed[wanted]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from ..market.arrays import Float32Array
 from ..market.errors import ConfigError, ModelFileError
 from ..market.features import Scaler
 from ..market.files.writer import write_whole
@@ -45,6 +46,21 @@ class Parts(NamedTuple):
     vae: VAE | BarVAE
     mdn_rnn: MDNRNN | BarRNN
     bank: WarmupBank
+    others: tuple[Member, ...] = ()
+
+
+class Member(NamedTuple):
+    """What another member of a world model of bars has of its own.
+
+    Attributes:
+        vae: V.
+        mdn_rnn: M.
+        z: Of the bank's segments, by its V [S, W, Z].
+    """
+
+    vae: BarVAE
+    mdn_rnn: BarRNN
+    z: Float32Array
 
 
 def save_parts(parts: Parts, folder: Path) -> None:
@@ -102,7 +118,22 @@ def load_parts(folder: str | Path) -> Parts:
     scaler = Scaler(tensors["scaler.mean"].numpy(), tensors["scaler.scale"].numpy())
     kind = BarBank if isinstance(config, MarketConfig) else WarmupBank
     bank = kind(**{name: part.numpy() for name, part in _part(tensors, "bank.").items()})
-    return Parts(config, provenance, scaler, vae, mdn_rnn, bank)
+    return Parts(config, provenance, scaler, vae, mdn_rnn, bank, _others(config, tensors))
+
+
+def _others(config: AnyConfig, tensors: dict[str, Tensor]) -> tuple[Member, ...]:
+    if not isinstance(config, MarketConfig):
+        return ()
+    members = range(2, config.members + 1)
+    return tuple(_member(config, _part(tensors, _of_member(number, ""))) for number in members)
+
+
+def _member(config: MarketConfig, tensors: dict[str, Tensor]) -> Member:
+    with torch.device("meta"):
+        vae, mdn_rnn = build_bar_networks(config, 0)
+    vae.load_state_dict(_part(tensors, "vae."), assign=True)
+    mdn_rnn.load_state_dict(_part(tensors, "mdn_rnn."), assign=True)
+    return Member(vae, mdn_rnn, tensors["z"].numpy())
 
 
 def _networks(config: AnyConfig) -> tuple[VAE | BarVAE, MDNRNN | BarRNN]:
@@ -133,11 +164,26 @@ def _tensors(parts: Parts) -> dict[str, Tensor]:
     tensors = {f"vae.{k}": v for k, v in parts.vae.state_dict().items()}
     tensors |= {f"mdn_rnn.{k}": v for k, v in parts.mdn_rnn.state_dict().items()}
     tensors |= {
+        **_of_others(parts.others),
         "scaler.mean": torch.tensor(scaler.mean),
         "scaler.scale": torch.tensor(scaler.scale),
         **{f"bank.{f.name}": torch.tensor(getattr(bank, f.name)) for f in fields(bank)},
     }
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _of_others(others: Sequence[Member]) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for number, member in enumerate(others, start=2):
+        for part, module in (("vae", member.vae), ("mdn_rnn", member.mdn_rnn)):
+            state = module.state_dict()
+            tensors |= {_of_member(number, f"{part}.{name}"): t for name, t in state.items()}
+        tensors[_of_member(number, "z")] = torch.tensor(member.z)
+    return tensors
+
+
+def _of_member(number: int, name: str) -> str:
+    return f"member_{number}.{name}"
 
 
 def _verify(path: Path) -> None:
@@ -212,6 +258,10 @@ def _expected_shapes(
         shapes["bank.memory"] = (torch.float64, (None, config.features.memory_size))
         shapes["bank.features"] = (torch.float64, (None, *features))
         shapes["bank.bars"] = (torch.float32, (None, config.warmup_bars, 4))
+        own = [name for name in shapes if name.startswith(("vae.", "mdn_rnn."))]
+        for number in range(2, config.members + 1):
+            shapes |= {_of_member(number, name): shapes[name] for name in own}
+            shapes[_of_member(number, "z")] = shapes["bank.z"]
     return shapes
 
 
@@ -232,7 +282,8 @@ def _read_tensors(file: Path, expected: dict[str, tuple[torch.dtype, Shape]]) ->
             raise ModelFileError(f"{file}: {name} is {tensors[name].dtype}; expected {dtype}")
         if not np.isfinite(tensors[name].numpy()).all():  # no thread pool of PyTorch's
             raise ModelFileError(f"{file}: {name} holds numbers that are not finite")
-    lengths = {len(tensor) for name, tensor in tensors.items() if name.startswith("bank.")}
+    segments = [name for name in tensors if name.startswith("bank.") or name.endswith(".z")]
+    lengths = {len(tensors[name]) for name in segments}
     if len(lengths) != 1:
         raise ModelFileError(f"{file}: the bank's parts have different numbers of segments")
     if any((tensors[name] <= 0).any() for name in _POSITIVE):

@@ -104,6 +104,11 @@ class WorldModel(ABC):
         derived = ("compiled_vae", "compiled_memory", "network", "assumed", "_runs")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
+    @property
+    def num_segments(self) -> int:
+        """From how many segments of the bank a dream can begin."""
+        return len(self.bank)
+
     def __repr__(self) -> str:
         p, c = self.provenance, self.config
         return (
@@ -269,8 +274,10 @@ class WorldModel(ABC):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json``, ``model.safetensors`` and ``manifest.json`` into a folder."""
-        parts = Parts(self.config, self.provenance, self.scaler, self.vae, self.mdn_rnn, self.bank)
-        save_parts(parts, Path(folder))
+        save_parts(self._parts(), Path(folder))
+
+    def _parts(self) -> Parts:
+        return Parts(self.config, self.provenance, self.scaler, self.vae, self.mdn_rnn, self.bank)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
@@ -286,7 +293,11 @@ class WorldModel(ABC):
         parts: Any = load_parts(folder)
         module, name = _KINDS[parts.config.preset]
         kind = getattr(import_module(module, __package__), name)
-        return cast(Self, kind(*parts))
+        return cast(Self, kind._of_parts(parts))
+
+    @classmethod
+    def _of_parts(cls, parts: Parts) -> Self:
+        return cls(*parts[:6])
 
     @cached_property
     def _runs(self) -> WeakKeyDictionary[Candles, Run]:

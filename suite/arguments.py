@@ -308,11 +308,12 @@ _RUN: dict[str, dict[str, str]] = {
         "end": "end of the test range, exclusive: that of the record if not given",
     },
     "the world model": {
-        "preset": "market: what comes next is drawn without the action; paper: Ha & "
-        "Schmidhuber's, in which M hears the action; bars: M draws whole bars (default: market)",
+        "preset": "market: M draws the next bar, which no action moves; paper: Ha & "
+        "Schmidhuber's, in which M hears the action (default: market)",
         "seed": "of training, search and dreams: the same seed, the same result",
         "vae_epochs": "epochs of V at most; it stops earlier where validation does not improve",
         "mdn_rnn_epochs": "epochs of M at most, likewise",
+        "members": "world models to train of the market: forecasts pool them, a dream draws one",
         "refit": "train anew whenever so many bars of the test range have gone by, on all bars up to "
         "there: what that is worth to the forecasts, by quarter; the policies are not searched for anew",
         "device": "where V and M are trained and the search dreams; auto is CUDA where there is "

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldmodel_trading.dates import read_times
+from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.intervals import interval_ms
 from worldmodel_trading.market.records import AT_LEAST_ONE, FROM_ZERO, TEMPERATURES, Bounds, Record
 from worldmodel_trading.market.settings import plain
@@ -44,6 +45,8 @@ class RunConfig(Record):
         seed: Of training, search and dreams.
         vae_epochs: Epochs of V at most, in each of its stages; None is the world model's default.
         mdn_rnn_epochs: Epochs of M at most, likewise.
+        members: World models trained of the market, of which a dream draws one (``market``); None is
+            the default.
         population: Candidates in a generation.
         generations: Generations of CMA-ES in a search.
         search_seeds: Searches, each with a seed of its own, of which validation deploys one; what is
@@ -88,6 +91,7 @@ class RunConfig(Record):
     seed: int = 0
     vae_epochs: int | None = None
     mdn_rnn_epochs: int | None = None
+    members: int | None = None
     population: int = 64
     generations: int = 60
     search_seeds: int | None = None
@@ -181,12 +185,17 @@ class RunConfig(Record):
         """How the world model is trained on bars of an interval."""
         from worldmodel_trading.models.presets import default_config
 
-        of_vae, of_mdn_rnn = ("vae_epochs",), ("mdn_rnn_epochs",)
-        if self.preset == "market":  # what each network learns in two stages
-            of_vae, of_mdn_rnn = ("forecast_epochs", *of_vae), (*of_mdn_rnn, "head_epochs")
-        epochs = dict.fromkeys(of_vae, self.vae_epochs)
-        epochs |= dict.fromkeys(of_mdn_rnn, self.mdn_rnn_epochs)
-        given: dict[str, Any] = {name: n for name, n in epochs.items() if n is not None}
+        given: dict[str, Any] = {"vae_epochs": self.vae_epochs}
+        given["mdn_rnn_epochs"] = self.mdn_rnn_epochs
+        if self.preset == "market":  # each network learns in two stages
+            given |= {"forecast_epochs": self.vae_epochs, "head_epochs": self.mdn_rnn_epochs}
+            given["members"] = self.members
+        elif self.members is not None:
+            raise ConfigError(
+                f"members is {self.members}, and the {self.preset} preset has one M: leave it out, "
+                "or take the market preset"
+            )
+        given = {name: number for name, number in given.items() if number is not None}
         return default_config(interval, self.preset, **given)
 
     def search(self) -> DreamSearchConfig:

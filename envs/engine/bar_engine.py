@@ -127,7 +127,7 @@ class BarEngine(Engine):
     @property
     def num_segments(self) -> int:
         """How many recorded segments a dream can begin from."""
-        return len(self.world_model.bank)
+        return self.world_model.num_segments
 
     @cached_property
     def _starts(self) -> BarLanes:

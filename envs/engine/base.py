@@ -47,6 +47,12 @@ class Engine(ABC):
     def noise_rows(self) -> int:
         """Random numbers of a lane's step."""
 
+    def levels(self, segments: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Close and level of volume where segments of those indices end, each [N]."""
+        bank = self.world_model.bank
+        rows = np.asarray(segments) % len(bank)  # whichever of several members dreams
+        return bank.close[rows], bank.volume_level[rows]
+
     @abstractmethod
     def start(self, segments: IntArray) -> Any:
         """The state after the warm-up segments of those indices [N]."""

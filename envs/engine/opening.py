@@ -7,6 +7,7 @@ from ...models.paper_world_model import PaperWorldModel
 from ...models.world_model import WorldModel
 from .bar_engine import BarEngine
 from .base import Engine
+from .member_engine import MemberEngine
 from .paper_engine import PaperEngine
 
 
@@ -18,6 +19,7 @@ def open_engine(world_model: WorldModel, warmup: int | None = None) -> Engine:
         warmup: Recorded bars that M hears before the dream begins; None takes all.
     """
     if isinstance(world_model, BarWorldModel):
-        return BarEngine(world_model, warmup)
+        kind = MemberEngine if world_model.others else BarEngine
+        return kind(world_model, warmup)
     assert isinstance(world_model, PaperWorldModel)
     return PaperEngine(world_model, warmup)

@@ -83,7 +83,7 @@ class Dreams:
 
     def check(self, world_model: WorldModel) -> None:
         """Raise `ConfigError` for segments that the world model's bank does not hold."""
-        available = len(world_model.bank.open_time_ms)
+        available = world_model.num_segments
         if self.segments.min() < 0 or self.segments.max() >= available:
             raise ConfigError(
                 f"segments run from {self.segments.min()} to {self.segments.max()}; expected "

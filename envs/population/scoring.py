@@ -99,8 +99,7 @@ def dream_paths(
     state = engine.start(segments)
     count, size = len(segments), state.z.shape[1] + state.h.shape[1]
     dreamed = lived_bars(engine, count, broker or BrokerConfig())
-    bank = engine.world_model.bank
-    dreamed.begin(state, bank.close[segments], bank.volume_level[segments])
+    dreamed.begin(state, *engine.levels(segments))
     view = np.empty((count, num_bars, size), dtype=np.float32)
     bars = np.empty((count, num_bars, len(BAR_FIELDS)))
     idle = np.zeros(count)
@@ -210,9 +209,8 @@ def score_lanes(
     state = engine.start(np.tile(segments, candidates))
     book = _LaneBook(parameters, lanes, broker)
     dreamed = lived_bars(engine, lanes, broker)
-    bank = engine.world_model.bank
     begun = np.tile(segments, candidates)
-    dreamed.begin(state, bank.close[begun], bank.volume_level[begun])
+    dreamed.begin(state, *engine.levels(begun))
     charged = funding is not None and not funding.is_off
     table = np.empty((engine.noise_rows, lanes), dtype=np.float32)
     shared = engine.noise_of(table)

@@ -28,6 +28,7 @@ _COUNTS = (
     "chunk_bars",
     "warmup_bars",
     "bank_segments",
+    "members",
 )
 _FROM_ZERO = (
     "burn_in_bars",
@@ -82,6 +83,9 @@ class MarketConfig(Record):
         calibration_rounds: Free dreams after which scales are corrected; 0 is off.
         warmup_bars: Bars that warm the LSTM before its state counts.
         bank_segments: Warm-up segments kept for dreams.
+        members: k: how many V and M are trained, each from a seed of its own. Forecasts pool them, a
+            dream draws one, and z and h are those of the first.
+        resample_months: Whether members after the first learn from months drawn with replacement.
     """
 
     features: StreamSpec = field(default_factory=StreamSpec)
@@ -116,6 +120,8 @@ class MarketConfig(Record):
     calibration_rounds: int = 6
     warmup_bars: int = 96
     bank_segments: int = 256
+    members: int = 1
+    resample_months: bool = False
 
     preset: ClassVar[Literal["market"]] = "market"
     _bounds = {  # noqa: RUF012

@@ -52,6 +52,8 @@ class BarRange:
         bars: Of bar t + 1, as `BarRNN.bar_log_prob` takes them [T, 4].
         outlook: Standardised targets of the auxiliary loss [T, 4]; NaN where the range ends before.
         rows: Rows t that count: complete features, and a bar without a gap after them [N].
+        months: The month of each row [T].
+        times: How often a month counts, by its number; None is once.
         source: The range.
     """
 
@@ -61,6 +63,22 @@ class BarRange:
     outlook: Tensor
     rows: Tensor
     source: FeatureRange
+    months: IntArray
+    times: IntArray | None = None
+
+    def resampled(self, rng: np.random.Generator) -> BarRange:
+        """The same with as many of its months, drawn with replacement (Breiman 1996)."""
+        known = np.unique(self.months)
+        times = np.bincount(rng.choice(known, len(known)), minlength=int(known[-1]) + 1)
+        rows = self.rows.numpy()
+        repeated = np.repeat(rows, times[self.months[rows]])
+        return replace(self, rows=torch.from_numpy(repeated), times=times)
+
+    def counted(self, starts: IntArray, scored: int) -> IntArray:
+        """First rows of chunks, each as often as the month of its first scored row counts."""
+        if self.times is None:
+            return starts
+        return np.repeat(starts, self.times[self.months[starts + scored]])
 
     def to(self, device: torch.device) -> BarRange:
         """The same on another device."""
@@ -92,6 +110,7 @@ def bar_range(candles: Candles, source: FeatureRange, scaler: Scaler, scale: flo
         torch.from_numpy(_outlooks(candles, source, scaler).astype(np.float32)),
         torch.from_numpy(rows),
         source,
+        candles.open_time_ms.astype("datetime64[ms]").astype("datetime64[M]").astype(np.int64),
     )
 
 
@@ -162,6 +181,8 @@ def train_bar_networks(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(session.stage_seed(2))
         learner = _Learner(vae, mdn_rnn).to(session.device)
+    if session.member and config.resample_months:
+        train = train.resampled(np.random.default_rng(session.stage_seed(8)))
     train, validation = train.to(session.device), validation.to(session.device)
     if random_encoder:
         _standardise(vae, train.features[train.rows])
@@ -199,7 +220,9 @@ def _stage(
     session: Session,
 ) -> Stage:
     config = session.config
-    settings = StageSettings(name, epochs, epochs, rate, config.gradient_clip, 0.0)
+    settings = StageSettings(
+        session.stage_name(name), epochs, epochs, rate, config.gradient_clip, 0.0
+    )
     optimiser = torch.optim.AdamW(groups, lr=rate)
     seed, kept = session.stage_seed(number), session.checkpoint(name)
     return Stage(settings, learner, optimiser, seed, session.callbacks, kept, session.resume)
@@ -375,6 +398,7 @@ def _memory_stage(
     def epoch_loss(_: int) -> float:
         stride = config.chunk_bars - config.burn_in_bars
         starts = chunk_starts(train.source.runs, config.chunk_bars, stride, stage.rng)
+        starts = train.counted(starts, config.burn_in_bars)
         batches = max(1, len(starts) // config.mdn_rnn_batch_size)
         total = 0.0
         for batch, first in enumerate(np.array_split(starts, batches)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Session:
         checkpoint_dir: Folder of the checkpoints, one file a stage; None keeps none.
         identity: Of candles, settings and seed, for the checkpoints.
         resume: Go on from the checkpoints.
+        member: Which of several world models of one market is trained.
     """
 
     config: Any
@@ -45,16 +46,27 @@ class Session:
     checkpoint_dir: Path | None = None
     identity: str = ""
     resume: bool = False
+    member: int = 0
+
+    def members(self, count: int) -> list[Session]:
+        """A session for each of several world models of one market."""
+        return [replace(self, member=number) for number in range(count)]
 
     def stage_seed(self, number: int) -> int:
         """A seed for each stage, so that resuming M needs nothing of V's training."""
-        return int(np.random.default_rng([self.seed, number]).integers(2**31))
+        own = [self.member] if self.member else []
+        return int(np.random.default_rng([self.seed, number, *own]).integers(2**31))
+
+    def stage_name(self, name: str) -> str:
+        """What a stage is called: by its member, after the first."""
+        return f"{name}-{self.member + 1}" if self.member else name
 
     def checkpoint(self, name: str) -> Checkpoint | None:
         """The checkpoint of a stage."""
         if self.checkpoint_dir is None:
             return None
-        return Checkpoint(self.checkpoint_dir / f"{name}.safetensors", self.identity)
+        file = self.checkpoint_dir / f"{self.stage_name(name)}.safetensors"
+        return Checkpoint(file, self.identity)
 
     def mixed_precision(self) -> torch.autocast:
         """The context of the forward passes."""

@@ -94,9 +94,13 @@ def train_world_model(
     provenance = _provenance(train, validation, seed, source)
     if isinstance(config, MarketConfig):
         contexts = [train, with_context(validation, train, ranges[1])]
-        networks = train_bars(contexts, ranges, scaler, session)
-        world_model = BarWorldModel(config, provenance, scaler, *networks)
-        return calibrated(world_model, train, session), history
+        members = []
+        for own in session.members(config.members):
+            networks = train_bars(contexts, ranges, scaler, own)
+            member = BarWorldModel(config, provenance, scaler, *networks)
+            members.append(calibrated(member, train, own))
+        members[0].others = tuple(members[1:])
+        return members[0], history
     parts = _train_paper(ranges, scaler, train, session)
     return PaperWorldModel(config, provenance, scaler, *parts), history
 

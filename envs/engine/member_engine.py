@@ -1,0 +1,139 @@
+"""Dreams of several world models of one market: a dream draws its bars from one of them.
+
+What was learned of a market is not certain, and members that learned from other seeds differ where it
+is least so (Lakshminarayanan et al. 2017). Whichever member draws a lane's bars, the lane shows the z
+and h that the first makes of them, as replay does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...market.arrays import BoolArray, FloatArray, IntArray
+from ...market.candles import Candles
+from ...models.bar_world_model import BarWorldModel, chosen
+from ...models.bars.dreaming import dream_bars
+from ...models.bars.packed import BarLanes
+from .bar_engine import BarEngine, BarNoise, BarState
+
+
+class MemberState(BarState):
+    """Where each of N lanes is, as every member sees it; see `BarState`.
+
+    Args:
+        lanes: As the first member sees them, which is what they show.
+        others: As the others see them.
+        member: Which member draws each lane's bars [N].
+    """
+
+    def __init__(self, lanes: BarLanes, others: Sequence[BarLanes], member: IntArray) -> None:
+        super().__init__(lanes)
+        self.others = tuple(others)
+        self.member = member
+
+    def put(self, lanes: BoolArray | IntArray, other: BarState) -> None:
+        """Overwrite some lanes with another state's."""
+        assert isinstance(other, MemberState)
+        super().put(lanes, other)
+        self.member[lanes] = other.member
+        for mine, theirs in zip(self.others, other.others, strict=True):
+            BarState(mine).put(lanes, BarState(theirs))
+
+    def repeated(self, count: int) -> MemberState:
+        """Every lane so often, side by side, drawn by one member after the other from its own on."""
+        rows = np.repeat(np.arange(len(self.member)), count)
+        turns = np.tile(np.arange(count), len(self.member))
+        members = (self.member[rows] + turns) % (1 + len(self.others))
+        return MemberState(
+            chosen(self.lanes, rows), [chosen(each, rows) for each in self.others], members
+        )
+
+
+class MemberEngine(BarEngine):
+    """Steps any number of lanes, each through one of a world model's members; see `BarEngine`.
+
+    A lane costs about twice what it does through the first member: one member draws, the first follows.
+    """
+
+    def __init__(self, world_model: BarWorldModel, warmup: int | None = None) -> None:
+        super().__init__(world_model, warmup)
+        self._others = [BarEngine(other, warmup) for other in world_model.others]
+
+    def start(self, segments: IntArray) -> MemberState:
+        """The states after the warm-up segments of those indices [N]; see `num_segments`."""
+        member, rows = np.divmod(np.asarray(segments), len(self.world_model.bank))
+        others = [other.start(rows).lanes for other in self._others]
+        return MemberState(super().start(rows).lanes, others, member)
+
+    def after(self, candles: Candles, rows: IntArray) -> MemberState:
+        """The state of N lanes at the closes of recorded bars [N], the first member to draw."""
+        others = [other.after(candles, rows).lanes for other in self._others]
+        first = np.zeros(len(rows), dtype=np.int64)
+        return MemberState(super().after(candles, rows).lanes, others, first)
+
+    def step(
+        self,
+        state: BarState,
+        weights: FloatArray,
+        noise: BarNoise,
+        temperature: float = 1.0,
+        forced: FloatArray | None = None,
+    ) -> FloatArray:
+        """Dream one bar of every lane; see `BarEngine.step`."""
+        assert isinstance(state, MemberState)
+        tau, shown = np.float32(temperature), state.lanes
+        given = self.lead(state, noise, tau, forced)
+        _step(self, shown, np.flatnonzero(~given), noise, tau)
+        _step(self, shown, np.flatnonzero(given), noise, tau, forced=True)
+        return shown.drawn[:, 0].copy()
+
+    def lead(
+        self,
+        state: MemberState,
+        noise: BarNoise,
+        temperature: np.float32,
+        forced: FloatArray | None = None,
+    ) -> BoolArray:
+        """Let the members after the first step, before the first does.
+
+        Args:
+            state: Their lanes are moved, and the first member's are given the bars that they drew.
+            noise: Of this step.
+            temperature: τ.
+            forced: Bars [N, 4] that did happen, which all follow.
+
+        Returns:
+            The lanes [N] whose bars are given thus, and which the first member is to follow.
+        """
+        shown, everywhere = state.lanes, np.arange(len(state.member))
+        if forced is not None:
+            shown.drawn[:] = forced
+        for number, (other, lanes) in enumerate(zip(self._others, state.others, strict=True), 1):
+            if forced is None:
+                own = np.flatnonzero(state.member == number)
+                _step(other, lanes, own, noise, temperature)
+                shown.drawn[own] = lanes.drawn[own]
+            else:
+                lanes.drawn[:] = forced
+                _step(other, lanes, everywhere, noise, temperature, forced=True)
+        given: BoolArray = (state.member > 0) | (forced is not None)
+        return given
+
+
+def _step(
+    engine: BarEngine,
+    lanes: BarLanes,
+    which: IntArray,
+    noise: BarNoise,
+    temperature: np.float32,
+    forced: bool = False,
+) -> None:
+    """Step some of the lanes."""
+    if not len(which):
+        return
+    some = chosen(lanes, which)
+    table = np.ascontiguousarray(noise.table[:, :0] if forced else noise.table[:, which])
+    dream_bars(*some, *engine.network, table, 0, temperature, forced)
+    BarState(lanes).put(which, BarState(some))
