@@ -21,6 +21,7 @@ from .engine.bar_engine import BarEngine, BarState
 from .engine.member_engine import MemberEngine
 from .one_account import FLOAT32, AccountStep, account_of
 
+
 @compiled
 def step_bar(
     z: Float32Array,

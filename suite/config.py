@@ -116,6 +116,9 @@ class RunConfig(Record):
 
     _bounds = {  # noqa: RUF012
         "seed": FROM_ZERO,
+        "vae_epochs": AT_LEAST_ONE,
+        "mdn_rnn_epochs": AT_LEAST_ONE,
+        "members": AT_LEAST_ONE,
         "search_seeds": AT_LEAST_ONE,
         "refit": AT_LEAST_ONE,
         "workers": FROM_ZERO,

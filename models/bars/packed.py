@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self, cast
+from typing import NamedTuple, Self
 
 import numpy as np
 from torch import nn
@@ -88,7 +88,7 @@ class BarNetwork(NamedTuple):
 
 def _layers(vae: BarVAE, rnn: BarRNN) -> list[Float32Array]:
     """The panels, in the order of their places among the sizes; what enters a SiLU is halved."""
-    half, memory = np.float32(0.5), CompiledLSTM.of(cast(Any, rnn))
+    half, memory = np.float32(0.5), CompiledLSTM.of(rnn)
     entering = np.concatenate([array(rnn.before.weight), array(rnn.now.weight)], axis=1).T
     layers = [
         (half * entering, half * array(rnn.now.bias)),

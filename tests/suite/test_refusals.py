@@ -28,6 +28,8 @@ REFUSALS = {
     "run --seed -1": f"seed is -1; {COUNT(0)}",
     "run --vae-epochs 0": f"vae_epochs is 0; {COUNT(1)}",
     "run --mdn-rnn-epochs -3": f"mdn_rnn_epochs is -3; {COUNT(1)}",
+    "run --members 0": f"members is 0; {COUNT(1)}",
+    "run --members 2 --preset paper": "members is 2, and the paper preset has one M",
     "run --temperature nan": TEMPERATURE.format("nan"),
     "run --temperature -1": TEMPERATURE.format("-1.0"),
     "run --temperature inf": TEMPERATURE.format("inf"),
