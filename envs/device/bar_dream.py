@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...market.account.rules import BrokerConfig
 from ...market.account.settlement import Bar
-from ...market.arrays import IntArray
+from ...market.arrays import FloatArray, IntArray
 from ...market.clock import _STANDARD_HOURS, PLACES, SUMMER_TIME
 from ...market.intervals import INTERVALS_MS
 from ...market.streams import AVERAGE_VOLUME, FEATURES
@@ -23,6 +23,7 @@ from ...models.bars.networks import (
     return_parts,
     wick_part,
 )
+from ...models.bars.packed import BarLanes
 from ...models.mixture import sample_mixture
 from ..engine.bar_engine import BarEngine
 from .dream import DeviceDream, Market
@@ -34,8 +35,8 @@ _VOLUME_LIMIT = 6.0  # of the relative log volume
 _FARTHEST = 100.0  # of a return or wick, in deviations of the training range
 
 
-class _Lanes(NamedTuple):
-    """What a lane of bars remembers besides z and h.
+class BarRest(NamedTuple):
+    """What a lane of bars remembers besides z and h: the others of its `Market`.
 
     Attributes:
         cell: c [L, H], float32.
@@ -62,8 +63,6 @@ class BarDream(DeviceDream):
         device: Where.
     """
 
-    hears_actions = False
-
     def __init__(self, engine: BarEngine, device: torch.device) -> None:
         super().__init__(engine, device)
         world_model = engine.world_model
@@ -85,7 +84,7 @@ class BarDream(DeviceDream):
         def zeros(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
             return torch.zeros((lanes, *shape), dtype=dtype, device=device)
 
-        rest = _Lanes(
+        rest = BarRest(
             zeros(config.hidden_size, dtype=torch.float32),
             zeros(len(FEATURES), dtype=torch.float32),
             zeros(config.features.memory_size),
@@ -98,13 +97,16 @@ class BarDream(DeviceDream):
 
     def start(self, segments: IntArray, broker: BrokerConfig) -> Market:
         """The states after recorded warm-ups, one for each segment [L]; computed on the CPU."""
-        lanes = self._engine.start(segments).lanes
-        price = self._engine.world_model.bank.close[segments]
+        price, _ = self._engine.levels(segments)
+        return self.placed(self._engine.start(segments).lanes, price)
+
+    def placed(self, lanes: BarLanes, price: FloatArray) -> Market:
+        """Lanes of the engine's at given closes [L]."""
         rest = (lanes.c, lanes.features, lanes.memory, lanes.open_time_ms, lanes.drawn, price)
         return Market(
             self._there(lanes.z),
             self._there(lanes.h),
-            _Lanes(*(self._there(part) for part in rest)),
+            BarRest(*(self._there(part) for part in rest)),
         )
 
     def live(
@@ -117,11 +119,16 @@ class BarDream(DeviceDream):
         broker: BrokerConfig,
     ) -> tuple[Market, Bar]:
         """Dream one bar of every lane; see `DeviceDream.live`."""
-        before = cast(_Lanes, market.others)
-        drawn = self._draw(market, before, noise, temperature)
+        drawn = self.draw(market, noise, temperature)
+        bar = self.settled(market, drawn, funding_rate)
+        return self.see(market, drawn), bar
+
+    def settled(self, market: Market, drawn: Tensor, funding_rate: Tensor) -> Bar:
+        """What bars [L, 4] do to accounts, in the lanes that they were drawn in."""
+        before = cast(BarRest, market.others)
         change, upper, lower, _ = drawn.unbind(1)
         simple = change.expm1()
-        bar = Bar(
+        return Bar(
             simple_return=simple,
             simple_open=torch.zeros_like(simple),
             simple_high=(change.clamp(min=0.0) + upper).expm1(),
@@ -131,10 +138,10 @@ class BarDream(DeviceDream):
             fill_price=before.price,
             fill_turnover=(before.bar[:, 3] * before.price).clamp(min=1.0),
         )
-        return self._see(market, before, drawn, before.price * (1.0 + simple)), bar
 
-    def _draw(self, market: Market, lanes: _Lanes, noise: Tensor, temperature: float) -> Tensor:
+    def draw(self, market: Market, noise: Tensor, temperature: float) -> Tensor:
         """The next bars [L, 4], float64; see `models.bars`."""
+        lanes = cast(BarRest, market.others)
         rnn, features = self._rnn, lanes.features
         shift, of_volume, pull, middle = self._correction
         calendars = self._told(lanes.open_time_ms)
@@ -175,8 +182,10 @@ class BarDream(DeviceDream):
         wick = (units + log_scale).exp().clamp(max=_FARTHEST)
         return wick.masked_fill(uniforms < none, 0.0)
 
-    def _see(self, market: Market, before: _Lanes, drawn: Tensor, price: Tensor) -> Market:
-        """The lanes once their bars have closed: features, V, M's memory."""
+    def see(self, market: Market, drawn: Tensor) -> Market:
+        """The lanes once bars [L, 4] have closed: features, V, M's memory."""
+        before = cast(BarRest, market.others)
+        price = before.price * (1.0 + drawn[:, 0].expm1())
         rnn, times = self._rnn, before.open_time_ms + self._engine.interval_ms
         memory, raw = self._streams.advance(before.memory, drawn, times)
         features = (raw - self._mean) * self._by_scale
@@ -185,7 +194,7 @@ class BarDream(DeviceDream):
         inputs = torch.cat([latent[:, : rnn.forecast_size], self._told(times)], dim=1)
         states = [market.hidden, before.cell]
         hidden, cell = torch.lstm_cell(inputs, states, *rnn.lstm.all_weights[0])
-        return Market(latent, hidden, _Lanes(cell, features, memory, times, drawn, price))
+        return Market(latent, hidden, BarRest(cell, features, memory, times, drawn, price))
 
     def _told(self, open_time_ms: Tensor) -> Tensor:
         """What M is told of the calendar of the bars after those [L, C]; see `market.clock`."""

@@ -52,9 +52,6 @@ class DeviceDream(ABC):
         noise_rows: Random numbers of a lane's step.
     """
 
-    hears_actions: bool
-    """Whether actions move this market, so that candidates cannot share its dreams."""
-
     def __init__(self, engine: Engine, device: torch.device) -> None:
         self.device = device
         self.config: Any = engine.config

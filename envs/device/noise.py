@@ -64,7 +64,8 @@ class _Source:
         self._rng = dreams.generator(number)
         self._rates = _no_rates(self._count)
         if dreams.funding is not None and not dreams.funding.is_off:
-            first = engine.world_model.bank.open_time_ms[segments] + engine.interval_ms
+            began = engine.world_model.bank.open_time_ms
+            first = began[segments % len(began)] + engine.interval_ms  # whichever member dreams
             times = first[:, None] + engine.interval_ms * np.arange(dreams.num_bars)
             if shared:
                 self._rates = iter(self._rates_after(dreams.generator(number), dreams, times))

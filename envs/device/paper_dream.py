@@ -47,8 +47,6 @@ class PaperDream(DeviceDream):
         device: Where.
     """
 
-    hears_actions = True
-
     def __init__(self, engine: PaperEngine, device: torch.device) -> None:
         super().__init__(engine, device)
         world_model = engine.world_model

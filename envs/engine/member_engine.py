@@ -61,6 +61,11 @@ class MemberEngine(BarEngine):
         super().__init__(world_model, warmup)
         self._others = [BarEngine(other, warmup) for other in world_model.others]
 
+    @property
+    def others(self) -> tuple[BarEngine, ...]:
+        """The members after the first, each by itself."""
+        return tuple(self._others)
+
     def start(self, segments: IntArray) -> MemberState:
         """The states after the warm-up segments of those indices [N]; see `num_segments`."""
         member, rows = np.divmod(np.asarray(segments), len(self.world_model.bank))

@@ -12,11 +12,16 @@ import pytest
 
 from worldmodel_trading.agents.cma_es import CMAESConfig
 from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
+from worldmodel_trading.envs.device.scorer import DeviceDreams
 from worldmodel_trading.envs.dream import DreamEnv
+from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.engine.bar_engine import BarEngine
 from worldmodel_trading.envs.engine.member_engine import MemberEngine, MemberState
 from worldmodel_trading.envs.engine.opening import open_engine
+from worldmodel_trading.envs.population.jobs import Dreams
+from worldmodel_trading.envs.population.scorers import DreamWorkers
 from worldmodel_trading.envs.replay import BybitReplayEnv
+from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.models.bar_world_model import BarWorldModel
 from worldmodel_trading.models.bars.config import MarketConfig
@@ -24,6 +29,11 @@ from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
 
 K = 3
+
+
+def population(model: BarWorldModel) -> np.ndarray:
+    size = model.config.latent_size + model.config.hidden_size + 2
+    return np.random.default_rng(4).normal(0.0, 0.4, (4, size))
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +176,19 @@ def test_a_search_dreams_of_every_member(family: BarWorldModel) -> None:
     controller, found = train_controller(family, config, seed=0)
     assert found.evaluations == 8
     assert np.isfinite(controller.parameters).all()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_device_scores_a_family_s_dreams_as_processors_do(
+    family: BarWorldModel, shared: bool
+) -> None:
+    """Each dream by its own member, funding and prices of its own segment."""
+    segments = np.random.default_rng(0).integers(family.num_segments, size=40)
+    dreams = Dreams(segments, 20, 7, 0.9, DreamFunding(1e-3, family))
+    broker = BrokerConfig.from_settings(leverage=2.0, slippage_per_range=0.1)
+    expected = DreamWorkers(family, 0).score(population(family), dreams, broker)
+    with DeviceDreams(family, "cpu", shared=shared, chunk_bars=8) as there:
+        found = there.score(population(family), dreams, broker)
+    close = np.isclose(found.log_return, expected.log_return, rtol=1e-4, atol=5e-5).all(axis=0)
+    assert close.mean() >= 0.95
+    assert np.unique(expected.log_return).size > 100
