@@ -179,17 +179,11 @@ class BarWorldModel(WorldModel):
         return ReturnForecast(weights / len(made), means, sigmas, candles.open_time_ms)
 
     def bar_log_prob(self, candles: CandleSource) -> FloatArray:
-        """Log density of the bar after each [T], nats, members pooled; see `own_bar_log_prob`."""
-        candles = open_candles(candles)
-        parts = np.array([member.own_bar_log_prob(candles) for member in self.members])
-        pooled: FloatArray = logsumexp(parts, axis=0) - np.log(len(parts))
-        return pooled
-
-    def own_bar_log_prob(self, candles: CandleSource) -> FloatArray:
         """Log density of the bar after each [T], nats; NaN where there is none, or no forecast.
 
         Of the log return in percent, the logarithms of both wicks and of the volume; a wick of
-        exactly 0 counts with its probability, and a bar without volume has no density.
+        exactly 0 counts with its probability, and a bar without volume has no density. Members are
+        pooled.
         """
         whole: FloatArray = self.bar_log_prob_parts(candles).sum(axis=1)
         return whole
@@ -200,6 +194,12 @@ class BarWorldModel(WorldModel):
         Each given what the model knows and the parts before it.
         """
         candles = open_candles(candles)
+        joint = [np.cumsum(one._own_bar_log_prob(candles), axis=1) for one in self.members]
+        pooled: FloatArray = logsumexp(joint, axis=0) - np.log(len(joint))
+        return np.diff(pooled, axis=1, prepend=0.0)
+
+    def _own_bar_log_prob(self, candles: Candles) -> FloatArray:
+        """The parts of the density [T, 4] by this member alone."""
         latents, features = self.latents(candles), self.features(candles)
         bars = self._bars_after(candles, features)
         known = latents.valid & np.isfinite(bars).all(axis=1)

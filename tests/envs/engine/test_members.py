@@ -80,6 +80,9 @@ def test_forecasts_pool_the_members(family: BarWorldModel, candles: Candles) -> 
     bars = [np.exp(alone(m).bar_log_prob(candles)) for m in family.members]
     known = np.isfinite(bars[0])
     np.testing.assert_allclose(family.bar_log_prob(candles)[known], np.log(np.mean(bars, 0))[known])
+    parts = family.bar_log_prob_parts(candles)[known]
+    np.testing.assert_allclose(parts[:, 0], pooled.log_prob(returns)[known], atol=1e-4)
+    np.testing.assert_allclose(parts.sum(axis=1), family.bar_log_prob(candles)[known])
 
 
 def test_a_saved_family_is_the_loaded_one(
