@@ -30,6 +30,8 @@ from .fidelity.report import fidelity_html as fidelity_html
 from .fidelity.report import fidelity_summary as fidelity_summary
 from .fidelity.report import write_fidelity as write_fidelity
 from .fidelity.results import FidelityResults as FidelityResults
+from .fidelity.runs import FidelityRuns as FidelityRuns
+from .fidelity.runs import measure_runs as measure_runs
 from .fidelity.stylised import StylisedFacts as StylisedFacts
 from .fidelity.subject import FidelityConfig as FidelityConfig
 from .horizons import compare_horizons as compare_horizons

@@ -14,7 +14,7 @@ from ..market.sources import open_candles
 from ..models.forecast import ReturnForecast
 from ..models.world_model import WorldModel
 from .baselines.memoryless import of_each_bar
-from .baselines.scores import HAR_T, fit_baselines
+from .baselines.scores import HAR_T, Baselines
 from .baselines.student_t import Forecast, finite_scores, scored_rows
 from .loss_tests import (
     VAR_LEVELS,
@@ -115,7 +115,7 @@ def pit_calibration(transforms: FloatArray) -> Calibration:
 def density_scores(
     world_model: WorldModel,
     candles: CandleSource,
-    train_rows: tuple[int, int],
+    rivals: Baselines,
     ranges: Mapping[str, tuple[int, int]],
     *,
     seed: int,
@@ -125,13 +125,12 @@ def density_scores(
     Args:
         world_model: Forecasts one step ahead from bars up to the one before.
         candles: All bars, those before the ranges included: anything `open_candles` opens.
-        train_rows: Rows on which the baselines are fitted.
+        rivals: Fitted on its training range, see `fit_baselines`.
         ranges: Rows to score, by name.
         seed: Of the bootstrap of blocks, which gives the intervals.
     """
     candles = open_candles(candles)
     returns = 100 * candles.log_returns()
-    rivals = fit_baselines(candles, train_rows, seed=seed, settings=world_model.config)
     ours = of_each_bar(world_model.return_forecast(candles))
     scores = {}
     for name, (start, stop) in ranges.items():

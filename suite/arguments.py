@@ -154,10 +154,22 @@ def _add_forecast(forecast: argparse.ArgumentParser) -> None:
 
 
 def _add_fidelity(fidelity: argparse.ArgumentParser) -> None:
-    _add_world_model(fidelity)
+    fidelity.add_argument(
+        "--world-model",
+        action="append",
+        metavar="FOLDER",
+        help="a trained world model, or several of one market (repeatable; default: the one that ships)",
+    )
     _add_candles(fidelity)
     _add_drift(fidelity)
     _add_seed_and_out(fidelity, "runs/fidelity", "the numbers and the page")
+    fidelity.add_argument(
+        "--seeds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="dream so often, with the seeds from --seed on; medians and ranges are told (default: 1)",
+    )
     fidelity.add_argument(
         "--allow-other-market",
         action="store_true",

@@ -218,8 +218,8 @@ def _forecast(options: argparse.Namespace) -> None:
 
 def _fidelity(options: argparse.Namespace) -> None:
     from worldmodel_trading.evaluation.fidelity.generators import open_generator
-    from worldmodel_trading.evaluation.fidelity.measure import measure_fidelity
     from worldmodel_trading.evaluation.fidelity.report import fidelity_summary, write_fidelity
+    from worldmodel_trading.evaluation.fidelity.runs import measure_runs
     from worldmodel_trading.evaluation.fidelity.subject import FidelityConfig
     from worldmodel_trading.market.sources import open_candles
     from worldmodel_trading.models.load import open_world_model
@@ -227,19 +227,21 @@ def _fidelity(options: argparse.Namespace) -> None:
     config = FidelityConfig(drift=options.drift, seed=options.seed)
     generators = dict(map(open_generator, options.generator))
     refuse_taken(options.out, "fidelity", overwrite=options.overwrite)
-    candles, world_model = open_candles(options.candles), open_world_model(options.world_model)
+    candles = open_candles(options.candles)
+    world_models = {name: open_world_model(name) for name in options.world_model or ["default"]}
     _one_thread()
     with job_folder(options.out, "fidelity", overwrite=options.overwrite) as emptied:
-        measured = measure_fidelity(
-            world_model,
+        measured = measure_runs(
+            world_models,
             candles,
             config,
             lambda stage: say(f"Measuring {stage}"),
+            seeds=options.seeds,
             allow_other_market=options.allow_other_market,
             generators=generators,
         )
         _, page = write_fidelity(emptied(), measured)
-    tell(f"{fidelity_summary(measured.results)}\n\nReport: {page}")
+    tell(f"{fidelity_summary(measured)}\n\nReport: {page}")
 
 
 def _pretrained(options: argparse.Namespace) -> None:

@@ -11,6 +11,8 @@ from .report import fidelity_html as fidelity_html
 from .report import fidelity_summary as fidelity_summary
 from .report import write_fidelity as write_fidelity
 from .results import FidelityResults as FidelityResults
+from .runs import FidelityRuns as FidelityRuns
+from .runs import measure_runs as measure_runs
 from .stylised import StylisedFacts as StylisedFacts
 from .subject import FidelityConfig as FidelityConfig
 from .windows import Windows as Windows

@@ -36,7 +36,11 @@ class Forecasts(Part):
         """Score the forecasts."""
         world_model, candles, ranges = subject.world_model, subject.candles, subject.ranges
         scores = density_scores(
-            world_model, candles, ranges.train, ranges.held_out, seed=subject.config.seed
+            world_model,
+            candles,
+            subject.baselines,
+            ranges.held_out,
+            seed=subject.config.seed,
         )
         known = "synthetic" in world_model.provenance.source
         return cls(scores, distance_to_truth(world_model, candles, ranges.last) if known else {})

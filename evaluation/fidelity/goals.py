@@ -26,6 +26,7 @@ class Goal:
         floor: What the record scores against itself, in words; empty where that means nothing.
         verdict: Met where the whole interval meets the goal, missed where none of it does, and open
             where it cannot be told; without an interval the value decides.
+        range: Least and greatest value over several runs; None of one.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Goal:
     goal: tuple[float | None, float | None]
     floor: str
     verdict: Verdict
+    range: tuple[float, float] | None = None
 
     @property
     def met(self) -> bool:

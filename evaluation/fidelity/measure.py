@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ...market.candles import Candles
 from ...market.sources import open_candles
 from ...models.drift import with_drift
 from ...models.world_model import WorldModel
@@ -71,8 +72,27 @@ def measure_fidelity(
             other closes than the model was trained on.
         OtherMarketError: They are of another symbol or interval, and that is not allowed.
     """
-    config = config or FidelityConfig()
-    candles = open_candles(candles)
+    subject = open_subject(
+        world_model,
+        open_candles(candles),
+        config or FidelityConfig(),
+        allow_other_market=allow_other_market,
+        generators=generators,
+    )
+    results = measure_parts(subject, progress or (lambda stage: None))
+    return Fidelity(results, Pictures.of(subject, results))
+
+
+def open_subject(
+    world_model: WorldModel,
+    candles: Candles,
+    config: FidelityConfig,
+    *,
+    allow_other_market: bool,
+    generators: Mapping[str, Generator] | None,
+    beside: Subject | None = None,
+) -> Subject:
+    """A world model on candles of its market; see `measure_fidelity` and `Subject`."""
     world_model.provenance.check_market(
         candles.symbol, candles.interval, allow_other=allow_other_market
     )
@@ -80,12 +100,10 @@ def measure_fidelity(
     if not allow_other_market:
         check_closes(world_model, candles)
     world_model = with_drift(world_model, config.drift)
-    subject = Subject(world_model, candles, ranges, config, generators or {})
-    results = _measured(subject, progress or (lambda stage: None))
-    return Fidelity(results, Pictures.of(subject, results))
+    return Subject(world_model, candles, ranges, config, generators or {}, beside)
 
 
-def _measured(subject: Subject, say: Progress) -> FidelityResults:
+def measure_parts(subject: Subject, say: Progress) -> FidelityResults:
     """Measure one part after the other; what several look at is made by the first that does."""
     head = Head.of(subject)
     say("density forecasts")

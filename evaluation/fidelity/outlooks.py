@@ -16,7 +16,6 @@ from ...market.features import valid_rows
 from ...models.world_model import WorldModel
 from ..baselines.bars import Bars
 from ..baselines.garch import GarchModel
-from ..baselines.har import HAR
 from ..baselines.scores import GJR_GARCH_CLOCK, HAR_T
 from ..density import WORLD_MODEL
 from ..horizons import HorizonScores, Simulator, compare_horizons
@@ -42,12 +41,13 @@ class Outlooks(Part):
     @classmethod
     def measure(cls, subject: Subject) -> Self:
         """Dream on from recorded bars, and simulate HAR and GARCH from the same."""
-        candles, train, config = subject.candles, subject.ranges.train, subject.config
+        candles, config = subject.candles, subject.config
         simulators: dict[str, Simulator] = {
             WORLD_MODEL: DreamSimulator(subject.world_model),
-            HAR_T: HAR.fit(candles, train),
-            GJR_GARCH_CLOCK: GarchModel.fit(candles, train),
+            HAR_T: subject.har,
         }
+        if subject.beside is None:
+            simulators[GJR_GARCH_CLOCK] = GarchModel.fit(candles, subject.ranges.train)
         return cls(
             compare_horizons(
                 simulators,

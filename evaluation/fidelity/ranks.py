@@ -29,8 +29,11 @@ class Ranks(Part):
     def measure(cls, subject: Subject) -> Self:
         """Score random controllers in dreams and replays."""
         model, held_out = subject.world_model, subject.ranges.held_out
+        whole = _agreement(subject, model, subject.ranges.all)
+        if subject.beside is not None:
+            return cls(whole, {})
         return cls(
-            _agreement(subject, model, subject.ranges.all),
+            whole,
             {
                 "z_only": _agreement(subject, model, held_out, "z"),
                 "h_only": _agreement(subject, model, held_out, "h"),

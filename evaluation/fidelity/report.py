@@ -41,6 +41,7 @@ from .outlooks import Outlooks
 from .pictures import CONE_HORIZONS, Pictures
 from .ranks import Ranks
 from .results import FidelityResults
+from .runs import FidelityRuns
 from .starts import Response, Starts
 from .subject import TRAIN
 from .two_sample import JUDGES, TwoSample
@@ -59,23 +60,26 @@ _FACT_TITLES = (
 )
 
 
-def write_fidelity(folder: str | Path, measured: Fidelity) -> tuple[Path, Path]:
+def write_fidelity(folder: str | Path, measured: Fidelity | FidelityRuns) -> tuple[Path, Path]:
     """Write ``fidelity.json`` and ``fidelity.html`` into a folder; returns both paths."""
     target = Path(folder)
-    json_path = write_results(target / "fidelity.json", measured.results)
+    numbers = measured.results if isinstance(measured, Fidelity) else measured
+    json_path = write_results(target / "fidelity.json", numbers)
     return json_path, write_whole(target / "fidelity.html", fidelity_html(measured))
 
 
-def fidelity_summary(results: FidelityResults) -> str:
+def fidelity_summary(results: FidelityResults | FidelityRuns) -> str:
     """The table of goals as text for the console."""
-    rows = aligned([_GOALS_HEADER, *(_goal_cells(goal) for goal in results.goals)])
+    rows = aligned(_goal_rows(results.goals))
     return "\n".join("  ".join(row).rstrip() for row in rows)
 
 
-def fidelity_html(measured: Fidelity) -> str:
-    """The page as text."""
-    results, pictures = measured.results, measured.pictures
-    head, goals = results.head, results.goals
+def fidelity_html(measured: Fidelity | FidelityRuns) -> str:
+    """The page as text: goals over all runs, and the rest of the first."""
+    runs = {} if isinstance(measured, Fidelity) else measured.results
+    first = measured if isinstance(measured, Fidelity) else measured.first
+    goals = first.results.goals if isinstance(measured, Fidelity) else measured.goals
+    results, pictures, head = first.results, first.pictures, first.results.head
     missed, undecided = (
         [goal.name for goal in goals if goal.verdict == verdict] for verdict in ("missed", "open")
     )
@@ -92,7 +96,7 @@ def fidelity_html(measured: Fidelity) -> str:
         f'<p class="lead">{escape(lead)}</p>',
         f"<p>Missed: {escape('; '.join(missed))}.</p>" if missed else "",
         f"<p>Cannot be told: {escape('; '.join(undecided))}.</p>" if undecided else "",
-        section("Goals", _goals_html(goals), _GOALS_NOTE),
+        section("Goals", _goals_html(goals), _GOALS_NOTE, *_runs_html(runs, goals)),
         *_dream_sections(results, pictures),
         *_forecast_sections(results.forecasts),
         section("Forecasting days and weeks", _outlooks_html(results.outlooks), _OUTLOOKS_NOTE),
@@ -105,13 +109,39 @@ def fidelity_html(measured: Fidelity) -> str:
     return page("Is the dream like the market?", "".join(body), subtitle)
 
 
-_GOALS_HEADER = ["", "measured", "95% interval", "goal", "", "real against real"]
 _GOALS_NOTE = (
     "A goal is met where the whole interval meets it, missed where none of it does, and open where it "
     "cannot be told. Intervals resample whole dreams, controllers, or weeks of bars. The last column is what the "
     "record scores against itself, split in random halves (for the rank agreement: the replayed "
     "training range with the later one): nothing can be asked to be nearer."
 )
+
+
+_RUNS_NOTE = (
+    "Measured are medians over runs, the interval reaches from the median of their lower ends, or the "
+    "least value, to that of the upper ends, or the greatest. The runs one by one, of which the first is the rest "
+    "of this page:"
+)
+
+
+def _runs_html(runs: Mapping[str, FidelityResults], goals: Sequence[Goal]) -> list[str]:
+    """Every run's values, a column each; nothing of one run."""
+    if len(runs) < 2:
+        return []
+    values = [{goal.name: goal.value for goal in results.goals} for results in runs.values()]
+    rows = [
+        [goal.name, *(f"{run[goal.name]:.3f}" if goal.name in run else "–" for run in values)]
+        for goal in goals
+    ]
+    return [_RUNS_NOTE, table(["", *runs], [rows], text_columns=1)]
+
+
+def _goal_rows(goals: Sequence[Goal]) -> list[list[str]]:
+    """The table with its header; a range where there are several runs."""
+    header = ["", "measured", "range", "95% interval", "goal", "", "real against real"]
+    rows = [header, *map(_goal_cells, goals)]
+    several = any(goal.range for goal in goals)
+    return rows if several else [[*row[:2], *row[3:]] for row in rows]
 
 
 def _goal_cells(goal: Goal) -> list[str]:
@@ -121,11 +151,13 @@ def _goal_cells(goal: Goal) -> list[str]:
     else:
         wanted = f"≥ {low:g}" if high is None else f"≤ {high:g}"
     span = "" if goal.low is None else f"{goal.low:.3f} to {goal.high:.3f}"
-    return [goal.name, f"{goal.value:.3f}", span, wanted, goal.verdict, goal.floor]
+    ends = "" if goal.range is None else f"{goal.range[0]:.3f} to {goal.range[1]:.3f}"
+    return [goal.name, f"{goal.value:.3f}", ends, span, wanted, goal.verdict, goal.floor]
 
 
 def _goals_html(goals: Sequence[Goal]) -> str:
-    return table(_GOALS_HEADER, [[_goal_cells(goal) for goal in goals]], text_columns=1)
+    header, *rows = _goal_rows(goals)
+    return table(header, [rows], text_columns=1)
 
 
 def _dream_sections(results: FidelityResults, pictures: Pictures) -> list[str]:

@@ -12,7 +12,6 @@ from scipy.stats import rankdata
 from ...market.arrays import FloatArray, IntArray
 from ...market.candles import Candles
 from ...market.errors import ConfigError
-from ..baselines.har import HAR
 from ..baselines.scores import HAR_T
 from ..density import WORLD_MODEL
 from ..horizons import forecast_origins
@@ -124,7 +123,7 @@ class Starts(Part):
         rng = np.random.default_rng([config.seed, AHEAD])
         paths = config.outlook_paths
         dreams = DreamSimulator(subject.world_model).bars(candles, rows, paths, AHEAD, rng)
-        har = HAR.fit(candles, subject.ranges.train).simulate(candles, rows, paths, AHEAD, rng)
+        har = subject.har.simulate(candles, rows, paths, AHEAD, rng)
         came, before = (
             _log_size(candles.log_returns()[rows[:, None] + bars]) for bars in (_NEXT, _LAST)
         )

@@ -14,6 +14,8 @@ from ...market.records import AT_LEAST_ONE, FROM_ZERO, Record
 from ...market.times import format_time
 from ...models.provenance import ALLOW_OTHER_MARKET
 from ...models.world_model import WorldModel
+from ..baselines.har import HAR
+from ..baselines.scores import Baselines, fit_baselines
 from ..comparison.rank_agreement import DREAMS
 from ..density import WORLD_MODEL
 from .generators import Generator, comparison_dreams
@@ -106,6 +108,8 @@ class Subject:
         ranges: Rows of them.
         config: How thoroughly to measure.
         generators: Whose paths stand beside the built-in generators'.
+        beside: A subject of the same market whose generators, baselines and controls stand for this
+            one's too, which are then not measured again.
     """
 
     world_model: WorldModel
@@ -113,6 +117,7 @@ class Subject:
     ranges: Ranges
     config: FidelityConfig
     generators: Mapping[str, Generator] = field(default_factory=dict)
+    beside: Subject | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -133,12 +138,41 @@ class Subject:
     def dreams(self) -> dict[str, Dreams]:
         """The world model's dreams and those to compare them with, by generator."""
         size, seed = (self.config.num_dreams, self.config.bars), self.config.seed
+        ours = dream(self.world_model, *size, seed=seed)
+        if self.beside is not None:
+            return {WORLD_MODEL: ours}
         rivals = comparison_dreams(self.train, *size, seed=seed, others=self.generators)
         return {
-            WORLD_MODEL: dream(self.world_model, *size, seed=seed),
+            WORLD_MODEL: ours,
             **rivals,
             UNTRAINED_M: dream(self.untrained, *size, seed=seed),
         }
+
+    @cached_property
+    def baselines(self) -> Baselines:
+        """Forecasts of the next return to stand beside the world model's."""
+        other = self.beside
+        if other is not None and other._is_alike(self):
+            return other.baselines
+        return fit_baselines(
+            self.candles,
+            self.ranges.train,
+            seed=self.config.seed,
+            settings=self.world_model.config,
+        )
+
+    @cached_property
+    def har(self) -> HAR:
+        """A HAR to simulate what may follow."""
+        other = self.beside
+        if other is not None and other.ranges.train == self.ranges.train:
+            return other.har
+        return HAR.fit(self.candles, self.ranges.train)
+
+    def _is_alike(self, other: Subject) -> bool:
+        """Whether the baselines of one are those of the other."""
+        same_rows = self.ranges.train == other.ranges.train
+        return same_rows and self.world_model.config == other.world_model.config
 
     @cached_property
     def untrained(self) -> WorldModel:
@@ -148,6 +182,8 @@ class Subject:
     @cached_property
     def controls(self) -> dict[str, WorldModel]:
         """World models that know less, by name; the random encoder needs a validation range."""
+        if self.beside is not None:
+            return {}
         controls = {UNTRAINED_M: self.untrained}
         if self.world_model.config.preset == "market" and VALIDATION in self.ranges.held_out:
             controls["random_encoder"] = with_random_encoder(

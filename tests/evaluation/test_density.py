@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from worldmodel_trading.evaluation.baselines.scores import fit_baselines
 from worldmodel_trading.evaluation.baselines.student_t import StudentTForecast
 from worldmodel_trading.evaluation.density import (
     calibration,
@@ -31,7 +32,8 @@ def candles():
 @pytest.fixture(scope="module")
 def scores(world_model, candles):
     ranges = {"validation": (3000, 4000), "test": (4000, BARS)}
-    return density_scores(world_model, candles, (0, 3000), ranges, seed=0)
+    baselines = fit_baselines(candles, (0, 3000))
+    return density_scores(world_model, candles, baselines, ranges, seed=0)
 
 
 def test_the_true_density_is_calibrated():
@@ -94,7 +96,9 @@ def test_nothing_to_score_is_named(world_model):
         pit_calibration(np.array([]))
     short = synthetic_candles(seed=7, bars=1_000)
     with pytest.raises(ConfigError, match="enough bars before"):
-        density_scores(world_model, short, (0, 1_000), {"early": (2, 100)}, seed=0)
+        density_scores(
+            world_model, short, fit_baselines(short, (0, 1_000)), {"early": (2, 100)}, seed=0
+        )
 
 
 def one_gaussian(mean, sigma):

@@ -13,6 +13,7 @@ import pytest
 
 from worldmodel_trading.agents.live import LiveTrader
 from worldmodel_trading.agents.rules import flat
+from worldmodel_trading.evaluation.baselines.scores import fit_baselines
 from worldmodel_trading.evaluation.comparison.rank_agreement import measure_rank_agreement
 from worldmodel_trading.evaluation.density import density_scores
 from worldmodel_trading.evaluation.fidelity.paths import recorded_latents, recorded_paths
@@ -21,6 +22,7 @@ from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.features import compute_features
 from worldmodel_trading.market.files.export import to_frame, write_candles
 from worldmodel_trading.market.inspection import inspect_candles
+from worldmodel_trading.market.sources import open_candles
 from worldmodel_trading.models.quality import mdn_rnn_quality, vae_quality
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
@@ -49,7 +51,7 @@ TAKERS: dict[str, Callable[[WorldModel, Any], Any]] = {
     "M's quality": mdn_rnn_quality,
     "live": lambda model, candles: LiveTrader(model, flat()).warm_up(candles),
     "density": lambda model, candles: density_scores(
-        model, candles, TRAIN, {"later": LATER}, seed=0
+        model, candles, fit_baselines(open_candles(candles), TRAIN), {"later": LATER}, seed=0
     ),
     "recorded latents": recorded_latents,
     "recorded paths": lambda model, candles: recorded_paths(candles, 48).log_return,

@@ -8,9 +8,11 @@ import pytest
 
 from worldmodel_trading.evaluation.baselines.bars import Bars
 from worldmodel_trading.evaluation.fidelity.consistency import _ratios
+from worldmodel_trading.evaluation.fidelity.goals import Goal
 from worldmodel_trading.evaluation.fidelity.measure import Fidelity, measure_fidelity
 from worldmodel_trading.evaluation.fidelity.outlooks import DreamSimulator
 from worldmodel_trading.evaluation.fidelity.report import fidelity_summary, write_fidelity
+from worldmodel_trading.evaluation.fidelity.runs import FidelityRuns, measure_runs, over_runs
 from worldmodel_trading.evaluation.fidelity.subject import FidelityConfig
 from worldmodel_trading.evaluation.significance import Interval
 from worldmodel_trading.market.candles import Candles
@@ -50,18 +52,25 @@ def stages() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def measured(world_model, market, stages) -> Fidelity:
+def runs(world_model, market, stages) -> FidelityRuns:
+    """The model once with everything beside it, and once alone with other dreams."""
+
     def recorded(train: Candles, rows, bars, rng) -> Bars:
         return Bars.of(train)
 
-    return measure_fidelity(
-        world_model, market, SMALL, stages.append, generators={"recorded": recorded}
-    )
+    models, generators = {"default": world_model}, {"recorded": recorded}
+    return measure_runs(models, market, SMALL, stages.append, seeds=2, generators=generators)
+
+
+@pytest.fixture(scope="module")
+def measured(runs) -> Fidelity:
+    return runs.first
 
 
 def test_every_part_is_there_and_finite(measured, stages):
     results = json.loads(json.dumps(measured.results.to_dict(), allow_nan=False))
-    assert stages[0] == "density forecasts"
+    assert stages[:2] == ["default, dreams 1", "density forecasts"]
+    assert "default, dreams 2" in stages
     assert stages[-1] == "rank agreement"
     assert set(results["density"]) == {"validation", "test"}
     generators = {
@@ -207,3 +216,61 @@ def test_candles_of_another_market_are_refused(world_model, market):
 def test_goals_know_no_symbols(measured, symbol):
     elsewhere = replace(measured.results, head=replace(measured.results.head, symbol=symbol))
     assert elsewhere.goals == measured.results.goals
+
+
+def test_other_runs_are_of_the_model_alone(runs):
+    first, second = runs.results.values()
+    assert list(runs.results) == ["default, dreams 1", "default, dreams 2"]
+    assert set(second.facts.distances) == {"world_model"}
+    assert second.ranks.controls == {}
+    # The rivals stand for both: the same likelihoods, of the same bars.
+    assert second.forecasts.by_range["test"].nll == first.forecasts.by_range["test"].nll
+    sigmas = [run.facts.generated["world_model"].sigma for run in (first, second)]
+    assert sigmas[0] != sigmas[1]
+
+
+def test_goals_over_runs_are_medians_with_ranges(runs):
+    combined = {goal.name: goal for goal in runs.goals}
+    singles = [{goal.name: goal for goal in run.goals} for run in runs.results.values()]
+    assert list(combined) == list(singles[0])
+    for name, goal in combined.items():
+        values = [run[name].value for run in singles]
+        assert goal.value == pytest.approx(np.median(values))
+        assert goal.range == (min(values), max(values))
+        assert goal.low <= goal.range[0] <= goal.range[1] <= goal.high
+    assert combined["impossible bars, share"].met
+
+
+def test_runs_are_written_with_their_goals(runs, tmp_path):
+    json_path, html_path = write_fidelity(tmp_path, runs)
+    written = json.loads(json_path.read_text("utf-8"))
+    assert list(written["runs"]) == list(runs.results)
+    assert len(written["goals"]) == len(written["runs"]["default, dreams 2"])
+    assert written["facts"] == runs.first.results.to_dict()["facts"]
+    text = html_path.read_text("utf-8")
+    assert "<th>default, dreams 2</th>" in text
+    assert text.count('role="img"') == 14
+    header, *lines = fidelity_summary(runs).splitlines()
+    assert "range" in header
+    assert len(lines) == len(runs.goals)
+
+
+def test_the_interval_over_runs_holds_both_doubts():
+    def goal(value: float, reach: float) -> Goal:
+        return Goal.of("a", Interval(value, value - reach, value + reach), None, 1.0, "0.1")
+
+    near = over_runs([goal(value, 0.3) for value in (0.4, 0.5, 0.6)])  # what a run cannot tell
+    assert (near.value, near.low, near.high) == (0.5, pytest.approx(0.2), pytest.approx(0.8))
+    assert (near.verdict, near.range, near.floor) == ("met", (0.4, 0.6), "0.1")
+    far = over_runs([goal(value, 0.1) for value in (0.4, 0.5, 1.6)])  # what seeds change
+    assert (far.low, far.high, far.verdict) == (pytest.approx(0.4), 1.6, "open")
+    sure = over_runs([Goal.of("b", value, None, 1.0) for value in (2.0, 3.0)])
+    assert (sure.value, sure.low, sure.high, sure.verdict) == (2.5, 2.0, 3.0, "missed")
+    alone = goal(0.5, 0.1)
+    assert over_runs([alone]) is alone
+
+
+@pytest.mark.parametrize(("models", "seeds"), [({}, 1), ({"default": None}, 0)])
+def test_nothing_to_run_is_refused(market, models, seeds):
+    with pytest.raises(ConfigError, match=r"no world model|seeds is 0"):
+        measure_runs(models, market, SMALL, seeds=seeds)
