@@ -217,6 +217,7 @@ def _forecast(options: argparse.Namespace) -> None:
 
 
 def _fidelity(options: argparse.Namespace) -> None:
+    from worldmodel_trading.evaluation.checks import check_whole
     from worldmodel_trading.evaluation.fidelity.generators import open_generator
     from worldmodel_trading.evaluation.fidelity.report import fidelity_summary, write_fidelity
     from worldmodel_trading.evaluation.fidelity.runs import measure_runs
@@ -224,6 +225,7 @@ def _fidelity(options: argparse.Namespace) -> None:
     from worldmodel_trading.market.sources import open_candles
     from worldmodel_trading.models.load import open_world_model
 
+    check_whole("seeds", options.seeds, 1)
     config = FidelityConfig(drift=options.drift, seed=options.seed)
     generators = dict(map(open_generator, options.generator))
     refuse_taken(options.out, "fidelity", overwrite=options.overwrite)

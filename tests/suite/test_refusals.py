@@ -95,7 +95,7 @@ REFUSALS = {
     "run --out taken": "taken holds the results of the job fidelity: name another folder",
     "run --symbol BTCUSDT --start 2024-01-01 --out taken": "taken holds the results of the job",
     "dream --out model": "model holds the results of the job pretrained: name another folder",
-    "fidelity --seeds 0": "seeds is 0; expected a whole number, 1 or more",
+    "fidelity --seeds 0": "seeds is 0; expected a whole number, at least 1",
     "fidelity --world-model nowhere": "there is no world model at nowhere",
     "fidelity --seed -1": "seed is -1; expected a whole number, 0 or more",
     "fidelity --out file": f"file {NO_FOLDER}",
