@@ -176,7 +176,8 @@ def train_controller(
     ``paper`` each hears its own actions and dreams in lanes of its own, on the same noise.
 
     Args:
-        world_model: The dream.
+        world_model: The dream. What a held position earns in it decides most of what is found, and is
+            an assumption: see `with_drift`.
         config: How to search.
         broker: The account's rules, those of the replay it will be judged in.
         seed: Makes the training repeat.
