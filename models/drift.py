@@ -94,9 +94,11 @@ def dreamed_drift(world_model: WorldModel) -> float | None:
     """Mean simple return a year of free dreams of 720 bars, as a fraction.
 
     By the expectation of each bar's mixture, which chance blurs far less than draws of it; None for
-    presets whose dreams have no such mixture.
+    presets whose dreams have no such mixture. Of several members the mean.
     """
-    return _measured(world_model) if isinstance(world_model, BarWorldModel) else None
+    if not isinstance(world_model, BarWorldModel):
+        return None
+    return float(np.mean([_measured(member) for member in world_model.members]))
 
 
 def _measured(world_model: BarWorldModel) -> float:

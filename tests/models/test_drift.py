@@ -45,9 +45,9 @@ def test_draws_pay_it_too(market_model: BarWorldModel) -> None:
     assert means.mean() == pytest.approx(8.0, abs=4 * error)
 
 
-def test_one_constant_is_added_to_every_mean(market_model: BarWorldModel, record: Candles) -> None:
+def test_one_constant_is_added_to_every_mean(market_model: BarWorldModel, candles: Candles) -> None:
     assumed = with_drift(market_model, 1.0)
-    before, after = (m.return_forecast(record).rows(1_900, 2_500) for m in (market_model, assumed))
+    before, after = (m.return_forecast(candles).rows(1_900, 2_500) for m in (market_model, assumed))
     np.testing.assert_array_equal(before.weights, after.weights)
     np.testing.assert_array_equal(before.sigmas, after.sigmas)
     added = after.means - before.means
@@ -61,11 +61,11 @@ def test_one_constant_is_added_to_every_mean(market_model: BarWorldModel, record
     np.testing.assert_allclose(100.0 * (drawn[1] - drawn[0]), added[0, 0], atol=1e-6)
 
 
-def test_what_agents_see_is_the_same(market_model: BarWorldModel, record: Candles) -> None:
+def test_what_agents_see_is_the_same(market_model: BarWorldModel, candles: Candles) -> None:
     assumed = with_drift(market_model, "zero")
     assert assumed.fingerprint == market_model.fingerprint
     for name in ("z", "h"):
-        mine, theirs = (getattr(m.latents(record), name) for m in (assumed, market_model))
+        mine, theirs = (getattr(m.latents(candles), name) for m in (assumed, market_model))
         np.testing.assert_array_equal(mine, theirs)
 
 
