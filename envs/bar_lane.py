@@ -32,6 +32,7 @@ def step_bar(
     memory: FloatArray,
     open_time_ms: IntArray,
     drawn: FloatArray,
+    close: FloatArray,
     parameters: Float32Array,
     sizes: IntArray,
     numbers: FloatArray,
@@ -48,7 +49,7 @@ def step_bar(
     """Dream a bar, settle it, and look at what comes of it, in one call: a call costs, and an array.
 
     Args:
-        z: And the fourteen that follow: see `dream_bars`, of one lane.
+        z: And the fifteen that follow: see `dream_bars`, of one lane.
         h: See there.
         c: See there.
         features: See there.
@@ -56,6 +57,7 @@ def step_bar(
         memory: See there.
         open_time_ms: See there.
         drawn: See there.
+        close: See there.
         parameters: See there.
         sizes: See there.
         numbers: See there.
@@ -79,6 +81,7 @@ def step_bar(
         memory,
         open_time_ms,
         drawn,
+        close,
         parameters,
         sizes,
         numbers,

@@ -18,6 +18,7 @@ from ..market.features import Scaler
 from ..market.numerics.float32 import noise_from_bits
 from ..market.sources import open_candles
 from ..market.streams import bar_numbers, relative_volume_slope
+from ..market.ticks import tick_of
 from .bars.config import MarketConfig
 from .bars.dreaming import encode_record, standardise
 from .bars.networks import FEATURE_LIMIT, BarRNN, BarVAE
@@ -60,6 +61,8 @@ class BarWorldModel(WorldModel):
     ) -> None:
         super().__init__(config, provenance, scaler, vae, mdn_rnn, bank)
         self.others = tuple(others)
+        if mdn_rnn.tick_size is None:  # a bank cut down later would tell less of it
+            mdn_rnn.tick_size = tick_of(bank.close)
 
     def _parts(self) -> Parts:
         others = (Member(one.vae, one.mdn_rnn, one.bank.z) for one in self.others)
@@ -97,6 +100,11 @@ class BarWorldModel(WorldModel):
         made.others = tuple(other.recent(share) for other in self.others)
         return made
 
+    @property
+    def tick_size(self) -> float:
+        """The grid that dreamed prices lie on [quote currency]; 0 where the record has none."""
+        return self.mdn_rnn.tick_size or 0.0
+
     @cached_property
     def assumed(self) -> dict[float, BarWorldModel]:
         """This world model with drifts that were asked for, see `models.drift`."""
@@ -112,7 +120,8 @@ class BarWorldModel(WorldModel):
     @cached_property
     def network(self) -> BarNetwork:
         """V and M as compiled code."""
-        return BarNetwork.of(self.vae, self.mdn_rnn, self.scaler, self.config)
+        parts = (self.vae, self.mdn_rnn, self.scaler, self.config)
+        return BarNetwork.of(*parts, self.tick_size)
 
     @cached_property
     def compiled_vae(self) -> Any:
@@ -265,7 +274,7 @@ def start_lanes(world_model: BarWorldModel, warmup: int | None = None) -> BarLan
     lanes.h[:], lanes.c[:] = world_model.warmed(heard, bank.open_time_ms)
     lanes.z[:] = bank.z[:, -1]
     lanes.raw[:], lanes.memory[:], lanes.drawn[:] = bank.features, bank.memory, bank.bars[:, -1]
-    lanes.open_time_ms[:] = bank.open_time_ms
+    lanes.open_time_ms[:], lanes.close[:] = bank.open_time_ms, bank.close
     see(world_model, lanes)
     return lanes
 

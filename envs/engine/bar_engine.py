@@ -147,7 +147,7 @@ class BarEngine(Engine):
         lanes.h[:], lanes.c[:] = self.world_model.warmed(latents, last)
         lanes.memory[:] = stream_memories(candles, self.config.features, rows)
         lanes.drawn[:] = bar_numbers(candles)[rows]
-        lanes.open_time_ms[:] = last
+        lanes.open_time_ms[:], lanes.close[:] = last, candles.close[rows]
         see(self.world_model, lanes)
         return BarState(lanes)
 

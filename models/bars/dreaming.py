@@ -7,6 +7,8 @@ some at a time, so that what lies between the layers stays in the processor's ne
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ...market.arrays import Float32Array, FloatArray, IntArray
@@ -19,6 +21,7 @@ from ...market.numerics.products import CACHE_LINE
 from ...market.streams import AVERAGE_VOLUME, FEATURES, OTHER_RATES, SPACE, advance, volume_of
 from ..forward import lstm_cell
 from ..vae import LATENT_LIMIT
+from .grid import settle_closes, settle_wicks
 from .mixtures import (
     ROWS,
     SCALE,
@@ -64,6 +67,7 @@ _CLIP = FEATURE_LIMIT
 _VOLUME_LIMIT = np.float32(6.0)  # of the relative log volume
 _LEVEL_COLUMN = [feature.name for feature in FEATURES].index("level")
 _LANES_AT_ONCE = 48
+_TICK = SCALES - 1
 
 
 @compiled_fused
@@ -176,6 +180,7 @@ def dream_bars(
     memory: FloatArray,
     open_time_ms: IntArray,
     drawn: FloatArray,
+    close: FloatArray,
     parameters: Float32Array,
     sizes: IntArray,
     numbers: FloatArray,
@@ -187,7 +192,7 @@ def dream_bars(
     """Dream one bar of every lane, or live one that happened.
 
     Args:
-        z: And the seven that follow: `BarLanes`, moved.
+        z: And the eight that follow: `BarLanes`, moved.
         h: [N, H].
         c: [N, H].
         features: [N, F].
@@ -195,9 +200,10 @@ def dream_bars(
         memory: [N, S].
         open_time_ms: [N].
         drawn: [N, 4]; read where ``forced``.
+        close: [N].
         parameters: And the two that follow: a `BarNetwork`.
         sizes: [26].
-        numbers: [8 + 5 F + 6].
+        numbers: [9 + 5 F + 6].
         noise: Four uniforms and four normals of many lanes or steps [8, M].
         first_noise: The column of the first lane.
         temperature: τ.
@@ -209,7 +215,7 @@ def dream_bars(
     calendar = parameters[sizes[CALENDAR] :].reshape((CALENDAR_CELLS, sizes[C]))
     moments = numbers[SCALES:after].reshape((2, size))
     rates, rest = numbers[after : after + size + OTHER_RATES], numbers[after + size + OTHER_RATES :]
-    units = rest.reshape((2, size))
+    units, tick = rest.reshape((2, size)), numbers[_TICK]
     heads = seen_width(sizes) + padded(sizes[G]) + 2 * padded(1 + 3 * sizes[K]) + ROWS + sizes[K]
     others = max(padded(4 * sizes[H]), padded(sizes[V]) + padded(sizes[Z]))
     lanes = min(count, _LANES_AT_ONCE)
@@ -232,11 +238,15 @@ def dream_bars(
                 features[some],
                 memory[some],
                 drawn[some],
+                close[some],
                 noise,
                 first_noise + first,
                 temperature,
                 free,
             )
+        elif tick > 0.0:
+            for lane in range(first, first + number):
+                close[lane] *= math.exp(drawn[lane, 0])
         for n in range(number):
             lane = first + n
             open_time_ms[lane] += bars[3]
@@ -271,6 +281,7 @@ def draw_next(
     features: Float32Array,
     memory: FloatArray,
     drawn: FloatArray,
+    close: FloatArray,
     noise: Float32Array,
     first_noise: int,
     temperature: np.float32,
@@ -286,6 +297,7 @@ def draw_next(
         features: Of the bar before [N, F].
         memory: [N, S].
         drawn: [N, 4], written.
+        close: Of the bars before [N]; of these, where the tick is known.
         noise: [8, M].
         first_noise: The column of the first lane.
         temperature: τ.
@@ -297,7 +309,8 @@ def draw_next(
     raw, free = carved(free, count, padded(1 + 3 * k))
     columns, free = carved(free, 1 + 3 * k, count)
     work, _ = carved(free, ROWS + k, count)
-    unit = scale[0]
+    unit, tick = scale[0], scale[_TICK]
+    before = np.empty(count)
     calendar = sizes[H] + sizes[KNOWN]
     add_layer(inputs[:, : calendar + told], parameters, sizes[TRUNK], seen[:, : padded(trunk)])
     activate(seen, padded(trunk))
@@ -322,8 +335,11 @@ def draw_next(
         work,
     )
     for n in range(count):
+        drawn[n, 0] = work[UNITS, n] * unit
+    if tick > 0.0:
+        settle_closes(tick, unit, work[UNITS], drawn, close, before)
+    for n in range(count):
         u, s = work[UNITS, n], work[SCALE, n]
-        drawn[n, 0] = u * unit
         told_units = fast_asinh(u * fast_exp(-s))
         seen[n, trunk] = told_units
         seen[n, trunk + 1] = abs(told_units)
@@ -345,8 +361,11 @@ def draw_next(
             work,
         )
         for n in range(count):
+            drawn[n, 1 + side] = work[UNITS, n] * unit
+        if tick > 0.0:
+            settle_wicks(side, tick, unit, work[UNITS], drawn, close, before)
+        for n in range(count):
             wick = work[UNITS, n]
-            drawn[n, 1 + side] = wick * unit
             seen[n, trunk + RETURN_PARTS + side] = fast_log(
                 wick * fast_exp(-work[SCALE, n]) + _FLOOR
             )

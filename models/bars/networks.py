@@ -113,6 +113,8 @@ class BarRNN(nn.Module):
             varies [2], in units of `return_scale`.
         drift: Added to every return's mean, in units of `return_scale`: an assumption of dreams, no part of
             what was learned, and not kept (`models.drift`).
+        tick_size: The grid that dreamed prices lie on [quote currency], 0 for none; None where nobody
+            looked yet. The world model reads it from its bank.
     """
 
     def __init__(self, feature_size: int, config: MarketConfig) -> None:
@@ -137,6 +139,7 @@ class BarRNN(nn.Module):
         self.register_buffer("calibration", torch.zeros(4))
         self.register_buffer("mean_trust", torch.tensor([1.0, 0.0]))
         self.drift = 0.0
+        self.tick_size: float | None = None
         self.return_scale: Tensor
         self.calibration: Tensor
         self.mean_trust: Tensor

@@ -25,7 +25,7 @@ TRUNK, RETURN, UPPER, UPPER_OUT, LOWER, LOWER_OUT, VOLUME, VOLUME_OUT = range(9,
 ENCODER, ENCODER_OUT, GATES, GATES_BIAS, CALENDAR = range(17, 22)
 BARS = 22  # then the four numbers of a `Table`
 
-SCALES = 8
+SCALES = 9
 """Numbers about M's scale, at the beginning of a network's: see `BarNetwork`."""
 
 
@@ -39,7 +39,7 @@ class BarNetwork(NamedTuple):
             `Table` [26].
         numbers: Deviation of returns, and the shifts that calibration found: of log σ, of relative
             volume; the pull of volatility and where to; the share of the mean that is kept, and what
-            it varies around; what is added to it [8]. Then mean and reciprocal deviation of the features [2, F], and the
+            it varies around; what is added to it; the tick, or 0 [9]. Then mean and reciprocal deviation of the features [2, F], and the
             rates [F + 6] and units [2, F] of a `Table`.
     """
 
@@ -58,8 +58,10 @@ class BarNetwork(NamedTuple):
         return self.numbers[SCALES:][: 2 * self.sizes[F]].reshape(2, -1)
 
     @classmethod
-    def of(cls, vae: BarVAE, rnn: BarRNN, scaler: Scaler, config: MarketConfig) -> Self:
-        """Lay out the modules, as they are now."""
+    def of(
+        cls, vae: BarVAE, rnn: BarRNN, scaler: Scaler, config: MarketConfig, tick: float = 0.0
+    ) -> Self:
+        """Lay out the modules, as they are now, for a market whose prices lie on a grid or, at 0, not."""
         sizes = [
             len(config.features.names),
             config.latent_size,
@@ -77,7 +79,7 @@ class BarNetwork(NamedTuple):
         np.concatenate(layers, out=parameters)
         calibration = array(rnn.calibration).astype(np.float64)
         table = config.features.table
-        scales = [float(rnn.return_scale), *calibration, *array(rnn.mean_trust), rnn.drift]
+        scales = [float(rnn.return_scale), *calibration, *array(rnn.mean_trust), rnn.drift, tick]
         moments = [*scaler.mean, *(1.0 / scaler.scale)]
         return cls(
             parameters,
@@ -144,6 +146,7 @@ class BarLanes(NamedTuple):
         memory: What the features remember [N, S], float64.
         open_time_ms: Of the bars that just closed [N].
         drawn: The newest bars, columns `BAR_NUMBERS` [N, 4], float64.
+        close: Of the newest bars [N], quote currency, where the tick is known.
     """
 
     z: Float32Array
@@ -154,6 +157,7 @@ class BarLanes(NamedTuple):
     memory: FloatArray
     open_time_ms: IntArray
     drawn: FloatArray
+    close: FloatArray
 
     @classmethod
     def empty(cls, count: int, config: MarketConfig) -> Self:
@@ -168,4 +172,5 @@ class BarLanes(NamedTuple):
             np.zeros((count, config.features.memory_size)),
             np.zeros(count, dtype=np.int64),
             np.zeros((count, 4)),
+            np.zeros(count),
         )
