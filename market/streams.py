@@ -23,7 +23,7 @@ from .arrays import Float32Array, FloatArray, IntArray
 from .candles import Candles
 from .intervals import INTERVALS_MS, interval_ms
 from .numerics.compiled import compiled
-from .numerics.float32 import fast_exp, fast_log
+from .numerics.float32 import fast_log
 
 BAR_NUMBERS = ("log_return", "upper_wick", "lower_wick", "volume")
 """What a bar is made of: close-to-close log return; log(high ÷ upper end of the body) and log(lower
@@ -421,7 +421,7 @@ def relative_volume(volume: float, average: float) -> float:
     least = _VOLUME_FLOOR * average
     if least <= 0.0:
         return 0.0
-    return float(fast_log(np.float32((volume + least) / (average + least))))
+    return math.log((volume + least) / (average + least))
 
 
 def relative_volume_slope(relative: FloatArray) -> FloatArray:
@@ -437,7 +437,7 @@ def relative_volume_slope(relative: FloatArray) -> FloatArray:
 def volume_of(relative: float, average: float) -> float:
     """The volume of a relative one: the inverse of `relative_volume`, 0 or more."""
     least = _VOLUME_FLOOR * average
-    return max(0.0, float(fast_exp(np.float32(relative))) * (average + least) - least)
+    return max(0.0, math.exp(relative) * (average + least) - least)
 
 
 @compiled

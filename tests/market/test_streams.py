@@ -310,8 +310,9 @@ def test_the_newest_average_volume_is_remembered(parts: dict[str, np.ndarray]) -
 
 @pytest.mark.parametrize("volume", [0.0, 1e-6, 1.0, 40.0, 1e6])
 def test_a_relative_volume_tells_the_volume(volume: float) -> None:
-    told = volume_of(relative_volume(volume, 40.0), 40.0)
-    assert told == pytest.approx(volume, abs=1e-8 * 40.0, rel=1e-5)
+    assert volume_of(relative_volume(volume, 40.0), 40.0) == pytest.approx(
+        volume, abs=1e-12, rel=1e-12
+    )
     assert relative_volume(40.0, 40.0) == 0.0
     assert relative_volume(volume, 0.0) == 0.0
     assert volume_of(-1e3, 40.0) == 0.0
