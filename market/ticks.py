@@ -11,7 +11,9 @@ from .numerics.compiled import compiled
 
 _MOST_DIGITS = 8
 _LEAST_PRICES = 8  # fewer may have more in common by chance
-_NEAR = 0.05
+_SMALL = 0.05  # of a logarithm, for its series
+NEAR = 0.05
+"""Of a tick: prices so near to one of the grid are on it."""
 
 
 def tick_of(prices: FloatArray) -> float:
@@ -37,7 +39,7 @@ def tick_of(prices: FloatArray) -> float:
 def log_ratio(above: float, below: float) -> float:
     """log(above ÷ below) of positive prices, by its series where they are near each other."""
     s = (above - below) / (above + below)
-    if abs(s) > _NEAR:
+    if abs(s) > _SMALL:
         return math.log(above / below)
     square = s * s
     series = 1 / 3 + square * (1 / 5 + square * (1 / 7 + square * (1 / 9 + square * (1 / 11))))
@@ -48,7 +50,7 @@ def log_ratio(above: float, below: float) -> float:
 def moved(price: float, log_return: float) -> float:
     """A price after a log return, by the series of the exponential where that is small."""
     r = log_return
-    if abs(r) > _NEAR:
+    if abs(r) > _SMALL:
         return price * math.exp(r)
     growth = r * (1.0 + r / 2 * (1.0 + r / 3 * (1.0 + r / 4 * (1.0 + r / 5 * (1.0 + r / 6)))))
     return price + price * growth
@@ -63,12 +65,12 @@ def close_on_grid(price: float, tick: float) -> float:
 @compiled
 def high_on_grid(price: float, top: float, tick: float) -> float:
     """The same of a high, which is above the top of the bar's body."""
-    above = math.floor(top / tick + _NEAR) + 1.0
+    above = math.floor(top / tick + NEAR) + 1.0
     return max(above, math.floor(price / tick + 0.5)) * tick
 
 
 @compiled
 def low_on_grid(price: float, bottom: float, tick: float) -> float:
     """The same of a low, which is below the bottom of the body if there is a price there."""
-    below = math.ceil(bottom / tick - _NEAR) - 1.0
+    below = math.ceil(bottom / tick - NEAR) - 1.0
     return max(1.0, min(below, math.floor(price / tick + 0.5))) * tick

@@ -15,6 +15,7 @@ from ...market.arrays import FloatArray, IntArray
 from ...market.clock import _STANDARD_HOURS, PLACES, SUMMER_TIME
 from ...market.intervals import INTERVALS_MS
 from ...market.streams import AVERAGE_VOLUME, FEATURES
+from ...market.ticks import NEAR
 from ...models.bars.networks import (
     FEATURE_LIMIT,
     BarRNN,
@@ -70,6 +71,7 @@ class BarDream(DeviceDream):
         self._vae: BarVAE = copy.deepcopy(world_model.vae).to(device)
         self._rnn: BarRNN = copy.deepcopy(world_model.mdn_rnn).to(device)
         self._scale = float(world_model.mdn_rnn.return_scale)
+        self._tick = world_model.tick_size
         self._correction = [float(value) for value in world_model.mdn_rnn.calibration]
         scaler = world_model.scaler
         self._mean = torch.from_numpy(np.array(scaler.mean)).to(device)
@@ -150,18 +152,48 @@ class BarDream(DeviceDream):
         units = sample_mixture(returns, noise[0], noise[4].unsqueeze(1), temperature)[:, 0]
         units = units.clamp(-_FARTHEST, _FARTHEST)
         log_scale = mean_log_scale(returns)
-        parts, made = return_parts(units, log_scale), [units]
+        change, close = self._settle_close(units, lanes.price)
+        units = (change / self._scale).float()
+        ends = torch.maximum(close, lanes.price), torch.minimum(close, lanes.price)
+        parts, made = return_parts(units, log_scale), [change]
         for row, side in enumerate(("upper", "lower"), start=1):
             wick = self._wick(
                 side, trunk, parts, noise[row], noise[4 + row], log_scale, temperature
             )
+            size = self._settle_wick(side, wick, ends[row - 1])
+            wick = (size / self._scale).float()
             parts = torch.cat([parts, wick_part(wick, log_scale)], dim=-1)
-            made.append(wick)
+            made.append(size)
         mixture = rnn.volume_mixture(trunk, features, calendars, parts)
         relative = sample_mixture(mixture, noise[3], noise[7].unsqueeze(1), temperature)[:, 0]
         relative = (relative + of_volume).clamp(-_VOLUME_LIMIT, _VOLUME_LIMIT).double()
         volume = volume_of(relative, lanes.memory[:, AVERAGE_VOLUME])
-        return torch.stack([*(part.double() * self._scale for part in made), volume], dim=1)
+        return torch.stack([*made, volume], dim=1)
+
+    def _settle_close(self, units: Tensor, price: Tensor) -> tuple[Tensor, Tensor]:
+        """Log return and close of a drawn return [L], on the record's grid: see `models.bars.grid`."""
+        change = units.double() * self._scale
+        close = price * change.exp()
+        if self._tick == 0.0:
+            return change, close
+        close = (close / self._tick + 0.5).floor().clamp(min=1.0) * self._tick
+        return (close / price).log(), close
+
+    def _settle_wick(self, side: str, wick: Tensor, end: Tensor) -> Tensor:
+        """The log wick [L] of a drawn one beyond an end of the body, on the record's grid."""
+        size = wick.double() * self._scale
+        if self._tick == 0.0:
+            return size
+        tick = self._tick
+        if side == "upper":
+            beyond = (end / tick + NEAR).floor() + 1.0
+            high = torch.maximum(beyond, (end * size.exp() / tick + 0.5).floor()) * tick
+            settled = (high / end).log()
+        else:
+            beyond = (end / tick - NEAR).ceil() - 1.0
+            low = torch.minimum(beyond, (end * (-size).exp() / tick + 0.5).floor()).clamp(min=1.0)
+            settled = (end / torch.minimum(low * tick, end)).log()
+        return torch.where(wick > 0.0, settled, 0.0)
 
     def _wick(
         self,

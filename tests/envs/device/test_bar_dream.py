@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,32 @@ def test_dreams_are_those_of_the_compiled_engine(
         np.testing.assert_allclose(settled[together], bars[together], rtol=2e-4, atol=1e-6)
     assert together.mean() > 0.9
     assert temperature == 0.0 or np.ptp(bars[:, 0]) > 1e-3
+
+
+def test_dreams_lie_on_the_grid_of_the_record_s_prices(market_model: BarWorldModel) -> None:
+    tick = 25.0
+    rnn = BarRNN(len(market_model.config.features.names), market_model.config)
+    rnn.load_state_dict(market_model.mdn_rnn.state_dict())
+    bank = market_model.bank
+    bank = replace(bank, close=tick * np.rint(bank.close / tick))
+    kept = (market_model.config, market_model.provenance, market_model.scaler, market_model.vae)
+    engine = BarEngine(BarWorldModel(*kept, rnn, bank))
+    assert engine.world_model.tick_size == tick
+    segments = np.arange(LANES) % engine.num_segments
+    dream, state = BarDream(engine, CPU), engine.start(segments)
+    before = state.lanes.close.copy()
+    table = engine.draw_table(np.random.default_rng(4), LANES)
+    engine.step(state, np.zeros(LANES), engine.noise_of(table))
+    with torch.no_grad():
+        market = dream.start(segments, BrokerConfig())
+        bars = dream.draw(market, torch.from_numpy(table), 1.0).numpy()
+    close = before * np.exp(bars[:, 0])
+    high = np.maximum(close, before) * np.exp(bars[:, 1])
+    low = np.minimum(close, before) * np.exp(-bars[:, 2])
+    for prices in (close, high, low):
+        np.testing.assert_allclose(prices, tick * np.rint(prices / tick), rtol=1e-9)
+    # a price may fall between two roundings
+    assert np.isclose(bars[:, :3], state.bars[:, :3], atol=1e-9).all(axis=1).mean() > 0.95
 
 
 def corrected_model(model: BarWorldModel) -> BarWorldModel:
