@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -97,3 +98,22 @@ def test_no_other_setting_is_taken(drift: Any) -> None:
 
 def test_numbers_of_any_kind_are_taken() -> None:
     assert [drift_setting(d, "market") for d in (np.float32(0.5), 1, "zero")] == [0.5, 1.0, "zero"]
+
+
+def test_every_member_pays_the_drift(market_model: BarWorldModel) -> None:
+    """Also one that paid more before; beside it the first, as it is alone."""
+    other = _paying_more(market_model)
+    several = market_model.recent(1.0)
+    several.others = (other,)
+    mean = 0.5 * (dreamed_drift(market_model) + dreamed_drift(other))
+    assert dreamed_drift(several) == pytest.approx(mean)
+    assumed = with_drift(several, 0.5)
+    assert len(assumed.members) == 2
+    for member in assumed.members:
+        assert dreamed_drift(member.remembering(member.mdn_rnn)) == pytest.approx(0.5, abs=0.01)
+
+
+def _paying_more(model: BarWorldModel) -> BarWorldModel:
+    mdn_rnn = deepcopy(model.mdn_rnn)
+    mdn_rnn.drift += 0.05
+    return model.remembering(mdn_rnn)
