@@ -7,7 +7,7 @@ many Gaussians. What it lacks is the recurrent network.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -46,6 +46,7 @@ class MemorylessConfig(Record):
         calendar: Numbers that tell of the next bar's place in day and week.
         trunk: Units that read both, before the mixture.
         components: K.
+        members: Networks of seeds of their own, whose forecasts are pooled.
         dropout: Share of the first hidden units that a step leaves out.
         noise: Deviation of what is added to standardised features in training.
         learning_rate: Of AdamW at the start; it falls to 0 as a cosine.
@@ -62,6 +63,7 @@ class MemorylessConfig(Record):
     calendar: int = 8
     trunk: int = 64
     components: int = 5
+    members: int = 1
     dropout: float = 0.3
     noise: float = 0.02
     learning_rate: float = 2e-3
@@ -74,7 +76,16 @@ class MemorylessConfig(Record):
 
     _bounds = {  # noqa: RUF012
         **dict.fromkeys(
-            ("hidden", "code", "calendar", "trunk", "components", "epochs", "batch_size"),
+            (
+                "hidden",
+                "code",
+                "calendar",
+                "trunk",
+                "components",
+                "members",
+                "epochs",
+                "batch_size",
+            ),
             AT_LEAST_ONE,
         ),
         **dict.fromkeys(
@@ -100,6 +111,7 @@ class MemorylessConfig(Record):
             calendar=settings.calendar_size,
             trunk=settings.trunk_size,
             components=settings.num_components,
+            members=settings.members,
             seed=seed,
         )
 
@@ -187,10 +199,10 @@ class Memoryless:
     """The network on candles.
 
     Attributes:
-        network: Trained on the training rows.
+        networks: Trained on the training rows.
     """
 
-    network: MemorylessNetwork
+    networks: tuple[MemorylessNetwork, ...]
 
     @classmethod
     def fit(
@@ -206,17 +218,20 @@ class Memoryless:
         before, after = slice(max(start - 1, 0), stop - 1), slice(max(start, 1), stop)
         returns = np.where(follows(candles), percent_returns(candles), np.nan)
         heights = np.log(candles.high / candles.low)
-        network = MemorylessNetwork.fit(
-            features[before], cells[before], returns[after], heights[after], config
-        )
-        return cls(network)
+        config = config or MemorylessConfig()
+        rows = features[before], cells[before], returns[after], heights[after]
+        seeds = range(config.seed, config.seed + config.members)
+        return cls(tuple(MemorylessNetwork.fit(*rows, replace(config, seed=s)) for s in seeds))
 
     def forecast(self, candles: Candles) -> ReturnForecast:
         """Mixtures of every bar's return [T]; row t is made at the close of bar t − 1.
 
         The first bar, and one after a gap, have none.
         """
-        weights, means, sigmas = self.network.mixture(*inputs_of(candles))
+        inputs = inputs_of(candles)
+        parts = zip(*(network.mixture(*inputs) for network in self.networks), strict=True)
+        weights, means, sigmas = (np.concatenate(part, axis=1) for part in parts)
+        weights /= len(self.networks)
         weights[:-1][~follows(candles)[1:]] = np.nan
         return of_each_bar(ReturnForecast(weights, means, sigmas, candles.open_time_ms))
 

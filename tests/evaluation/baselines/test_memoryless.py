@@ -85,9 +85,21 @@ def test_row_t_forecasts_bar_t(candles: Candles) -> None:
     forecast = model.forecast(candles)
     assert not forecast.valid[:337].any()
     assert forecast.valid[337:].all()
-    weights = model.network.mixture(*inputs_of(candles))[0]
+    weights = model.networks[0].mixture(*inputs_of(candles))[0]
     np.testing.assert_array_equal(forecast.weights[400], weights[399])
     assert forecast.open_time_ms[400] == candles.open_time_ms[399]
+
+
+def test_members_are_pooled(candles: Candles) -> None:
+    returns = 100 * candles.log_returns()
+    densities = []
+    for settings in ({"members": 2}, {}, {"seed": 1}):
+        model = Memoryless.fit(candles, (0, 1_000), MemorylessConfig(epochs=1, **settings))
+        forecast = model.forecast(candles).rows(1_000, 1_100)
+        densities.append(np.exp(forecast.log_prob(returns[1_000:1_100])))
+    pooled, first, second = densities
+    np.testing.assert_allclose(pooled, 0.5 * (first + second), rtol=1e-6)
+    assert not np.allclose(first, second)
 
 
 def test_moving_a_forecast_by_a_bar() -> None:
