@@ -18,6 +18,7 @@ from ..models.bars.packed import BarLanes
 from .dream_lane import show_market
 from .dream_lanes import DreamLanes
 from .engine.bar_engine import BarEngine, BarState
+from .engine.base import Noise
 from .engine.member_engine import MemberEngine
 from .one_account import FLOAT32, AccountStep, account_of
 
@@ -204,5 +205,5 @@ class BarLane:
         """Let the other members step; whether the bar is there thus."""
         shared = self._lanes
         engine, table = cast(MemberEngine, shared.engine), shared.noise.table
-        noise = engine.noise_of(table[:, column : column + 1])
+        noise = Noise(table[:, column : column + 1])
         return bool(engine.lead(self._state, noise, shared.temperature32, forced)[0])

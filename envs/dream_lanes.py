@@ -15,7 +15,7 @@ from ..market.settings import plain, real_number, whole_number
 from ..models.ood import OODMeter
 from .dream_bars import lived_bars
 from .dream_funding import DreamFunding
-from .engine.base import Engine
+from .engine.base import Engine, Noise
 from .protocol import Chance, draw_integers, for_lanes
 from .spaces import FEATURE_BOUND, ObservationKind, check_observation, observation_layout
 
@@ -50,7 +50,7 @@ class NoiseAhead:
         """The first column of the next step's noise."""
         first = self._next
         if first == self._size:
-            self.table[:] = self._engine.draw_table(rng, self._size)
+            self.table[:] = self._engine.draw_noise(rng, self._size).table
             first = 0
         self._next = first + self._num_lanes
         return first
@@ -77,12 +77,12 @@ class OwnNoise:
     def next(self, own: Sequence[np.random.Generator], waiting: BoolArray) -> Any:
         """The next step's noise; lanes [N] that wait draw nothing, and get any."""
         for lane in np.flatnonzero((self._next == _STEPS_AHEAD) & ~waiting).tolist():
-            self._table[lane] = self._engine.draw_table(own[lane], _STEPS_AHEAD).T
+            self._table[lane] = self._engine.draw_noise(own[lane], _STEPS_AHEAD).table.T
             self._next[lane] = 0
         step = np.minimum(self._next, _STEPS_AHEAD - 1)
         table = self._table[np.arange(len(step)), step].T  # [R, N]
         self._next += ~waiting
-        return self._engine.noise_of(table)
+        return Noise(table)
 
 
 class DreamLanes:
@@ -229,7 +229,7 @@ class DreamLanes:
         if self.num_lanes > _AHEAD_UP_TO:
             return self.engine.draw_noise(chance, self.num_lanes)
         first = self.noise.next(chance)
-        return self.engine.noise_of(self.noise.table[:, first : first + self.num_lanes])
+        return Noise(self.noise.table[:, first : first + self.num_lanes])
 
     def view(self, out: Float32Array) -> None:
         """Write what policies see besides the account into ``out`` [N, D - 1]."""

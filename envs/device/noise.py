@@ -74,7 +74,7 @@ class _Source:
 
     def next(self, out: Float32Array) -> FloatArray:
         """Draw one bar's noise into [R, L]; returns the rates it charges [L]."""
-        out[:] = self._engine.draw_table(self._rng, self._count)
+        out[:] = self._engine.draw_noise(self._rng, self._count).table
         return next(self._rates)
 
     def _rates_after(self, rng: np.random.Generator, dreams: Dreams, times: IntArray) -> FloatArray:

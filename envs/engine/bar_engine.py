@@ -7,7 +7,7 @@ bits alone, at any place among others, and among any number of them.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,19 +20,9 @@ from ...models.bar_world_model import BarWorldModel, chosen, draw_bar_noise, see
 from ...models.bars.config import MarketConfig
 from ...models.bars.dreaming import dream_bars
 from ...models.bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork
-from .base import Engine
+from .base import Engine, Noise
 
 _STILL: Float32Array = np.zeros((UNIFORMS + NORMALS, 0), dtype=np.float32)
-
-
-class BarNoise(NamedTuple):
-    """What chance decides in one step of N lanes.
-
-    Attributes:
-        table: Four uniforms and four normals of each lane [8, N], float32.
-    """
-
-    table: Float32Array
 
 
 class BarState:
@@ -151,28 +141,19 @@ class BarEngine(Engine):
         see(self.world_model, lanes)
         return BarState(lanes)
 
-    def draw_table(self, rng: np.random.Generator, num_lanes: int) -> Float32Array:
-        """One step's noise of N lanes [8, N]."""
-        table: Float32Array = draw_bar_noise(rng, num_lanes, 1)[0]
-        return table
+    def draw_noise(self, rng: np.random.Generator, num_lanes: int) -> Noise:
+        """One step's noise of N lanes: four uniforms and four normals."""
+        return self.draw_steps(rng, num_lanes, 1)[0]
 
-    def noise_of(self, table: Float32Array) -> BarNoise:
-        """A step's noise from a table [8, N]."""
-        return BarNoise(np.ascontiguousarray(table))
-
-    def draw_noise(self, rng: np.random.Generator, num_lanes: int) -> BarNoise:
-        """One step's noise of N lanes."""
-        return BarNoise(self.draw_table(rng, num_lanes))
-
-    def draw_steps(self, rng: np.random.Generator, num_lanes: int, steps: int) -> list[BarNoise]:
+    def draw_steps(self, rng: np.random.Generator, num_lanes: int, steps: int) -> list[Noise]:
         """The noise of several steps of N lanes, the same as drawn step by step."""
-        return [BarNoise(table) for table in draw_bar_noise(rng, num_lanes, steps)]
+        return [Noise(table) for table in draw_bar_noise(rng, num_lanes, steps)]
 
     def step(
         self,
         state: BarState,
         weights: FloatArray,
-        noise: BarNoise,
+        noise: Noise,
         temperature: float = 1.0,
         forced: FloatArray | None = None,
     ) -> FloatArray:
@@ -188,7 +169,7 @@ class BarEngine(Engine):
         Returns:
             The bar's log returns [N], float64.
         """
-        table = noise.table
+        table = np.ascontiguousarray(noise.table)
         if forced is not None:
             state.lanes.drawn[:] = forced
             table = _STILL

@@ -62,19 +62,11 @@ class Engine(ABC):
         """The state of N lanes at the closes of recorded bars [N], their warm-ups before them."""
 
     @abstractmethod
-    def draw_table(self, rng: np.random.Generator, num_lanes: int) -> Float32Array:
-        """One step's random numbers of N lanes [R, N]."""
-
-    @abstractmethod
-    def noise_of(self, table: Float32Array) -> Any:
-        """A step's noise from a table [R, N]."""
-
-    @abstractmethod
-    def draw_noise(self, rng: np.random.Generator, num_lanes: int) -> Any:
+    def draw_noise(self, rng: np.random.Generator, num_lanes: int) -> Noise:
         """One step's noise of N lanes."""
 
     @abstractmethod
-    def draw_steps(self, rng: np.random.Generator, num_lanes: int, steps: int) -> list[Any]:
+    def draw_steps(self, rng: np.random.Generator, num_lanes: int, steps: int) -> list[Noise]:
         """The noise of several steps of N lanes."""
 
     @abstractmethod
@@ -82,7 +74,7 @@ class Engine(ABC):
         self,
         state: Any,
         weights: FloatArray,
-        noise: Any,
+        noise: Noise,
         temperature: float = 1.0,
         forced: Any = None,
     ) -> FloatArray:

@@ -16,7 +16,8 @@ from ...market.candles import Candles
 from ...models.bar_world_model import BarWorldModel, chosen
 from ...models.bars.dreaming import dream_bars
 from ...models.bars.packed import BarLanes
-from .bar_engine import BarEngine, BarNoise, BarState
+from .bar_engine import BarEngine, BarState
+from .base import Noise
 
 
 class MemberState(BarState):
@@ -82,7 +83,7 @@ class MemberEngine(BarEngine):
         self,
         state: BarState,
         weights: FloatArray,
-        noise: BarNoise,
+        noise: Noise,
         temperature: float = 1.0,
         forced: FloatArray | None = None,
     ) -> FloatArray:
@@ -97,7 +98,7 @@ class MemberEngine(BarEngine):
     def lead(
         self,
         state: MemberState,
-        noise: BarNoise,
+        noise: Noise,
         temperature: np.float32,
         forced: FloatArray | None = None,
     ) -> BoolArray:
@@ -131,7 +132,7 @@ def _step(
     engine: BarEngine,
     lanes: BarLanes,
     which: IntArray,
-    noise: BarNoise,
+    noise: Noise,
     temperature: np.float32,
     forced: bool = False,
 ) -> None:

@@ -243,14 +243,6 @@ class PaperEngine(Engine):
         """Random numbers of a lane's step: two uniforms, 1 + Z normals; the first of each rests."""
         return 3 + self.config.latent_size
 
-    def draw_table(self, rng: np.random.Generator, num_lanes: int) -> Float32Array:
-        """One step's noise of N lanes [3 + Z, N]."""
-        return self.draw_noise(rng, num_lanes).table
-
-    def noise_of(self, table: Float32Array) -> Noise:
-        """A step's noise from a table [3 + Z, N]."""
-        return Noise(table)
-
     def draw_noise(self, rng: np.random.Generator, num_lanes: int) -> Noise:
         """One step's noise of N lanes."""
         return self.draw_steps(rng, num_lanes, 1)[0]

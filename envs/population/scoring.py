@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.numerics.products import aligned, product
 from ..dream_bars import lived_bars
 from ..dream_funding import DreamFunding
-from ..engine.base import Engine
+from ..engine.base import Engine, Noise
 from ..engine.many_lanes import choose_targets, tile_lanes
 from ..recorded import RecordedMarket
 from ..recorded_state import RecordedState
@@ -213,7 +213,7 @@ def score_lanes(
     dreamed.begin(state, *engine.levels(begun))
     charged = funding is not None and not funding.is_off
     table = np.empty((engine.noise_rows, lanes), dtype=np.float32)
-    shared = engine.noise_of(table)
+    shared = Noise(table)
     # what positions are charged comes from the same generator, between one step's noise and the next
     for noise in _noise(engine, rng, dreams, num_bars, ahead=not charged):
         targets = book.choose(state.z, state.h)
@@ -228,7 +228,7 @@ def score_lanes(
 
 def _noise(
     engine: Engine, rng: np.random.Generator, lanes: int, num_bars: int, ahead: bool
-) -> Iterator[Any]:
+) -> Iterator[Noise]:
     """Each bar's noise of N lanes, drawn for many bars at a time where ``ahead`` allows it."""
     steps = max(1, _LANES_AHEAD // lanes) if ahead else 1
     for first in range(0, num_bars, steps):

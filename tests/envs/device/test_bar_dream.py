@@ -50,7 +50,7 @@ def test_a_step_leaves_what_it_is_given_alone(market_model: BarWorldModel) -> No
     dream, none = BarDream(engine, CPU), torch.zeros(LANES)
     market = dream.start(np.arange(LANES) % engine.num_segments, rules)
     kept = [part.clone() for part in (market.latent, market.hidden, *market.others)]
-    noise = torch.from_numpy(engine.draw_table(np.random.default_rng(0), LANES))
+    noise = torch.from_numpy(engine.draw_noise(np.random.default_rng(0), LANES).table)
     with torch.no_grad():
         after, _ = dream.live(market, noise, None, none, 1.0, rules)
     for one, two in zip((market.latent, market.hidden, *market.others), kept, strict=True):
@@ -73,13 +73,11 @@ def test_dreams_are_those_of_the_compiled_engine(
     market, together = dream.start(segments, rules), np.ones(LANES, dtype=bool)
     funding = torch.full((LANES,), 1e-4, dtype=torch.float64)
     for _ in range(BARS):
-        table = engine.draw_table(rng, LANES)
-        bars = lived.step(
-            state, engine.step(state, np.zeros(LANES), engine.noise_of(table), temperature)
-        )
+        noise = engine.draw_noise(rng, LANES)
+        bars = lived.step(state, engine.step(state, np.zeros(LANES), noise, temperature))
         with torch.no_grad():
             market, bar = dream.live(
-                market, torch.from_numpy(table), None, funding, temperature, rules
+                market, torch.from_numpy(noise.table), None, funding, temperature, rules
             )
         latents, hidden = market.latent.numpy(), market.hidden.numpy()
         # a uniform may fall between two roundings' components: such a lane goes its own way

@@ -12,10 +12,12 @@ from torch_dream import draw_bar
 
 from worldmodel_trading.envs.engine import many_lanes as kernels
 from worldmodel_trading.envs.engine.base import Noise
-from worldmodel_trading.envs.engine.paper_engine import PaperEngine, PaperState
+from worldmodel_trading.envs.engine.opening import open_engine
+from worldmodel_trading.envs.engine.paper_engine import PaperEngine
 from worldmodel_trading.market.features import calendar
 from worldmodel_trading.models.mdn_rnn import State
 from worldmodel_trading.models.paper_world_model import PaperWorldModel
+from worldmodel_trading.models.world_model import WorldModel
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 0.0])
@@ -45,10 +47,10 @@ LANES = 70
 
 @pytest.mark.parametrize("temperature", [1.0, 0.0, 1.7])
 def test_a_lane_has_the_same_bits_alone_and_at_any_place_among_others(
-    paper_model: PaperWorldModel, temperature: float
+    tiny_model: WorldModel, temperature: float
 ) -> None:
     """Lanes shuffled, the first of them, and single ones, each with its share of the noise."""
-    engine, rng = PaperEngine(paper_model), np.random.default_rng(3)
+    engine, rng = open_engine(tiny_model), np.random.default_rng(3)
     segments, shuffled = rng.integers(engine.num_segments, size=LANES), rng.permutation(LANES)
     choices = [shuffled, *(np.arange(n) for n in (2, 4, 5, 6, 7, 15, 16, 17, 69))]
     choices += [np.array([lane]) for lane in (0, 5, 63, 69)]
@@ -95,14 +97,14 @@ def test_being_forced_along_a_record_is_what_a_warm_up_hears(paper_model: PaperW
     assert_same_state(state, engine.warm_up(latents, times), slice(None))
 
 
-def assert_same_state(one: PaperState, two: PaperState, lanes: Any) -> None:
+def assert_same_state(one: Any, two: Any, lanes: Any) -> None:
     """The first is the second's lanes, to the last bit."""
     for name in ("z", "h", "c", "open_time_ms"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name)[lanes], err_msg=name)
 
 
-def test_hidden_states_and_latents_stay_in_their_bounds(paper_model: PaperWorldModel) -> None:
-    engine, rng = PaperEngine(paper_model), np.random.default_rng(4)
+def test_hidden_states_and_latents_stay_in_their_bounds(tiny_model: WorldModel) -> None:
+    engine, rng = open_engine(tiny_model), np.random.default_rng(4)
     state = engine.start(rng.integers(engine.num_segments, size=64))
     for _ in range(50):
         engine.step(state, np.ones(64), engine.draw_noise(rng, 64), 25.0)
@@ -111,10 +113,8 @@ def test_hidden_states_and_latents_stay_in_their_bounds(paper_model: PaperWorldM
 
 
 @pytest.mark.parametrize("num_lanes", [1, 7, 64])
-def test_noise_ahead_is_the_noise_of_each_step(
-    paper_model: PaperWorldModel, num_lanes: int
-) -> None:
-    engine = PaperEngine(paper_model)
+def test_noise_ahead_is_the_noise_of_each_step(tiny_model: WorldModel, num_lanes: int) -> None:
+    engine = open_engine(tiny_model)
     one, two = np.random.default_rng(5), np.random.default_rng(5)
     for noise in engine.draw_steps(one, num_lanes, 6):
         for ahead, alone in zip(noise, engine.draw_noise(two, num_lanes), strict=True):

@@ -16,6 +16,7 @@ from worldmodel_trading.envs.device.scorer import DeviceDreams
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.engine.bar_engine import BarEngine
+from worldmodel_trading.envs.engine.base import Noise
 from worldmodel_trading.envs.engine.member_engine import MemberEngine, MemberState
 from worldmodel_trading.envs.engine.opening import open_engine
 from worldmodel_trading.envs.population.jobs import Dreams
@@ -120,7 +121,7 @@ def test_each_dream_is_drawn_by_its_member(family: BarWorldModel) -> None:
         drawn = []
         for _ in range(30):
             table = own.draw_noise(rng, K * segments).table
-            some = own.noise_of(table[:, number * segments : (number + 1) * segments])
+            some = Noise(table[:, number * segments : (number + 1) * segments])
             own.step(state, np.zeros(segments), some)
             drawn.append(state.bars.copy())
         bars.append(np.array(drawn).transpose(1, 0, 2))
