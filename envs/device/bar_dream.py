@@ -15,7 +15,6 @@ from ...market.arrays import FloatArray, IntArray
 from ...market.clock import _STANDARD_HOURS, PLACES, SUMMER_TIME
 from ...market.intervals import INTERVALS_MS
 from ...market.streams import AVERAGE_VOLUME, FEATURES
-from ...market.ticks import NEAR
 from ...models.bars.networks import (
     FEATURE_LIMIT,
     BarRNN,
@@ -28,6 +27,7 @@ from ...models.bars.packed import BarLanes
 from ...models.mixture import sample_mixture
 from ..engine.bar_engine import BarEngine
 from .dream import DeviceDream, Market
+from .grid import closed_on_grid, nearest_on_grid, wicks_on_grid
 from .streams import DeviceStreams, volume_of
 
 _HOUR_MS, _DAY_MS = INTERVALS_MS["60"], INTERVALS_MS["D"]
@@ -71,11 +71,11 @@ class BarDream(DeviceDream):
         self._vae: BarVAE = copy.deepcopy(world_model.vae).to(device)
         self._rnn: BarRNN = copy.deepcopy(world_model.mdn_rnn).to(device)
         self._scale = float(world_model.mdn_rnn.return_scale)
-        self._tick = world_model.tick_size
         self._correction = [float(value) for value in world_model.mdn_rnn.calibration]
         scaler = world_model.scaler
         self._mean = torch.from_numpy(np.array(scaler.mean)).to(device)
         self._by_scale = torch.from_numpy(1.0 / scaler.scale).to(device)
+        self._tick = world_model.tick_size
         self._streams = DeviceStreams(self.config.features, device)
         self._summer = torch.from_numpy(SUMMER_TIME.copy()).to(device)
 
@@ -150,50 +150,34 @@ class BarDream(DeviceDream):
         trunk = rnn.trunk(market.latent[:, : rnn.forecast_size], calendars, market.hidden)
         returns = rnn.return_mixture(trunk, shift + pull * (middle - features[:, _LEVEL]))
         units = sample_mixture(returns, noise[0], noise[4].unsqueeze(1), temperature)[:, 0]
-        units = units.clamp(-_FARTHEST, _FARTHEST)
+        change, close = self._closed(lanes.price, units.clamp(-_FARTHEST, _FARTHEST))
         log_scale = mean_log_scale(returns)
-        change, close = self._settle_close(units, lanes.price)
-        units = (change / self._scale).float()
-        ends = torch.maximum(close, lanes.price), torch.minimum(close, lanes.price)
-        parts, made = return_parts(units, log_scale), [change]
+        parts, made = return_parts((change / self._scale).float(), log_scale), [change]
         for row, side in enumerate(("upper", "lower"), start=1):
             wick = self._wick(
                 side, trunk, parts, noise[row], noise[4 + row], log_scale, temperature
             )
-            size = self._settle_wick(side, wick, ends[row - 1])
-            wick = (size / self._scale).float()
-            parts = torch.cat([parts, wick_part(wick, log_scale)], dim=-1)
-            made.append(size)
+            made.append(self._reached(side, lanes.price, close, wick))
+            entering = wick_part((made[-1] / self._scale).float(), log_scale)
+            parts = torch.cat([parts, entering], dim=-1)
         mixture = rnn.volume_mixture(trunk, features, calendars, parts)
         relative = sample_mixture(mixture, noise[3], noise[7].unsqueeze(1), temperature)[:, 0]
         relative = (relative + of_volume).clamp(-_VOLUME_LIMIT, _VOLUME_LIMIT).double()
         volume = volume_of(relative, lanes.memory[:, AVERAGE_VOLUME])
         return torch.stack([*made, volume], dim=1)
 
-    def _settle_close(self, units: Tensor, price: Tensor) -> tuple[Tensor, Tensor]:
-        """Log return and close of a drawn return [L], on the record's grid: see `models.bars.grid`."""
+    def _closed(self, before: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
+        """Log returns and closes [L], float64, of drawn returns."""
+        if self._tick > 0.0:
+            return closed_on_grid(before, units, self._scale, self._tick)
         change = units.double() * self._scale
-        close = price * change.exp()
-        if self._tick == 0.0:
-            return change, close
-        close = (close / self._tick + 0.5).floor().clamp(min=1.0) * self._tick
-        return (close / price).log(), close
+        return change, before * (1.0 + change.expm1())
 
-    def _settle_wick(self, side: str, wick: Tensor, end: Tensor) -> Tensor:
-        """The log wick [L] of a drawn one beyond an end of the body, on the record's grid."""
-        size = wick.double() * self._scale
-        if self._tick == 0.0:
-            return size
-        tick = self._tick
-        if side == "upper":
-            beyond = (end / tick + NEAR).floor() + 1.0
-            high = torch.maximum(beyond, (end * size.exp() / tick + 0.5).floor()) * tick
-            settled = (high / end).log()
-        else:
-            beyond = (end / tick - NEAR).ceil() - 1.0
-            low = torch.minimum(beyond, (end * (-size).exp() / tick + 0.5).floor()).clamp(min=1.0)
-            settled = (end / torch.minimum(low * tick, end)).log()
-        return torch.where(wick > 0.0, settled, 0.0)
+    def _reached(self, side: str, before: Tensor, close: Tensor, units: Tensor) -> Tensor:
+        """Wicks [L], float64, of drawn ones."""
+        if self._tick > 0.0:
+            return wicks_on_grid(side, before, close, units, self._scale, self._tick)
+        return units.double() * self._scale
 
     def _wick(
         self,
@@ -218,6 +202,8 @@ class BarDream(DeviceDream):
         """The lanes once bars [L, 4] have closed: features, V, M's memory."""
         before = cast(BarRest, market.others)
         price = before.price * (1.0 + drawn[:, 0].expm1())
+        if self._tick > 0.0:  # to the last bit: a bar that closes where it began is a flat one
+            price = nearest_on_grid(price, self._tick)
         rnn, times = self._rnn, before.open_time_ms + self._engine.interval_ms
         memory, raw = self._streams.advance(before.memory, drawn, times)
         features = (raw - self._mean) * self._by_scale

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -60,12 +58,12 @@ def test_a_step_leaves_what_it_is_given_alone(market_model: BarWorldModel) -> No
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.6, 1.0, 1.7])
-@pytest.mark.parametrize("corrected", [False, True])
+@pytest.mark.parametrize("kind", ["plain", "corrected", "on a grid"])
 def test_dreams_are_those_of_the_compiled_engine(
-    market_model: BarWorldModel, temperature: float, corrected: bool
+    market_model: BarWorldModel, temperature: float, kind: str
 ) -> None:
     """Bars, z and h after each of many steps, and every column that an account settles."""
-    model = corrected_model(market_model) if corrected else market_model
+    model = variant(market_model, kind)
     engine, rng, rules = BarEngine(model), np.random.default_rng(1), BrokerConfig()
     segments = rng.integers(engine.num_segments, size=LANES)
     dream, lived, state = BarDream(engine, CPU), ExactBars(engine, LANES), engine.start(segments)
@@ -80,7 +78,8 @@ def test_dreams_are_those_of_the_compiled_engine(
                 market, torch.from_numpy(noise.table), None, funding, temperature, rules
             )
         latents, hidden = market.latent.numpy(), market.hidden.numpy()
-        # a uniform may fall between two roundings' components: such a lane goes its own way
+        # a uniform may fall between two roundings' components, or a price between two ticks: such a
+        # lane goes its own way
         together &= np.isclose(latents, state.z, atol=1e-3).all(axis=1)
         np.testing.assert_allclose(latents[together], state.z[together], atol=1e-4)
         np.testing.assert_allclose(hidden[together], state.h[together], atol=1e-4)
@@ -92,39 +91,31 @@ def test_dreams_are_those_of_the_compiled_engine(
     assert temperature == 0.0 or np.ptp(bars[:, 0]) > 1e-3
 
 
-def test_dreams_lie_on_the_grid_of_the_record_s_prices(market_model: BarWorldModel) -> None:
-    tick = 25.0
-    rnn = BarRNN(len(market_model.config.features.names), market_model.config)
-    rnn.load_state_dict(market_model.mdn_rnn.state_dict())
-    bank = market_model.bank
-    bank = replace(bank, close=tick * np.rint(bank.close / tick))
-    kept = (market_model.config, market_model.provenance, market_model.scaler, market_model.vae)
-    engine = BarEngine(BarWorldModel(*kept, rnn, bank))
-    assert engine.world_model.tick_size == tick
-    segments = np.arange(LANES) % engine.num_segments
-    dream, state = BarDream(engine, CPU), engine.start(segments)
-    before = state.lanes.close.copy()
-    table = engine.draw_table(np.random.default_rng(4), LANES)
-    engine.step(state, np.zeros(LANES), engine.noise_of(table))
-    with torch.no_grad():
-        market = dream.start(segments, BrokerConfig())
-        bars = dream.draw(market, torch.from_numpy(table), 1.0).numpy()
-    close = before * np.exp(bars[:, 0])
-    high = np.maximum(close, before) * np.exp(bars[:, 1])
-    low = np.minimum(close, before) * np.exp(-bars[:, 2])
-    for prices in (close, high, low):
-        np.testing.assert_allclose(prices, tick * np.rint(prices / tick), rtol=1e-9)
-    # a price may fall between two roundings
-    assert np.isclose(bars[:, :3], state.bars[:, :3], atol=1e-9).all(axis=1).mean() > 0.95
-
-
-def corrected_model(model: BarWorldModel) -> BarWorldModel:
-    """The same, its dreams corrected in every way that calibration and an assumed drift know."""
+def variant(model: BarWorldModel, kind: str) -> BarWorldModel:
+    """The same; or corrected in every way that calibration and a drift know; or on a coarse grid."""
     rnn = BarRNN(len(model.config.features.names), model.config)
     rnn.load_state_dict(model.mdn_rnn.state_dict())
-    rnn.calibration[:] = torch.tensor([0.3, -0.2, 0.4, 0.1])
-    rnn.mean_trust[:], rnn.drift = torch.tensor([0.25, 0.02]), 0.05
+    rnn.tick_size = 20.0 if kind == "on a grid" else 0.0
+    if kind == "corrected":
+        rnn.calibration[:] = torch.tensor([0.3, -0.2, 0.4, 0.1])
+        rnn.mean_trust[:], rnn.drift = torch.tensor([0.25, 0.02]), 0.05
     return model.remembering(rnn)
+
+
+def test_prices_lie_on_the_grid(market_model: BarWorldModel) -> None:
+    """Closes, and the highs and lows of bars that begin there."""
+    model, rules = variant(market_model, "on a grid"), BrokerConfig()
+    engine, rng = BarEngine(model), np.random.default_rng(3)
+    dream, none = BarDream(engine, CPU), torch.zeros(LANES)
+    market = dream.start(np.arange(LANES) % engine.num_segments, rules)
+    for step in range(20):
+        noise = torch.from_numpy(engine.draw_noise(rng, LANES).table)
+        with torch.no_grad():
+            market, bar = dream.live(market, noise, None, none, 1.0, rules)
+        reached = [bar.simple_return] if step == 0 else [*bar[:1], *bar[2:4]]  # it began off it
+        for simple in reached:
+            steps = (bar.fill_price * (1.0 + simple) / model.tick_size).numpy()
+            np.testing.assert_allclose(steps, np.rint(steps), atol=1e-6)
 
 
 @pytest.mark.parametrize("interval", ["60", "240", "D", "W"])
