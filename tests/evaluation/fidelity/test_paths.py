@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from worldmodel_trading.evaluation.fidelity.paths import (
+    BAR_COLUMNS,
     Dreams,
     dream,
     recorded_latents,
@@ -26,7 +27,7 @@ def test_dreams_repeat_and_differ_by_seed(world_model):
     np.testing.assert_array_equal(first.log_return, again.log_return)
     np.testing.assert_array_equal(first.h, again.h)
     assert not np.array_equal(first.log_return, other.log_return)
-    assert first.features.shape == (6, 20, len(world_model.config.features.names))
+    assert first.features.shape == (6, 20, len(BAR_COLUMNS))
     assert first.z.shape == (6, 20, world_model.config.latent_size)
 
 

@@ -65,7 +65,8 @@ def test_state_forgets_how_long_it_was_warmed_up(market, candles):
     assert distances == sorted(distances, reverse=True)
     assert distances[0] > 0.3
     assert distances[-1] < 1e-5
-    assert effects[-1].return_nll < effects[0].return_nll
+    # validation lets this model's forecast hear its memory little or not at all
+    assert effects[0].return_nll == pytest.approx(effects[-1].return_nll, abs=0.01)
 
 
 def test_a_price_taker_hears_no_action(market, candles):
