@@ -53,7 +53,7 @@ def run_help(name: str) -> str:
 
 def test_make_and_step(tmp_path: Path) -> None:
     shown = run("01_make_and_step.py", cwd=tmp_path)
-    assert "'latent': slice(0, 8" in shown
+    assert "'latent': slice(0, 16" in shown
     assert re.search(r"replay: 48 bars .* equity 0\.\d{4}", shown)
     assert re.search(r"dream: 48 bars .* equity \d\.\d{4}", shown)
     assert shown == run("01_make_and_step.py", cwd=tmp_path)  # one seed, one course
@@ -70,7 +70,7 @@ def test_ppo_from_dream_to_replay(tmp_path: Path) -> None:
 
 def test_cma_es_from_dream_to_replay(tmp_path: Path) -> None:
     shown = run("03_cma_es_dream_to_replay.py", "--save", "kept.safetensors", cwd=tmp_path)
-    assert "640 controllers scored, 74 parameters each" in shown
+    assert "640 controllers scored, 50 parameters each" in shown
     for name in ("controller", "buy and hold", "flat"):
         assert len(re.findall(rf"^{name} +│.*│.*│", shown, re.MULTILINE)) == 1
     assert (tmp_path / "kept.safetensors").exists()

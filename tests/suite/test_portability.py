@@ -44,7 +44,7 @@ from worldmodel_trading.models.bars.config import MarketConfig
 from worldmodel_trading.models.training.train import train_world_model
 
 if __name__ == "__main__":
-    candles, folder = synthetic_candles(seed=1, bars=1_000), sys.argv[1]
+    candles, folder = synthetic_candles(seed=1, bars=1_200), sys.argv[1]
     config = MarketConfig(
         latent_size=3, forecast_size=2, vae_hidden_size=8, calendar_size=2, trunk_size=6,
         hidden_size=4, num_components=2, head_size=4, forecast_epochs=1, vae_epochs=1,

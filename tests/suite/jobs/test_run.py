@@ -120,7 +120,7 @@ def test_the_world_model_is_measured(results: dict[str, Any]) -> None:
 
 def test_the_controller_is_accounted_for(results: dict[str, Any]) -> None:
     controller = results["controller"]
-    assert controller["parameters"] == 16 + 64 + 1 + 1  # z, h, account, bias
+    assert controller["parameters"] == 16 + 32 + 1 + 1  # z, h, account, bias
     assert len(controller["searches"]) == 5
     for search in controller["searches"]:
         assert (search["generations"], search["evaluations"], search["looks"]) == (40, 320, 8)
@@ -255,7 +255,8 @@ def test_tensorboard_shows_every_epoch_and_every_generation_once(
     results: dict[str, Any], out: Path
 ) -> None:
     searches = results["controller"]["searches"]
-    expected = {"vae/validation_loss": 2, "mdn_rnn/validation_loss": 2} | {
+    stages = ("forecast", "vae", "mdn_rnn", "heads")
+    expected = dict.fromkeys((f"{stage}/validation_loss" for stage in stages), 2) | {
         f"controller-{number}/best": search["generations"]
         for number, search in enumerate(searches, start=1)
     }
