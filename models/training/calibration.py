@@ -10,7 +10,8 @@ those of the training range:
 |---|---|
 | mean of each dimension of z | its means' biases |
 | deviation of its change from bar to bar | its log σ's biases |
-| mean and deviation of returns | bias and scale with which V decodes the return |
+| deviation of returns | the target means of z, along the direction of volatility |
+| mean return | the bias with which V decodes the return |
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ DREAM_BARS = 720
 _LANES = 256
 _GAIN = 0.5  # the dimensions answer together, through volatility: a whole step is unstable
 _COOLING = 10.0
-_LONGEST_STEP = 0.5  # of log σ
+_LEAN = 0.5  # of the miss in log volatility, a round
+_LONGEST_STEP = 0.5  # of log σ and of log volatility
+_VOLATILITY_BARS = 24
 _IDLE = 1e-3  # a dimension that changes less is silenced, and stays so
 
 
@@ -80,26 +83,24 @@ def calibrate_dreams(
         bars: Length of a dream.
     """
     generator = torch.Generator().manual_seed(seed)
-    real = recorded_moments(latents, returns)
+    real, along = recorded_moments(latents, returns), _volatility_direction(latents, returns)
+    target = real.mean.copy()
     push = 1.0 - _autocorrelation(latents)
     moves = real.change > _IDLE
     k, d = mdn_rnn.num_components, mdn_rnn.latent_size
     latent_bias, decoder = mdn_rnn.latent_head.bias, vae.decoder[-1]
     assert isinstance(decoder, nn.Linear)
-    average = _Average([latent_bias, decoder.weight, decoder.bias])
+    average = _Average([latent_bias, decoder.bias])
     with torch.no_grad():
         for number in range(rounds):
             gain = 1.0 / (1.0 + number / _COOLING)
             dreamed = dreamed_moments(vae, mdn_rnn, bank, interval_ms, bars, generator)
+            louder = np.log(real.return_deviation / max(dreamed.return_deviation, _IDLE))
+            target += _LEAN * gain * along * _short(louder)
             wider = np.log(_ratio(dreamed.change, real.change))
-            latent_bias[k : k + k * d] -= _tiled(
-                _GAIN * gain * push * (dreamed.mean - real.mean), k
-            )
+            latent_bias[k : k + k * d] -= _tiled(_GAIN * gain * push * (dreamed.mean - target), k)
             latent_bias[k + k * d :] -= _tiled(gain * moves * _short(wider), k)
-            wanted = real.return_deviation / max(dreamed.return_deviation, _IDLE)
-            scale = wanted**gain
-            decoder.weight[0] *= scale
-            decoder.bias[0] = scale * (decoder.bias[0] - dreamed.return_mean) + real.return_mean
+            decoder.bias[0] -= gain * (dreamed.return_mean - real.return_mean)
             if number >= rounds // 2:
                 average.add()
         average.put()
@@ -134,7 +135,7 @@ def _tiled(values: FloatArray, count: int) -> Tensor:
 
 
 def _short(steps: FloatArray) -> FloatArray:
-    return np.clip(steps, -_LONGEST_STEP, _LONGEST_STEP)
+    return np.asarray(np.clip(steps, -_LONGEST_STEP, _LONGEST_STEP))
 
 
 def _ratio(dreamed: FloatArray, real: FloatArray) -> FloatArray:
@@ -146,6 +147,17 @@ def recorded_moments(latents: Float32Array, returns: Float32Array) -> Moments:
     rest = latents.astype(np.float64)
     change = np.sqrt((np.diff(rest, axis=0) ** 2).mean(axis=0))
     return Moments(rest.mean(axis=0), change, float(returns.mean()), float(returns.std()))
+
+
+def _volatility_direction(latents: Float32Array, returns: Float32Array) -> FloatArray:
+    """How latent dimensions [Z] follow the log volatility of the last bars (regression)."""
+    total = np.cumsum(np.concatenate([[0.0], returns.astype(np.float64) ** 2]))
+    window = min(_VOLATILITY_BARS, len(returns) - 1)
+    log_volatility = 0.5 * np.log((total[window:] - total[:-window]) / window + 1e-6)
+    rest = latents[window - 1 :].astype(np.float64)
+    centred = log_volatility - log_volatility.mean()
+    slope = ((rest - rest.mean(axis=0)) * centred[:, None]).mean(axis=0)
+    return np.asarray(slope / max(float((centred**2).mean()), 1e-12))
 
 
 def _autocorrelation(latents: Float32Array) -> FloatArray:
