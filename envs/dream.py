@@ -45,7 +45,8 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
 
     ## Description
     Reset lets M hear a recorded warm-up segment; from there the world model draws every bar itself:
-    the next latent and the next return come from M's mixture. Costs, reward and ruin are replay's.
+    with the ``market`` preset its return, wicks and volume, from which the rest follows, with ``paper``
+    the next latent, from which the return is decoded. Costs, reward and ruin are replay's.
 
     ## Action space
     ``actions="continuous"``: ``Box(-1, 1, (1,), float32)``, the target weight: position ÷ equity,
@@ -61,7 +62,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
     |---|---|---|---|---|
     | ``latent`` | ``"latent"`` | Z | ±10 | z_t |
     | ``hidden`` | ``"latent"`` | H | ±1 | h_t, what M remembers |
-    | ``features`` | ``"features"`` | F | ±100 | raw features, decoded from z_t by V |
+    | ``features`` | ``"features"`` | F | ±100 | raw features of the newest bar (``paper``: decoded from z_t by V) |
     | ``account`` | always | 1 or more | ±100 | drifted weight before the next trade, or what ``account_observation`` names |
 
     ## Reward
@@ -110,7 +111,8 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
             trained, ``"zero"`` nothing on average, or the mean simple return a year as a fraction (world models that
             draw bars alone; see `with_drift`).
         account: Any other setting of the account; see `BybitReplayEnv`. With leverage above 1,
-            slippage by range or impact, the bars' ranges and volumes are decoded from z.
+            slippage by range or impact, the bars' ranges and volumes are those drawn (``paper``: decoded
+            from z).
 
     ## Version history
     v0: the first.
