@@ -92,11 +92,6 @@ class FeatureSpec:
         """Columns that never change in some markets: none."""
         return ()
 
-    @property
-    def slowest_momentum(self) -> int:
-        """The longest horizon of momentum, in bars."""
-        return max(self.horizons)
-
 
 Features = FeatureSpec | StreamSpec
 """Either kind: over windows of bars, or streamed."""

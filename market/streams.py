@@ -189,11 +189,6 @@ class StreamSpec:
         return tuple(feature.name for feature in FEATURES if feature.quantity == FLAT)
 
     @property
-    def slowest_momentum(self) -> int:
-        """The longest span of momentum, as its column is named."""
-        return 168
-
-    @property
     def memory_size(self) -> int:
         """S, numbers that a market's features remember."""
         return _FIRST_OWN + len(FEATURES)

@@ -1,0 +1,5 @@
+"""Rule-based baselines: what a trained policy has to beat."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

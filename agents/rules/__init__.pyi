@@ -1,0 +1,10 @@
+from .chance import RandomWeights as RandomWeights
+from .constant import ConstantWeight as ConstantWeight
+from .constant import buy_and_hold as buy_and_hold
+from .constant import flat as flat
+from .known import RULES as RULES
+from .known import make_rule as make_rule
+from .trend import Momentum as Momentum
+from .trend import Reversion as Reversion
+from .volatility import HARVolatilityTarget as HARVolatilityTarget
+from .volatility import VolatilityTarget as VolatilityTarget
