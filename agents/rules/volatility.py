@@ -138,9 +138,8 @@ class HARVolatilityTarget:
             columns.append(features.names.index(_COMING_HOUR))
         read, after = _pairs(training, compute_features(training, features)[:, columns])
         regressors = np.column_stack([np.ones(len(read)), read])
-        found: FloatArray = np.linalg.lstsq(
-            regressors, _log_deviation(training, after), rcond=None
-        )[0]
+        came = _log_deviation(training, after)
+        found = np.asarray(np.linalg.lstsq(regressors, came, rcond=None)[0], dtype=np.float64)
         returns = np.log(training.close[after] / training.close[after - 1])
         in_scales = returns / np.exp(regressors @ found)
         constant = float(found[0] + 0.5 * np.log(np.mean(in_scales**2)))
