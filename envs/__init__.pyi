@@ -9,6 +9,7 @@ from .population.executors import Executor as Executor
 from .population.executors import ProcessExecutor as ProcessExecutor
 from .population.executors import SerialExecutor as SerialExecutor
 from .population.jobs import Dreams as Dreams
+from .population.recorded_scorer import RecordedScorer as RecordedScorer
 from .population.scorers import DreamWorkers as DreamWorkers
 from .population.scorers import Scorer as Scorer
 from .population.scoring import Scores as Scores

@@ -19,6 +19,7 @@ from .envs.dream import DreamEnv as DreamEnv
 from .envs.engine.base import Engine as Engine
 from .envs.engine.opening import open_engine as open_engine
 from .envs.population.jobs import Dreams as Dreams
+from .envs.population.recorded_scorer import RecordedScorer as RecordedScorer
 from .envs.population.scorers import DreamWorkers as DreamWorkers
 from .envs.replay import BybitReplayEnv as BybitReplayEnv
 from .envs.replay import open_recorded as open_recorded

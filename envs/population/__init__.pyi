@@ -2,6 +2,7 @@ from .executors import Executor as Executor
 from .executors import ProcessExecutor as ProcessExecutor
 from .executors import SerialExecutor as SerialExecutor
 from .jobs import Dreams as Dreams
+from .recorded_scorer import RecordedScorer as RecordedScorer
 from .scorers import DreamWorkers as DreamWorkers
 from .scorers import Scorer as Scorer
 from .scoring import MarketPaths as MarketPaths

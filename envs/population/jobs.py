@@ -91,6 +91,17 @@ class Dreams:
             )
 
 
+def check_parameters(parameters: FloatArray, world_model: WorldModel, broker: BrokerConfig) -> None:
+    """Raise `ConfigError` for controllers that do not fit the world model and the account."""
+    sizes = (world_model.config.latent_size, world_model.config.hidden_size)
+    wanted = sum(sizes) + len(broker.view.account_observation) + 1
+    shape = np.shape(parameters)
+    if len(shape) != 2 or not shape[0] or shape[1] != wanted:
+        raise ConfigError(
+            f"parameters have shape {shape}; this world model's controllers take [P, {wanted}]"
+        )
+
+
 class Block(NamedTuple):
     """A part of a population's dreams: which block of dreams, and which candidates trade them."""
 
@@ -134,13 +145,7 @@ class ScoreJob:
     def check(self, world_model: WorldModel) -> None:
         """Raise `ConfigError` for segments or controllers that do not fit the world model."""
         self.dreams.check(world_model)
-        sizes = (world_model.config.latent_size, world_model.config.hidden_size)
-        wanted = sum(sizes) + len(self.broker.view.account_observation) + 1
-        shape = np.shape(self.parameters)
-        if len(shape) != 2 or not shape[0] or shape[1] != wanted:
-            raise ConfigError(
-                f"parameters have shape {shape}; this world model's controllers take [P, {wanted}]"
-            )
+        check_parameters(self.parameters, world_model, self.broker)
 
     def blocks(self, world_model: WorldModel) -> list[Block]:
         """Blocks of dreams; in ``paper`` each is cut again by candidates."""

@@ -12,19 +12,30 @@ from ...market.settings import whole_number
 from ...models.load import open_world_model
 from ...models.machine import num_cores
 from ...models.world_model import WorldModel
-from ..engine.base import Engine
 from ..engine.opening import open_engine
 from .executors import Executor, ProcessExecutor, SerialExecutor
 from .jobs import Dreams, Job, PathsJob, Result, ScoreJob
 from .scoring import MarketPaths, Scores
 
 
-class Scorer(Protocol):
-    """What a search needs of `DreamWorkers` or `DeviceDreams`."""
+class Venue(Protocol):
+    """What a search needs of a dream's engine, or of what stands in for one."""
 
     @property
-    def engine(self) -> Engine:
-        """What dreams."""
+    def world_model(self) -> WorldModel:
+        """What the market is seen through."""
+
+    @property
+    def num_segments(self) -> int:
+        """Where dreams, or windows of a record, can begin."""
+
+
+class Scorer(Protocol):
+    """What a search needs of `DreamWorkers`, `DeviceDreams` or `RecordedScorer`."""
+
+    @property
+    def engine(self) -> Venue:
+        """What dreams, or plays recorded bars."""
 
     def score(self, parameters: FloatArray, dreams: Dreams, broker: BrokerConfig) -> Scores:
         """Trade P linear controllers [P, D + 1] in N dreams."""
