@@ -110,6 +110,7 @@ class BarLane:
 
     Attributes:
         time_ms: Open time of the bar that just closed [ms UTC].
+        doubt: What the bar just lived takes from the reward of a weight of 1; 0 without pessimism.
     """
 
     def __init__(self, lanes: DreamLanes, size: int) -> None:
@@ -121,6 +122,7 @@ class BarLane:
         self._interval_ms = lanes.engine.interval_ms
         self._charge = None if lanes.funding.is_off else lanes.funding.charge_one
         self.time_ms = 0
+        self.doubt = 0.0
 
     @property
     def price(self) -> float:
@@ -181,6 +183,8 @@ class BarLane:
         self.time_ms += self._interval_ms
         column = 0 if forced is not None else shared.noise.next(rng)
         given = forced is not None
+        if shared.pessimism is not None:
+            self.doubt = shared.pessimism.doubt(self._state).item()
         if given:
             lanes.drawn[0] = forced
         if not self._alone:
@@ -199,6 +203,8 @@ class BarLane:
             self._levels,
             observation,
         )
+        if shared.pessimism is not None and forced is None:
+            shared.pessimism.follow(self._state)
         return observation, stepped
 
     def _led(self, column: int, forced: FloatArray | None) -> bool:

@@ -100,6 +100,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         self._reward = None if isinstance(paid, LogReturn) else ScalarReward(paid)
         self._market_size, self._size = market_size(layout), self.observation_layout["account"].stop
         self._steps_left = 0
+        self._doubt = 0.0  # what the last bar takes from the reward of a weight of 1
         self._trace: EpisodeTrace | None = None
         self._max_steps = max_steps
         self._closed = False
@@ -163,7 +164,7 @@ class TradingEnv(gym.Env[Observation, Any]):
             raise ResetNeeded("the episode is over: call reset() before step()")
         target = target_weight(action, self._actions)
         observation, price, time_ms, stepped = self._step_market(target, self._account.due(target))
-        equity, weight, reward, cost, turnover, market_return, terminated = stepped
+        equity, weight, reward, cost, turnover, market_return, terminated, executed = stepped
         info = {
             "equity": equity,
             "weight": weight,
@@ -182,6 +183,8 @@ class TradingEnv(gym.Env[Observation, Any]):
             self._show()
         if self._reward is not None:
             reward = self._reward.step(reward, equity, weight, turnover, cost, market_return)
+        if self._doubt:
+            reward -= self._doubt * abs(executed)
         return observation, reward, terminated, truncated, info
 
     def render(self) -> Any:
@@ -210,8 +213,8 @@ class TradingEnv(gym.Env[Observation, Any]):
         """Close the account at the last price of a contract that ended with the bar just lived."""
         self._account.close()
         self._account.show(observation)
-        equity, _, growth, cost, turnover, market_return, _ = stepped
-        return equity, 0.0, growth, cost, turnover, market_return, True
+        equity, _, growth, cost, turnover, market_return, _, executed = stepped
+        return equity, 0.0, growth, cost, turnover, market_return, True, executed
 
     def _tell(self, info: dict[str, Any]) -> bool:
         """Add what this market tells beyond the others; whether it cuts the episode short."""

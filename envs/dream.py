@@ -110,6 +110,9 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         drift: What dreams pay a position that is held, an assumption: ``"recorded"`` as the world model was
             trained, ``"zero"`` nothing on average, or the mean simple return a year as a fraction (world models that
             draw bars alone; see `with_drift`).
+        pessimism: λ: at every bar the reward is λ · |w| · d less for a position w, where the world
+            model's members disagree by d about the bar's return (see `Pessimism`); for world models
+            of several members. Equity and info are as they are without.
         account: Any other setting of the account; see `BybitReplayEnv`. With leverage above 1,
             slippage by range or impact, the bars' ranges and volumes are those drawn (``paper``: decoded
             from z).
@@ -137,6 +140,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         ood_limit: float | None = None,
         instrument: InstrumentSource = None,
         drift: str | float = "recorded",
+        pessimism: float = 0.0,
         **account: Any,
     ) -> None:
         refuse_unknown(DreamEnv, self.public_name, account)
@@ -148,7 +152,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         self.engine = open_engine(model, warmup)
         charged = DreamFunding(funding, model, instrument)
         self._lanes = DreamLanes(
-            self.engine, 1, observation, temperature, horizon, charged, ood_limit, broker
+            self.engine, 1, observation, temperature, horizon, charged, ood_limit, broker, pessimism
         )
         self._recorded: RecordedPath | None = None
         super().__init__(
@@ -190,6 +194,8 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         forced = None if self._recorded is None else self._recorded.next()
         account, lane = self._account.state, self._lane
         observation, stepped = lane.step(account, target, due, self.np_random, forced)
+        if self._lanes.pessimism is not None:
+            self._doubt = lane.doubt
         if self._recorded is not None and self._recorded.ended:
             stepped = self._deliver(observation, stepped)
         return observation, lane.price, lane.time_ms, stepped

@@ -16,6 +16,7 @@ from ..models.ood import OODMeter
 from .dream_bars import lived_bars
 from .dream_funding import DreamFunding
 from .engine.base import Engine, Noise
+from .engine.pessimism import Pessimism
 from .protocol import Chance, draw_integers, for_lanes
 from .spaces import FEATURE_BOUND, ObservationKind, check_observation, observation_layout
 
@@ -99,6 +100,7 @@ class DreamLanes:
         ood_limit: Quantile of the out-of-distribution meter beyond which an episode is truncated;
             1 only measures, None does not.
         broker: The account's rules.
+        pessimism: λ; see `Pessimism`.
 
     Attributes:
         state: Where the lanes are.
@@ -110,6 +112,8 @@ class DreamLanes:
         temperature: τ.
         temperature32: τ in float32, as compiled code takes it.
         ood_limit: A quantile, or None.
+        pessimism: What makes `doubt`, or None.
+        doubt: What the bar just lived takes from the reward of a weight of 1 [N], or None.
     """
 
     option = "segment"
@@ -124,11 +128,14 @@ class DreamLanes:
         funding: DreamFunding,
         ood_limit: float | None,
         broker: BrokerConfig,
+        pessimism: float = 0.0,
     ) -> None:
         self.max_steps = _check_horizon(horizon)
         self.temperature = check_temperature(temperature)
         self.temperature32 = np.float32(self.temperature)
         self.ood_limit = _check_quantile(ood_limit)
+        self.pessimism = Pessimism.of(engine, pessimism)
+        self.doubt: FloatArray | None = None
         self._meter = None if ood_limit is None else OODMeter.fit(engine.world_model)
         self.engine = engine
         self.num_lanes = num_lanes
@@ -204,7 +211,11 @@ class DreamLanes:
             The bars lived [N, 8], columns `BAR_FIELDS`.
         """
         noise = self._draw(chance, waiting)
+        if self.pessimism is not None:
+            self.doubt = self.pessimism.doubt(self.state)
         log_return = self.engine.step(self.state, targets, noise, self.temperature, forced)
+        if self.pessimism is not None and forced is None:
+            self.pessimism.follow(self.state)
         bars: FloatArray = self.bars.step(self.state, log_return)
         if not self.funding.is_off:
             bars[:, 4] = self._charge(chance, waiting)

@@ -15,9 +15,9 @@ from ..market.numerics.compiled import compiled
 FLOAT32 = np.dtype(np.float32)
 """A type that numpy need not look up each time an observation is made."""
 
-AccountStep = tuple[float, float, float, float, float, float, bool]
-"""Equity, weight, log growth, cost, turnover |Δw|, the bar's simple return, and whether the account
-is terminated."""
+AccountStep = tuple[float, float, float, float, float, float, bool, float]
+"""Equity, weight, log growth, cost, turnover |Δw|, the bar's simple return, whether the account is
+terminated, and the weight that was held through the bar."""
 
 
 @compiled
@@ -39,7 +39,7 @@ def account_of(
     """
     equity, weight, growth, executed, cost, _, _, _, _, ended = settled
     show_state(account, observation)
-    return equity, weight, growth, cost, abs(executed - held), simple_return, ended
+    return equity, weight, growth, cost, abs(executed - held), simple_return, ended, executed
 
 
 @compiled

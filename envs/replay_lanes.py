@@ -30,6 +30,7 @@ class ReplayLanes:
     """
 
     option = "start"
+    doubt: FloatArray | None = None
 
     def __init__(
         self,

@@ -54,6 +54,8 @@ class Lanes(Protocol):
     """The reset option that says where lanes begin."""
     max_steps: int
     """Steps that an episode has at most."""
+    doubt: FloatArray | None
+    """What the bar just lived takes from the reward of a weight of 1 [N], where pessimism does."""
 
     @property
     def time_ms(self) -> IntArray:
@@ -204,6 +206,8 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         rewards = self._reward.step(
             settled.reward, equity, weight, turnover, cost, market_return, restarting
         )
+        if self._lanes.doubt is not None:
+            rewards -= self._lanes.doubt * np.abs(settled.executed)
         if restarting.any():
             self._begin(restarting)
             for values in (rewards, market_return, cost, turnover):
@@ -403,6 +407,7 @@ class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         max_episode_steps: int | None = None,
         instrument: InstrumentSource = None,
         drift: str | float = "recorded",
+        pessimism: float = 0.0,
         **account: Any,
     ) -> None:
         from ..models.drift import with_drift
@@ -422,7 +427,15 @@ class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         engine = open_engine(model, warmup)
         charged = DreamFunding(funding, model, instrument)
         lanes = DreamLanes(
-            engine, num_envs, observation, temperature, horizon, charged, ood_limit, broker
+            engine,
+            num_envs,
+            observation,
+            temperature,
+            horizon,
+            charged,
+            ood_limit,
+            broker,
+            pessimism,
         )
         super().__init__(
             num_envs, lanes, actions, broker, reward, autoreset_mode, max_episode_steps

@@ -112,6 +112,34 @@ def market_model(candles: Candles, market_config: MarketConfig) -> BarWorldModel
     return model
 
 
+@pytest.fixture(scope="session")
+def _trained_family(
+    candles: Candles, market_config: MarketConfig
+) -> tuple[BarWorldModel, tuple[str, ...]]:
+    from dataclasses import replace
+
+    from worldmodel_trading.models.bar_world_model import BarWorldModel
+    from worldmodel_trading.models.training.train import train_world_model
+
+    config = replace(market_config, members=3, resample_months=True, calibration_rounds=0)
+    train, validation = candles.rows(0, TRAIN_BARS), candles.rows(TRAIN_BARS, KNOWN_BARS)
+    model, history = train_world_model(train, validation, config, seed=1)
+    assert isinstance(model, BarWorldModel)
+    return model, history.stages
+
+
+@pytest.fixture(scope="session")
+def family(_trained_family: tuple[BarWorldModel, tuple[str, ...]]) -> BarWorldModel:
+    """Three members, the second and third taught by months drawn with replacement."""
+    return _trained_family[0]
+
+
+@pytest.fixture(scope="session")
+def family_stages(_trained_family: tuple[BarWorldModel, tuple[str, ...]]) -> tuple[str, ...]:
+    """The stages of the family's training."""
+    return _trained_family[1]
+
+
 @pytest.fixture(params=["market", "paper"])
 def tiny_model(request: pytest.FixtureRequest) -> WorldModel:
     """A tiny model of each preset, one after the other."""

@@ -22,7 +22,8 @@ from ...models.bars.dreaming import dream_bars
 from ...models.bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork
 from .base import Engine, Noise
 
-_STILL: Float32Array = np.zeros((UNIFORMS + NORMALS, 0), dtype=np.float32)
+STILL = Noise(np.zeros((UNIFORMS + NORMALS, 0), dtype=np.float32))
+"""Noise of lanes that follow bars that did happen: none."""
 
 
 class BarState:
@@ -172,7 +173,7 @@ class BarEngine(Engine):
         table = np.ascontiguousarray(noise.table)
         if forced is not None:
             state.lanes.drawn[:] = forced
-            table = _STILL
+            table = STILL.table
         tau = np.float32(temperature)
         dream_bars(*state.lanes, *self.network, table, 0, tau, forced is not None)
         return state.lanes.drawn[:, 0].copy()

@@ -16,7 +16,7 @@ from ...market.candles import Candles
 from ...models.bar_world_model import BarWorldModel, chosen
 from ...models.bars.dreaming import dream_bars
 from ...models.bars.packed import BarLanes
-from .bar_engine import BarEngine, BarState
+from .bar_engine import STILL, BarEngine, BarState
 from .base import Noise
 
 
@@ -126,6 +126,13 @@ class MemberEngine(BarEngine):
                 _step(other, lanes, everywhere, noise, temperature, forced=True)
         given: BoolArray = (state.member > 0) | (forced is not None)
         return given
+
+    def follow(self, state: MemberState) -> None:
+        """Let the members after the first live the bars that others have drawn."""
+        for number, (other, lanes) in enumerate(zip(self._others, state.others, strict=True), 1):
+            behind = np.flatnonzero(state.member != number)
+            lanes.drawn[behind] = state.lanes.drawn[behind]
+            _step(other, lanes, behind, STILL, np.float32(1.0), forced=True)
 
 
 def _step(

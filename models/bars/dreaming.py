@@ -30,6 +30,8 @@ from .mixtures import (
     draw_returns,
     draw_volumes,
     draw_wicks,
+    lay_out_returns,
+    measure_returns,
     turn,
 )
 from .networks import FEATURE_LIMIT, LOWER_PARTS, RETURN_PARTS, WICK_FLOOR
@@ -311,27 +313,13 @@ def draw_next(
     work, _ = carved(free, ROWS + k, count)
     unit, tick = scale[0], scale[_TICK]
     before = np.empty(count)
-    calendar = sizes[H] + sizes[KNOWN]
-    add_layer(inputs[:, : calendar + told], parameters, sizes[TRUNK], seen[:, : padded(trunk)])
-    activate(seen, padded(trunk))
-    _tell_heads(inputs, calendar, features, seen, trunk + LOWER_PARTS, told)
-
-    add_layer(seen[:, :trunk], parameters, sizes[RETURN], raw[:, : padded(3 * k)])
-    turn(raw, columns[: 3 * k])
-    for n in range(count):
-        # a slow pull: the further the market's level is from its middle, the more it is drawn back
-        pull = np.float32(scale[3]) * (np.float32(scale[4]) - features[n, _LEVEL_COLUMN])
-        work[SHIFT, n] = np.float32(scale[1]) + pull
-    share, level, drift = np.float32(scale[5]), np.float32(scale[6]), np.float32(scale[7])
+    foresee(parameters, sizes, scale, inputs, features, seen, raw, columns, work)
     draw_returns(
-        columns,
+        columns[: 3 * k],
         k,
         _lanes_of(noise, 0, first_noise, count),
         _lanes_of(noise, 4, first_noise, count),
         temperature,
-        share,
-        level,
-        drift,
         work,
     )
     for n in range(count):
@@ -387,6 +375,92 @@ def draw_next(
         relative = work[UNITS, n] + np.float32(scale[2])
         relative = min(max(relative, -_VOLUME_LIMIT), _VOLUME_LIMIT)
         drawn[n, 3] = volume_of(float(relative), memory[n, AVERAGE_VOLUME])
+
+
+@compiled_fused
+def foresee(
+    parameters: Float32Array,
+    sizes: IntArray,
+    scale: FloatArray,
+    inputs: Float32Array,
+    features: Float32Array,
+    seen: Float32Array,
+    raw: Float32Array,
+    columns: Float32Array,
+    work: Float32Array,
+) -> None:
+    """Lay out the mixture of the next bar's return of some lanes: see `lay_out_returns`.
+
+    Args:
+        parameters: Of a `BarNetwork`, like the two that follow.
+        sizes: [26].
+        scale: [9 + …].
+        inputs: What M hears [N, H + Z' + C].
+        features: Of the bar before [N, F].
+        seen: What the heads see, written but for what is drawn [N, `seen_width`].
+        raw: Workspace [N, …].
+        columns: The mixture [1 + 3 K, N], written; its last row is not used.
+        work: Workspace [`ROWS` + K, N].
+    """
+    k, trunk, told = sizes[K], sizes[T], sizes[C]
+    calendar = sizes[H] + sizes[KNOWN]
+    add_layer(inputs[:, : calendar + told], parameters, sizes[TRUNK], seen[:, : padded(trunk)])
+    activate(seen, padded(trunk))
+    _tell_heads(inputs, calendar, features, seen, trunk + LOWER_PARTS, told)
+    add_layer(seen[:, :trunk], parameters, sizes[RETURN], raw[:, : padded(3 * k)])
+    turn(raw, columns[: 3 * k])
+    for n in range(inputs.shape[0]):
+        # a slow pull: the further the market's level is from its middle, the more it is drawn back
+        pull = np.float32(scale[3]) * (np.float32(scale[4]) - features[n, _LEVEL_COLUMN])
+        work[SHIFT, n] = np.float32(scale[1]) + pull
+    share, level, drift = np.float32(scale[5]), np.float32(scale[6]), np.float32(scale[7])
+    lay_out_returns(columns[: 3 * k], k, share, level, drift, work)
+
+
+@compiled_fused
+def expect_returns(
+    z: Float32Array,
+    h: Float32Array,
+    features: Float32Array,
+    open_time_ms: IntArray,
+    parameters: Float32Array,
+    sizes: IntArray,
+    numbers: FloatArray,
+    mean: FloatArray,
+    deviation: FloatArray,
+) -> None:
+    """Mean and deviation of the next bar's log return of every lane, at a temperature of 1.
+
+    Args:
+        z: Of `BarLanes`, like the three that follow [N, Z].
+        h: [N, H].
+        features: [N, F].
+        open_time_ms: [N].
+        parameters: And the two that follow: a `BarNetwork`.
+        sizes: [26].
+        numbers: [9 + 5 F + 6].
+        mean: [N], written.
+        deviation: [N], written.
+    """
+    count, heard, k = z.shape[0], sizes[H] + sizes[KNOWN] + sizes[C], sizes[K]
+    calendar = parameters[sizes[CALENDAR] :].reshape((CALENDAR_CELLS, sizes[C]))
+    width = padded(heard) + seen_width(sizes) + 2 * padded(1 + 3 * k) + ROWS + k
+    memory = workspace(min(count, _LANES_AT_ONCE) * width + 8 * CACHE_LINE)
+    for first in range(0, count, _LANES_AT_ONCE):
+        some = slice(first, min(count, first + _LANES_AT_ONCE))
+        number = min(count - first, _LANES_AT_ONCE)
+        inputs, free = carved(memory, number, padded(heard))
+        seen, free = carved(free, number, seen_width(sizes))
+        raw, free = carved(free, number, padded(1 + 3 * k))
+        columns, free = carved(free, 1 + 3 * k, number)
+        work, _ = carved(free, ROWS + k, number)
+        bar_ms = sizes[BARS + 3]
+        tell(calendar, bar_ms, open_time_ms[some], z[some], h[some], sizes[KNOWN], inputs)
+        foresee(parameters, sizes, numbers, inputs, features[some], seen, raw, columns, work)
+        measure_returns(columns[: 3 * k], k, work, mean[some], deviation[some])
+    for n in range(count):
+        mean[n] *= numbers[0]
+        deviation[n] *= numbers[0]
 
 
 @compiled_fused

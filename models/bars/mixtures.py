@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...market.arrays import Float32Array
+from ...market.arrays import Float32Array, FloatArray
 from ...market.numerics.compiled import compiled_fused
 from ...market.numerics.float32 import fast_exp
 from ..mixture import LOG_SIGMA_MAX, LOG_SIGMA_MIN
@@ -98,25 +98,22 @@ def clipped(log_sigma: np.float32) -> np.float32:
 
 
 @compiled_fused
-def draw_returns(
+def lay_out_returns(
     columns: Float32Array,
     components: int,
-    uniforms: Float32Array,
-    normals: Float32Array,
-    temperature: np.float32,
     share: np.float32,
     level: np.float32,
     drift: np.float32,
     work: Float32Array,
 ) -> None:
-    """Draw returns, in deviations of the training range, into ``UNITS``; ``SCALE`` is written too.
+    """Turn K logits, means and log σ [3 K, N] into a mixture of returns, at a temperature of 1.
+
+    Means and σ, in deviations of the training range, are written where they stood, the weights and
+    their sum to ``work``; ``SCALE`` is the mean log σ, and ``UNITS`` what all means are too high by.
 
     Args:
         columns: K logits, K means in a tenth of their component's σ, K log σ [3 K, N]; overwritten.
         components: K.
-        uniforms: In [0, 1) [N].
-        normals: ε [N].
-        temperature: τ: logits ÷ τ, noise × √τ; 0 takes the likeliest component's mean.
         share: Of what the mean of the whole mixture strays from a level, this much is kept: all
             means move together.
         level: That level.
@@ -126,7 +123,7 @@ def draw_returns(
     k, count = components, columns.shape[1]
     logits, means, sigmas = columns[:k], columns[k : 2 * k], columns[2 * k : 3 * k]
     weights, shift, log_scale, units = work[ROWS : ROWS + k], work[SHIFT], work[SCALE], work[UNITS]
-    chance, total, mean, sigma = work[_UNIFORMS], work[_TOTAL], work[_MEANS], work[_SIGMAS]
+    total = work[_TOTAL]
     weigh(logits, _ONE, work, weights)
     for n in range(count):
         log_scale[n] = _ZERO
@@ -142,6 +139,31 @@ def draw_returns(
     for n in range(count):
         log_scale[n] /= total[n]
         units[n] = (_ONE - share) * (units[n] / total[n] - level) - drift
+
+
+@compiled_fused
+def draw_returns(
+    columns: Float32Array,
+    components: int,
+    uniforms: Float32Array,
+    normals: Float32Array,
+    temperature: np.float32,
+    work: Float32Array,
+) -> None:
+    """Draw returns, in deviations of the training range, into ``UNITS``.
+
+    Args:
+        columns: As `lay_out_returns` leaves them.
+        components: K.
+        uniforms: In [0, 1) [N].
+        normals: ε [N].
+        temperature: τ: logits ÷ τ, noise × √τ; 0 takes the likeliest component's mean.
+        work: Likewise.
+    """
+    k, count = components, columns.shape[1]
+    logits, means, sigmas = columns[:k], columns[k : 2 * k], columns[2 * k : 3 * k]
+    weights, units = work[ROWS : ROWS + k], work[UNITS]
+    chance, mean, sigma = work[_UNIFORMS], work[_MEANS], work[_SIGMAS]
     if temperature != _ONE:
         weigh(logits, sharpness_of(temperature), work, weights)
     copy_uniforms(uniforms, temperature, chance)
@@ -151,6 +173,44 @@ def draw_returns(
         drawn = mean[n] - units[n] + root * sigma[n] * normals[n]
         drawn = -_FARTHEST if drawn < -_FARTHEST else drawn
         units[n] = _FARTHEST if drawn > _FARTHEST else drawn
+
+
+@compiled_fused
+def measure_returns(
+    columns: Float32Array, components: int, work: Float32Array, mean: FloatArray, sigma: FloatArray
+) -> None:
+    """Mean and deviation of each lane's mixture [N], in deviations of the training range.
+
+    Args:
+        columns: As `lay_out_returns` leaves them.
+        components: K.
+        work: Likewise; overwritten.
+        mean: Written.
+        sigma: Written.
+    """
+    k, count = components, columns.shape[1]
+    means, sigmas = columns[k : 2 * k], columns[2 * k : 3 * k]
+    weights, total, middle, square = (
+        work[ROWS : ROWS + k],
+        work[_TOTAL],
+        work[_MEANS],
+        work[_SIGMAS],
+    )
+    for n in range(count):
+        middle[n] = _ZERO
+        square[n] = _ZERO
+    for i in range(k):
+        for n in range(count):
+            middle[n] += weights[i, n] * means[i, n]
+    for n in range(count):
+        middle[n] /= total[n]
+    for i in range(k):
+        for n in range(count):
+            away = means[i, n] - middle[n]
+            square[n] += weights[i, n] * (sigmas[i, n] * sigmas[i, n] + away * away)
+    for n in range(count):
+        mean[n] = middle[n] - work[UNITS, n]
+        sigma[n] = np.sqrt(square[n] / total[n])
 
 
 @compiled_fused
