@@ -10,6 +10,7 @@ from .dream_search import train_controllers as train_controllers
 from .linear import LinearController as LinearController
 from .live import Decision as Decision
 from .live import LiveTrader as LiveTrader
+from .objectives import Merit as Merit
 from .rules.chance import RandomWeights as RandomWeights
 from .rules.constant import ConstantWeight as ConstantWeight
 from .rules.constant import buy_and_hold as buy_and_hold

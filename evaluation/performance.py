@@ -90,7 +90,7 @@ def measure_performance(
         annual_log_return=annual,
         sharpe=float(sharpe_ratio(returns.ravel(), bars_per_year)),
         sortino=float(sortino_ratio(returns.ravel(), bars_per_year)),
-        calmar=calmar_ratio(annual, drawdown),
+        calmar=float(calmar_ratio(annual, drawdown)),
         max_drawdown=drawdown,
         turnover=float(_per_bar(turnover, lanes, "turnover").mean()),
         costs=float(_per_bar(costs, lanes, "costs").sum(axis=1).mean()),
@@ -121,7 +121,7 @@ def sharpe_ratio(returns: FloatArray, bars_per_year: float) -> FloatArray:
     """
     if returns.shape[-1] < 2:
         return np.zeros(returns.shape[:-1])
-    return _ratio(returns.mean(axis=-1), returns.std(axis=-1, ddof=1), bars_per_year)
+    return annual_ratio(returns.mean(axis=-1), returns.std(axis=-1, ddof=1), bars_per_year)
 
 
 def sortino_ratio(returns: FloatArray, bars_per_year: float) -> FloatArray:
@@ -129,7 +129,7 @@ def sortino_ratio(returns: FloatArray, bars_per_year: float) -> FloatArray:
     if not returns.shape[-1]:
         return np.zeros(returns.shape[:-1])
     downside = np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2, axis=-1))
-    return _ratio(returns.mean(axis=-1), downside, bars_per_year)
+    return annual_ratio(returns.mean(axis=-1), downside, bars_per_year)
 
 
 def max_drawdown(equity: FloatArray) -> FloatArray:
@@ -140,14 +140,20 @@ def max_drawdown(equity: FloatArray) -> FloatArray:
     return deepest
 
 
-def calmar_ratio(annual_log_return: float, drawdown: float) -> float:
-    """CAGR ÷ maximum drawdown; 0 where nothing was ever lost."""
-    if drawdown <= _NO_SPREAD:
-        return 0.0
-    return float(np.expm1(min(annual_log_return, _MAX_ANNUAL_LOG_RETURN)) / drawdown)
+def calmar_ratio(annual_log_return: ArrayLike, drawdown: ArrayLike) -> FloatArray:
+    """CAGR ÷ maximum drawdown, any shape; 0 where nothing was ever lost."""
+    fell = np.asarray(drawdown) > _NO_SPREAD
+    growth = np.expm1(np.minimum(annual_log_return, _MAX_ANNUAL_LOG_RETURN))
+    ratio: FloatArray = np.where(fell, growth / np.where(fell, drawdown, 1.0), 0.0)
+    return ratio
 
 
-def _ratio(mean: FloatArray, spread: FloatArray, bars_per_year: float) -> FloatArray:
+def annual_ratio(mean: FloatArray, spread: FloatArray, bars_per_year: float) -> FloatArray:
+    """√bars_per_year · mean ÷ spread of the returns of bars, any shape; 0 where there is no spread.
+
+    Raises:
+        ConfigError: A spread is not finite, or a year has no bars.
+    """
     _check_year(bars_per_year)
     if not np.isfinite(spread).all():
         raise ConfigError("returns hold a value that is not finite; leave out such bars")

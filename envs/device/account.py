@@ -17,6 +17,7 @@ from torch import Tensor
 from ...market.account import formulas
 from ...market.account.costs import Fill, plain_fee_rate, plain_slippage_rate
 from ...market.account.inputs import ACCOUNT_INPUTS
+from ...market.account.population import SCORE_FIELDS
 from ...market.account.rules import BrokerConfig, BrokerRules
 from ...market.account.settlement import STEP_SLACK, Bar
 from ...market.numerics.compiled import interpreted
@@ -27,6 +28,7 @@ drifted_weight: Any = interpreted(formulas.drifted_weight)
 equity_at: Any = interpreted(formulas.equity_at)
 boundary_price: Any = interpreted(formulas.boundary_price)
 wanted_quantity: Any = interpreted(formulas.wanted_quantity)
+fall_from: Any = interpreted(formulas.fall_from)
 
 
 class Settled(NamedTuple):
@@ -166,7 +168,8 @@ class DeviceAccounts:
         self.weight = torch.zeros_like(self._equity)
         self._terminated = torch.zeros_like(self._equity, dtype=torch.bool)
         self._pending = self._equity.new_zeros((fill_delay, *shape))
-        self._sums = self._equity.new_zeros((5, *shape))
+        self._peak = torch.ones_like(self._equity)
+        self._sums = self._equity.new_zeros((len(SCORE_FIELDS) - 1, *shape))
         self._inputs = self._equity.new_zeros((len(ACCOUNT_INPUTS), *shape))
         self._view = broker.view.indices
         self._waiting: deque[Tensor] = deque()
@@ -174,6 +177,7 @@ class DeviceAccounts:
     def begin(self) -> None:
         """Start all lanes afresh: equity 1, flat, nothing pending."""
         self._equity.fill_(1.0)
+        self._peak.fill_(1.0)
         for tensor in (self.weight, self._terminated, self._pending, self._sums, self._inputs):
             tensor.zero_()
 
@@ -205,7 +209,12 @@ class DeviceAccounts:
         self._sums[2].add_((settled.executed - self.weight).abs().masked_fill(idle, 0.0))
         self._sums[3].add_(settled.cost.masked_fill(idle, 0.0))
         self._sums[4].add_(~idle)
+        loss = gain.clamp(max=0.0)
+        self._sums[5].addcmul_(loss, loss)
         self._equity.mul_(growth)
+        torch.maximum(self._peak, self._equity, out=self._peak)
+        deepest = self._sums[6]
+        torch.maximum(deepest, fall_from(self._peak, self._equity), out=deepest)
         self._terminated.logical_or_(settled.ended)
         held = self.weight.clone()
         self.weight.copy_(settled.weight.masked_fill(self._terminated, 0.0))

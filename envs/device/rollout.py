@@ -68,7 +68,7 @@ class Lanes(Protocol):
         """Step through a chunk of bars: noise [B, R, N], funding [B, N]."""
 
     def by_candidate(self, scores: Tensor) -> Tensor:
-        """Scores in the shape of the accounts [6, …] as [6, P, N]."""
+        """Scores in the shape of the accounts [8, …] as [8, P, N]."""
 
 
 class Rollout:
@@ -101,7 +101,7 @@ class Rollout:
             noise: Of these dreams.
 
         Returns:
-            Scores [6, p, n], rows `SCORE_FIELDS`.
+            Scores [8, p, n], rows `SCORE_FIELDS`.
         """
         plan, lanes = self._plan, self._lanes
         idle = [(0, plan.candidates - len(parameters)), (0, 0)]
@@ -172,7 +172,7 @@ class SeparateLanes:
         return scores.view(-1, self._plan.candidates, self._plan.dreams)
 
     def _choose(self, market: Market) -> Tensor:
-        """Target weights [L], as `kernels.choose_targets`: float32 throughout."""
+        """Target weights [L], as `population.policies.choose_actions`: float32 throughout."""
         size = self._plan.candidates
         account = self.accounts.seen().float().T  # [L, K]
         seen = torch.cat([market.latent, market.hidden, account], dim=1)  # [L, D]

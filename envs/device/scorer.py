@@ -17,6 +17,7 @@ from ...models.load import open_world_model
 from ...models.world_model import WorldModel
 from ..engine.opening import open_engine
 from ..population.jobs import Dreams, ScoreJob
+from ..population.policies import policy_size
 from ..population.scoring import Scores
 from .dream import DeviceDream
 from .graph import GraphMaker, on_device
@@ -121,6 +122,11 @@ class DeviceDreams:
         if self._closed:
             raise ConfigError("these dreams are gone: the device's memory was given back")
         ScoreJob(parameters, dreams, broker).check(self.engine.world_model)
+        if np.shape(parameters)[1] != policy_size(self._observed(broker)):
+            raise ConfigError(
+                "a device scores linear controllers alone: search without a hidden layer, or on a "
+                "processor (device 'cpu')"
+            )
         try:
             return self._score(parameters, dreams, broker)
         except torch.cuda.OutOfMemoryError as error:
@@ -129,6 +135,12 @@ class DeviceDreams:
                 f"the device has no memory for {self._max_lanes} lanes at once: give DeviceDreams "
                 "a smaller max_lanes"
             ) from error
+
+    def _observed(self, broker: BrokerConfig) -> int:
+        """How many numbers a controller reads."""
+        config = self.engine.config
+        inputs = len(broker.view.account_observation)
+        return int(config.latent_size + config.hidden_size + inputs)
 
     def _score(self, parameters: FloatArray, dreams: Dreams, broker: BrokerConfig) -> Scores:
         tiles = Tiles.of(len(parameters), dreams, self._max_lanes)

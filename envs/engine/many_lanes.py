@@ -13,7 +13,7 @@ import numpy as np
 from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.numerics.compiled import compiled_fused, compiled_sums
 from ...market.numerics.float32 import fast_exp
-from ...market.numerics.float32_tanh import tanh, tanh_parts
+from ...market.numerics.float32_tanh import tanh_parts
 from ...models.forward import lstm_cell
 
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
@@ -210,42 +210,6 @@ def draw_latents(
             x = value[n]
             x = _LATENT_LIMIT if x > _LATENT_LIMIT else x
             z[d, n] = -_LATENT_LIMIT if x < -_LATENT_LIMIT else x
-
-
-@compiled_sums
-def choose_targets(
-    z: Float32Array,
-    h: Float32Array,
-    parameters: Float32Array,
-    account: Float32Array,
-    targets: FloatArray,
-) -> None:
-    """Target weights of lanes, each with a linear policy: tanh(W·[z, h, account] + b).
-
-    Ha & Schmidhuber 2018, eq. 1, on an observation that holds the account, too.
-
-    Args:
-        z: Latents [N, Z].
-        h: Hidden states [N, H].
-        parameters: W and b of the policies [P, Z + H + K + 1]; each serves N ÷ P lanes in a row.
-        account: What policies see of their accounts [N, K].
-        targets: [N], written.
-    """
-    latents, size = z.shape[1], z.shape[1] + h.shape[1]
-    lanes = z.shape[0] // parameters.shape[0]
-    for p in range(parameters.shape[0]):
-        of_z, of_h = parameters[p, :latents], parameters[p, latents:size]
-        for n in range(p * lanes, (p + 1) * lanes):
-            score = parameters[p, size + account.shape[1]]
-            for k in range(account.shape[1]):
-                score += parameters[p, size + k] * account[n, k]
-            for d in range(latents):
-                score += z[n, d] * of_z[d]
-            for j in range(h.shape[1]):
-                score += h[n, j] * of_h[j]
-            targets[n] = score
-    for n in range(z.shape[0]):  # apart from the sums, which run over a lane: this runs over lanes
-        targets[n] = tanh(np.float32(targets[n]))
 
 
 @compiled_fused

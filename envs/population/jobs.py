@@ -22,6 +22,7 @@ from ...models.world_model import WorldModel
 from ..dream_funding import DreamFunding
 from ..dream_lanes import check_temperature
 from ..engine.base import Engine
+from .policies import hidden_units, policy_size
 from .scoring import MarketPaths, Scores, dream_paths, score_lanes, score_paths
 
 FEWEST_DREAMS = 32
@@ -94,12 +95,14 @@ class Dreams:
 def check_parameters(parameters: FloatArray, world_model: WorldModel, broker: BrokerConfig) -> None:
     """Raise `ConfigError` for controllers that do not fit the world model and the account."""
     sizes = (world_model.config.latent_size, world_model.config.hidden_size)
-    wanted = sum(sizes) + len(broker.view.account_observation) + 1
+    observed = sum(sizes) + len(broker.view.account_observation)
     shape = np.shape(parameters)
-    if len(shape) != 2 or not shape[0] or shape[1] != wanted:
+    if len(shape) != 2 or not shape[0]:
         raise ConfigError(
-            f"parameters have shape {shape}; this world model's controllers take [P, {wanted}]"
+            f"parameters have shape {shape}; this world model's controllers take "
+            f"[P, {policy_size(observed)}]"
         )
+    hidden_units(shape[1], observed)
 
 
 class Block(NamedTuple):
@@ -127,13 +130,13 @@ class Job(Protocol[Result]):
 
 @dataclass(frozen=True, eq=False)
 class ScoreJob:
-    """A population of P linear controllers, to be scored in N dreams.
+    """A population of P controllers, to be scored in N dreams.
 
     With the ``market`` preset all candidates share the dreamed paths. With ``paper`` each dreams
     in lanes of its own, on the noise of the dreams, which is the same for every candidate.
 
     Attributes:
-        parameters: W and b of each candidate [P, D + 1].
+        parameters: Of each candidate [P, S]; see `Layers`.
         dreams: Which dreams.
         broker: The account's rules.
     """

@@ -64,10 +64,10 @@ class RecordedScorer:
         self.engine = Windows(world_model, len(self._rows))
 
     def score(self, parameters: FloatArray, dreams: Dreams, broker: BrokerConfig) -> Scores:
-        """Trade P linear controllers through N windows.
+        """Trade P controllers through N windows.
 
         Args:
-            parameters: W and b of each candidate [P, D + 1].
+            parameters: Of each candidate [P, S]; see `Layers`.
             dreams: Which windows, by ``segments``; nothing is drawn, so that the seed is not read.
             broker: The account's rules.
 

@@ -38,7 +38,7 @@ class Scorer(Protocol):
         """What dreams, or plays recorded bars."""
 
     def score(self, parameters: FloatArray, dreams: Dreams, broker: BrokerConfig) -> Scores:
-        """Trade P linear controllers [P, D + 1] in N dreams."""
+        """Trade P controllers [P, S] in N dreams."""
 
 
 class DreamWorkers:
@@ -84,10 +84,10 @@ class DreamWorkers:
         self.close()
 
     def score(self, parameters: FloatArray, dreams: Dreams, broker: BrokerConfig) -> Scores:
-        """Trade P linear controllers in N dreams, by the preset; see `ScoreJob`.
+        """Trade P controllers in N dreams, by the preset; see `ScoreJob`.
 
         Args:
-            parameters: W and b of each candidate [P, D + 1].
+            parameters: Of each candidate [P, S]; see `Layers`.
             dreams: Which dreams.
             broker: The account's rules.
         """

@@ -1,8 +1,8 @@
 """Scores of many linear controllers at once, in shared dreams, in lanes of their own, or in replay.
 
-A controller is a = tanh(W·[z, h, account] + b) (Ha & Schmidhuber 2018, eq. 1). Where no action moves
-the market, W·[z, h] of all bars and candidates is one matrix product, and only the account's part is
-left to a loop over bars.
+A controller is a = tanh(W·[z, h, account] + b) (Ha & Schmidhuber 2018, eq. 1), or has one hidden layer
+(`policies`). Where no action moves the market, W·[z, h] of all bars and candidates is one matrix
+product, and only the account's part is left to a loop over bars.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from ...market.account.population import SCORE_FIELDS, LaneSums, PopulationBook
 from ...market.account.rules import BrokerConfig
 from ...market.account.settlement import BAR_FIELDS
 from ...market.arrays import Float32Array, FloatArray, IntArray
-from ...market.numerics.products import aligned, product
+from ...market.numerics.products import CACHE_LINE, aligned, product
 from ..dream_bars import lived_bars
 from ..dream_funding import DreamFunding
 from ..engine.base import Engine, Noise
-from ..engine.many_lanes import choose_targets, tile_lanes
+from ..engine.many_lanes import tile_lanes
 from ..recorded import RecordedMarket
 from ..recorded_state import RecordedState
+from .policies import Layers, choose_actions
 
 _BARS_AT_ONCE, _CANDIDATES_AT_ONCE = 512, 256
 """A product's size: half a megabyte, still in the second-level cache when it is read; the accounts
@@ -56,6 +57,8 @@ class Scores(NamedTuple):
         turnover: Sum over bars of |Δw|.
         cost: Sum over bars of the cost as a fraction of equity.
         steps: Bars until the end, or until ruin.
+        loss_square_sum: Sum over bars of the square of the simple return, of those below 0.
+        max_drawdown: Deepest fall of equity from a peak, as a fraction of the peak.
     """
 
     log_return: FloatArray
@@ -64,16 +67,8 @@ class Scores(NamedTuple):
     turnover: FloatArray
     cost: FloatArray
     steps: FloatArray
-
-    def sharpe(self, bars_per_year: float) -> FloatArray:
-        """Annual Sharpe ratio of each candidate's bars, all paths pooled [P]; 0 where idle."""
-        count = self.steps.sum(axis=1)
-        mean = self.return_sum.sum(axis=1) / count
-        variance = np.maximum(self.square_sum.sum(axis=1) / count - mean**2, 0.0)
-        deviation = np.sqrt(variance)
-        idle = deviation < 1e-12
-        ratio: FloatArray = np.where(idle, 0.0, mean / np.where(idle, 1.0, deviation))
-        return np.asarray(ratio * np.sqrt(bars_per_year))
+    loss_square_sum: FloatArray
+    max_drawdown: FloatArray
 
 
 def dream_paths(
@@ -112,11 +107,25 @@ def dream_paths(
     return MarketPaths(view, bars)
 
 
-def replay_paths(recorded: RecordedMarket) -> list[MarketPaths]:
-    """The stretches of a record without a gap, each as one path [1, T]."""
+def stretches(recorded: RecordedMarket, window: int | None = None) -> list[tuple[int, int]]:
+    """Rows [start, stop) of the stretches of a record without a gap.
+
+    Args:
+        recorded: The record.
+        window: Cut them to whole windows of so many bars; what is left of a stretch is left out.
+    """
+    found = []
+    for first in recorded.starts(None).tolist():
+        bars = int(recorded.steps_left[first])
+        length = window or bars
+        found += [(start, start + length) for start in range(first, first + bars, length)]
+    return [(start, stop) for start, stop in found if stop <= start + recorded.steps_left[start]]
+
+
+def replay_paths(recorded: RecordedMarket, window: int | None = None) -> list[MarketPaths]:
+    """The stretches of a record, each as one path [1, T]; see `stretches`."""
     paths = []
-    for start in recorded.starts(None):
-        stop = start + recorded.steps_left[start]
+    for start, stop in stretches(recorded, window):
         view = recorded.view[np.newaxis, start:stop]
         paths.append(MarketPaths(view, recorded.bars[np.newaxis, start + 1 : stop + 1]))
     return paths
@@ -127,47 +136,53 @@ def score_replay(
     parameters: FloatArray,
     broker: BrokerConfig,
     state: RecordedState | None = None,
+    window: int | None = None,
 ) -> Scores:
-    """Trade P linear controllers through a whole record; stretches between gaps are paths [P, N].
+    """Trade P controllers through a whole record; stretches between gaps are paths [P, N].
 
     Args:
         recorded: The record, seen through a world model.
-        parameters: W and b of each candidate [P, D + 1].
+        parameters: Of each candidate [P, S]; see `Layers`.
         broker: The account's rules.
         state: M's state of P lanes, where it depends on the actions (``paper`` preset).
+        window: Cut the stretches to windows of so many bars, each begun with a fresh account.
     """
     if state is None:
-        parts = [score_paths(paths, parameters, broker) for paths in replay_paths(recorded)]
+        parts = [score_paths(paths, parameters, broker) for paths in replay_paths(recorded, window)]
     else:
         parts = [
-            _score_recorded(recorded, int(start), parameters, broker, state)
-            for start in recorded.starts(None)
+            _score_recorded(recorded, rows, parameters, broker, state)
+            for rows in stretches(recorded, window)
         ]
     return Scores(*(np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True)))
 
 
 def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig) -> Scores:
-    """Trade P linear controllers along shared paths.
+    """Trade P controllers along shared paths.
 
     Args:
         paths: N paths of T bars.
-        parameters: W and b of each candidate [P, D + 1].
+        parameters: Of each candidate [P, S]; see `Layers`.
         broker: The account's rules.
     """
-    weights = np.ascontiguousarray(parameters.T, dtype=np.float32)  # [D + 1, P]
     num_paths, num_bars, size = paths.view.shape
-    # rows of the weights: D - 1 of the market's view, K of the account, the bias
+    layers = Layers.of(parameters, size + len(broker.view.indices))
     stretches = _shares(num_bars, _BARS_AT_ONCE)
     out = np.empty((len(SCORE_FIELDS), num_paths, len(parameters)))
-    for some in _shares(len(parameters), _CANDIDATES_AT_ONCE):
-        seen = np.ascontiguousarray(weights[:size, some])
-        book = PopulationBook(weights[size:-1, some], weights[-1, some], broker)
+    at_once = max(CACHE_LINE, _CANDIDATES_AT_ONCE // layers.bias.shape[1])
+    for some in _shares(len(parameters), at_once):
+        weights = layers.weights[some].transpose(
+            1, 2, 0
+        )  # [D, U, C]: D - K of the market, K beside
+        seen = np.ascontiguousarray(weights[:size]).reshape(size, -1)
+        share = weights[size:].transpose(1, 0, 2)
+        book = PopulationBook(share, layers.bias[some].T, layers.output[some].T, broker)
         scores = aligned(_BARS_AT_ONCE, seen.shape[1])
         for path in range(num_paths):
             book.begin()
             for bars in stretches:
                 view = np.ascontiguousarray(paths.view[path, bars])
-                product(view, seen, scores[: len(view)])  # [B, D - 1] @ [D - 1, C] = [B, C]
+                product(view, seen, scores[: len(view)])  # [B, D - K] @ [D - K, U C]
                 book.step(scores[: len(view)], np.ascontiguousarray(paths.bars[path, bars]))
             out[:, path, some] = book.totals()
     return Scores(*out.transpose(0, 2, 1))
@@ -190,13 +205,13 @@ def score_lanes(
     temperature: float = 1.0,
     funding: DreamFunding | None = None,
 ) -> Scores:
-    """Trade P linear controllers, each in lanes of its own: the dream may hear its actions.
+    """Trade P controllers, each in lanes of its own: the dream may hear its actions.
 
     Candidates share segments and noise, so that they differ by what they do alone.
 
     Args:
         engine: Dreams.
-        parameters: W and b of each candidate [P, D + 1].
+        parameters: Of each candidate [P, S]; see `Layers`.
         segments: Warm-up segment of each of a candidate's N dreams [N].
         num_bars: T.
         rng: Draws the noise.
@@ -207,7 +222,8 @@ def score_lanes(
     candidates, dreams = len(parameters), len(segments)
     lanes = candidates * dreams
     state = engine.start(np.tile(segments, candidates))
-    book = _LaneBook(parameters, lanes, broker)
+    market_size = state.z.shape[1] + state.h.shape[1]
+    book = _LaneBook(parameters, market_size, lanes, broker)
     dreamed = lived_bars(engine, lanes, broker)
     begun = np.tile(segments, candidates)
     dreamed.begin(state, *engine.levels(begun))
@@ -237,15 +253,15 @@ def _noise(
 
 def _score_recorded(
     recorded: RecordedMarket,
-    start: int,
+    rows: tuple[int, int],
     parameters: FloatArray,
     broker: BrokerConfig,
     state: RecordedState,
 ) -> Scores:
     count, size = len(parameters), recorded.layout["latent"].stop
-    book = _LaneBook(parameters, count, broker)
-    state.begin(np.ones(count, dtype=np.bool_), np.full(count, start))
-    for row in range(start, start + int(recorded.steps_left[start])):
+    book = _LaneBook(parameters, recorded.view.shape[1], count, broker)
+    state.begin(np.ones(count, dtype=np.bool_), np.full(count, rows[0]))
+    for row in range(*rows):
         seen = np.repeat(recorded.view[row : row + 1, :size], count, axis=0)
         targets = book.choose(seen, state.hidden)
         book.settle(targets, np.repeat(recorded.bars[row + 1 : row + 2], count, axis=0))
@@ -254,16 +270,19 @@ def _score_recorded(
 
 
 class _LaneBook:
-    """Scores L lanes of P linear policies [P, D + 1], each policy in L ÷ P lanes in a row."""
+    """Scores L lanes of P policies [P, S], each in L ÷ P lanes in a row."""
 
-    def __init__(self, parameters: FloatArray, lanes: int, broker: BrokerConfig) -> None:
-        self._parameters = np.ascontiguousarray(parameters, dtype=np.float32)
+    def __init__(
+        self, parameters: FloatArray, market_size: int, lanes: int, broker: BrokerConfig
+    ) -> None:
         self._sums = LaneSums(lanes, broker)
+        self._layers = Layers.of(parameters, market_size + self._sums.seen.shape[1])
         self._targets = np.empty(lanes)
 
     def choose(self, z: Float32Array, h: Float32Array) -> FloatArray:
         """Target weights [L] from latents [L, Z] and hidden states [L, H]."""
-        choose_targets(z, h, self._parameters, self._sums.seen, self._targets)
+        observations = np.concatenate([z, h, self._sums.seen], axis=1)
+        choose_actions(observations, *self._layers, self._targets)
         return self._targets
 
     def settle(self, targets: FloatArray, bars: FloatArray) -> None:

@@ -70,3 +70,9 @@ def wanted_quantity(
 ) -> float:
     """Base currency to buy (negative: to sell) for ``target`` of the equity left after costs."""
     return (target * kept - weight) * equity_usdt / price
+
+
+@compiled
+def fall_from(peak: float, equity: float) -> float:
+    """How far equity stands below its peak, as a fraction of the peak."""
+    return 1.0 - equity / peak

@@ -1,8 +1,8 @@
 """Many policies on many paths at once: the account's arithmetic for a whole population.
 
-A linear policy's target is tanh(score + c·w): the score, of what the market shows, comes in from
+A linear policy's target is tanh(score + c·w + b): the score, of what the market shows, comes in from
 one matrix product over many bars and candidates; bias and share of the drifted weight w are added
-here, bar by bar, before the bar is settled. Every loop over candidates is plain arithmetic, which
+here, bar by bar, before the bar is settled. So it is for each unit of a hidden layer. Every loop over candidates is plain arithmetic, which
 the compiler vectorises.
 """
 
@@ -14,48 +14,70 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import BoolArray, Float32Array, FloatArray
-from ..numerics.compiled import compiled
+from ..numerics.compiled import compiled, compiled_fused
 from ..numerics.float32_tanh import tanh
+from .formulas import fall_from
 from .inputs import NUM_INPUTS, Weight, after_bar, shown
 from .rules import BrokerConfig, flatten, unpack_rules
 from .settlement import bar_at, settle, show_lanes
 from .shared import execute, longest_after, settle_calm, settle_shared
 
 _WEIGHT_BOUND: Final = Weight.bound
-SCORE_FIELDS: Final = ("log_return", "return_sum", "square_sum", "turnover", "cost", "steps")
+SCORE_FIELDS: Final = (
+    "log_return",
+    "return_sum",
+    "square_sum",
+    "turnover",
+    "cost",
+    "steps",
+    "loss_square_sum",
+    "max_drawdown",
+)
 """Rows of the result: log of the final equity; sums over bars of the simple return, of its square,
-of |Δw| and of the cost as a fraction of equity; and how many bars the account lived."""
+of |Δw| and of the cost as a fraction of equity; how many bars the account lived; the sum of the
+squares of simple returns below 0; and the deepest fall of equity from a peak, a fraction of it."""
 
 
-@compiled
+@compiled_fused
 def _choose(
     scores: Float32Array,
     account_share: Float32Array,
     bias: Float32Array,
-    inputs: FloatArray,
-    which: NDArray[np.int64],
+    output: Float32Array,
+    seen: Float32Array,
     leverage: float,
     chosen: FloatArray,
 ) -> None:
-    """Targets [C] of linear policies that see inputs ``which`` [K] of their accounts [A, C].
+    """Targets [C] of policies with U units; `_choose_by_weight` is faster where it suffices.
 
     Args:
-        scores: W·[z, h] of each candidate [C], from the matrix product.
-        account_share: What W multiplies each shown input by [K, C].
-        bias: b [C].
-        inputs: What the accounts remember [A, C].
-        which: Inputs that are shown [K].
+        scores: W·[z, h] of each unit and candidate [U C], from the matrix product.
+        account_share: What W multiplies each shown input by [U, K, C].
+        bias: b [U, C].
+        output: Of the layer after the hidden one, its bias last [U + 1, C]; [0, C] of linear ones.
+        seen: What the candidates see of their accounts [K, C].
         leverage: Scales the actions.
         chosen: Target weights [C], written.
     """
-    for p in range(chosen.shape[0]):
-        score = scores[p] + bias[p]
-        for k in range(which.shape[0]):
-            score += account_share[k, p] * np.float32(shown(inputs[:, p], which[k]))
-        chosen[p] = float(tanh(score)) * leverage
+    units, count = bias.shape
+    score, total = np.empty(count, np.float32), np.zeros(count, np.float32)
+    for u in range(units):
+        for p in range(count):
+            score[p] = scores[u * count + p]
+        for k in range(seen.shape[0]):
+            for p in range(count):
+                score[p] += account_share[u, k, p] * seen[k, p]
+        for p in range(count):
+            score[p] += bias[u, p]
+        if output.shape[0] > 0:
+            for p in range(count):
+                total[p] += output[u, p] * tanh(score[p])
+    for p in range(count):
+        last = total[p] + output[units, p] if output.shape[0] > 0 else score[p]
+        chosen[p] = float(tanh(last)) * leverage
 
 
-@compiled
+@compiled_fused
 def _choose_by_weight(
     scores: Float32Array,
     account_share: Float32Array,
@@ -64,10 +86,25 @@ def _choose_by_weight(
     leverage: float,
     chosen: FloatArray,
 ) -> None:
-    """`_choose` where the weight is all that they see: the compiler vectorises this one."""
+    """`_choose` of linear policies that see their weight alone: the compiler vectorises this one."""
     for p in range(weight.shape[0]):
         seen = np.float32(min(max(weight[p], -_WEIGHT_BOUND), _WEIGHT_BOUND))
-        chosen[p] = float(tanh(scores[p] + bias[p] + account_share[p] * seen)) * leverage
+        score = scores[p] + account_share[p] * seen
+        chosen[p] = float(tanh(score + bias[p])) * leverage
+
+
+@compiled
+def _show(
+    inputs: FloatArray, which: NDArray[np.int64], weight: FloatArray, seen: Float32Array
+) -> None:
+    """What candidates see of their accounts [K, C]; of the weight alone ``inputs`` are not kept."""
+    if which.shape[0] == 1 and which[0] == 0:
+        for p in range(weight.shape[0]):
+            seen[0, p] = np.float32(min(max(weight[p], -_WEIGHT_BOUND), _WEIGHT_BOUND))
+        return
+    for k in range(which.shape[0]):
+        for p in range(weight.shape[0]):
+            seen[k, p] = np.float32(shown(inputs[:, p], which[k]))
 
 
 @compiled
@@ -77,13 +114,18 @@ def _tally(
     growth: FloatArray,
     cost: FloatArray,
     ended: BoolArray,
+    equity: FloatArray,
+    peak: FloatArray,
     totals: FloatArray,
 ) -> None:
-    """Add a bar to the sums [6, C]; row 0, the log return, is written once the path has ended."""
+    """Add a bar to the sums [8, C]; row 0, the log return, is written once the path has ended."""
     for p in range(held.shape[0]):
         gain = growth[p] - 1.0
         totals[1, p] += gain
         totals[2, p] += gain * gain
+        totals[6, p] += min(gain, 0.0) * min(gain, 0.0)
+        peak[p] = max(peak[p], equity[p])
+        totals[7, p] = max(totals[7, p], fall_from(peak[p], equity[p]))
         traded = abs(executed[p] - held[p])  # loaded in any case, or the loop stays scalar
         totals[3, p] += 0.0 if ended[p] else traded
         totals[4, p] += cost[p]
@@ -115,6 +157,7 @@ def _longest(weight: FloatArray, terminated: BoolArray) -> float:
 def settle_population(
     scores: Float32Array,
     bias: Float32Array,
+    output: Float32Array,
     account_share: Float32Array,
     which: NDArray[np.int64],
     bars: FloatArray,
@@ -122,6 +165,7 @@ def settle_population(
     first: int,
     pending: FloatArray,
     equity: FloatArray,
+    peak: FloatArray,
     weight: FloatArray,
     terminated: BoolArray,
     inputs: FloatArray,
@@ -133,19 +177,21 @@ def settle_population(
     are the inner ones, one array of C numbers after another, all in the first-level cache.
 
     Args:
-        scores: W·[z, h] of each bar and candidate [B, C].
-        bias: b [C].
-        account_share: What W multiplies each shown input by [K, C].
+        scores: W·[z, h] of each bar, unit and candidate [B, U C].
+        bias: b [U, C].
+        output: See `_choose` [U + 1, C], or [0, C].
+        account_share: What W multiplies each shown input by [U, K, C].
         which: Inputs of the account that are shown [K].
         bars: What each bar does [B, 8].
         rule_values: The rules, flat.
         first: Number of the first of these bars on the path.
         pending: Targets that wait to be filled [delay + 1, C], a ring, updated.
         equity: [C], updated, as all that follow.
+        peak: The highest equity so far [C].
         weight: [C].
         terminated: [C].
         inputs: What the accounts remember [A, C].
-        totals: Sums [6, C], rows `SCORE_FIELDS`.
+        totals: Sums [8, C], rows `SCORE_FIELDS`.
     """
     rules = unpack_rules(rule_values)
     candidates, delay = weight.shape[0], pending.shape[0]
@@ -155,15 +201,18 @@ def settle_population(
     limited = rules.has_limits > 0.0
     # two cases of nearly every search, each with loops of its own that the compiler vectorises
     by_weight = which.shape[0] == 1 and which[0] == 0
+    seen = np.empty((which.shape[0], candidates), np.float32)
     alike = rules.has_rounding <= 0.0 and rules.has_sized_costs <= 0.0
     longest, calm_bars = _longest(weight, terminated), 0.0
     for t in range(bars.shape[0]):
         bar = bar_at(bars, t)
         decided = pending[(first + t) % delay]
-        if by_weight:
-            _choose_by_weight(scores[t], account_share[0], bias, weight, rules.leverage, decided)
+        if by_weight and output.shape[0] == 0:
+            share = account_share[0, 0]
+            _choose_by_weight(scores[t], share, bias[0], weight, rules.leverage, decided)
         else:
-            _choose(scores[t], account_share, bias, inputs, which, rules.leverage, decided)
+            _show(inputs, which, weight, seen)
+            _choose(scores[t], account_share, bias, output, seen, rules.leverage, decided)
             held[:] = weight
         target = pending[(first + t + 1) % delay]
         # A bar is calm if not even the longest weight can be liquidated or ruined in it: then no
@@ -175,7 +224,7 @@ def settle_population(
             if limited:
                 execute(weight, target, rules, executed)
                 target = executed
-            settle_calm(equity, weight, target, bar, rules, totals)
+            settle_calm(equity, peak, weight, target, bar, rules, totals)
             if not by_weight:
                 _remember(inputs, held, target, bar.simple_return, weight)
             longest = after
@@ -184,7 +233,7 @@ def settle_population(
         held[:] = weight
         ended[:] = terminated
         settle_shared(equity, weight, terminated, target, bar, rules, executed, growth, cost)
-        _tally(held, executed, growth, cost, ended, totals)
+        _tally(held, executed, growth, cost, ended, equity, peak, totals)
         if not by_weight:
             _remember(inputs, held, executed, bar.simple_return, weight)
         longest = _longest(weight, terminated)
@@ -195,20 +244,30 @@ class PopulationBook:
     """Accounts of C candidates on one path after another.
 
     Args:
-        account_share: Each candidate's coefficients of what it sees of its account [K, C].
-        bias: Each candidate's b [C].
+        account_share: Each unit's and candidate's coefficients of what it sees of its account
+            [U, K, C].
+        bias: Each unit's and candidate's b [U, C].
+        output: The layer after the hidden one, its bias last [U + 1, C]; [0, C] of linear policies.
         broker: The account's rules.
     """
 
     def __init__(
-        self, account_share: Float32Array, bias: Float32Array, broker: BrokerConfig
+        self,
+        account_share: Float32Array,
+        bias: Float32Array,
+        output: Float32Array,
+        broker: BrokerConfig,
     ) -> None:
-        count = len(bias)
-        share = np.ascontiguousarray(account_share)
-        self._policy = np.ascontiguousarray(bias), share, np.array(broker.view.indices)
+        count = bias.shape[1]
+        self._policy = (
+            np.ascontiguousarray(bias),
+            np.ascontiguousarray(output),
+            np.ascontiguousarray(account_share),
+            np.array(broker.view.indices),
+        )
         self._inputs: FloatArray = np.zeros((NUM_INPUTS, count))
         self._rules = flatten(broker.compile())
-        self._equity, self._weight = np.empty(count), np.empty(count)
+        self._equity, self._peak, self._weight = np.empty((3, count))
         self._terminated = np.empty(count, dtype=np.bool_)
         self._pending = np.empty((broker.execution.fill_delay + 1, count))
         self._totals = np.empty((len(SCORE_FIELDS), count))
@@ -217,6 +276,7 @@ class PopulationBook:
     def begin(self) -> None:
         """Start a path: equity 1, flat, no pending targets."""
         self._equity[:] = 1.0
+        self._peak[:] = 1.0
         self._weight[:] = 0.0
         self._terminated[:] = False
         self._pending[:] = 0.0
@@ -228,7 +288,7 @@ class PopulationBook:
         """Trade the next B bars of the path.
 
         Args:
-            scores: Scores of each bar's observation without account and bias [B, C].
+            scores: Scores of each bar's observation without account and bias [B, U C].
             bars: What each bar does [B, 8], columns `BAR_FIELDS`.
         """
         settle_population(
@@ -239,6 +299,7 @@ class PopulationBook:
             self._bars,
             self._pending,
             self._equity,
+            self._peak,
             self._weight,
             self._terminated,
             self._inputs,
@@ -247,7 +308,7 @@ class PopulationBook:
         self._bars += len(bars)
 
     def totals(self) -> FloatArray:
-        """The path's results so far [6, C], rows `SCORE_FIELDS`."""
+        """The path's results so far [8, C], rows `SCORE_FIELDS`."""
         self._totals[0] = np.log(self._equity)
         return self._totals
 
@@ -260,6 +321,7 @@ def settle_and_sum(
     number: int,
     pending: FloatArray,
     equity: FloatArray,
+    peak: FloatArray,
     weight: FloatArray,
     terminated: BoolArray,
     inputs: FloatArray,
@@ -283,6 +345,9 @@ def settle_and_sum(
         totals[3, i] += abs(settled.executed - held)
         totals[4, i] += (settled.fee + settled.slippage) / before
         totals[5, i] += 1.0
+        totals[6, i] += min(gain, 0.0) * min(gain, 0.0)
+        peak[i] = max(peak[i], equity[i])
+        totals[7, i] = max(totals[7, i], fall_from(peak[i], equity[i]))
 
 
 class LaneSums:
@@ -299,6 +364,7 @@ class LaneSums:
     def __init__(self, num_lanes: int, broker: BrokerConfig) -> None:
         self._rules = flatten(broker.compile())
         self._equity: FloatArray = np.ones(num_lanes)
+        self._peak: FloatArray = np.ones(num_lanes)
         self._weight: FloatArray = np.zeros(num_lanes)
         self._inputs: FloatArray = np.zeros((num_lanes, NUM_INPUTS))
         self._shown = np.array(broker.view.indices)
@@ -322,6 +388,7 @@ class LaneSums:
             self._bars,
             self._pending,
             self._equity,
+            self._peak,
             self._weight,
             self._terminated,
             self._inputs,
@@ -331,6 +398,6 @@ class LaneSums:
         self._bars += 1
 
     def totals(self) -> FloatArray:
-        """The results so far [6, L], rows `SCORE_FIELDS`."""
+        """The results so far [8, L], rows `SCORE_FIELDS`."""
         self._totals[0] = np.log(self._equity)
         return self._totals

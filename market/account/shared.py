@@ -11,7 +11,7 @@ from __future__ import annotations
 from ..arrays import BoolArray, FloatArray
 from ..numerics.compiled import compiled
 from .costs import Fill, fee_rate, slippage_rate
-from .formulas import cost_of, drifted_weight, held_growth, loss_at
+from .formulas import cost_of, drifted_weight, fall_from, held_growth, loss_at
 from .rules import BrokerRules
 from .settlement import Bar, limit_target, settle
 
@@ -120,6 +120,7 @@ def longest_after(longest: float, bar: Bar, rules: BrokerRules) -> float:
 @compiled
 def settle_calm(
     equity: FloatArray,
+    peak: FloatArray,
     weight: FloatArray,
     executed: FloatArray,
     bar: Bar,
@@ -130,15 +131,17 @@ def settle_calm(
 
     Args:
         equity: State [C], updated.
+        peak: The highest equity so far [C], updated.
         weight: State [C], updated.
         executed: Weights after the fill [C].
         bar: The bar to come.
         rules: The compiled rules, without rounding.
-        totals: Sums over bars [6, C], rows `market.account.population.SCORE_FIELDS`; all but the
-            first and the last are updated.
+        totals: Sums over bars [8, C], rows `market.account.population.SCORE_FIELDS`; all but the
+            log return and the steps are updated.
     """
     fee, slippage = rates_of(bar, rules)
     returns, squares, turnover, cost = totals[1], totals[2], totals[3], totals[4]
+    losses, deepest = totals[6], totals[7]
     for i in range(equity.shape[0]):
         held = executed[i]
         traded = abs(held - weight[i])
@@ -151,6 +154,9 @@ def settle_calm(
         squares[i] += gain * gain
         turnover[i] += traded
         cost[i] += cost_of(traded, fee, slippage)
+        losses[i] += min(gain, 0.0) * min(gain, 0.0)
+        peak[i] = max(peak[i], equity[i])
+        deepest[i] = max(deepest[i], fall_from(peak[i], equity[i]))
 
 
 @compiled

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worldmodel_trading.agents.cma_es import CMAESConfig, Generation, SearchResult, search
+from worldmodel_trading.agents.cma_es import CMAESConfig, Generation, SearchResult, Told, search
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.errors import ConfigError
 
@@ -130,9 +130,116 @@ def test_pycma_warns_no_user() -> None:
     assert found.parameters[-1] > 1.0
 
 
-def test_a_fitness_that_is_no_number_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"fitness is not finite"):
-        search(lambda c, g: np.full(len(c), np.nan), 3, CMAESConfig(population=4), 0)
+@pytest.mark.parametrize("nothing", [np.nan, np.inf, -np.inf])
+def test_a_fitness_that_is_no_number_ranks_last(nothing: float) -> None:
+    """As if it were lower than all others: where it ends, only ranks count."""
+
+    def beyond(instead: float) -> SearchResult:
+        def fitness(candidates: FloatArray, generation: int) -> FloatArray:
+            scores = quadratic(candidates, generation)
+            return np.where(candidates[:, 1] > 0.05, instead, scores)
+
+        return search(fitness, 5, CMAESConfig(population=12, generations=60, weight_decay=0.0), 4)
+
+    found, low = beyond(nothing), beyond(-1e6)
+    np.testing.assert_array_equal(found.parameters, low.parameters)
+    assert np.isfinite([row.worst for row in found.history]).all()
+    assert low.history[0].worst == -1e6
+
+
+def test_a_fitness_that_is_never_a_number_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"no candidate of generation 2 has a finite fitness"):
+        search(
+            lambda c, g: quadratic(c, g) if g < 2 else np.full(len(c), np.nan),
+            5,
+            CMAESConfig(population=4),
+            0,
+        )
+
+
+def two_valleys(candidates: np.ndarray, generation: int) -> np.ndarray:
+    """The better optimum, at 3, lies beyond a wall that a small step cannot see over."""
+    distance = np.abs(candidates - 3.0).sum(axis=1)
+    return np.where(distance < 4.0, 10.0 - distance, -(candidates**2).sum(axis=1))
+
+
+def test_restarts_double_the_population_and_validation_takes_the_best() -> None:
+    asked: list[int] = []
+
+    def fitness(candidates: FloatArray, generation: int) -> FloatArray:
+        asked.append(len(candidates))
+        return two_valleys(candidates, generation)
+
+    config = CMAESConfig(8, 400, 0.5, 0.0, diagonal=False, restarts=3, validate_every=1_000)
+    looked: list[FloatArray] = []
+
+    def validation(parameters: FloatArray) -> float:
+        looked.append(parameters)
+        return float(two_valleys(parameters[np.newaxis], 0)[0])
+
+    found = search(fitness, 2, config, 1, validation)
+    rows = found.history
+    assert [row.generation for row in rows] == list(range(len(rows)))
+    assert [row.restart for row in rows] == sorted(row.restart for row in rows)
+    assert {row.restart for row in rows} == {0, 1, 2, 3}
+    assert asked == [8 * 2**row.restart for row in rows]
+    assert found.evaluations == sum(asked)
+    ends = [
+        row
+        for row, after in zip(rows, [*rows[1:], None], strict=True)
+        if after is None or after.restart != row.restart
+    ]
+    assert [row.generation for row in rows if row.validation is not None] == [
+        row.generation for row in ends
+    ]  # each start was looked at where it ended, by pycma's own criteria
+    assert len(rows) < 4 * 400
+    assert found.looks == 4
+    assert found.validation == max(two_valleys(np.array(looked), 0))
+
+
+def test_the_first_start_of_several_is_the_search_without_restarts() -> None:
+    alone = search(quadratic, 5, CMAESConfig(population=6, generations=8), 3)
+    several = search(quadratic, 5, CMAESConfig(population=6, generations=8, restarts=1), 3)
+    assert several.history[:8] == alone.history
+    assert [row.restart for row in several.history] == [0] * 8 + [1] * 8
+
+
+class InMemory:
+    """Keeps the generations of a search, up to one."""
+
+    def __init__(self, until: int = 1_000) -> None:
+        self.until, self.rows = until, list[Told]()
+
+    def read(self, generation: int) -> Told | None:
+        return self.rows[generation] if generation < len(self.rows) else None
+
+    def write(self, lived: Generation, told: Told) -> None:
+        if lived.generation == self.until:
+            raise KeyboardInterrupt
+        self.rows.append(told)
+
+
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_a_search_told_the_same_again_goes_on_to_the_bit(diagonal: bool) -> None:
+    config = CMAESConfig(population=8, generations=30, diagonal=diagonal, restarts=1)
+    whole = search(quadratic, 5, config, 7)
+    scored: list[int] = []
+
+    def fitness(candidates: FloatArray, generation: int) -> FloatArray:
+        scored.append(generation)
+        return quadratic(candidates, generation)
+
+    memory = InMemory(until=37)
+    with pytest.raises(KeyboardInterrupt):
+        search(fitness, 5, config, 7, memory=memory)
+    memory.until, scored[:] = 1_000, []
+    again = search(fitness, 5, config, 7, memory=memory)
+    assert scored == list(range(37, 60))
+    np.testing.assert_array_equal(again.parameters, whole.parameters)
+    assert again.history == whole.history
+    assert again.evaluations == whole.evaluations
+    with pytest.raises(ConfigError, match=r"generation 0 are not those that this search asks for"):
+        search(fitness, 5, config, 8, memory=memory)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +248,7 @@ def test_a_fitness_that_is_no_number_is_refused() -> None:
         {"population": 1},
         {"generations": 0},
         {"validate_every": 0},
+        {"restarts": -1},
         {"initial_sigma": 0.0},
         {"initial_sigma": float("nan")},
         {"weight_decay": -1e-3},

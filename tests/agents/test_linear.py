@@ -6,13 +6,14 @@ import copy
 import json
 import math
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from worldmodel_trading.agents.cma_es import CMAESConfig
 from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
-from worldmodel_trading.agents.linear import LinearController
+from worldmodel_trading.agents.linear import Inputs, LinearController
 from worldmodel_trading.agents.live import LiveTrader
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.replay import BybitReplayEnv
@@ -89,7 +90,67 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
     facts = json.loads(path.with_suffix(".json").read_text())
     assert facts["run_id"] == "abc"
     assert facts["observation_size"] == 11
+    assert (loaded.hidden_size, loaded.inputs) == (0, "latent_hidden_account")
     assert sorted(p.name for p in path.parent.iterdir()) == ["c.json", "c.safetensors"]
+
+
+def test_a_hidden_layer_by_hand() -> None:
+    weights, biases, output = [[0.5, -2.0], [1.0, 0.25]], [0.1, -0.3], [0.7, -1.5, 0.2]
+    policy = LinearController(np.hstack([*weights, biases, output]), hidden_size=2)
+    assert policy.observation_size == 2
+    x = np.array([[1.0, 0.5], [-0.4, 2.0]], dtype=np.float32)
+    layer = np.tanh(x @ np.array(weights).T + biases)
+    wanted = np.tanh(layer @ output[:2] + output[2])
+    actions, _ = policy.predict(x)
+    np.testing.assert_allclose(actions[:, 0], wanted, atol=1e-6)
+    for row, action in zip(x, actions, strict=True):
+        np.testing.assert_array_equal(policy.predict(row)[0], action)
+
+
+def test_a_hidden_layer_is_saved_and_loaded(tmp_path: Path) -> None:
+    parameters = np.random.default_rng(1).normal(size=3 * (7 + 2) + 1)
+    policy = LinearController(parameters, "abc", hidden_size=3, inputs="latent_account")
+    loaded = LinearController.load(policy.save(tmp_path / "c.safetensors"))
+    np.testing.assert_array_equal(loaded.parameters, policy.parameters)
+    assert (loaded.hidden_size, loaded.inputs) == (3, "latent_account")
+    assert loaded.world_model_hash == "abc"
+    facts = json.loads((tmp_path / "c.json").read_text())
+    assert (facts["hidden_size"], facts["inputs"]) == (3, "latent_account")
+    x = np.random.default_rng(2).normal(size=(5, 7)).astype(np.float32)
+    np.testing.assert_array_equal(loaded.predict(x)[0], policy.predict(x)[0])
+
+
+@pytest.mark.parametrize(("count", "hidden"), [(12, 3), (27, 3), (4, 3), (2, 1)])
+def test_parameters_that_fit_no_hidden_layer_are_refused(count: int, hidden: int) -> None:
+    with pytest.raises(ConfigError, match=rf"{count} parameters make no controller with {hidden}"):
+        LinearController(np.ones(count), hidden_size=hidden)
+
+
+@pytest.mark.parametrize(
+    "told", [{"format_version": "3"}, {"hidden_size": "-1"}, {"inputs": "everything"}]
+)
+def test_files_of_a_later_format_are_refused(told: dict[str, str], tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"parameters": np.ones(4)}, tmp_path / "c.safetensors", told)
+    with pytest.raises(ModelFileError, match=r"expected format 2 or before: a later version"):
+        LinearController.load(tmp_path / "c.safetensors")
+
+
+@pytest.mark.parametrize("inputs", get_args(Inputs))
+def test_a_trained_controller_reads_its_inputs_alone(
+    inputs: Inputs, market_model: WorldModel
+) -> None:
+    search = DreamSearchConfig(
+        CMAESConfig(population=4, generations=2), dreams=2, horizon=6, inputs=inputs
+    )
+    policy, _ = train_controller(market_model, search, seed=0)
+    assert policy.inputs == inputs
+    env = DreamEnv(market_model, horizon=5)
+    env.reset(seed=0)
+    for part, where in env.observation_layout.items():
+        assert policy.parameters[:-1][where].any() == (part in inputs.split("_")), part
+    run_episode(env, policy)
 
 
 def test_files_that_are_no_controller_are_refused(tmp_path: Path) -> None:

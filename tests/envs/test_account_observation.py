@@ -86,7 +86,7 @@ def test_a_job_counts_the_inputs(market_model: WorldModel) -> None:
     size = market_model.config.latent_size + market_model.config.hidden_size + 2
     broker = BrokerConfig.from_settings(account_observation=ALL)
     workers, dreams = DreamWorkers(market_model, 0), Dreams(np.zeros(2, dtype=int), 5, 0)
-    with pytest.raises(ConfigError, match=rf"take \[P, {size + 2}\]"):
+    with pytest.raises(ConfigError, match=rf"reads {size + 1} numbers takes {size + 2}"):
         workers.score(np.zeros((2, size)), dreams, broker)
 
 

@@ -39,7 +39,7 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
         policy performance rollout lanes checks significance loss_tests likelihood baselines horizons density truth ageing
         results seeds drift outcome report comparison fidelity
     """,
-    "agents": "linear cma_es dream_search rules live sb3",
+    "agents": "linear objectives cma_es candidates identity dream_search rules live sb3",
 }
 
 

@@ -18,6 +18,7 @@ from worldmodel_trading.envs.device.scorer import DeviceDreams, Tiles, chunk_len
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.engine.opening import open_engine
 from worldmodel_trading.envs.population.jobs import Dreams
+from worldmodel_trading.envs.population.policies import policy_size
 from worldmodel_trading.envs.population.scorers import DreamWorkers
 from worldmodel_trading.envs.population.scoring import Scores, score_lanes
 from worldmodel_trading.envs.scorers import open_scorer
@@ -220,8 +221,10 @@ def test_impossible_requests_are_refused(paper_model: WorldModel) -> None:
     with pytest.raises(ConfigError, match="expected 1 or more"):
         DeviceDreams(paper_model, "cpu", max_lanes=0)
     there = DeviceDreams(paper_model, "cpu")
-    with pytest.raises(ConfigError, match="controllers take"):
+    with pytest.raises(ConfigError, match="a policy has 3 parameters; one that reads 10 numbers"):
         there.score(np.zeros((2, 3)), some_dreams(paper_model), BrokerConfig())
+    with pytest.raises(ConfigError, match=r"linear controllers alone.*device 'cpu'"):
+        there.score(np.zeros((2, policy_size(10, 3))), some_dreams(paper_model), BrokerConfig())
     there.close()
     with pytest.raises(ConfigError, match="given back"):
         there.score(population(paper_model), some_dreams(paper_model), BrokerConfig())

@@ -14,6 +14,7 @@ from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.dream_lanes import DreamLanes
 from worldmodel_trading.envs.engine.opening import open_engine
+from worldmodel_trading.envs.population.policies import policy_size
 from worldmodel_trading.envs.population.scoring import (
     MarketPaths,
     Scores,
@@ -25,8 +26,8 @@ from worldmodel_trading.envs.population.scoring import (
 from worldmodel_trading.envs.recorded import RecordedMarket, latent_record, restrict
 from worldmodel_trading.envs.recorded_state import RecordedState
 from worldmodel_trading.envs.replay import BybitReplayEnv
-from worldmodel_trading.evaluation.performance import measure_performance
-from worldmodel_trading.evaluation.rollout import EpisodeRecord, run_episode
+from worldmodel_trading.evaluation.performance import max_drawdown, simple_returns
+from worldmodel_trading.evaluation.rollout import run_episode
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.models.world_model import WorldModel
@@ -44,10 +45,19 @@ def broker(request: pytest.FixtureRequest) -> BrokerConfig:
     return BROKERS[request.param]
 
 
+@pytest.fixture(params=[0, 3], ids=["linear", "hidden"])
+def hidden(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+def policies(model: WorldModel, hidden: int) -> np.ndarray:
+    size = model.config.latent_size + model.config.hidden_size + 1
+    return np.random.default_rng(4).normal(0.0, 0.4, (5, policy_size(size, hidden)))
+
+
 @pytest.fixture
 def population(market_model: WorldModel) -> np.ndarray:
-    size = market_model.config.latent_size + market_model.config.hidden_size + 1
-    return np.random.default_rng(4).normal(0.0, 0.4, (5, size + 1))
+    return policies(market_model, 0)
 
 
 def recorded_of(candles: Candles, model: WorldModel) -> RecordedMarket:
@@ -66,8 +76,9 @@ def assert_close(one: Scores, two: Scores, rtol: float = 1e-4) -> None:
 
 
 def test_replay_scores_are_those_of_the_environment(
-    broker: BrokerConfig, candles: Candles, tiny_model: WorldModel, population: np.ndarray
+    broker: BrokerConfig, candles: Candles, tiny_model: WorldModel, hidden: int
 ) -> None:
+    population = policies(tiny_model, hidden)
     recorded = recorded_of(candles, tiny_model)
     scores = score_replay(
         recorded, population, broker, state_of(tiny_model, recorded, len(population))
@@ -83,33 +94,28 @@ def test_replay_scores_are_those_of_the_environment(
         candles, tiny_model, "2020-03-01", "2020-03-20", None, random_start=False, **settings
     )
     for lane, parameters in enumerate(population):
-        record = run_episode(env, LinearController(parameters))
-        assert scores.log_return[lane, 0] == pytest.approx(np.log(record.equity[-1]), abs=2e-6)
-        gains = np.expm1(record.reward)
-        assert scores.return_sum[lane, 0] == pytest.approx(gains.sum(), abs=2e-6)
-        assert scores.square_sum[lane, 0] == pytest.approx((gains**2).sum(), rel=1e-4)
-        assert scores.turnover[lane, 0] == pytest.approx(record.turnover.sum(), rel=1e-4)
-        assert scores.cost[lane, 0] == pytest.approx(record.cost.sum(), rel=1e-4)
+        record = run_episode(env, LinearController(parameters, hidden_size=hidden))
+        assert scores.log_return[lane, 0] == np.log(record.equity[-1])  # to the bit
+        gains = simple_returns(record.equity)
+        assert scores.return_sum[lane, 0] == pytest.approx(gains.sum(), rel=1e-9)
+        assert scores.square_sum[lane, 0] == pytest.approx((gains**2).sum(), rel=1e-9)
+        assert scores.turnover[lane, 0] == pytest.approx(record.turnover.sum(), rel=1e-9)
+        assert scores.cost[lane, 0] == pytest.approx(record.cost.sum(), rel=1e-9)
         assert scores.steps[lane, 0] == len(record)
-        # The search's Sharpe divides by n, the reported one by n − 1.
-        unbiased = scores.sharpe(8_760)[lane] * math.sqrt(1 - 1 / len(record))
-        assert sharpe_of(record) == pytest.approx(unbiased, abs=2e-3)
-
-
-def sharpe_of(record: EpisodeRecord) -> float:
-    return measure_performance(
-        record.equity, record.turnover, record.cost, bars_per_year=8_760
-    ).sharpe
+        losses = np.minimum(gains, 0.0)
+        assert scores.loss_square_sum[lane, 0] == pytest.approx((losses**2).sum(), rel=1e-9)
+        assert scores.max_drawdown[lane, 0] == pytest.approx(max_drawdown(record.equity), rel=1e-9)
 
 
 def test_shared_dreams_score_as_a_loop_over_their_bars(
-    broker: BrokerConfig, market_model: WorldModel, population: np.ndarray
+    broker: BrokerConfig, market_model: WorldModel, hidden: int
 ) -> None:
+    population = policies(market_model, hidden)
     engine = open_engine(market_model)
     paths = dream_paths(engine, np.array([0, 3, 3]), 50, np.random.default_rng(1))
     scores = score_paths(paths, population, broker)
     for candidate, parameters in enumerate(population):
-        policy = LinearController(parameters)
+        policy = LinearController(parameters, hidden_size=hidden)
         for path in range(3):
             targets = np.zeros(50)
             for t in range(50):  # what came before decides the weight that the policy sees
@@ -120,13 +126,14 @@ def test_shared_dreams_score_as_a_loop_over_their_bars(
                 targets[t] = policy.predict(seen)[0][0]
             account = account_path(targets * broker.margin.leverage, paths.bars[path], broker)
             expected = np.log(account.equity[-1])
-            assert scores.log_return[candidate, path] == pytest.approx(expected, abs=2e-6)
-            assert scores.cost[candidate, path] == pytest.approx(account.cost.sum(), rel=1e-4)
+            assert scores.log_return[candidate, path] == expected  # to the bit
+            assert scores.cost[candidate, path] == pytest.approx(account.cost.sum(), rel=1e-9)
 
 
 def test_paths_and_lanes_agree_where_the_market_is_deaf(
-    broker: BrokerConfig, market_model: WorldModel, population: np.ndarray
+    broker: BrokerConfig, market_model: WorldModel, hidden: int
 ) -> None:
+    population = policies(market_model, hidden)
     engine = open_engine(market_model)
     segments = np.array([1, 5, 9, 9])
     shared = score_paths(
@@ -135,7 +142,8 @@ def test_paths_and_lanes_agree_where_the_market_is_deaf(
         broker,
     )
     own = score_lanes(engine, population, segments, 60, np.random.default_rng(7), broker)
-    assert_close(shared, own, rtol=2e-3)
+    np.testing.assert_array_equal(shared.log_return, own.log_return)
+    assert_close(shared, own, rtol=1e-9)
 
 
 def test_candidates_do_not_influence_each_other(
@@ -170,10 +178,9 @@ def test_idle_candidates_score_nothing(market_model: WorldModel, population: np.
     engine = open_engine(market_model)
     paths = dream_paths(engine, np.array([0, 1]), 25, np.random.default_rng(0))
     scores = score_paths(paths, np.zeros_like(population), BrokerConfig())
-    for name in ("log_return", "return_sum", "square_sum", "turnover", "cost"):
+    for name in set(Scores._fields) - {"steps"}:
         assert (getattr(scores, name) == 0.0).all()
     assert (scores.steps == 25).all()
-    assert (scores.sharpe(8_760) == 0.0).all()
 
 
 def test_scores_of_a_path_by_hand() -> None:
@@ -192,6 +199,8 @@ def test_scores_of_a_path_by_hand() -> None:
     assert scores.cost[0, 0] == pytest.approx(c * drifted, abs=1e-9)
     assert scores.return_sum[0, 0] == pytest.approx(first + second - 2, abs=1e-9)
     assert scores.square_sum[0, 0] == pytest.approx((first - 1) ** 2 + (second - 1) ** 2, abs=1e-9)
+    assert scores.loss_square_sum[0, 0] == pytest.approx((second - 1) ** 2, abs=1e-9)
+    assert scores.max_drawdown[0, 0] == pytest.approx(1 - second, abs=1e-8)
 
 
 def test_a_ruined_candidate_stays_ruined(candles: Candles, market_model: WorldModel) -> None:

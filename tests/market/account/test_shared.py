@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from rule_cases import CASES
 
+from worldmodel_trading.envs.population.policies import choose_actions
+from worldmodel_trading.evaluation.performance import max_drawdown
 from worldmodel_trading.market.account.broker import Account, dream_bars
 from worldmodel_trading.market.account.population import LaneSums, PopulationBook
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.account.settlement import Bar
 from worldmodel_trading.market.account.shared import longest_after, safe_weights, settle_shared
 from worldmodel_trading.market.arrays import FloatArray
-from worldmodel_trading.market.numerics.float32_tanh import tanh
 
 
 def wild_bars(rng: np.random.Generator, volatility: float, shape: tuple[int, ...]) -> FloatArray:
@@ -32,17 +33,27 @@ def wild_bars(rng: np.random.Generator, volatility: float, shape: tuple[int, ...
     return bars
 
 
-def summed(account: Account, actions: FloatArray, bars: FloatArray) -> FloatArray:
-    """What `SCORE_FIELDS` say, bar by bar [T, N] in an account, lanes' bars [T, N, 8]."""
-    totals = np.zeros((6, account.num_lanes))
-    for action, bar in zip(actions, bars, strict=True):
-        living, held = ~account.terminated, account.weight.copy()
-        lanes = account.step(action, bar)
+class Summed:
+    """What `SCORE_FIELDS` say of the lanes of an account, bar by bar."""
+
+    def __init__(self, account: Account) -> None:
+        self.account, self.equity = account, [account.equity.copy()]
+        self.sums = np.zeros((6, account.num_lanes))
+
+    def step(self, action: FloatArray, bar: FloatArray) -> None:
+        """Live a bar [N, 8]."""
+        living, held = ~self.account.terminated, self.account.weight.copy()
+        lanes = self.account.step(action, bar)
         gain = np.expm1(lanes.reward)
         traded = np.where(living, np.abs(lanes.executed - held), 0.0)
-        totals[1:] += gain, gain**2, traded, lanes.cost, living
-    totals[0] = np.log(account.equity)
-    return totals
+        self.sums += gain, gain**2, traded, lanes.cost, living, np.minimum(gain, 0.0) ** 2
+        self.equity.append(self.account.equity.copy())
+
+    def totals(self) -> FloatArray:
+        """Of all bars [8, N]."""
+        return np.array(
+            [np.log(self.account.equity), *self.sums, max_drawdown(np.array(self.equity).T)]
+        )
 
 
 @pytest.mark.parametrize("volatility", [0.003, 0.05])
@@ -55,9 +66,11 @@ def test_lanes_are_summed_as_accounts_are(name: str, delay: int, volatility: flo
     bars = wild_bars(rng, volatility, (steps, lanes))
     actions = rng.uniform(-1.0, 1.0, (steps, lanes))
     account, sums = Account(lanes, config), LaneSums(lanes, config)
-    wanted = summed(account, actions, bars)
+    reference = Summed(account)
     for action, bar in zip(actions, bars, strict=True):
+        reference.step(action, bar)
         sums.step(action, bar)
+    wanted = reference.totals()
     found = sums.totals()
     seen = np.empty_like(sums.seen)
     account.show(seen)
@@ -69,18 +82,28 @@ def test_lanes_are_summed_as_accounts_are(name: str, delay: int, volatility: flo
         assert account.terminated.any(), "the case must meet liquidations"
 
 
+@pytest.mark.parametrize("hidden", [0, 3])
 @pytest.mark.parametrize("volatility", [0.003, 0.05])
 @pytest.mark.parametrize("delay", [0, 2])
 @pytest.mark.parametrize("name", CASES)
-def test_a_population_is_summed_as_accounts_are(name: str, delay: int, volatility: float) -> None:
+def test_a_population_is_summed_as_accounts_are(
+    name: str, delay: int, volatility: float, hidden: int
+) -> None:
     config = BrokerConfig.from_settings(**{**CASES[name], "fill_delay": delay})
     candidates, steps = 37, 150
     rng = np.random.default_rng(14)
     bars = wild_bars(rng, volatility, (steps,))
-    scores = rng.normal(0.0, 1.0, (steps, candidates)).astype(np.float32)
+    units = max(1, hidden)
+    scores = rng.normal(0.0, 1.0, (steps, units * candidates)).astype(np.float32)
     inputs = len(config.view.account_observation)
-    *share, bias = rng.normal(0.0, 0.5, (inputs + 1, candidates)).astype(np.float32)
-    book = PopulationBook(np.array(share), bias, config)
+    share = rng.normal(0.0, 0.5, (units, inputs, candidates)).astype(np.float32)
+    bias = rng.normal(0.0, 0.5, (units, candidates)).astype(np.float32)
+    output = rng.normal(0.0, 1.0, (hidden + 1 if hidden else 0, candidates)).astype(np.float32)
+    own = np.repeat(np.eye(units, dtype=np.float32)[np.newaxis], candidates, axis=0)
+    weights = np.ascontiguousarray(np.concatenate([own, share.transpose(2, 1, 0)], axis=1))
+    layers = weights, np.ascontiguousarray(bias.T), np.ascontiguousarray(output.T)
+    actions = np.empty(candidates)
+    book = PopulationBook(share, bias, output, config)
     for path in range(2):  # the second begins afresh
         book.begin()
         book.step(scores[:70], bars[:70])
@@ -88,18 +111,17 @@ def test_a_population_is_summed_as_accounts_are(name: str, delay: int, volatilit
         if path == 0:
             assert (book.totals()[5] > 0).all()
     account = Account(candidates, config)
-    wanted = np.zeros((6, candidates))
+    reference = Summed(account)
     for t in range(steps):
         seen = np.empty((candidates, inputs), dtype=np.float32)
         account.show(seen)
-        raw = scores[t] + bias
-        for own, column in zip(share, seen.T, strict=True):
-            raw = raw + own * column
-        action = np.array([[tanh(x) for x in raw]], dtype=np.float64)
-        wanted[1:] += summed(account, action, np.repeat(bars[None, t, None], candidates, 1))[1:]
-    wanted[0] = np.log(account.equity)
+        observed = np.hstack([scores[t].reshape(units, candidates).T, seen])
+        choose_actions(observed, *layers, actions)
+        reference.step(actions, np.repeat(bars[t : t + 1], candidates, axis=0))
+    wanted = reference.totals()
     assert (book.totals()[5] == wanted[5]).all()
-    np.testing.assert_allclose(book.totals(), wanted, rtol=2e-5, atol=2e-6)
+    assert book.totals()[0].tobytes() == wanted[0].tobytes()
+    np.testing.assert_allclose(book.totals(), wanted, rtol=1e-9, atol=1e-12)
 
 
 def test_calm_bars_are_told_from_those_that_can_end_an_account() -> None:
