@@ -98,5 +98,5 @@ def test_windows_need_the_world_model_s_view_and_bars(
     with pytest.raises(ConfigError, match=r"no episode of 5000 steps fits"):
         RecordedScorer(market_model, training(candles, market_model), 5_000)
     scorer = RecordedScorer(market_model, training(candles, market_model), HORIZON)
-    with pytest.raises(ConfigError, match=r"parameters have shape \(5, 3\)"):
+    with pytest.raises(ConfigError, match=r"a policy has 3 parameters"):
         scorer.score(np.zeros((5, 3)), Dreams(np.array([0]), HORIZON, 0), BROKER)
