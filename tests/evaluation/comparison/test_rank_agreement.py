@@ -104,7 +104,7 @@ def test_too_few_controllers_are_named(world_model, candles):
 
 def test_costs_given_back_leave_what_was_earned():
     # one path of four bars: gained 1% and 2%, paid 0.3% and 0.1% in all
-    columns = {"log_return": 0.0, "square_sum": 0.0, "turnover": 0.0, "steps": 4.0}
+    columns = dict.fromkeys(Scores._fields, 0.0) | {"steps": 4.0}
     arrays = {name: np.full((2, 1), value) for name, value in columns.items()}
     arrays |= {"return_sum": np.array([[0.01], [0.02]]), "cost": np.array([[0.003], [0.001]])}
     np.testing.assert_allclose(_before_costs(Scores(**arrays)), [0.013 / 4, 0.021 / 4])
