@@ -339,11 +339,15 @@ def validation_window(recorded: RecordedMarket, config: DreamSearchConfig) -> in
     """
     if not config.merit.is_over_dreams:
         return None
-    windows = len(stretches(recorded, config.horizon))
-    if windows < 2:
+    refuse_few_windows(config, len(stretches(recorded, config.horizon)))
+    return config.horizon
+
+
+def refuse_few_windows(config: DreamSearchConfig, windows: int) -> None:
+    """Raise `ConfigError` where the objective compares dreams and there are fewer than two windows."""
+    if config.merit.is_over_dreams and windows < 2:
         raise ConfigError(
             f"the objective {config.objective} compares dreams of {config.horizon} bars, and the "
             f"validation range holds {windows} windows as long without a gap; expected 2 or more: "
             "take a longer range, a shorter horizon, or another objective"
         )
-    return config.horizon

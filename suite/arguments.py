@@ -302,6 +302,7 @@ _KINDS: dict[str, dict[str, Any]] = {
 _SPECIAL: dict[str, dict[str, Any]] = {
     "candles": {"default": None, "metavar": "SOURCE"},
     "preset": {"choices": ("market", "paper")},
+    "covariance": {"choices": ("diagonal", "full")},
     "device": {"choices": ("cpu", "cuda", "auto")},
     "funding": {"type": _number_or_text, "metavar": "SOURCE"},
     "drift": {"type": _number_or_text, "metavar": "DRIFT"},
@@ -333,7 +334,17 @@ _RUN: dict[str, dict[str, str]] = {
     },
     "the search for a controller, in the dream": {
         "population": "controllers that CMA-ES tries in a generation",
-        "generations": "generations of CMA-ES in a search",
+        "generations": "generations of CMA-ES in a search, at most of each start",
+        "covariance": "of CMA-ES: diagonal, or full, which also learns how parameters go together",
+        "restarts": "starts anew with twice the population each time (IPOP)",
+        "objective": "what the search maximises, and validation chooses by: the mean log return of "
+        "the dreams; sharpe, sortino or calmar ratio; cvar, the mean of the worst dreams; or "
+        "mean_deviation, mean less aversion times the deviation over dreams",
+        "tail": "share of the dreams that cvar looks at",
+        "aversion": "what mean_deviation multiplies the deviation by",
+        "inputs": "what the controller reads: parts of latent_hidden_account",
+        "hidden_size": "units of a hidden layer of the controller, which processors alone search "
+        "for; 0 is a linear controller",
         "search_seeds": "searches, each with a seed of its own: validation deploys the controller "
         "of one, and all are reported as median and range (default: 5, and 1 for paper)",
         "dreams": "dreams in which each controller trades; their mean is its score",

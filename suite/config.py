@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from worldmodel_trading.dates import read_times
 from worldmodel_trading.market.errors import ConfigError
@@ -48,7 +48,14 @@ class RunConfig(Record):
         members: World models trained of the market, of which a dream draws one (``market``); None is
             the default.
         population: Candidates in a generation.
-        generations: Generations of CMA-ES in a search.
+        generations: Generations of CMA-ES in a search, at most of each of its starts.
+        covariance: ``diagonal`` or ``full``, of CMA-ES.
+        restarts: Starts anew, each with twice the population (`CMAESConfig`).
+        objective: What the search maximises, and validation chooses by (`Merit`).
+        tail: Share of the dreams that the objective ``cvar`` looks at.
+        aversion: λ of the objective ``mean_deviation``.
+        inputs: What the controller reads of an observation, parts joined by ``_``.
+        hidden_size: Units of the controller's hidden layer; 0 is none.
         search_seeds: Searches, each with a seed of its own, of which validation deploys one; what is
             reported of the controller is their range. None is 5 for ``market``, whose searches take
             seconds, and 1 for ``paper``, whose take minutes.
@@ -94,6 +101,13 @@ class RunConfig(Record):
     members: int | None = None
     population: int = 64
     generations: int = 60
+    covariance: str = "diagonal"
+    restarts: int = 0
+    objective: str = "log_return"
+    tail: float = 0.1
+    aversion: float = 1.0
+    inputs: str = "latent_hidden_account"
+    hidden_size: int = 0
     search_seeds: int | None = None
     dreams: int = 64
     horizon: int = 720
@@ -126,6 +140,7 @@ class RunConfig(Record):
         "recent": Bounds(0, 1, above=True),
         "evaluation_dreams": AT_LEAST_ONE,
     }
+    _choices = {"covariance": ("diagonal", "full")}  # noqa: RUF012
 
     def __post_init__(self) -> None:
         """Refuse every impossible setting at once, and not when its turn comes."""
@@ -207,10 +222,20 @@ class RunConfig(Record):
         from worldmodel_trading.agents.dream_search import DreamSearchConfig
 
         return DreamSearchConfig(
-            CMAESConfig(population=self.population, generations=self.generations),
+            CMAESConfig(
+                population=self.population,
+                generations=self.generations,
+                diagonal=self.covariance == "diagonal",
+                restarts=self.restarts,
+            ),
             dreams=self.dreams,
             horizon=self.horizon,
             temperature=self.temperature,
+            objective=cast(Any, self.objective),  # checked there
+            tail=self.tail,
+            aversion=self.aversion,
+            inputs=cast(Any, self.inputs),
+            hidden_size=self.hidden_size,
         )
 
     def to_dict(self) -> dict[str, Any]:

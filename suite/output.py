@@ -22,7 +22,7 @@ Job = Literal["run", "dream", "fidelity", "pretrained"]
 
 _RUN_FILE = "run.json"  # says whose a folder is; a world model's manifest says so itself
 _RESULTS = "results.json"
-_FOLDERS = ("world_model", "refits", "checkpoints", "tensorboard")
+_FOLDERS = ("world_model", "refits", "checkpoints", "tensorboard", "candidates.parquet")
 _MANIFEST = "manifest.json"
 _FILES: dict[Job, tuple[str, ...]] = {
     "run": (_RESULTS, "report.html", "controller.safetensors", "controller.json", *_FOLDERS),

@@ -12,7 +12,12 @@ from typing import Any, Self
 import numpy as np
 
 from worldmodel_trading.agents.cma_es import Generation
-from worldmodel_trading.agents.dream_search import Searches, TrainedController, train_controllers
+from worldmodel_trading.agents.dream_search import (
+    Searches,
+    TrainedController,
+    refuse_few_windows,
+    train_controllers,
+)
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.replay import open_recorded
@@ -107,6 +112,8 @@ def _refuse_impossible(config: RunConfig, split: Split) -> None:
     for venue in REPLAYS:
         open_replay(config, split, venue)
     refuse_refits(config, split)
+    search = config.search()
+    refuse_few_windows(search, len(split.part("validation")) // search.horizon)
 
 
 def _work(config: RunConfig, split: Split, run_id: str, stages: Stages) -> RunResults:
@@ -219,15 +226,18 @@ def _search(config: RunConfig, split: Split, world_model: WorldModel) -> Searche
         config.unrecorded_rate(),
     )
 
+    generations = config.generations * (config.restarts + 1)
+    device = "cpu" if config.hidden_size else config.device
+
     def line(lived: Generation) -> str:
         done = lived.generation + 1
         looks, rest = divmod(done, search.cma_es.validate_every)
-        told = done == config.generations or (rest == 0 and looks % searches == 0)
+        told = done == generations or (rest == 0 and looks % searches == 0)
         return _generation_line(lived, searches) if told else ""
 
     with (
-        open_scorer(world_model, config.device, config.num_workers()) as scorer,
-        Counter("C", searches * config.generations, "generation") as counter,
+        open_scorer(world_model, device, config.num_workers()) as scorer,
+        Counter("C", searches * generations, "generation") as counter,
         _SearchBoard(config) as board,
     ):
 
@@ -245,6 +255,8 @@ def _search(config: RunConfig, split: Split, world_model: WorldModel) -> Searche
             validation=validation,
             callback=callback,
             scorer=scorer,
+            checkpoint_dir=config.out_dir,
+            resume=config.resume,
         )
 
 
@@ -253,7 +265,7 @@ class _SearchBoard:
 
     def __init__(self, config: RunConfig) -> None:
         self._board = TensorBoardCallback(config.out_dir / "tensorboard")
-        self._generations = config.generations
+        self._generations = config.generations * (config.restarts + 1)
         self._search: str | None = None
 
     def __enter__(self) -> Self:
@@ -297,7 +309,7 @@ def _deploy(config: RunConfig, trained: TrainedController, run_id: str) -> None:
 
 def _found(config: RunConfig, searches: Searches, contest: Contest) -> ControllerOutcome:
     return ControllerOutcome(
-        parameters=searches.trained[0].controller.parameters.size,
+        parameters=searches.trained[0].found.parameters.size,
         dream_steps=searches.evaluations * config.dreams * config.horizon,
         looks=searches.looks,
         deployed=searches.deployed,

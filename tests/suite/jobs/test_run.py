@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -342,6 +343,47 @@ def test_forecasts_age_and_are_refitted(csv: Path, tmp_path: Path) -> None:
     assert "minus world model, refitted" in page
     (tmp_path / "results.json").unlink()
     assert job(csv, tmp_path, *small, "--resume")["world_model"] == results["world_model"]
+
+
+def test_the_search_is_set_on_the_command_line_and_kept(csv: Path, tmp_path: Path) -> None:
+    settings = [
+        "--search-seeds", "1", "--generations", "3", "--restarts", "1", "--covariance", "full",
+        "--objective", "cvar", "--tail", "0.5", "--inputs", "latent_account", "--hidden-size", "2",
+    ]  # fmt: skip
+    results = job(csv, tmp_path, *settings)
+    controller = results["controller"]
+    assert controller["parameters"] == 2 * (16 + 1 + 2) + 1
+    assert controller["evaluations"] == 3 * 8 + 3 * 16
+    loaded = LinearController.load(tmp_path / "controller.safetensors")
+    assert (loaded.hidden_size, loaded.inputs) == (2, "latent_account")
+    table = pd.read_parquet(tmp_path / "candidates.parquet")
+    assert table.groupby("generation").size().tolist() == [8, 8, 8, 16, 16, 16]
+    (tmp_path / "results.json").unlink()
+    again = job(csv, tmp_path, *settings, "--resume")  # told again, and not dreamed
+    for told in (results, again):
+        del told["timings_s"]
+        told["config"].pop("resume")
+    assert again == results
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["--objective", "luck"], "objective is 'luck'; expected one of log_return, sharpe"),
+        (["--inputs", "tea"], "inputs is 'tea'; expected one of latent_hidden_account"),
+        (
+            ["--objective", "cvar", "--horizon", "200"],
+            "of 200 bars, and the validation range holds",
+        ),
+    ],
+)
+def test_impossible_searches_are_refused_at_once(
+    csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: list[str], said: str
+) -> None:
+    command = ["run", "--candles", str(csv), "--out", str(tmp_path / "no"), *TINY, *settings]
+    assert main(command) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
 
 
 def test_one_search_is_the_first_of_several(
