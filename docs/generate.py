@@ -51,7 +51,7 @@ does the same, at some microseconds a lane in a vector environment, where a comp
 a second to compile in each process, is called for all lanes at once. It must return a finite number. It remembers
 nothing; a reward that does is a class ([how to add one](../CONTRIBUTING.md#how-to-add-)). The specification holds the
 function, so `gym.make(env.spec)` works, and an environment is pickled as far as its function is; `spec.to_json` is for
-named rewards. Searches do not look at it: they score the log return or the Sharpe ratio, as `objective` says.
+named rewards. Searches do not look at it: they score what `objective` says (docs/engine.md).
 
 **Other libraries.** `spec.max_episode_steps` tells an episode's length (with `episode_length=None`,
 that of the longest stretch) to whatever looks for it, such as `TimeAwareObservation`. TorchRL's
