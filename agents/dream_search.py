@@ -14,6 +14,7 @@ from typing import get_args
 import numpy as np
 
 from ..envs.dream_funding import DreamFunding
+from ..envs.engine.pessimism import MOST
 from ..envs.population.jobs import Dreams
 from ..envs.population.policies import policy_size, spread_inputs
 from ..envs.population.scorers import DreamWorkers, Scorer
@@ -46,6 +47,8 @@ class DreamSearchConfig(Record):
         objective: What is maximised in dreams, and what validation chooses by; see `Merit`.
         tail: Share of the dreams that the objective ``"cvar"`` looks at, the worst.
         aversion: λ of the objective ``"mean_deviation"``.
+        pessimism: λ: how much less a position is paid in dreams where the world model's members
+            disagree; see `Pessimism`. Validation is paid in full.
         inputs: What the controller reads of an observation.
         hidden_size: Units of a hidden layer; 0 is a linear controller. With a hidden layer dreams are
             scored by processors alone.
@@ -58,6 +61,7 @@ class DreamSearchConfig(Record):
     objective: Objective = Merit.objective
     tail: float = Merit.tail
     aversion: float = Merit.aversion
+    pessimism: float = 0.0
     inputs: Inputs = "latent_hidden_account"
     hidden_size: int = 0
 
@@ -67,6 +71,7 @@ class DreamSearchConfig(Record):
         "temperature": TEMPERATURES,
         "tail": Merit._bounds["tail"],
         "aversion": Merit._bounds["aversion"],
+        "pessimism": (0.0, MOST),
         "hidden_size": (0, 1_024),
     }
     _choices = {"objective": OBJECTIVES, "inputs": get_args(Inputs)}  # noqa: RUF012
@@ -247,7 +252,7 @@ def train_controller(
 
     def fitness(candidates: FloatArray, generation: int) -> FloatArray:
         scores = scorer.score(whole(candidates), dreams.of(generation), broker)
-        return config.merit.of(scores, bars_per_year)
+        return config.merit.of(scores.paid(), bars_per_year)
 
     replay = None if validation is None else _Validation(world_model, validation, broker, config)
     result = search(
@@ -294,7 +299,9 @@ class _DrawnDreams:
             segments = rng.integers(self._num_segments, size=config.dreams)
             self._drawn.append((segments, int(rng.integers(2**63))))
         segments, seed = self._drawn[generation]
-        return Dreams(segments, config.horizon, seed, config.temperature, self._funding)
+        return Dreams(
+            segments, config.horizon, seed, config.temperature, self._funding, config.pessimism
+        )
 
 
 def _reads(world_model: WorldModel, broker: BrokerConfig, inputs: Inputs) -> BoolArray:

@@ -127,6 +127,11 @@ class DeviceDreams:
                 "a device scores linear controllers alone: search without a hidden layer, or on a "
                 "processor (device 'cpu')"
             )
+        if dreams.pessimism > 0.0:
+            raise ConfigError(
+                f"pessimism is {dreams.pessimism:g}, and dreams on a device have none: score them by "
+                "processes (DreamWorkers, device='cpu')"
+            )
         try:
             return self._score(parameters, dreams, broker)
         except torch.cuda.OutOfMemoryError as error:
@@ -154,7 +159,7 @@ class DeviceDreams:
                     out[:, some, here] = rollout.score(
                         parameters[some], dreams.segments[here], noise
                     )
-        return Scores(*out)
+        return Scores(*[*out, np.zeros(out.shape[1:])])
 
     def _plan(self, tiles: Tiles, dreams: Dreams, broker: BrokerConfig) -> Plan:
         bars = max(1, CHUNK_ROWS // tiles.most_dreams)

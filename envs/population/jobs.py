@@ -22,6 +22,7 @@ from ...models.world_model import WorldModel
 from ..dream_funding import DreamFunding
 from ..dream_lanes import check_temperature
 from ..engine.base import Engine
+from ..engine.pessimism import check_pessimism
 from .policies import hidden_units, policy_size
 from .scoring import MarketPaths, Scores, dream_paths, score_lanes, score_paths
 
@@ -47,6 +48,7 @@ class Dreams:
         seed: Of the noise; the same seed dreams the same dreams.
         temperature: τ.
         funding: What a position held through a bar is charged; None is nothing.
+        pessimism: λ; see `Pessimism`.
 
     Raises:
         ConfigError: There are no dreams, or no bars.
@@ -57,6 +59,7 @@ class Dreams:
     seed: int
     temperature: float = 1.0
     funding: DreamFunding | None = None
+    pessimism: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", np.array(self.segments, dtype=np.int64))
@@ -83,7 +86,11 @@ class Dreams:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(block,)))
 
     def check(self, world_model: WorldModel) -> None:
-        """Raise `ConfigError` for segments that the world model's bank does not hold."""
+        """Raise `ConfigError` for segments that the world model's bank does not hold.
+
+        And for pessimism where there are no members to disagree.
+        """
+        check_pessimism(self.pessimism, world_model)
         available = world_model.num_segments
         if self.segments.min() < 0 or self.segments.max() >= available:
             raise ConfigError(
@@ -186,6 +193,7 @@ class ScoreJob:
             dreams.temperature,
             dreams.funding,
             self.broker,
+            dreams.pessimism,
         )
         return score_paths(paths, candidates, self.broker)
 
@@ -231,11 +239,14 @@ class PathsJob:
             dreams.generator(number),
             dreams.temperature,
             dreams.funding,
+            pessimism=dreams.pessimism,
         )
 
     def assemble(self, parts: Sequence[MarketPaths]) -> MarketPaths:
         """All N paths."""
+        doubt = [part.doubt for part in parts if part.doubt is not None]
         return MarketPaths(
             np.concatenate([part.view for part in parts]),
             np.concatenate([part.bars for part in parts]),
+            np.concatenate(doubt) if doubt else None,
         )

@@ -73,7 +73,7 @@ class RecordedScorer:
 
         Raises:
             ConfigError: The windows are of another length, or something is asked for that recorded bars
-                do not have: a temperature, or another funding than their own.
+                do not have: a temperature, pessimism, or another funding than their own.
         """
         world_model = self.engine.world_model
         check_parameters(parameters, world_model, broker)
@@ -108,6 +108,11 @@ class RecordedScorer:
         if dreams.temperature != 1.0:
             raise ConfigError(
                 f"temperature is {dreams.temperature:g}, and recorded bars have none: leave it at 1"
+            )
+        if dreams.pessimism > 0.0:
+            raise ConfigError(
+                f"pessimism is {dreams.pessimism:g}, and nobody disagrees about recorded bars: leave "
+                "it at 0"
             )
         if dreams.funding is not None and not dreams.funding.is_off:
             raise ConfigError(

@@ -24,6 +24,7 @@ from ..dream_bars import lived_bars
 from ..dream_funding import DreamFunding
 from ..engine.base import Engine, Noise
 from ..engine.many_lanes import tile_lanes
+from ..engine.pessimism import Pessimism
 from ..recorded import RecordedMarket
 from ..recorded_state import RecordedState
 from .policies import Layers, choose_actions
@@ -41,10 +42,12 @@ class MarketPaths:
     Attributes:
         view: What a policy sees of the market before each bar [N, T, D - 1], float32.
         bars: What each bar does to an account [N, T, 8], columns `BAR_FIELDS`.
+        doubt: What each takes from the reward of a weight of 1 [N, T]; None for nothing.
     """
 
     view: Float32Array
     bars: FloatArray
+    doubt: FloatArray | None = None
 
 
 class Scores(NamedTuple):
@@ -59,6 +62,7 @@ class Scores(NamedTuple):
         steps: Bars until the end, or until ruin.
         loss_square_sum: Sum over bars of the square of the simple return, of those below 0.
         max_drawdown: Deepest fall of equity from a peak, as a fraction of the peak.
+        penalty: Sum over bars of what pessimism takes from the reward.
     """
 
     log_return: FloatArray
@@ -69,6 +73,16 @@ class Scores(NamedTuple):
     steps: FloatArray
     loss_square_sum: FloatArray
     max_drawdown: FloatArray
+    penalty: FloatArray
+
+    def paid(self) -> Scores:
+        """The scores of what pessimism leaves: log return and sum of returns less the penalty.
+
+        Deviations, drawdowns, turnover and costs are those of the account.
+        """
+        return self._replace(
+            log_return=self.log_return - self.penalty, return_sum=self.return_sum - self.penalty
+        )
 
 
 def dream_paths(
@@ -79,6 +93,7 @@ def dream_paths(
     temperature: float = 1.0,
     funding: DreamFunding | None = None,
     broker: BrokerConfig | None = None,
+    pessimism: float = 0.0,
 ) -> MarketPaths:
     """Dream N paths that every candidate of a population can share where no action moves them.
 
@@ -90,6 +105,7 @@ def dream_paths(
         temperature: τ.
         funding: What a position held through a bar is charged; None is nothing.
         broker: The rules of the account that will trade them; None are the defaults.
+        pessimism: λ; see `Pessimism`.
     """
     state = engine.start(segments)
     count, size = len(segments), state.z.shape[1] + state.h.shape[1]
@@ -98,13 +114,19 @@ def dream_paths(
     view = np.empty((count, num_bars, size), dtype=np.float32)
     bars = np.empty((count, num_bars, len(BAR_FIELDS)))
     idle = np.zeros(count)
+    cautious = Pessimism.of(engine, pessimism)
+    doubt = None if cautious is None else np.empty((count, num_bars))
     open_time_ms = state.open_time_ms[:, None] + engine.interval_ms * np.arange(1, num_bars + 1)
     for t, noise in enumerate(_noise(engine, rng, count, num_bars, ahead=True)):
         engine.view(state, view[:, t])
+        if cautious is not None and doubt is not None:
+            doubt[:, t] = cautious.doubt(state)
         bars[:, t] = dreamed.step(state, engine.step(state, idle, noise, temperature))
+        if cautious is not None:
+            cautious.follow(state)
     if funding is not None and not funding.is_off:
         bars[..., 4] = funding.charge(open_time_ms, rng)
-    return MarketPaths(view, bars)
+    return MarketPaths(view, bars, doubt)
 
 
 def stretches(recorded: RecordedMarket, window: int | None = None) -> list[tuple[int, int]]:
@@ -168,7 +190,8 @@ def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig
     num_paths, num_bars, size = paths.view.shape
     layers = Layers.of(parameters, size + len(broker.view.indices))
     stretches = _shares(num_bars, _BARS_AT_ONCE)
-    out = np.empty((len(SCORE_FIELDS), num_paths, len(parameters)))
+    doubt = np.empty((num_paths, 0)) if paths.doubt is None else paths.doubt
+    out = np.empty((len(SCORE_FIELDS) + 1, num_paths, len(parameters)))
     at_once = max(CACHE_LINE, _CANDIDATES_AT_ONCE // layers.bias.shape[1])
     for some in _shares(len(parameters), at_once):
         weights = layers.weights[some].transpose(
@@ -183,8 +206,9 @@ def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig
             for bars in stretches:
                 view = np.ascontiguousarray(paths.view[path, bars])
                 product(view, seen, scores[: len(view)])  # [B, D - K] @ [D - K, U C]
-                book.step(scores[: len(view)], np.ascontiguousarray(paths.bars[path, bars]))
-            out[:, path, some] = book.totals()
+                lived = np.ascontiguousarray(paths.bars[path, bars])
+                book.step(scores[: len(view)], lived, np.ascontiguousarray(doubt[path, bars]))
+            out[:-1, path, some], out[-1, path, some] = book.totals(), book.penalty
     return Scores(*out.transpose(0, 2, 1))
 
 
@@ -291,4 +315,5 @@ class _LaneBook:
 
     def scores(self, candidates: int) -> Scores:
         """The lanes' results as [P, L ÷ P]."""
-        return Scores(*self._sums.totals().reshape(len(SCORE_FIELDS), candidates, -1))
+        totals = self._sums.totals().reshape(len(SCORE_FIELDS), candidates, -1)
+        return Scores(*[*totals, np.zeros(totals.shape[1:])])

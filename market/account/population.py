@@ -23,6 +23,7 @@ from .settlement import bar_at, settle, show_lanes
 from .shared import execute, longest_after, settle_calm, settle_shared
 
 _WEIGHT_BOUND: Final = Weight.bound
+_NO_DOUBT: Final[FloatArray] = np.empty(0)
 SCORE_FIELDS: Final = (
     "log_return",
     "return_sum",
@@ -133,6 +134,14 @@ def _tally(
 
 
 @compiled
+def _discourage(doubt: float, executed: FloatArray, ended: BoolArray, penalty: FloatArray) -> None:
+    """Add what a bar takes from the reward of positions [C] of accounts that live."""
+    for p in range(executed.shape[0]):
+        taken = doubt * abs(executed[p])
+        penalty[p] += 0.0 if ended[p] else taken
+
+
+@compiled
 def _remember(
     inputs: FloatArray,
     held: FloatArray,
@@ -161,6 +170,7 @@ def settle_population(
     account_share: Float32Array,
     which: NDArray[np.int64],
     bars: FloatArray,
+    doubt: FloatArray,
     rule_values: FloatArray,
     first: int,
     pending: FloatArray,
@@ -170,6 +180,7 @@ def settle_population(
     terminated: BoolArray,
     inputs: FloatArray,
     totals: FloatArray,
+    penalty: FloatArray,
 ) -> None:
     """Trade C candidates through B bars; see `PopulationBook` for the state that is moved.
 
@@ -183,6 +194,7 @@ def settle_population(
         account_share: What W multiplies each shown input by [U, K, C].
         which: Inputs of the account that are shown [K].
         bars: What each bar does [B, 8].
+        doubt: What each takes from the reward of a weight of 1 [B]; empty for nothing.
         rule_values: The rules, flat.
         first: Number of the first of these bars on the path.
         pending: Targets that wait to be filled [delay + 1, C], a ring, updated.
@@ -192,6 +204,7 @@ def settle_population(
         terminated: [C].
         inputs: What the accounts remember [A, C].
         totals: Sums [8, C], rows `SCORE_FIELDS`.
+        penalty: What was taken from the rewards [C].
     """
     rules = unpack_rules(rule_values)
     candidates, delay = weight.shape[0], pending.shape[0]
@@ -225,6 +238,8 @@ def settle_population(
                 execute(weight, target, rules, executed)
                 target = executed
             settle_calm(equity, peak, weight, target, bar, rules, totals)
+            if doubt.shape[0] > 0:
+                _discourage(doubt[t], target, terminated, penalty)
             if not by_weight:
                 _remember(inputs, held, target, bar.simple_return, weight)
             longest = after
@@ -234,6 +249,8 @@ def settle_population(
         ended[:] = terminated
         settle_shared(equity, weight, terminated, target, bar, rules, executed, growth, cost)
         _tally(held, executed, growth, cost, ended, equity, peak, totals)
+        if doubt.shape[0] > 0:
+            _discourage(doubt[t], executed, ended, penalty)
         if not by_weight:
             _remember(inputs, held, executed, bar.simple_return, weight)
         longest = _longest(weight, terminated)
@@ -249,6 +266,9 @@ class PopulationBook:
         bias: Each unit's and candidate's b [U, C].
         output: The layer after the hidden one, its bias last [U + 1, C]; [0, C] of linear policies.
         broker: The account's rules.
+
+    Attributes:
+        penalty: What pessimism took from the rewards on the path so far [C].
     """
 
     def __init__(
@@ -271,6 +291,7 @@ class PopulationBook:
         self._terminated = np.empty(count, dtype=np.bool_)
         self._pending = np.empty((broker.execution.fill_delay + 1, count))
         self._totals = np.empty((len(SCORE_FIELDS), count))
+        self.penalty: FloatArray = np.empty(count)
         self.begin()
 
     def begin(self) -> None:
@@ -282,19 +303,22 @@ class PopulationBook:
         self._pending[:] = 0.0
         self._inputs[:] = 0.0
         self._totals[:] = 0.0
+        self.penalty[:] = 0.0
         self._bars = 0
 
-    def step(self, scores: Float32Array, bars: FloatArray) -> None:
+    def step(self, scores: Float32Array, bars: FloatArray, doubt: FloatArray = _NO_DOUBT) -> None:
         """Trade the next B bars of the path.
 
         Args:
             scores: Scores of each bar's observation without account and bias [B, U C].
             bars: What each bar does [B, 8], columns `BAR_FIELDS`.
+            doubt: What each takes from the reward of a weight of 1 [B]; empty for nothing.
         """
         settle_population(
             scores,
             *self._policy,
             bars,
+            doubt,
             self._rules,
             self._bars,
             self._pending,
@@ -304,6 +328,7 @@ class PopulationBook:
             self._terminated,
             self._inputs,
             self._totals,
+            self.penalty,
         )
         self._bars += len(bars)
 

@@ -75,6 +75,7 @@ def test_a_search_in_replay_repeats_and_is_not_that_in_dreams(
         ({"num_bars": 31}, "wants windows of 31 bars, and the scorer has windows of 30"),
         ({"segments": np.array([10**6])}, "segments run from 1000000 to 1000000; expected numbers"),
         ({"temperature": 0.9}, "temperature is 0.9, and recorded bars have none"),
+        ({"pessimism": 0.5}, "pessimism is 0.5, and nobody disagrees about recorded bars"),
         ({"funding": 1e-4}, "charged the funding that their record was opened with"),
     ],
 )
