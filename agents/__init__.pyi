@@ -7,10 +7,16 @@ from .dream_search import Searches as Searches
 from .dream_search import TrainedController as TrainedController
 from .dream_search import train_controller as train_controller
 from .dream_search import train_controllers as train_controllers
+from .folder import Agent as Agent
+from .folder import AgentRecord as AgentRecord
+from .folder import load_agent as load_agent
 from .linear import LinearController as LinearController
 from .live import Decision as Decision
 from .live import LiveTrader as LiveTrader
 from .objectives import Merit as Merit
+from .registry import ALGORITHMS as ALGORITHMS
+from .registry import Algorithm as Algorithm
+from .registry import listed as listed
 from .rules.chance import RandomWeights as RandomWeights
 from .rules.constant import ConstantWeight as ConstantWeight
 from .rules.constant import buy_and_hold as buy_and_hold
@@ -23,3 +29,6 @@ from .rules.volatility import HARVolatilityTarget as HARVolatilityTarget
 from .rules.volatility import VolatilityTarget as VolatilityTarget
 from .sb3 import NativeVecEnv as NativeVecEnv
 from .sb3 import make_sb3_env as make_sb3_env
+from .training import Ground as Ground
+from .training import TrainConfig as TrainConfig
+from .training import train_in_folder as train_in_folder

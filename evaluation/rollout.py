@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..envs.replay import BybitReplayEnv
 from ..market.arrays import FloatArray, IntArray
 from ..market.errors import ConfigError, OtherMarketError, TrainingBarsError
 from ..market.settings import seed_number
@@ -243,6 +244,22 @@ def chain_episodes(records: Sequence[EpisodeRecord], bars_per_year: float) -> Ev
         terminated=any(record.terminated for record in records),
     )
     return pool_episodes([joined], bars_per_year)
+
+
+def play_through(env: BybitReplayEnv, policy: Policy, bars_per_year: float) -> Evaluation:
+    """Play a whole replay: one episode for each stretch without a gap, joined.
+
+    Args:
+        env: With ``episode_length=None`` and ``random_start=False``.
+        policy: What acts.
+        bars_per_year: 8,760 for hourly bars.
+    """
+    times = env.recorded.candles.open_time_ms
+    records = [
+        run_episode(env, policy, options={"start": int(times[row])})
+        for row in env.recorded.starts(None)
+    ]
+    return chain_episodes(records, bars_per_year)
 
 
 def traded_weight(weight: FloatArray, market_return: FloatArray) -> FloatArray:

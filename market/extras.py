@@ -8,7 +8,12 @@ from typing import Final
 
 from .errors import MissingPackageError
 
-EXTRAS: Final = {"huggingface_hub": "hub", "pygame": "render", "websockets": "live"}
+EXTRAS: Final = {
+    "huggingface_hub": "hub",
+    "pygame": "render",
+    "sb3_contrib": "agents",
+    "websockets": "live",
+}
 """By its import name, the extra that brings a package; `pyproject.toml` says the same."""
 
 

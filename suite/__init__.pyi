@@ -2,6 +2,8 @@ from .agents.cma_es import CMAESConfig as CMAESConfig
 from .agents.dream_search import DreamSearchConfig as DreamSearchConfig
 from .agents.dream_search import train_controller as train_controller
 from .agents.dream_search import train_controllers as train_controllers
+from .agents.folder import Agent as Agent
+from .agents.folder import load_agent as load_agent
 from .agents.linear import LinearController as LinearController
 from .agents.live import LiveTrader as LiveTrader
 from .agents.rules.chance import RandomWeights as RandomWeights
@@ -37,6 +39,7 @@ from .evaluation.report.text_table import comparison_table as comparison_table
 from .evaluation.rollout import evaluate_policy as evaluate_policy
 from .evaluation.rollout import run_episode as run_episode
 from .evaluation.seeds import SeedRange as SeedRange
+from .jobs.train import train_agent as train_agent
 from .market.account.rewards import DifferentialSharpe as DifferentialSharpe
 from .market.account.rewards import Reward as Reward
 from .market.account.rewards import RewardStep as RewardStep

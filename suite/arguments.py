@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, NoReturn
 
+from worldmodel_trading.agent_arguments import add_agents, add_evaluate, add_train
 from worldmodel_trading.config import RunConfig
 
 Job = Callable[[argparse.Namespace], object]
@@ -184,6 +185,22 @@ def _add_fidelity(fidelity: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_train(train: argparse.ArgumentParser) -> None:
+    _add_world_model(train)
+    _add_candles(train)
+    add_train(train, _setting)
+    _add_drift(train)
+    _add_seed_and_out(train, "runs/agent", "the agent", of="networks, dreams and draws")
+
+
+def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
+    _add_world_model(evaluate)
+    _add_candles(evaluate)
+    add_evaluate(evaluate, _setting)
+    _add_drift(evaluate)
+    _add_seed_and_out(evaluate, "runs/evaluate", "the numbers and the curves")
+
+
 def _add_pretrained(pretrained: argparse.ArgumentParser) -> None:
     pretrained.add_argument(
         "--out", required=True, metavar="FOLDER", help="folder for the world model"
@@ -236,14 +253,10 @@ def _add_drift(group: Any) -> None:
     )
 
 
-def _add_seed_and_out(group: Any, folder: str, content: str) -> None:
-    group.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="of the dreams: the same seed, the same dreams (default: 0)",
-    )
+def _add_seed_and_out(
+    group: Any, folder: str, content: str, of: str = "the dreams: the same seed, the same dreams"
+) -> None:
+    group.add_argument("--seed", type=int, default=0, metavar="N", help=f"of {of} (default: 0)")
     group.add_argument(
         "--out",
         default=folder,
@@ -261,6 +274,9 @@ def _add_overwrite(group: Any) -> None:
 
 _JOBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "run": ("candles to world model to controller, judged in dream and replay", _add_run),
+    "train": ("train an agent in dreams or in replay, looked after by validation", _add_train),
+    "evaluate": ("judge agents, rules and functions side by side", _add_evaluate),
+    "agents": ("say which agents there are", add_agents),
     "fetch": ("download candles, funding rates and rules", _add_fetch),
     "watch": ("follow the live market, bar by bar; no orders", _add_watch),
     "dream": ("hallucinate markets from a recorded moment on", _add_dream),

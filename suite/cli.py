@@ -246,6 +246,64 @@ def _fidelity(options: argparse.Namespace) -> None:
     tell(f"{fidelity_summary(measured)}\n\nReport: {page}")
 
 
+def _train(options: argparse.Namespace) -> None:
+    from worldmodel_trading.jobs.train import train_agent
+
+    _one_thread()
+    train_agent(
+        options.agent,
+        options.world_model,
+        options.out,
+        candles=options.candles,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        settings=dict(options.set),
+        account=dict(options.account),
+        **{name: getattr(options, name) for name in _TRAIN},
+    )
+    tell(f"Agent: {options.out}")
+
+
+_TRAIN = (
+    *("env", "steps", "objective", "seed", "lanes", "horizon", "temperature", "drift", "funding"),
+    *("every", "patience", "start", "train_end", "validation_end"),
+)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from worldmodel_trading.ground import Cuts
+    from worldmodel_trading.jobs.evaluate import EvaluateConfig, evaluate
+
+    _one_thread()
+    config = EvaluateConfig(
+        tuple(options.venues.split(",")),
+        options.dreams,
+        options.horizon,
+        options.observation,
+        options.trust,
+        options.drift,
+        options.funding,
+        dict(options.account),
+        options.seed,
+    )
+    cuts = Cuts(options.start, options.train_end, options.validation_end)
+    out, overwrite = options.out, options.overwrite
+    evaluate(options.agent, config, options.world_model, options.candles, cuts, out, overwrite)
+
+
+def _agents(options: argparse.Namespace) -> None:
+    from worldmodel_trading.agents.registry import listed
+
+    rows = [
+        (one.name, one.kind, "" if one.installed else "not installed", one.about)
+        for one in listed()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        tell("  ".join(cells).rstrip())
+
+
 def _pretrained(options: argparse.Namespace) -> None:
     from worldmodel_trading.models.training.default_model import build_default
 
@@ -258,6 +316,9 @@ def _pretrained(options: argparse.Namespace) -> None:
 
 _JOBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "run": _run,
+    "train": _train,
+    "evaluate": _evaluate,
+    "agents": _agents,
     "fetch": _fetch,
     "watch": _watch,
     "dream": _dream,

@@ -18,7 +18,7 @@ from worldmodel_trading.market.files.writer import (
 )
 from worldmodel_trading.progress import say
 
-Job = Literal["run", "dream", "fidelity", "pretrained"]
+Job = Literal["run", "train", "dream", "fidelity", "evaluate", "pretrained"]
 
 _RUN_FILE = "run.json"  # says whose a folder is; a world model's manifest says so itself
 _RESULTS = "results.json"
@@ -26,10 +26,21 @@ _FOLDERS = ("world_model", "refits", "checkpoints", "tensorboard", "candidates.p
 _MANIFEST = "manifest.json"
 _FILES: dict[Job, tuple[str, ...]] = {
     "run": (_RESULTS, "report.html", "controller.safetensors", "controller.json", *_FOLDERS),
+    "train": (
+        "agent.json",
+        "agent.zip",
+        "controller.safetensors",
+        "controller.json",
+        "evaluation.json",
+        "checkpoints",
+        "tensorboard",
+    ),
     "dream": ("dreams.parquet", "fan.png"),
+    "evaluate": ("evaluation.json", "curves.parquet"),
     "fidelity": ("fidelity.json", "fidelity.html"),
     "pretrained": (_MANIFEST, "config.json", "model.safetensors"),
 }
+_LAST = {"run": _RESULTS, "train": "agent.json"}  # of the jobs that can be gone on with
 _UNTOLD = "one that cannot be told"
 
 
@@ -38,20 +49,22 @@ class Held(NamedTuple):
 
     Attributes:
         job: Which job wrote them.
-        run_id: The name of a run; None for the other jobs.
+        run_id: The name of a run or a training; None for the other jobs.
     """
 
     job: Job
     run_id: str | None = None
 
     def __str__(self) -> str:
-        return f"a run, {self.run_id}" if self.job == "run" else f"the job {self.job}"
+        named = {"run": "a run", "train": "a training"}
+        return f"{named[self.job]}, {self.run_id}" if self.job in named else f"the job {self.job}"
 
 
 def refuse_taken(path: str | Path, job: Job, *, overwrite: bool = False) -> None:
     """Refuse, before any work, a folder that holds results or that cannot be written to.
 
-    A run's own folder passes: whether it holds the same run `run_folder` finds out. Nothing is made.
+    A run's own folder passes, and a training's: whether it holds the same one `run_folder` finds out.
+    Nothing is made.
 
     Raises:
         OutputError: The folder is taken or unfit; the message names the cure.
@@ -59,7 +72,7 @@ def refuse_taken(path: str | Path, job: Job, *, overwrite: bool = False) -> None
     refuse_unwritable(path)
     folder = Path(path)
     held = _held(folder)
-    if held is not None and not (overwrite or held.job == job == "run"):
+    if held is not None and not (overwrite or (held.job == job and job in _LAST)):
         raise OutputError(
             f"{folder} holds the results of {held}: name another folder with --out, or replace "
             "them with --overwrite"
@@ -91,13 +104,19 @@ def job_folder(
 
 @contextmanager
 def run_folder(
-    path: str | Path, run_id: str, *, resume: bool = False, overwrite: bool = False
+    path: str | Path,
+    run_id: str,
+    *,
+    job: Job = "run",
+    resume: bool = False,
+    overwrite: bool = False,
 ) -> Iterator[Path]:
-    """Hold a folder for a run, emptied of what an earlier one left unless that is gone on with.
+    """Hold a folder for a run or a training, emptied of what an earlier one left unless that is gone on with.
 
     Args:
         path: The folder; made if need be.
         run_id: The run's name.
+        job: ``run`` or ``train``.
         resume: Go on with the same run.
         overwrite: Let this run take the place of another, or begin the same one anew.
 
@@ -105,15 +124,15 @@ def run_folder(
         OutputError: Another process writes there, another run's or job's results are there, or this
             run's own, unfinished, and it was not said what to do with them.
     """
-    ours = Held("run", run_id)
+    ours = Held(job, run_id)
     with sole_writer(path) as folder:
-        refuse_taken(folder, "run", overwrite=overwrite)
+        refuse_taken(folder, job, overwrite=overwrite)
         held = _held(folder)
         if not overwrite:
             _refuse_mixing(folder, held, ours, resume)
         if not (resume and held == ours and _has_checkpoints(folder)):
             if resume:
-                say(f"  nothing to resume in {folder}: the run begins anew")
+                say(f"  nothing to resume in {folder}: the {job} begins anew")
             _take(folder, ours)
         for left in (folder / name for name in _FOLDERS):
             clear_left_behind(left)
@@ -122,7 +141,8 @@ def run_folder(
 
 def is_begun(path: Path) -> bool:
     """Whether a folder holds a run that can be gone on with."""
-    return _is_unfinished(path) and (path / _RUN_FILE).is_file()
+    held = _held(path)
+    return held is not None and held.job in _LAST and _is_unfinished(path, held.job)
 
 
 def _held(folder: Path) -> Held | None:
@@ -136,7 +156,9 @@ def _written_there(folder: Path) -> Held | None:
     try:
         said = json.loads((folder / _RUN_FILE).read_bytes())
         job = said.get("job", "run")
-        return Held(job) if job in ("dream", "fidelity") else Held("run", str(said["run_id"]))
+        if job in ("dream", "fidelity", "evaluate"):
+            return Held(job)
+        return Held("train" if job == "train" else "run", str(said["run_id"]))
     except FileNotFoundError:
         return Held("pretrained") if _is_world_model(folder) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -162,13 +184,13 @@ def _lying(folder: Path, job: Job) -> list[Path]:
 def _refuse_mixing(folder: Path, held: Held | None, ours: Held, resume: bool) -> None:
     if held not in (None, ours):
         raise OutputError(
-            f"{folder} holds the results of another run, {held.run_id}; this one is "
+            f"{folder} holds the results of another {ours.job}, {held.run_id}; this one is "
             f"{ours.run_id}, of other data or settings: name another folder with --out, or "
             "replace them with --overwrite"
         )
-    if held == ours and _is_unfinished(folder) and not resume:
+    if held == ours and _is_unfinished(folder, ours.job) and not resume:
         raise OutputError(
-            f"{folder} holds this run, stopped before its end: go on with --resume, or begin it "
+            f"{folder} holds this {ours.job}, stopped before its end: go on with --resume, or begin it "
             "anew with --overwrite"
         )
 
@@ -184,12 +206,12 @@ def _refuse_unclaimed(folder: Path, job: Job, held: Held | None) -> None:
         )
 
 
-def _is_unfinished(folder: Path) -> bool:
-    return _has_checkpoints(folder) and not (folder / _RESULTS).exists()
+def _is_unfinished(folder: Path, job: Job) -> bool:
+    return _has_checkpoints(folder) and not (folder / _LAST[job]).exists()
 
 
 def _has_checkpoints(folder: Path) -> bool:
-    return any((folder / "checkpoints").glob("*.safetensors"))
+    return any((folder / "checkpoints").glob("[!.]*"))
 
 
 def _take(folder: Path, ours: Held) -> Path:

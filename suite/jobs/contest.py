@@ -18,7 +18,7 @@ from worldmodel_trading.evaluation.lanes import evaluate_lanes
 from worldmodel_trading.evaluation.outcome import CONTROLLER
 from worldmodel_trading.evaluation.performance import Performance
 from worldmodel_trading.evaluation.policy import Policy
-from worldmodel_trading.evaluation.rollout import Curve, Evaluation, chain_episodes, run_episode
+from worldmodel_trading.evaluation.rollout import Curve, play_through
 from worldmodel_trading.evaluation.significance import SharpeEvidence, sharpe_evidence
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.models.world_model import WorldModel
@@ -132,7 +132,7 @@ def judge(
                 found.curves["dream"] = Curve(equity)
                 counter()
                 for venue, replay in replays.items():
-                    evaluation = _play(replay, entrant.policy, years)
+                    evaluation = play_through(replay, entrant.policy, years)
                     found.performance[venue] = evaluation.performance
                     found.curves[venue] = evaluation.curve()
                     counter()
@@ -179,13 +179,3 @@ def open_replay(
         observation=observation,
         **config.account_settings(),
     )
-
-
-def _play(env: BybitReplayEnv, policy: Policy, bars_per_year: float) -> Evaluation:
-    """One episode for each stretch without a gap, joined."""
-    times = env.recorded.candles.open_time_ms
-    records = [
-        run_episode(env, policy, options={"start": int(times[row])})
-        for row in env.recorded.starts(None)
-    ]
-    return chain_episodes(records, bars_per_year)

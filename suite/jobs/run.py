@@ -96,8 +96,8 @@ def run(config: RunConfig) -> RunResults:
             say(f"  {finding}")
         _refuse_impossible(config, split)
     run_id = config.run_id(split.content(config.funding))
-    settings = {"resume": config.resume, "overwrite": config.overwrite}
-    with run_folder(config.out_dir, run_id, **settings):
+    resume, overwrite = config.resume, config.overwrite
+    with run_folder(config.out_dir, run_id, resume=resume, overwrite=overwrite):
         return _work(config, split, run_id, stages)
 
 

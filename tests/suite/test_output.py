@@ -14,6 +14,7 @@ from worldmodel_trading.output import Job, is_begun, job_folder, refuse_taken, r
 FILES: dict[Job, set[str]] = {
     "dream": {"dreams.parquet", "fan.png"},
     "fidelity": {"fidelity.json", "fidelity.html"},
+    "evaluate": {"evaluation.json", "curves.parquet"},
     "pretrained": {"config.json", "manifest.json", "model.safetensors"},
 }
 

@@ -39,7 +39,10 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
         policy performance rollout lanes checks significance loss_tests likelihood baselines horizons density truth ageing
         results seeds drift outcome report comparison fidelity
     """,
-    "agents": "linear objectives cma_es candidates identity dream_search rules live sb3",
+    "agents": """
+        linear objectives cma_es candidates identity dream_search rules live sb3 registry standardised
+        sb3_models sb3_state folder callbacks sb3_training training
+    """,
 }
 
 

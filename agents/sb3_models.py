@@ -1,0 +1,99 @@
+"""Models of Stable-Baselines3 and sb3-contrib, from names and plain settings alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from ..market.errors import ConfigError
+from ..market.extras import EXTRAS, require
+from .registry import POLICY_SETTINGS, Algorithm
+from .standardised import Standardised
+
+
+def model_class(algorithm: Algorithm) -> Any:
+    """The algorithm's class.
+
+    Raises:
+        MissingPackageError: Its package is not installed.
+    """
+    if algorithm.library in EXTRAS:
+        require(algorithm.library, f"the agent {algorithm.name}")
+    return getattr(import_module(algorithm.library), algorithm.kind)
+
+
+def build_model(algorithm: Algorithm, settings: Mapping[str, Any], env: Any, seed: int) -> Any:
+    """A model that has learned nothing yet.
+
+    Args:
+        algorithm: Which.
+        settings: All of `Algorithm.settle`.
+        env: A `VecEnv`.
+        seed: Of the networks and of what is drawn while learning.
+
+    Raises:
+        ConfigError: A setting is none that the algorithm can work with.
+    """
+    given, policy = _split(settings)
+    try:
+        return model_class(algorithm)(
+            algorithm.policy, env, seed=seed, device="cpu", policy_kwargs=policy, **given
+        )
+    except (TypeError, ValueError, AssertionError) as error:
+        raise ConfigError(f"{algorithm.name} refuses its settings: {error}") from error
+
+
+def empty_model(
+    algorithm: Algorithm,
+    settings: Mapping[str, Any],
+    observation_space: spaces.Box,
+    action_space: spaces.Space[Any],
+) -> Any:
+    """A model without an environment, whose parameters are to be set: it can predict.
+
+    Args:
+        algorithm: Which.
+        settings: All of `Algorithm.settle`, as it was trained with.
+        observation_space: A lane's.
+        action_space: A lane's.
+
+    Raises:
+        ConfigError: A setting is none that the algorithm can work with.
+    """
+    given, policy = _split(settings)
+    if algorithm.keeps_bars:
+        given["buffer_size"] = 1  # nothing is to be kept
+    try:
+        model = model_class(algorithm)(
+            algorithm.policy,
+            None,
+            device="cpu",
+            policy_kwargs=policy,
+            _init_setup_model=False,
+            **given,
+        )
+        model.observation_space, model.action_space = observation_space, action_space
+        model.n_envs = 1
+        if getattr(model, "target_entropy", None) == "auto":  # what it would ask an environment
+            model.target_entropy = -1.0
+        model._setup_model()
+    except (TypeError, ValueError, AssertionError) as error:
+        raise ConfigError(f"{algorithm.name} refuses its settings: {error}") from error
+    return model
+
+
+def _split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the constructor takes, and what its policy takes."""
+    given = {name: value for name, value in settings.items() if name not in POLICY_SETTINGS}
+    policy = {name: value for name, value in settings.items() if name in POLICY_SETTINGS}
+    policy["features_extractor_class"] = Standardised
+    noise = given.pop("action_noise", None)
+    if noise:
+        from stable_baselines3.common.noise import NormalActionNoise
+
+        given["action_noise"] = NormalActionNoise(np.zeros(1), np.full(1, float(noise)))
+    return given, policy

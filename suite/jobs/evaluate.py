@@ -1,0 +1,354 @@
+"""Agents, rules and functions judged side by side, in dreams and in replay."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from worldmodel_trading.agents.folder import load_agent
+from worldmodel_trading.agents.rules.known import RULES, make_rule
+from worldmodel_trading.envs.replay import BybitReplayEnv
+from worldmodel_trading.envs.spaces import ActionKind, ObservationKind
+from worldmodel_trading.envs.vector import DreamVectorEnv
+from worldmodel_trading.evaluation.lanes import evaluate_lanes
+from worldmodel_trading.evaluation.performance import Performance
+from worldmodel_trading.evaluation.policy import Policy, check_policy
+from worldmodel_trading.evaluation.report.text_table import VENUES, comparison_table
+from worldmodel_trading.evaluation.rollout import Curve, play_through
+from worldmodel_trading.ground import Cuts, Recorded, open_recorded_ranges
+from worldmodel_trading.market.arrays import Float32Array
+from worldmodel_trading.market.errors import ConfigError
+from worldmodel_trading.market.files.writer import whole_file, write_whole
+from worldmodel_trading.market.records import AT_LEAST_ONE, FROM_ZERO, Record
+from worldmodel_trading.market.synthetic import SYMBOL
+from worldmodel_trading.output import job_folder, refuse_taken
+from worldmodel_trading.progress import Counter, tell
+
+_BESIDE = ("hold", "flat")  # always in the table
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(Record):
+    """How agents are judged.
+
+    Attributes:
+        venues: Some of ``dream``, ``validation`` and ``test``.
+        dreams: That measure.
+        horizon: Bars of each.
+        observation: What a ``module:callable`` looks at.
+        trust: Unpickle bare zips.
+        drift: What a held position earns in dreams.
+        funding: What positions pay.
+        account: Any setting of the account; empty is that of the agents' own training.
+        seed: Of the dreams.
+    """
+
+    venues: tuple[str, ...] = VENUES
+    dreams: int = 256
+    horizon: int = 720
+    observation: ObservationKind = "latent"
+    trust: bool = False
+    drift: str | float = "recorded"
+    funding: str | float = "off"
+    account: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    _bounds = {"dreams": AT_LEAST_ONE, "horizon": AT_LEAST_ONE, "seed": FROM_ZERO}  # noqa: RUF012
+    _choices = {"observation": ("latent", "features")}  # noqa: RUF012
+
+    def __post_init__(self) -> None:
+        """Refuse a venue that is none."""
+        super().__post_init__()
+        for venue in self.venues:
+            if venue not in VENUES:
+                raise ConfigError(f"venue {venue!r} is none; expected some of {', '.join(VENUES)}")
+
+
+class Entrant(NamedTuple):
+    """Who is judged.
+
+    Attributes:
+        policy: What acts.
+        observation: What it looks at.
+        actions: What it takes.
+    """
+
+    policy: Policy
+    observation: ObservationKind = "features"
+    actions: ActionKind = "continuous"
+
+
+class FromFunction:
+    """A policy from a plain function of observations.
+
+    Args:
+        function: Takes observations [N, D], returns target weights [N] or [N, 1].
+    """
+
+    def __init__(self, function: Callable[[Float32Array], Any]) -> None:
+        self._function = function
+
+    def predict(
+        self,
+        observation: Float32Array,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Float32Array, None]:
+        """Weights [.., 1] for observations [.., D]."""
+        rows = np.atleast_2d(observation)
+        weights = np.asarray(self._function(rows), dtype=np.float32)
+        if weights.size != len(rows):
+            raise ConfigError(
+                f"the function returned {weights.size} weights for {len(rows)} observations; expected "
+                "one each"
+            )
+        return weights.reshape(*np.shape(observation)[:-1], 1), None
+
+
+def evaluate(
+    agents: Sequence[str],
+    config: EvaluateConfig,
+    world_model: str,
+    candles: Any,
+    cuts: Cuts,
+    out: str,
+    overwrite: bool,
+) -> dict[str, dict[str, Performance]]:
+    """Judge agents, print the table, and write ``evaluation.json`` and ``curves.parquet``.
+
+    Args:
+        agents: Folders, zips, rules' names or ``module:callable``.
+        config: How.
+        world_model: Its folder, or ``default``.
+        candles: The record; None is the embedded market.
+        cuts: Where validation and test are.
+        out: Folder for the two files.
+        overwrite: Replace a job's results there.
+
+    Returns:
+        Performance by agent and venue.
+
+    Raises:
+        ConfigError: An agent cannot be found, or learned in another world model.
+    """
+    refuse_taken(out, "evaluate", overwrite=overwrite)
+    recorded = open_recorded_ranges(world_model, candles, cuts)
+    venues = _venues(config, recorded)
+    entrants, account = _entrants(agents, config, recorded)
+    for entrant in entrants.values():
+        check_policy(entrant.policy, recorded.world_model.fingerprint)
+    with job_folder(out, "evaluate", overwrite=overwrite) as emptied:
+        judged = _judge(entrants, config, recorded, venues, account)
+        _write(emptied(), judged, config, recorded, account)
+    measured = {
+        name: {venue: found[0] for venue, found in by_venue.items()}
+        for name, by_venue in judged.items()
+    }
+    tell(comparison_table(measured, venues))
+    return measured
+
+
+_Found = tuple[Performance, Curve]
+
+
+def _venues(config: EvaluateConfig, recorded: Recorded) -> list[str]:
+    """The venues that there are bars for."""
+    missing = [name for name in config.venues if name != "dream" and name not in recorded.ranges]
+    if missing and recorded.candles is None:
+        raise ConfigError(
+            f"the world model is of {recorded.world_model.provenance.symbol}, not of the embedded "
+            f"market {SYMBOL}: give its bars with --candles, or say --venues dream"
+        )
+    if missing:
+        raise ConfigError(
+            f"the candles hold no bars of {' and '.join(missing)}: give the file that goes on, or "
+            "leave it out of --venues"
+        )
+    return list(config.venues)
+
+
+def _entrants(
+    agents: Sequence[str], config: EvaluateConfig, recorded: Recorded
+) -> tuple[dict[str, Entrant], dict[str, Any]]:
+    """Who is judged, by name, and the account that all of them have."""
+    entrants: dict[str, Entrant] = {}
+    accounts: dict[str, Mapping[str, Any]] = {}
+    for name in agents:
+        entrant = _find(name, config, recorded)
+        title = _title(name)
+        entrants[title if title not in entrants else name] = entrant
+        record = getattr(entrant.policy, "record", None)
+        if record is not None:
+            accounts[name] = record.account
+    for name in _BESIDE:
+        if name not in entrants:
+            entrants[name] = _rule(name, recorded)
+    return entrants, _account(config, accounts)
+
+
+def _title(name: str) -> str:
+    return Path(name).name if Path(name).exists() else name
+
+
+def _account(config: EvaluateConfig, accounts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The one account that all have: that which is given, or that of their training."""
+    if config.account:
+        return dict(config.account)
+    kinds = {json.dumps(dict(account), sort_keys=True) for account in accounts.values()}
+    if len(kinds) > 1:
+        raise ConfigError(
+            f"{' and '.join(accounts)} were trained with different accounts: say with --account what "
+            "all of them pay here"
+        )
+    return dict(json.loads(kinds.pop())) if kinds else {}
+
+
+def _find(name: str, config: EvaluateConfig, recorded: Recorded) -> Entrant:
+    if name in RULES:
+        return _rule(name, recorded)
+    if Path(name).exists():
+        agent = load_agent(name, trust=config.trust)
+        return Entrant(agent, "latent", agent.actions)
+    if ":" in name:
+        return Entrant(_called(name), config.observation)
+    raise ConfigError(
+        f"there is no agent {name!r}; expected an agent's folder, module:callable, or a rule: "
+        f"{', '.join(RULES)}"
+    )
+
+
+def _rule(name: str, recorded: Recorded) -> Entrant:
+    from worldmodel_trading.market.synthetic import synthetic_candles
+
+    train = recorded.ranges.get("train")
+    record = recorded.candles
+    known = record.between(*train) if record is not None and train else record
+    training = known if known is not None else synthetic_candles(bars=_ANY_BARS)
+    return Entrant(make_rule(name, training, recorded.world_model.config.features))
+
+
+_ANY_BARS = 1_000  # for a rule that reads none of them
+
+
+def _called(name: str) -> Policy:
+    """What the user asked to be run: a policy, its class or factory, or a function of observations."""
+    module, _, wanted = name.partition(":")
+    sys.path.insert(0, os.getcwd())  # as `python -m` would find it
+    try:
+        found = getattr(importlib.import_module(module), wanted)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"there is no {name!r}: {error}; expected module:callable") from None
+    finally:
+        sys.path.remove(os.getcwd())
+    if inspect.isclass(found):
+        found = found()
+    if hasattr(found, "predict"):
+        policy: Policy = found
+        return policy
+    if not callable(found):
+        raise ConfigError(f"{name} is a {type(found).__name__}; expected a policy or a function")
+    if inspect.signature(found).parameters:
+        return FromFunction(found)
+    made: Policy = found()
+    return made
+
+
+def _judge(
+    entrants: Mapping[str, Entrant],
+    config: EvaluateConfig,
+    recorded: Recorded,
+    venues: Sequence[str],
+    account: Mapping[str, Any],
+) -> dict[str, dict[str, _Found]]:
+    judged: dict[str, dict[str, _Found]] = {}
+    years = recorded.world_model.provenance.bars_per_year
+    with Counter("evaluation", len(entrants) * len(venues), "run") as counter:
+        for name, entrant in entrants.items():
+            judged[name] = {}
+            for venue in venues:
+                judged[name][venue] = _played(entrant, venue, config, recorded, account, years)
+                counter()
+    return judged
+
+
+def _played(
+    entrant: Entrant,
+    venue: str,
+    config: EvaluateConfig,
+    recorded: Recorded,
+    account: Mapping[str, Any],
+    years: float,
+) -> _Found:
+    shared: dict[str, Any] = {
+        "world_model": recorded.world_model,
+        "observation": entrant.observation,
+        "actions": entrant.actions,
+        "funding": config.funding,
+        **account,
+    }
+    if venue == "dream":
+        lanes = DreamVectorEnv(config.dreams, horizon=config.horizon, drift=config.drift, **shared)
+        measured, equity = evaluate_lanes(
+            lanes, entrant.policy, bars_per_year=years, seed=config.seed
+        )
+        return measured, Curve(equity)
+    start, end = recorded.ranges[venue]
+    replay = BybitReplayEnv(
+        recorded.candles, start=start, end=end, episode_length=None, random_start=False, **shared
+    )
+    found = play_through(replay, entrant.policy, years)
+    return found.performance, found.curve()
+
+
+def _write(
+    folder: Path,
+    judged: Mapping[str, Mapping[str, _Found]],
+    config: EvaluateConfig,
+    recorded: Recorded,
+    account: Mapping[str, Any],
+) -> None:
+    told = {
+        "world_model": recorded.world_model.fingerprint,
+        "candles": None if recorded.candles is None else recorded.candles.data_hash(),
+        "account": dict(account),
+        "dreams": config.dreams,
+        "horizon": config.horizon,
+        "drift": config.drift,
+        "seed": config.seed,
+        "performance": {
+            name: {venue: found[0].to_dict() for venue, found in by_venue.items()}
+            for name, by_venue in judged.items()
+        },
+    }
+    with whole_file(folder / "curves.parquet") as temporary:
+        _curves(judged).to_parquet(temporary, index=False)
+    write_whole(folder / "evaluation.json", json.dumps(told, indent=2) + "\n")
+
+
+def _curves(judged: Mapping[str, Mapping[str, _Found]]) -> Any:
+    """A row for each agent, venue and bar: time (none in dreams), equity, of dreams the mean."""
+    import pandas as pd
+
+    parts = []
+    for name, by_venue in judged.items():
+        for venue, (_, curve) in by_venue.items():
+            several = curve.equity.ndim > 1
+            equity = curve.equity.mean(axis=0) if several else curve.equity
+            part = pd.DataFrame({"bar": np.arange(len(equity)), "equity": equity})
+            part.insert(0, "agent", name)
+            part.insert(1, "venue", venue)
+            part["open_time_ms"] = pd.array(
+                [None] * len(part) if curve.time_ms is None else curve.time_ms, dtype="Int64"
+            )
+            parts.append(part)
+    return pd.concat(parts, ignore_index=True)
