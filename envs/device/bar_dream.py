@@ -21,7 +21,7 @@ from ...models.bars.networks import (
     BarVAE,
     mean_log_scale,
     return_parts,
-    wick_part,
+    wick_parts,
 )
 from ...models.bars.packed import BarLanes
 from ...models.mixture import sample_mixture
@@ -158,8 +158,11 @@ class BarDream(DeviceDream):
                 side, trunk, parts, noise[row], noise[4 + row], log_scale, temperature
             )
             made.append(self._reached(side, lanes.price, close, wick))
-            entering = wick_part((made[-1] / self._scale).float(), log_scale)
-            parts = torch.cat([parts, entering], dim=-1)
+            wick, height = made[-1], torch.stack(made).abs().sum(0)
+            told = wick_parts(
+                (wick / self._scale).float(), (height / self._scale).float(), log_scale
+            )
+            parts = torch.cat([parts, told], dim=-1)
         mixture = rnn.volume_mixture(trunk, features, calendars, parts)
         relative = sample_mixture(mixture, noise[3], noise[7].unsqueeze(1), temperature)[:, 0]
         relative = (relative + of_volume).clamp(-_VOLUME_LIMIT, _VOLUME_LIMIT).double()

@@ -100,7 +100,7 @@ class MarketConfig(Record):
     forecast_epochs: int = 30
     vae_epochs: int = 10
     mdn_rnn_epochs: int = 16
-    head_epochs: int = 12
+    head_epochs: int = 24
     batch_size: int = 256
     mdn_rnn_batch_size: int = 16
     learning_rate: float = 2e-3

@@ -34,7 +34,7 @@ from .mixtures import (
     measure_returns,
     turn,
 )
-from .networks import FEATURE_LIMIT, LOWER_PARTS, RETURN_PARTS, WICK_FLOOR
+from .networks import FEATURE_LIMIT, LOWER_PARTS, RETURN_PARTS, SIZE_FLOOR, WICK_FLOOR
 from .packed import (
     BARS,
     CALENDAR,
@@ -63,7 +63,7 @@ from .packed import (
 )
 
 _ONE = np.float32(1.0)
-_FLOOR = np.float32(WICK_FLOOR)
+_FLOOR, _SIZE_FLOOR = np.float32(WICK_FLOOR), np.float32(SIZE_FLOOR)
 _LIMIT = np.float32(LATENT_LIMIT)
 _CLIP = FEATURE_LIMIT
 _VOLUME_LIMIT = np.float32(6.0)  # of the relative log volume
@@ -312,7 +312,7 @@ def draw_next(
     columns, free = carved(free, 1 + 3 * k, count)
     work, _ = carved(free, ROWS + k, count)
     unit, tick = scale[0], scale[_TICK]
-    before = np.empty(count)
+    before, heights = np.empty(count), np.empty(count, np.float32)
     foresee(parameters, sizes, scale, inputs, features, seen, raw, columns, work)
     draw_returns(
         columns[: 3 * k],
@@ -327,14 +327,16 @@ def draw_next(
     if tick > 0.0:
         settle_closes(tick, unit, work[UNITS], drawn, close, before)
     for n in range(count):
-        u, s = work[UNITS, n], work[SCALE, n]
-        told_units = fast_asinh(u * fast_exp(-s))
-        seen[n, trunk] = told_units
-        seen[n, trunk + 1] = abs(told_units)
-        seen[n, trunk + 2] = s
+        units = work[UNITS, n] * fast_exp(-work[SCALE, n])
+        size = abs(units)
+        seen[n, trunk] = fast_asinh(units)
+        seen[n, trunk + 1] = work[SCALE, n]
+        seen[n, trunk + 2] = fast_log(size + _SIZE_FLOOR)
+        heights[n] = size
 
     for side in range(2):
-        entering = seen[:, : trunk + RETURN_PARTS + side]
+        told_wick = trunk + RETURN_PARTS + 2 * side
+        entering = seen[:, :told_wick]
         add_layer(entering, parameters, sizes[LOWER if side else UPPER], inner)
         activate(inner, inner.shape[1])
         at = sizes[LOWER_OUT if side else UPPER_OUT]
@@ -353,10 +355,10 @@ def draw_next(
         if tick > 0.0:
             settle_wicks(side, tick, unit, work[UNITS], drawn, close, before)
         for n in range(count):
-            wick = work[UNITS, n]
-            seen[n, trunk + RETURN_PARTS + side] = fast_log(
-                wick * fast_exp(-work[SCALE, n]) + _FLOOR
-            )
+            units = work[UNITS, n] * fast_exp(-work[SCALE, n])
+            heights[n] += units
+            seen[n, told_wick] = fast_log(units + _FLOOR)
+            seen[n, told_wick + 1] = fast_log(heights[n] + _SIZE_FLOOR)
 
     entering = seen[:, : trunk + LOWER_PARTS + told + sizes[F]]
     add_layer(entering, parameters, sizes[VOLUME], inner)

@@ -24,8 +24,12 @@ FEATURE_LIMIT = 6.0
 WICK_FLOOR = 0.01
 """Of the return's scale: what a wick of 0 is told as to the heads that come after."""
 
-RETURN_PARTS, UPPER_PARTS, LOWER_PARTS = 3, 4, 5
-"""Numbers that the return, then the wicks, tell the heads after them."""
+SIZE_FLOOR = 0.03
+"""Of the return's scale: the same of a bar that has not left its open."""
+
+RETURN_PARTS, UPPER_PARTS, LOWER_PARTS = 3, 5, 7
+"""Numbers that the return, then the wicks, tell the heads after them: the last of each is how far the
+bar reaches by then, since what a quiet close leaves of a bar's height its wicks make up."""
 
 _GAIN = 3.0  # of the heads: their weights learn as much faster
 _MEAN_STEP = 0.1  # a component's mean is this many of its deviations per unit
@@ -210,11 +214,14 @@ class BarRNN(nn.Module):
         """
         returns = self.return_mixture(trunk)
         log_scale = mean_log_scale(returns)
+        heights = bars[..., :3].abs().cumsum(dim=-1)
         parts = return_parts(bars[..., 0], log_scale)
         upper = self._wick_log_prob("upper", trunk, parts, bars[..., 1], log_scale)
-        parts = torch.cat([parts, wick_part(bars[..., 1], log_scale)], dim=-1)
+        told = wick_parts(bars[..., 1], heights[..., 1], log_scale)
+        parts = torch.cat([parts, told], dim=-1)
         lower = self._wick_log_prob("lower", trunk, parts, bars[..., 2], log_scale)
-        parts = torch.cat([parts, wick_part(bars[..., 2], log_scale)], dim=-1)
+        told = wick_parts(bars[..., 2], heights[..., 2], log_scale)
+        parts = torch.cat([parts, told], dim=-1)
         volume = self.volume_mixture(trunk, features, calendars, parts)
         return BarDensities(
             mixture_log_prob(returns, bars[..., :1]),
@@ -240,14 +247,25 @@ def mean_log_scale(mixture: Mixture) -> Tensor:
 
 
 def return_parts(scaled: Tensor, log_scale: Tensor) -> Tensor:
-    """What the return tells the heads after it [..., 3]: asinh of its units, their size, the scale."""
-    units = torch.asinh(scaled * torch.exp(-log_scale))
-    return torch.stack([units, units.abs(), log_scale], dim=-1)
+    """What the return tells the heads after it [..., 3]: asinh of its units, the scale, its size."""
+    units = scaled * torch.exp(-log_scale)
+    return torch.stack([torch.asinh(units), log_scale, _log_size(units.abs())], dim=-1)
 
 
-def wick_part(wick: Tensor, log_scale: Tensor) -> Tensor:
-    """What a wick tells the heads after it [..., 1]."""
-    return torch.log(wick * torch.exp(-log_scale) + WICK_FLOOR)[..., None]
+def wick_parts(wick: Tensor, height: Tensor, log_scale: Tensor) -> Tensor:
+    """What a wick tells the heads after it [..., 2]: its own log units, and those of the bar so far.
+
+    Args:
+        wick: ÷ `BarRNN.return_scale` [...].
+        height: The return's size and the wicks until this one, likewise [...].
+        log_scale: See `mean_log_scale` [...].
+    """
+    unit = torch.exp(-log_scale)
+    return torch.stack([torch.log(wick * unit + WICK_FLOOR), _log_size(height * unit)], dim=-1)
+
+
+def _log_size(units: Tensor) -> Tensor:
+    return torch.log(units + SIZE_FLOOR)
 
 
 def build_bar_networks(config: MarketConfig, seed: int) -> tuple[BarVAE, BarRNN]:
