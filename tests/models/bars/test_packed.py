@@ -21,7 +21,7 @@ from worldmodel_trading.models.bars.networks import (
     BarRNN,
     mean_log_scale,
     return_parts,
-    wick_part,
+    wick_parts,
 )
 from worldmodel_trading.models.bars.packed import BarLanes, BarNetwork
 from worldmodel_trading.models.mixture import Mixture
@@ -62,6 +62,10 @@ def told_of(model: BarWorldModel, lanes: BarLanes) -> tuple[torch.Tensor, ...]:
     return trunk, torch.from_numpy(lanes.features.copy()), calendars
 
 
+def as_float32(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32))
+
+
 def cdf(mixture: Mixture, values: np.ndarray) -> np.ndarray:
     """Of each value [N] in its mixture of one dimension."""
     weights = torch.softmax(mixture.logits, dim=-1).numpy()
@@ -89,7 +93,7 @@ def test_draws_are_those_of_the_mixtures_that_pytorch_tells(
     returns = plain.mdn_rnn.return_mixture(trunk)
     assert_uniform(cdf(returns, scaled[:, 0]))
     log_scale = mean_log_scale(returns)
-    parts = return_parts(torch.from_numpy(scaled[:, 0].astype(np.float32)), log_scale)
+    parts, height = return_parts(as_float32(scaled[:, 0]), log_scale), np.abs(scaled[:, 0])
     for side, wick in (("upper", scaled[:, 1]), ("lower", scaled[:, 2])):
         logit, mixture = plain.mdn_rnn.wick(side, trunk, parts)
         none = torch.sigmoid(logit).numpy()
@@ -97,9 +101,9 @@ def test_draws_are_those_of_the_mixtures_that_pytorch_tells(
         units = np.log(np.where(drawn, wick, 1.0)) - log_scale.numpy()
         place = none + (1.0 - none) * cdf(mixture, units)
         assert_uniform(np.where(drawn, place, none * rng.random(DRAWS)))
-        parts = torch.cat(
-            [parts, wick_part(torch.from_numpy(wick.astype(np.float32)), log_scale)], dim=-1
-        )
+        height += wick
+        told = wick_parts(as_float32(wick), as_float32(height), log_scale)
+        parts = torch.cat([parts, told], dim=-1)
     volume = plain.mdn_rnn.volume_mixture(trunk, features, calendars, parts)
     relative = np.array([relative_volume(v, average) for v in lanes.drawn[:, 3]])
     some = lanes.drawn[:, 3] > 0.0
