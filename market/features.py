@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary
@@ -215,6 +215,12 @@ class Scaler:
                 "the candles look constant (prices or volume that stand still)"
             )
         return cls(rows.mean(axis=0), scale)
+
+    def without(self, columns: Sequence[int]) -> Scaler:
+        """The same, to whom whatever stands in some columns is their mean, exactly."""
+        scale = self.scale.copy()
+        scale[list(columns)] = np.finfo(np.float64).max  # finite, so that it can be stored
+        return Scaler(self.mean, scale)
 
     def transform(self, features: FloatArray) -> Float32Array:
         """Standardised features, float32, same shape."""

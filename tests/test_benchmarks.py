@@ -152,10 +152,10 @@ def test_operations_of_a_lane_step_by_hand(module, market_config: MarketConfig) 
     paper = worlds.random_world(3, 6).config
     assert worlds.lane_flops(paper) == 2 * (14 * 24 + 210 + 192 + 4096 + 64)
     # market, Z=3 of which 2 forecast, H=6, K=2, trunk 12, heads of 8, V of 16 + 8, calendar 3, F=58:
-    # gates (6+2+3)·24, trunk 11·12, return 12·6, wicks (15+16)·8 + 2·8·7, volume (12+58+3+5)·8 + 8·6,
+    # gates (6+2+3)·24, trunk 11·12, return 12·6, wicks (15+17)·8 + 2·8·7, volume (12+58+3+7)·8 + 8·6,
     # V 58·24 + 16·2 + 8·1
     assert worlds.lane_flops(market_config) == 2 * (
-        11 * 24 + 11 * 12 + 72 + 31 * 8 + 112 + 78 * 8 + 48 + 58 * 24 + 40
+        11 * 24 + 11 * 12 + 72 + 32 * 8 + 112 + 80 * 8 + 48 + 58 * 24 + 40
     )
 
 

@@ -44,12 +44,18 @@ _POSITIVE = ("learning_rate", "mdn_rnn_learning_rate", "gradient_clip")
 _BELOW_ONE = ("feature_dropout", "dropout")
 
 
+CALENDAR = "calendar"
+"""Name of M's calendar among what can be withheld."""
+
+
 @dataclass(frozen=True)
 class MarketConfig(Record):
     """Everything that decides a world model of the ``market`` preset besides candles and seed.
 
     Attributes:
         features: What V sees.
+        withheld: Features that neither V nor the heads are shown, by name, and ``"calendar"`` for M's
+            calendar: for finding out what they are worth.
         latent_size: Z.
         forecast_size: The first of z's numbers: trained for what comes next, and M's input; the
             others are a VAE's, for what those leave of the features.
@@ -89,6 +95,7 @@ class MarketConfig(Record):
     """
 
     features: StreamSpec = field(default_factory=StreamSpec)
+    withheld: tuple[str, ...] = ()
     latent_size: int = 16
     forecast_size: int = 10
     vae_hidden_size: int = 64
@@ -132,6 +139,11 @@ class MarketConfig(Record):
         "chunk_bars": (2, MANY),
     }
 
+    @property
+    def withheld_columns(self) -> list[int]:
+        """Columns of `features` that are withheld."""
+        return [self.features.names.index(name) for name in self.withheld if name != CALENDAR]
+
     @classmethod
     def for_interval(cls, interval: str, **settings: Any) -> Self:
         """The default settings for bars of an interval, some of them given."""
@@ -142,6 +154,13 @@ class MarketConfig(Record):
         super().__post_init__()
         if not isinstance(self.features, StreamSpec):
             raise ConfigError(f"features is {self.features!r}; expected a StreamSpec")
+        object.__setattr__(self, "withheld", tuple(self.withheld))
+        unknown = sorted(set(self.withheld) - {*self.features.names, CALENDAR})
+        if unknown:
+            raise ConfigError(
+                f"withheld names {', '.join(unknown)}; expected some of "
+                f"{', '.join(self.features.names)}, {CALENDAR}"
+            )
         if self.forecast_size >= self.latent_size:
             raise ConfigError(
                 f"forecast_size is {self.forecast_size}; expected less than latent_size, "

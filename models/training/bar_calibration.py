@@ -69,7 +69,7 @@ def calibrated(world_model: BarWorldModel, candles: Candles, session: Session) -
         gain = 1.0 / (1.0 + 0.25 * number)
         values[0] -= gain * np.log(dreamed.size / record.size) / _RESPONSE
         values[1] -= gain * dreamed.volume_trend / _VOLUME_RESPONSE
-        wider = np.log(max(dreamed.spread, _LEAST_SPREAD) / record.spread)
+        wider = np.log(max(dreamed.spread, _LEAST_SPREAD) / max(record.spread, _LEAST_SPREAD))
         values[2] = np.clip(values[2] + gain * _PULL_STEP * wider, 0.0, _PULL_LIMIT)
         values[3] = record.level
         session.callbacks.on_note(

@@ -13,6 +13,7 @@ the volatility of the next 6 and 24 bars, the next volume. It steadies what litt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from ...market.candles import Candles
 from ...market.clock import calendar_cells
 from ...market.features import Scaler
 from ...market.streams import FEATURES, bar_numbers
-from ..bars.config import MarketConfig
+from ..bars.config import CALENDAR, MarketConfig
 from ..bars.networks import FEATURE_LIMIT, BarRNN, BarVAE, build_bar_networks
 from ..feature_range import FeatureRange
 from ..mixture import Mixture, mixture_log_prob
@@ -96,9 +97,23 @@ class _Learner(nn.Module):
         self.outlook = nn.Linear(mdn_rnn.now.out_features, len(_OUTLOOK))
 
 
-def bar_range(candles: Candles, source: FeatureRange, scaler: Scaler, scale: float) -> BarRange:
-    """A range of candles, standardised by the training range's scaler and scale of returns."""
-    features = np.nan_to_num(scaler.transform(source.features))
+def bar_range(
+    candles: Candles,
+    source: FeatureRange,
+    scaler: Scaler,
+    scale: float,
+    withheld: Sequence[int] = (),
+) -> BarRange:
+    """A range of candles, standardised by the training range's scaler and scale of returns.
+
+    Args:
+        candles: The range.
+        source: Its features.
+        scaler: The training range's.
+        scale: Deviation of the training range's log returns.
+        withheld: Columns of the features that are 0 throughout.
+    """
+    features = np.nan_to_num(scaler.without(withheld).transform(source.features))
     features = np.clip(features, -FEATURE_LIMIT, FEATURE_LIMIT).astype(np.float32)
     bars = _next_bars(candles, source.features, scale)
     rows = _rows(source)
@@ -247,7 +262,11 @@ def _forecast_stage(
     teach_vae: bool,
 ) -> None:
     config, vae, mdn_rnn = session.config, learner.vae, learner.mdn_rnn
-    learning: list[Any] = [mdn_rnn.calendar, mdn_rnn.now, mdn_rnn.return_head, learner.outlook]
+    learning: list[Any] = [mdn_rnn.now, mdn_rnn.return_head, learner.outlook]
+    if CALENDAR in config.withheld:
+        mdn_rnn.calendar.data.zero_()
+    else:
+        learning.append(mdn_rnn.calendar)
     if teach_vae:
         learning += [vae.forecast_hidden, vae.forecast_out]
     stage = _stage(

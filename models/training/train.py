@@ -97,7 +97,8 @@ def train_world_model(
         members = []
         for own in session.members(config.members):
             networks = train_bars(contexts, ranges, scaler, own)
-            member = BarWorldModel(config, provenance, scaler, *networks)
+            shown = scaler.without(config.withheld_columns)
+            member = BarWorldModel(config, provenance, shown, *networks)
             members.append(calibrated(member, train, own))
         members[0].others = tuple(members[1:])
         return members[0], history
@@ -200,12 +201,14 @@ def train_bars(
         random_encoder: Whether V keeps random weights, as a control.
     """
     config = session.config
-    scale = float(np.nanstd(bar_numbers(candles[0])[:, 0]))
+    assert isinstance(config, MarketConfig)
+    scale, withheld = float(np.nanstd(bar_numbers(candles[0])[:, 0])), config.withheld_columns
     bars = [
-        bar_range(some, source, scaler, scale) for some, source in zip(candles, ranges, strict=True)
+        bar_range(some, source, scaler, scale, withheld)
+        for some, source in zip(candles, ranges, strict=True)
     ]
     vae, mdn_rnn = train_bar_networks(bars[0], bars[1], scale, session, random_encoder)
-    bank = _bar_bank(vae, mdn_rnn, scaler, bars[0], candles[0], config)
+    bank = _bar_bank(vae, mdn_rnn, scaler.without(withheld), bars[0], candles[0], config)
     return vae, mdn_rnn, bank
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.errors import FeatureError, TrainingError
+from worldmodel_trading.market.errors import ConfigError, FeatureError, TrainingError
 from worldmodel_trading.market.streams import StreamSpec
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.bar_world_model import (
@@ -20,7 +20,7 @@ from worldmodel_trading.models.bar_world_model import (
     draw_bar_noise,
     start_lanes,
 )
-from worldmodel_trading.models.bars.config import MarketConfig
+from worldmodel_trading.models.bars.config import CALENDAR, MarketConfig
 from worldmodel_trading.models.bars.dreaming import dream_bars
 from worldmodel_trading.models.training.callbacks import TrainingCallback, TrainingHistory
 from worldmodel_trading.models.training.train import train_world_model
@@ -167,6 +167,19 @@ class Notes(Stops):
 
     def on_note(self, note: str) -> None:
         self.notes.append(note)
+
+
+def test_what_is_withheld_moves_nothing(candles: Candles, quick: MarketConfig) -> None:
+    withheld = tuple(name for name in quick.features.names if "volume" in name)
+    blind, _ = train(candles, replace(quick, withheld=(*withheld, CALENDAR)))
+    seeing, _ = train(candles, quick)
+    shuffled = replace(candles, volume=np.random.default_rng(0).permutation(candles.volume))
+    for model, same in ((blind, True), (seeing, False)):
+        one, two = model.latents(candles), model.latents(shuffled)
+        assert np.array_equal(one.z, two.z, equal_nan=True) is same
+    assert not blind.mdn_rnn.calendar.any()
+    with pytest.raises(ConfigError, match="withheld names volumes"):
+        replace(quick, withheld=("volumes",))
 
 
 def test_free_dreams_are_told_of(candles: Candles, market_config: MarketConfig) -> None:
