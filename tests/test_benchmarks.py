@@ -14,11 +14,15 @@ import numpy as np
 import pytest
 import torch
 
+from worldmodel_trading.agents.objectives import OBJECTIVES
 from worldmodel_trading.envs.engine.base import Noise
 from worldmodel_trading.envs.engine.paper_engine import PaperEngine
+from worldmodel_trading.envs.recorded import latent_record
 from worldmodel_trading.evaluation.baselines.scores import TITLES
+from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
+from worldmodel_trading.models.bar_world_model import BarWorldModel
 from worldmodel_trading.models.bars.config import MarketConfig
 from worldmodel_trading.models.paper_world_model import PaperWorldModel
 
@@ -177,6 +181,50 @@ def test_the_baselines_have_a_row_each(
     assert list(nll) == list(TITLES.values())
     assert all(np.isfinite(float(value)) for value in nll.values())
     assert len([line for line in lines if line.startswith(("| 1 ", "| 24 ", "| 168 "))]) == 9
+
+
+def test_objectives_stand_beside_weights_as_volatile(
+    module,
+    market_model: BarWorldModel,
+    candles: Candles,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    market_model.save_pretrained(tmp_path / "model")
+    file = tmp_path / "SYNTH-60.csv"
+    write_candles(candles, file)
+    small = [
+        "--searches",
+        "2",
+        "--population",
+        "4",
+        "--generations",
+        "2",
+        "--dreams",
+        "4",
+        "--horizon",
+        "48",
+    ]
+    given = ["--candles", str(file), "--world-model", str(tmp_path / "model"), *small]
+    assert module("objectives").main(given) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.isalpha()] == ["validation", "test"]
+    rows = [line.split(" | ") for line in lines if line.startswith("| `")]
+    assert [row[0][2:] for row in rows] == [f"`{name}`" for name in OBJECTIVES] * 2
+    assert {len(row) for row in rows} == {9}
+
+
+def test_a_constant_weight_is_as_volatile_as_what_it_stands_beside(
+    module, market_model: BarWorldModel, candles: Candles
+) -> None:
+    objectives = module("objectives")
+    recorded = latent_record(candles, market_model)
+    size = recorded.view.shape[1] + 2
+    held = objectives.figures(recorded, objectives.constant(np.array([0.4]), size), 8_760, 48)
+    (rival,) = objectives.as_volatile(recorded, held, size, 8_760, 48)
+    assert rival.weight == pytest.approx(0.4, abs=1e-3)
+    assert rival.volatility == pytest.approx(held[0].volatility, rel=1e-3)
+    assert rival.drawdown == pytest.approx(held[0].drawdown, rel=1e-2)
 
 
 def test_the_ablation_changes_one_setting_a_row(module) -> None:
