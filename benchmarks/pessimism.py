@@ -2,9 +2,10 @@
 
 ``python -m benchmarks.pessimism --candles candles.csv --train-end 2023-07-01
 --validation-end 2024-01-01`` prints the table of ``docs/engine.md`` as Markdown: the same search in
-dreams of one member, of several, and of several with pessimism, once for each seed, judged in replay.
-Every seed is a world model of its own. Beside it stands what holding less would have earned: at the
-mean |weight| of each controller, constantly.
+dreams of one world model, of several trained from other seeds, and of several with pessimism, judged
+in replay. Each world model leads once, with a seed of the search of its own: medians and ranges are
+over those. Beside it stands what holding less would have earned: at the mean |weight| of each
+controller, constantly.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,6 +35,7 @@ from worldmodel_trading.models.bar_world_model import BarWorldModel
 from worldmodel_trading.models.drift import with_drift
 from worldmodel_trading.models.presets import default_config
 from worldmodel_trading.models.training.train import train_world_model
+from worldmodel_trading.models.world_model import WorldModel
 
 VENUES = ("validation", "test")
 HEADER = (
@@ -60,8 +62,9 @@ def main(given: Sequence[str] | None = None) -> int:
         candles.between(arguments.start, None), arguments.train_end, arguments.validation_end
     )
     rows: dict[str, list[dict[str, Any]]] = {}
-    for seed in range(arguments.seeds):
-        family = _family(record, arguments, seed)
+    members = _members(record, arguments)
+    for seed in range(len(members)):
+        family = _led_by(seed, members)
         for name, world_model, pessimism in _dreams(family, arguments):
             row = _searched(record, world_model, pessimism, seed, arguments)
             rows.setdefault(name, []).append(row)
@@ -103,12 +106,24 @@ class _Record:
         return Outcome(found.performance.log_return, found.performance.sharpe, held)
 
 
-def _family(record: _Record, arguments: argparse.Namespace, seed: int) -> BarWorldModel:
-    """A world model of several members, with the drift of dreams that the search is to have."""
-    config = default_config(record.candles.interval, "market", members=arguments.members)
-    config = replace(config, resample_months=True)
-    made, _ = train_world_model(record.train, record.validation, config, seed=seed)
-    return cast(BarWorldModel, made).recent(0.25)
+def _members(record: _Record, arguments: argparse.Namespace) -> list[BarWorldModel]:
+    """World models of the training range, each from a seed of its own; dreams begin late in it."""
+    if arguments.world_models:
+        made = [WorldModel.from_pretrained(folder) for folder in arguments.world_models]
+    else:
+        config = default_config(record.candles.interval, "market")
+        made = [
+            train_world_model(record.train, record.validation, config, seed=seed)[0]
+            for seed in range(arguments.members)
+        ]
+    return [cast(BarWorldModel, one).recent(0.25) for one in made]
+
+
+def _led_by(leader: int, members: Sequence[BarWorldModel]) -> BarWorldModel:
+    """All of them as one world model, whose z and h are the leader's."""
+    first, *others = (*members[leader:], *members[:leader])
+    parts = (first.config, first.provenance, first.scaler, first.vae, first.mdn_rnn, first.bank)
+    return BarWorldModel(*parts, others=others)
 
 
 def _dreams(
@@ -185,9 +200,11 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--train-end", required=True)
     parser.add_argument("--validation-end", required=True)
     parser.add_argument("--drift", default="recorded", help="of dreams: recorded, zero or a number")
-    parser.add_argument("--members", type=int, default=3)
+    parser.add_argument("--members", type=int, default=3, help="world models to train")
+    parser.add_argument(
+        "--world-models", type=Path, nargs="*", help="their folders, where they are trained already"
+    )
     parser.add_argument("--pessimism", type=float, nargs="*", default=[0.0, 0.5, 1.0, 2.0])
-    parser.add_argument("--seeds", type=int, default=3, help="world models and searches")
     parser.add_argument("--population", type=int, default=64)
     parser.add_argument("--generations", type=int, default=60)
     parser.add_argument("--dreams", type=int, default=64, help="that score each candidate")
