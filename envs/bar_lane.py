@@ -107,15 +107,18 @@ class BarLane:
     Args:
         lanes: One lane, which is placed where an episode begins.
         size: D, numbers of an observation.
+        together: Whether all members follow the path, whoever draws it: whoever looks ahead from the
+            lane's `state` needs that.
 
     Attributes:
         time_ms: Open time of the bar that just closed [ms UTC].
         doubt: What the bar just lived takes from the reward of a weight of 1; 0 without pessimism.
     """
 
-    def __init__(self, lanes: DreamLanes, size: int) -> None:
+    def __init__(self, lanes: DreamLanes, size: int, together: bool = False) -> None:
         self._lanes, self._size = lanes, size
         self._alone = not lanes.engine.world_model.others  # or one of several members
+        self._together = not self._alone and (together or lanes.pessimism is not None)
         self._state: Any = lanes.engine.start(np.zeros(1, dtype=np.int64))
         self._levels: FloatArray = np.zeros(4)
         self._levels[3] = "features" in lanes.layout
@@ -203,8 +206,8 @@ class BarLane:
             self._levels,
             observation,
         )
-        if shared.pessimism is not None and forced is None:
-            shared.pessimism.follow(self._state)
+        if self._together and forced is None:
+            cast(MemberEngine, shared.engine).follow(self._state)
         return observation, stepped
 
     def _led(self, column: int, forced: FloatArray | None) -> bool:

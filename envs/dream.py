@@ -158,8 +158,13 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         super().__init__(
             self._lanes.layout, actions, broker, reward, render_mode, self._lanes.max_steps
         )
-        kind = BarLane if isinstance(self.engine, BarEngine) else PaperLane
-        self._lane: Any = kind(self._lanes, self._size)
+        self._lane: Any
+        if isinstance(
+            self.engine, BarEngine
+        ):  # a picture looks ahead, by one member after the other
+            self._lane = BarLane(self._lanes, self._size, together=render_mode is not None)
+        else:
+            self._lane = PaperLane(self._lanes, self._size)
         self.world_model_hash = self.engine.world_model.fingerprint
         self.title = f"WorldModelDream {self.engine.world_model.provenance.symbol}"
 

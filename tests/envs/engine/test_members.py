@@ -154,6 +154,22 @@ def test_one_lane_is_a_lane_among_many(family: BarWorldModel) -> None:
         assert reward == rewards[0]
 
 
+def test_all_members_look_ahead_from_where_a_rendered_dream_is(family: BarWorldModel) -> None:
+    shown = DreamEnv(family, horizon=25, render_mode="rgb_array")
+    plain = DreamEnv(family, horizon=25)
+    options = {"segment": len(family.bank) + 3}
+    for env in (shown, plain):
+        env.reset(seed=3, options=options)
+    for _ in range(20):
+        (one, reward, *_), (two, paid, *_) = [env.step(np.float32(0.5)) for env in (shown, plain)]
+        np.testing.assert_array_equal(one, two)
+        assert reward == paid
+    state = shown._lane.state()
+    for lanes in state.others:
+        np.testing.assert_array_equal(lanes.open_time_ms, state.open_time_ms)
+        np.testing.assert_array_equal(lanes.memory, state.lanes.memory)  # of the same bars
+
+
 def test_a_dream_forced_along_a_record_is_replay(family: BarWorldModel, candles: Candles) -> None:
     replay = BybitReplayEnv(candles, family, episode_length=40, random_start=False)
     dream = DreamEnv(family, horizon=40)
