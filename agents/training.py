@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..envs.dream_funding import DreamFunding
+from ..envs.engine.pessimism import MOST, check_pessimism
 from ..envs.population.recorded_scorer import RecordedScorer
 from ..envs.recorded import RecordedMarket
 from ..envs.replay import BybitReplayEnv, open_recorded
@@ -63,6 +64,7 @@ class TrainConfig(Record):
         horizon: Bars of an episode; None is 256, and 720 for ``cma_es``.
         temperature: τ of dreams.
         drift: What a held position earns in dreams; see `with_drift`.
+        pessimism: λ, what dreams of several members take from the reward; see `Pessimism`.
         funding: What positions pay; see `open_funding`.
         unrecorded_funding_rate: In replay, at instants that are not recorded.
         account: Any setting of the account, by name.
@@ -80,6 +82,7 @@ class TrainConfig(Record):
     horizon: int | None = None
     temperature: float = 1.0
     drift: str | float = "recorded"
+    pessimism: float = 0.0
     funding: str | float = "off"
     unrecorded_funding_rate: float = 0.0
     account: Mapping[str, Any] = field(default_factory=dict)
@@ -92,6 +95,7 @@ class TrainConfig(Record):
         "lanes": AT_LEAST_ONE,
         "horizon": AT_LEAST_ONE,
         "temperature": TEMPERATURES,
+        "pessimism": (0.0, MOST),
         "every": AT_LEAST_ONE,
         "patience": AT_LEAST_ONE,
     }
@@ -101,6 +105,11 @@ class TrainConfig(Record):
         """Refuse every impossible setting before any work."""
         super().__post_init__()
         BrokerConfig.from_settings(**self.account)
+        if self.env == "replay" and self.pessimism > 0.0:
+            raise ConfigError(
+                f"pessimism is {self.pessimism:g}, and nobody disagrees about recorded bars: train in "
+                "the dream, or leave it at 0"
+            )
         if self.agent == CMA_ES:
             self.search()
             return
@@ -116,6 +125,10 @@ class TrainConfig(Record):
     def bars(self) -> int:
         """Of an episode."""
         return self.horizon or (720 if self.agent == CMA_ES else 256)
+
+    def dreamed(self) -> dict[str, Any]:
+        """What dreams are like, as their environments take it."""
+        return {name: getattr(self, name) for name in ("temperature", "drift", "pessimism")}
 
     def search(self) -> DreamSearchConfig:
         """How ``cma_es`` searches.
@@ -135,13 +148,14 @@ class TrainConfig(Record):
             CMAESConfig(**{name: self.settings[name] for name in inner if name in self.settings}),
             horizon=self.bars,
             temperature=self.temperature,
+            pessimism=self.pessimism,
             objective=self.objective,  # type: ignore[arg-type]
             **{name: self.settings[name] for name in outer if name in self.settings},
         )
 
 
 _FEES = {"taker_fee": 0.00055, "slippage": 0.0002}  # what environments charge by default
-_OF_CONFIG = ("cma_es", "horizon", "temperature", "objective")
+_OF_CONFIG = ("cma_es", "horizon", "temperature", "pessimism", "objective")
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +190,15 @@ class Followed:
     on_resume: Callable[[int], None] = lambda steps: None
 
 
+def refuse_impossible(config: TrainConfig, ground: Ground) -> None:
+    """Raise `ConfigError` for a training that the markets do not suit, before any work."""
+    check_pessimism(config.pessimism, ground.world_model)
+    if config.env == "replay" and ground.train is None:
+        raise ConfigError(
+            "--env replay trains on the training range, and the candles hold none of it"
+        )
+
+
 def train_in_folder(
     config: TrainConfig,
     ground: Ground,
@@ -197,10 +220,7 @@ def train_in_folder(
         ConfigError: The environments refuse something.
     """
     followed = followed or Followed()
-    if config.env == "replay" and ground.train is None:
-        raise ConfigError(
-            "--env replay trains on the training range, and the candles hold none of it"
-        )
+    refuse_impossible(config, ground)
     if config.agent == CMA_ES:
         return _search(config, ground, folder, resume, followed)
     algorithm = find_algorithm(config.agent)
@@ -268,7 +288,7 @@ def _lanes(config: TrainConfig, ground: Ground) -> NativeVecEnv:
         **config.account,
     }
     if config.env == "dream":
-        dream = {"horizon": config.bars, "temperature": config.temperature, "drift": config.drift}
+        dream = {"horizon": config.bars, **config.dreamed()}
         return make_sb3_env("WorldModelDream-v0", config.lanes, **dream, **shared)
     assert ground.train is not None
     return make_sb3_env(
@@ -351,7 +371,7 @@ def _record(
         "unrecorded_funding_rate": config.unrecorded_funding_rate,
     }
     if config.env == "dream":
-        environment |= {"temperature": config.temperature, "drift": config.drift}
+        environment |= config.dreamed()
     return AgentRecord(
         algorithm=config.agent,
         settings=settings,

@@ -66,6 +66,14 @@ def add_train(train: argparse.ArgumentParser, setting: Setting) -> None:
         "--temperature", type=float, default=1.0, metavar="X", help="τ of the dreams (default: 1.0)"
     )
     train.add_argument(
+        "--pessimism",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="λ: a position is paid so much less where the world model's members disagree "
+        "(default: 0)",
+    )
+    train.add_argument(
         "--every",
         type=int,
         metavar="N",

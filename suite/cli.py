@@ -266,6 +266,7 @@ def _train(options: argparse.Namespace) -> None:
 
 _TRAIN = (
     *("env", "steps", "objective", "seed", "lanes", "horizon", "temperature", "drift", "funding"),
+    "pessimism",
     *("every", "patience", "start", "train_end", "validation_end"),
 )
 

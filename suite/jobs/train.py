@@ -11,7 +11,12 @@ from typing import Any
 from worldmodel_trading.agents.callbacks import Look
 from worldmodel_trading.agents.cma_es import Generation
 from worldmodel_trading.agents.folder import Agent
-from worldmodel_trading.agents.training import Followed, TrainConfig, train_in_folder
+from worldmodel_trading.agents.training import (
+    Followed,
+    TrainConfig,
+    refuse_impossible,
+    train_in_folder,
+)
 from worldmodel_trading.ground import Cuts, Recorded, open_recorded_ranges
 from worldmodel_trading.market.sources import open_funding
 from worldmodel_trading.output import refuse_taken, run_folder
@@ -65,12 +70,12 @@ def train_agent(
     recorded = open_recorded_ranges(world_model, candles, Cuts(start, train_end, validation_end))
     if recorded.candles is None:
         say("  no --candles: nothing validates, the last agent counts")
+    ground = recorded.ground()
+    refuse_impossible(config, ground)
     with run_folder(
         out, _name(config, recorded), job="train", resume=resume, overwrite=overwrite
     ) as folder:
-        return train_in_folder(
-            config, recorded.ground(), folder, resume=resume, followed=_followed()
-        )
+        return train_in_folder(config, ground, folder, resume=resume, followed=_followed())
 
 
 def _name(config: TrainConfig, recorded: Recorded) -> str:

@@ -114,6 +114,21 @@ def test_replay_never_shows_a_bar_outside_the_training_range(
     assert times.max() < ground.train[1]
 
 
+@pytest.mark.parametrize("name", ["ppo", "cma_es"])
+def test_pessimism_reaches_the_dreams_of_training(
+    name: str, family: WorldModel, candles: Candles, tmp_path: Path
+) -> None:
+    """One seed, other rewards: other agents, which act otherwise in replay."""
+    equity = {}
+    for factor in (0.0, 50.0):
+        folder = tmp_path / f"{factor:g}"
+        agent = train_in_folder(config(name, pessimism=factor), Ground(family), folder)
+        record = json.loads((folder / "agent.json").read_text(encoding="utf-8"))
+        assert record["environment"]["pessimism"] == factor
+        equity[factor] = traded(agent, Ground(family, candles))
+    assert not np.array_equal(equity[0.0], equity[50.0])
+
+
 class Stopped(Exception):
     """The training is killed here."""
 
@@ -304,6 +319,8 @@ def test_without_candles_nothing_validates_and_the_last_agent_counts(
         ({"account": {"leverage": 0}}, "leverage is 0"),
         ({"account": {"lever": 2}}, "no setting 'lever'; did you mean 'leverage'"),
         ({"settings": {"gama": 1}}, "no setting 'gama'; did you mean 'gamma'"),
+        ({"pessimism": -1}, "pessimism is -1; expected a number"),
+        ({"env": "replay", "pessimism": 1}, "nobody disagrees about recorded bars"),
         ({"agent": "cma_es", "steps": 9}, "--set generations=60"),
         ({"agent": "cma_es", "settings": {"populaton": 9}}, "did you mean 'population'"),
         ({"agent": "cma_es", "objective": "luck"}, "objective is 'luck'"),
@@ -320,6 +337,9 @@ def test_settings_that_only_the_algorithm_can_refuse_are_one_error(
 ) -> None:
     with pytest.raises(ConfigError, match="ppo refuses its settings"):
         train_in_folder(config("ppo", more={"n_steps": "many"}), ground, tmp_path)
+    for agent in ("ppo", "cma_es"):
+        with pytest.raises(ConfigError, match="this world model has one member"):
+            train_in_folder(config(agent, pessimism=0.5), ground, tmp_path)
     with pytest.raises(ConfigError, match="hold none of it"):
         train_in_folder(config("ppo", env="replay"), Ground(ground.world_model), tmp_path)
     assert not (tmp_path / "agent.json").exists()
