@@ -215,6 +215,7 @@ class DeviceAccounts:
         torch.maximum(self._peak, self._equity, out=self._peak)
         deepest = self._sums[6]
         torch.maximum(deepest, fall_from(self._peak, self._equity), out=deepest)
+        self._sums[7].add_(settled.executed.masked_fill(idle, 0.0))
         self._terminated.logical_or_(settled.ended)
         held = self.weight.clone()
         self.weight.copy_(settled.weight.masked_fill(self._terminated, 0.0))

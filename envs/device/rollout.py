@@ -68,7 +68,7 @@ class Lanes(Protocol):
         """Step through a chunk of bars: noise [B, R, N], funding [B, N]."""
 
     def by_candidate(self, scores: Tensor) -> Tensor:
-        """Scores in the shape of the accounts [8, …] as [8, P, N]."""
+        """Scores in the shape of the accounts [9, …] as [9, P, N]."""
 
 
 class Rollout:
@@ -101,7 +101,7 @@ class Rollout:
             noise: Of these dreams.
 
         Returns:
-            Scores [8, p, n], rows `SCORE_FIELDS`.
+            Scores [9, p, n], rows `SCORE_FIELDS`.
         """
         plan, lanes = self._plan, self._lanes
         idle = [(0, plan.candidates - len(parameters)), (0, 0)]

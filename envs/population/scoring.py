@@ -62,6 +62,7 @@ class Scores(NamedTuple):
         steps: Bars until the end, or until ruin.
         loss_square_sum: Sum over bars of the square of the simple return, of those below 0.
         max_drawdown: Deepest fall of equity from a peak, as a fraction of the peak.
+        exposure: Sum over bars of the weight held through them.
         penalty: Sum over bars of what pessimism takes from the reward.
     """
 
@@ -73,6 +74,7 @@ class Scores(NamedTuple):
     steps: FloatArray
     loss_square_sum: FloatArray
     max_drawdown: FloatArray
+    exposure: FloatArray
     penalty: FloatArray
 
     def paid(self) -> Scores:

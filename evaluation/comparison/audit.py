@@ -21,7 +21,8 @@ from ..significance import Interval
 
 REGRETS = (1, 5, 10)
 """How many of the most promising policies one may try before the regret is counted."""
-_LEAST = 8  # policies: fewer leave no interval once two things are held fixed
+LEAST_POLICIES = 8
+"""Fewer leave no interval once two things are held fixed."""
 _CONFIDENCE = 0.95
 
 
@@ -95,8 +96,10 @@ def audit_ranks(
             raise ConfigError(
                 f"{name} has shape {np.shape(values)}; expected {count} finite scores"
             )
-    if count < _LEAST:
-        raise ConfigError(f"there are {count} policies; a ranking is audited from {_LEAST} on")
+    if count < LEAST_POLICIES:
+        raise ConfigError(
+            f"there are {count} policies; a ranking is audited from {LEAST_POLICIES} on"
+        )
     ranked, pay = rankdata(promised), rankdata(paid)
     fixed = [rankdata(values) for values in held_fixed]
     blind = {name: rankdata(values) for name, values in floors.items()}

@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
 
 from ...envs.engine.opening import open_engine
-from ...envs.population.scoring import Scores, dream_paths, score_lanes, score_paths, score_replay
-from ...envs.recorded import RecordedMarket, latent_record, restrict
-from ...envs.recorded_state import RecordedState
+from ...envs.population.scoring import Scores, dream_paths, score_lanes, score_paths
+from ...envs.recorded import latent_record
 from ...market.account.rules import BrokerConfig
 from ...market.arrays import FloatArray, spread
 from ...market.errors import ConfigError
@@ -26,6 +25,8 @@ from ...market.sources import open_candles
 from ...models.drift import with_drift
 from ...models.world_model import WorldModel
 from ..significance import Interval
+from .audit import LEAST_POLICIES, RankAudit, audit_ranks
+from .pay import Pay, blind_floors, replay_pay, rows_of
 
 if TYPE_CHECKING:
     from ...market.sources import CandleSource
@@ -41,6 +42,18 @@ after it would have them begin."""
 _PAPER_SHARE = 16  # with ``paper`` every controller steps M itself: so many times fewer dreams
 
 
+class NetAndGross(NamedTuple):
+    """The audits of one range.
+
+    Attributes:
+        net: After costs.
+        gross: Where costs are given back.
+    """
+
+    net: RankAudit
+    gross: RankAudit
+
+
 @dataclass(frozen=True, eq=False)
 class RankAgreement:
     """Scores of P random controllers, and how alike their rankings are.
@@ -54,6 +67,8 @@ class RankAgreement:
             expected of a perfect dream of the first.
         before_costs: Of both kinds, by the same names, where costs are given back: the rankings by
             what controllers earn, whatever they trade.
+        audits: Of the dream with each range, after and before costs, by range: what is left of it
+            beyond costs and exposure, and what blind rankings reach.
     """
 
     dream: FloatArray
@@ -61,6 +76,7 @@ class RankAgreement:
     spearman: dict[str, Interval]
     between_ranges: dict[str, Interval]
     before_costs: dict[str, Interval]
+    audits: dict[str, NetAndGross]
 
     def between(self, first: str, second: str) -> Interval:
         """How alike two ranges rank, in their order."""
@@ -73,6 +89,10 @@ class RankAgreement:
             "spearman": {name: span.to_dict() for name, span in self.spearman.items()},
             "between_ranges": {name: span.to_dict() for name, span in self.between_ranges.items()},
             "before_costs": {name: span.to_dict() for name, span in self.before_costs.items()},
+            "audits": {
+                name: {"after_costs": both.net.to_dict(), "before_costs": both.gross.to_dict()}
+                for name, both in self.audits.items()
+            },
         }
 
 
@@ -111,8 +131,10 @@ def measure_rank_agreement(
     Raises:
         OtherMarketError: The candles are of another market, and that is not allowed.
     """
-    if controllers < 3:
-        raise ConfigError(f"controllers is {controllers}; a ranking needs at least 3")
+    if controllers < LEAST_POLICIES:
+        raise ConfigError(
+            f"controllers is {controllers}; a ranking needs at least {LEAST_POLICIES}"
+        )
     candles = open_candles(candles)
     world_model.provenance.check_market(
         candles.symbol, candles.interval, allow_other=allow_other_market
@@ -121,23 +143,29 @@ def measure_rank_agreement(
     rng = np.random.default_rng(seed)
     parameters = random_controllers(world_model, controllers, rng, reads)
     assumed = with_drift(world_model.recent(recent), drift)
-    dreamed = _dream_scores(assumed, parameters, dreams, bars, broker, rng)
+    dreamed = Pay.of(_dream_scores(assumed, parameters, dreams, bars, broker, rng))
     recorded = latent_record(candles, world_model)
     replayed = {
-        name: _replay_scores(world_model, _rows_of(recorded, rows), parameters, broker)
+        name: replay_pay(world_model, rows_of(recorded, rows), parameters, broker)
         for name, rows in ranges.items()
     }
-    with_dream, between = _correlations(
-        _per_bar(dreamed), {name: _per_bar(scores) for name, scores in replayed.items()}, rng
-    )
-    gross = {name: _before_costs(scores) for name, scores in replayed.items()}
-    first, second = _correlations(_before_costs(dreamed), gross, rng)
-    return RankAgreement(
-        _per_bar(dreamed),
-        {name: _per_bar(scores) for name, scores in replayed.items()},
-        with_dream,
-        between,
-        first | second,
+    net = {name: pay.net for name, pay in replayed.items()}
+    with_dream, between = _correlations(dreamed.net, net, rng)
+    gross = {name: pay.gross for name, pay in replayed.items()}
+    first, second = _correlations(dreamed.gross, gross, rng)
+    floors = blind_floors(world_model, recorded, parameters, broker)
+    audits = {name: _audited(dreamed, pay, floors) for name, pay in replayed.items()}
+    return RankAgreement(dreamed.net, net, with_dream, between, first | second, audits)
+
+
+def _audited(dreamed: Pay, paid: Pay, floors: Mapping[str, Pay]) -> NetAndGross:
+    """What the dream's ranking is worth on one range."""
+    fixed = (paid.cost, paid.exposure)
+    net = {name: floor.net for name, floor in floors.items()}
+    gross = {name: floor.gross for name, floor in floors.items()}
+    return NetAndGross(
+        audit_ranks(dreamed.net, paid.net, fixed, net),
+        audit_ranks(dreamed.gross, paid.gross, fixed, gross),
     )
 
 
@@ -199,29 +227,3 @@ def _dream_scores(
         return score_lanes(engine, parameters, segments, bars, rng, broker)
     segments = spread(dreams, engine.num_segments)
     return score_paths(dream_paths(engine, segments, bars, rng), parameters, broker)
-
-
-def _replay_scores(
-    world_model: WorldModel, recorded: RecordedMarket, parameters: FloatArray, broker: BrokerConfig
-) -> Scores:
-    paper = world_model.config.preset == "paper"
-    state = RecordedState(world_model, recorded, len(parameters)) if paper else None
-    return score_replay(recorded, parameters, broker, state)
-
-
-def _per_bar(scores: Scores) -> FloatArray:
-    """Mean log return per bar lived [P], all paths pooled."""
-    mean: FloatArray = scores.log_return.sum(axis=1) / scores.steps.sum(axis=1)
-    return mean
-
-
-def _before_costs(scores: Scores) -> FloatArray:
-    """Mean simple return per bar lived with the costs given back [P]."""
-    gained = scores.return_sum.sum(axis=1) + scores.cost.sum(axis=1)
-    return np.asarray(gained / scores.steps.sum(axis=1))
-
-
-def _rows_of(recorded: RecordedMarket, rows: tuple[int, int]) -> RecordedMarket:
-    times = recorded.candles.open_time_ms
-    end = None if rows[1] >= len(times) else int(times[rows[1]])
-    return restrict(recorded, int(times[rows[0]]), end)

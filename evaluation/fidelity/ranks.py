@@ -46,17 +46,30 @@ class Ranks(Part):
 
     def goals(self) -> list[Goal]:
         """The floor of a held-out range is its agreement with the training range, replayed."""
+        later = [name for name in self.whole.spearman if name != TRAIN]
         return [
             Goal.of(
                 f"rank agreement of dream and replay, {name}",
-                measured,
+                self.whole.spearman[name],
                 0.80,
                 None,
                 f"{self.whole.between(TRAIN, name).value:.2f}",
             )
-            for name, measured in self.whole.spearman.items()
-            if name != TRAIN
-        ]
+            for name in later
+        ] + [self._beyond(name) for name in later]
+
+    def _beyond(self, name: str) -> Goal:
+        """Before costs, with costs and exposure held fixed, the dream still tells something."""
+        audit = self.whole.audits[name].gross
+        floors = {floor: span.value for floor, span in audit.floors_beyond.items()}
+        strongest = max(floors, key=floors.__getitem__, default=None)
+        return Goal.of(
+            f"rank agreement before costs, beyond costs and exposure, {name}",
+            audit.beyond,
+            0.0,
+            None,
+            "" if strongest is None else f"{floors[strongest]:.2f} ({strongest})",
+        )
 
     def to_dict(self) -> Mapping[str, object]:
         """All of it under ``rank_agreement``."""

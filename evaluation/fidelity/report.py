@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...market.files.writer import write_whole
+from ..comparison.rank_agreement import RankAgreement
 from ..density import WORLD_MODEL, DensityScores
 from ..horizons import HorizonScores
 from ..report.page import details, figure, page, section, table
@@ -474,6 +475,10 @@ def _rank_sections(ranks: Ranks) -> list[str]:
             table(["two rankings with each other", "after costs", "before costs"], [between]),
             "A perfect dream of the training range would agree with a later range as the replayed "
             "training range does.",
+            _audit_html(whole),
+            "A ranking can be right because trading costs money, and because a market that rose pays those "
+            "who hold it. Beyond costs and exposure is what is left of a correlation with both held fixed (the "
+            "partial rank correlation, Fisher's interval); blind rankings know no dream.",
             *(
                 figure(rank_scatter(whole, label), f"Ranks in the dream and on {label}.")
                 for label in labels
@@ -481,6 +486,19 @@ def _rank_sections(ranks: Ranks) -> list[str]:
             ),
         )
     ]
+
+
+def _audit_html(whole: RankAgreement) -> str:
+    """What the dream's ranking tells beyond costs and exposure, beside what blind ones tell."""
+    rows = []
+    for name, both in whole.audits.items():
+        for kind, audit in (("after costs", both.net), ("before costs", both.gross)):
+            rows.append([f"dream, {name}, {kind}", _span(audit.spearman), _span(audit.beyond)])
+            rows += [
+                [f"{floor}, {name}, {kind}", _span(span), _span(audit.floors_beyond[floor])]
+                for floor, span in audit.floors.items()
+            ]
+    return table(["ranking, range", "correlation", "beyond costs and exposure"], [rows])
 
 
 def _span(interval: Interval | None) -> str:

@@ -33,10 +33,12 @@ SCORE_FIELDS: Final = (
     "steps",
     "loss_square_sum",
     "max_drawdown",
+    "exposure",
 )
 """Rows of the result: log of the final equity; sums over bars of the simple return, of its square,
 of |Δw| and of the cost as a fraction of equity; how many bars the account lived; the sum of the
-squares of simple returns below 0; and the deepest fall of equity from a peak, a fraction of it."""
+squares of simple returns below 0; the deepest fall of equity from a peak, a fraction of it; and the sum
+over bars of the weight held through them."""
 
 
 @compiled_fused
@@ -119,7 +121,7 @@ def _tally(
     peak: FloatArray,
     totals: FloatArray,
 ) -> None:
-    """Add a bar to the sums [8, C]; row 0, the log return, is written once the path has ended."""
+    """Add a bar to the sums [9, C]; row 0, the log return, is written once the path has ended."""
     for p in range(held.shape[0]):
         gain = growth[p] - 1.0
         totals[1, p] += gain
@@ -131,6 +133,8 @@ def _tally(
         totals[3, p] += 0.0 if ended[p] else traded
         totals[4, p] += cost[p]
         totals[5, p] += 0.0 if ended[p] else 1.0
+        position = executed[p]
+        totals[8, p] += 0.0 if ended[p] else position
 
 
 @compiled
@@ -203,7 +207,7 @@ def settle_population(
         weight: [C].
         terminated: [C].
         inputs: What the accounts remember [A, C].
-        totals: Sums [8, C], rows `SCORE_FIELDS`.
+        totals: Sums [9, C], rows `SCORE_FIELDS`.
         penalty: What was taken from the rewards [C].
     """
     rules = unpack_rules(rule_values)
@@ -333,7 +337,7 @@ class PopulationBook:
         self._bars += len(bars)
 
     def totals(self) -> FloatArray:
-        """The path's results so far [8, C], rows `SCORE_FIELDS`."""
+        """The path's results so far [9, C], rows `SCORE_FIELDS`."""
         self._totals[0] = np.log(self._equity)
         return self._totals
 
@@ -373,6 +377,7 @@ def settle_and_sum(
         totals[6, i] += min(gain, 0.0) * min(gain, 0.0)
         peak[i] = max(peak[i], equity[i])
         totals[7, i] = max(totals[7, i], fall_from(peak[i], equity[i]))
+        totals[8, i] += settled.executed
 
 
 class LaneSums:
@@ -423,6 +428,6 @@ class LaneSums:
         self._bars += 1
 
     def totals(self) -> FloatArray:
-        """The results so far [8, L], rows `SCORE_FIELDS`."""
+        """The results so far [9, L], rows `SCORE_FIELDS`."""
         self._totals[0] = np.log(self._equity)
         return self._totals

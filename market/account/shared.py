@@ -136,12 +136,12 @@ def settle_calm(
         executed: Weights after the fill [C].
         bar: The bar to come.
         rules: The compiled rules, without rounding.
-        totals: Sums over bars [8, C], rows `market.account.population.SCORE_FIELDS`; all but the
+        totals: Sums over bars [9, C], rows `market.account.population.SCORE_FIELDS`; all but the
             log return and the steps are updated.
     """
     fee, slippage = rates_of(bar, rules)
     returns, squares, turnover, cost = totals[1], totals[2], totals[3], totals[4]
-    losses, deepest = totals[6], totals[7]
+    losses, deepest, exposure = totals[6], totals[7], totals[8]
     for i in range(equity.shape[0]):
         held = executed[i]
         traded = abs(held - weight[i])
@@ -157,6 +157,7 @@ def settle_calm(
         losses[i] += min(gain, 0.0) * min(gain, 0.0)
         peak[i] = max(peak[i], equity[i])
         deepest[i] = max(deepest[i], fall_from(peak[i], equity[i]))
+        exposure[i] += held
 
 
 @compiled

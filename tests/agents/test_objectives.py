@@ -84,7 +84,7 @@ def test_replay_in_windows_is_worth_what_its_curves_say(
 
 def some_scores(log_return: FloatArray) -> Scores:
     nothing = np.zeros_like(log_return)
-    return Scores(log_return, *[nothing] * 4, nothing + 10.0, nothing, nothing, nothing)
+    return Scores(log_return, *[nothing] * 4, nothing + 10.0, *[nothing] * 4)
 
 
 def test_cvar_by_hand() -> None:
@@ -106,7 +106,7 @@ def test_doing_nothing_is_worth_nothing_and_a_lost_account_a_number(objective: O
     ruined = Scores(
         *(
             np.full((1, 4), value)
-            for value in (-25.0, -1.0, 1.0, 9.0, 0.1, 3.0, 1.0, 1.0 - 1e-11, 0.0)
+            for value in (-25.0, -1.0, 1.0, 9.0, 0.1, 3.0, 1.0, 1.0 - 1e-11, 2.0, 0.0)
         )
     )
     assert -1e12 < Merit(objective).of(ruined, YEAR)[0] < 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from account_sums import Summed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rule_cases import BTCUSDT, CASES
@@ -161,20 +162,18 @@ def test_accounts_run_as_the_compiled_ones(fill_delay: int, chunk: int) -> None:
     there, here = DeviceAccounts((lanes,), broker, fill_delay, torch.device("cpu")), None
     for _ in range(2):  # the second time afresh
         there.begin()
-        here, sums = Account(lanes, broker), np.zeros((6, lanes))
+        here = Account(lanes, broker)
+        reference = Summed(here)
         for t in range(steps):
             if t % chunk == 0:
                 there.open()
             action, bars = rng.uniform(-1.5, 1.5, lanes), random_bars(rng, lanes, 0.04)
-            held, alive = here.weight.copy(), ~here.terminated
-            settled = here.step(action, bars)
-            gain = np.expm1(settled.reward)
-            traded = np.abs(settled.executed - held) * alive
-            sums[1:] += np.stack([gain, gain**2, traded, settled.cost, alive])
+            reference.step(action, bars)
             there.step(torch.from_numpy(action), Bar(*torch.from_numpy(bars.T.copy())))
             if (t + 1) % chunk == 0:
                 there.close()
             np.testing.assert_allclose(there.weight.numpy(), here.weight, rtol=1e-11, atol=1e-12)
-        sums[0] = np.log(here.equity)
         assert 0.1 < here.terminated.mean() < 1.0
-        np.testing.assert_allclose(there.scores().numpy(), sums, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            there.scores().numpy(), reference.totals(), rtol=1e-9, atol=1e-12
+        )

@@ -105,6 +105,10 @@ def test_replay_scores_are_those_of_the_environment(
         losses = np.minimum(gains, 0.0)
         assert scores.loss_square_sum[lane, 0] == pytest.approx((losses**2).sum(), rel=1e-9)
         assert scores.max_drawdown[lane, 0] == pytest.approx(max_drawdown(record.equity), rel=1e-9)
+        if not record.terminated:  # a position grows as the market does, beside the account
+            grown = (1.0 + gains) / (1.0 - record.cost)
+            held = record.weight[1:] * grown / (1.0 + record.market_return)
+            assert scores.exposure[lane, 0] == pytest.approx(held.sum(), rel=1e-6)
 
 
 def test_shared_dreams_score_as_a_loop_over_their_bars(
@@ -201,6 +205,7 @@ def test_scores_of_a_path_by_hand() -> None:
     assert scores.square_sum[0, 0] == pytest.approx((first - 1) ** 2 + (second - 1) ** 2, abs=1e-9)
     assert scores.loss_square_sum[0, 0] == pytest.approx((second - 1) ** 2, abs=1e-9)
     assert scores.max_drawdown[0, 0] == pytest.approx(1 - second, abs=1e-8)
+    assert scores.exposure[0, 0] == pytest.approx(2 * a, abs=1e-7)
 
 
 def test_a_ruined_candidate_stays_ruined(candles: Candles, market_model: WorldModel) -> None:

@@ -5,8 +5,8 @@ import scipy.stats
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.envs.population.scoring import Scores
 from worldmodel_trading.envs.replay import BybitReplayEnv
+from worldmodel_trading.evaluation.comparison.pay import Pay
 from worldmodel_trading.evaluation.comparison.rank_agreement import (
-    _before_costs,
     measure_rank_agreement,
     random_controllers,
     spearman,
@@ -80,6 +80,41 @@ def test_the_dream_ranks_as_the_synthetic_market_does(agreement):
     assert set(table["spearman"]) == {"validation", "test"}
 
 
+def test_it_is_audited(agreement):
+    audit = agreement.audits["test"]
+    assert audit.net.spearman.value == pytest.approx(agreement.spearman["test"].value)
+    assert audit.gross.spearman.value == pytest.approx(agreement.before_costs["test"].value)
+    found = agreement.to_dict()["audits"]["test"]["before_costs"]
+    assert found["beyond"]["value"] == audit.gross.beyond.value
+
+
+def test_floors_are_what_the_training_range_paid(world_model):
+    market = synthetic_candles()
+    start = np.searchsorted(market.open_time_ms, world_model.provenance.validation_end_ms)
+    later = {"later": (int(start), len(market))}
+    found = measure_rank_agreement(world_model, market, later, seed=0, **SIZE).audits["later"]
+    assert set(found.net.floors) == {
+        "minus cost",
+        "mean exposure",
+        "recorded training range",
+        "its last quarter",
+    }
+    assert found.net.floors["recorded training range"].value > 0.5  # the market does not change
+    assert found.gross.beyond.low > 0.0  # and its edge is real
+    assert found.gross.adds == (
+        found.gross.beyond.value > max(one.value for one in found.gross.floors_beyond.values())
+    )
+
+
+def test_without_the_training_range_there_are_no_floors(world_model):
+    market = synthetic_candles()
+    start = int(np.searchsorted(market.open_time_ms, world_model.provenance.validation_end_ms))
+    later = market.rows(start - 450, len(market))
+    found = measure_rank_agreement(world_model, later, {"later": (450, len(later))}, seed=0, **SIZE)
+    assert found.audits["later"].net.floors == {}
+    assert found.audits["later"].net.strongest_floor is None
+
+
 def test_it_repeats(agreement, world_model, candles):
     again = measure_rank_agreement(world_model, candles, RANGES, seed=0, **SIZE)
     np.testing.assert_array_equal(agreement.dream, again.dream)
@@ -98,8 +133,8 @@ def test_controllers_that_read_one_part(world_model):
 
 
 def test_too_few_controllers_are_named(world_model, candles):
-    with pytest.raises(ConfigError, match="at least 3"):
-        measure_rank_agreement(world_model, candles, RANGES, seed=0, controllers=2)
+    with pytest.raises(ConfigError, match="at least 8"):
+        measure_rank_agreement(world_model, candles, RANGES, seed=0, controllers=7)
 
 
 def test_costs_given_back_leave_what_was_earned():
@@ -107,4 +142,6 @@ def test_costs_given_back_leave_what_was_earned():
     columns = dict.fromkeys(Scores._fields, 0.0) | {"steps": 4.0}
     arrays = {name: np.full((2, 1), value) for name, value in columns.items()}
     arrays |= {"return_sum": np.array([[0.01], [0.02]]), "cost": np.array([[0.003], [0.001]])}
-    np.testing.assert_allclose(_before_costs(Scores(**arrays)), [0.013 / 4, 0.021 / 4])
+    pay = Pay.of(Scores(**arrays))
+    np.testing.assert_allclose(pay.gross, [0.013 / 4, 0.021 / 4])
+    np.testing.assert_allclose(pay.cost, [0.003 / 4, 0.001 / 4])

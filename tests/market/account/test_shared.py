@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from account_sums import Summed
 from rule_cases import CASES
 
 from worldmodel_trading.envs.population.policies import choose_actions
-from worldmodel_trading.evaluation.performance import max_drawdown
 from worldmodel_trading.market.account.broker import Account, dream_bars
 from worldmodel_trading.market.account.population import LaneSums, PopulationBook
 from worldmodel_trading.market.account.rules import BrokerConfig
@@ -31,29 +31,6 @@ def wild_bars(rng: np.random.Generator, volatility: float, shape: tuple[int, ...
     )
     bars[::7, ..., 1] = bars[::7, ..., 3] / 2  # some bars open with a gap
     return bars
-
-
-class Summed:
-    """What `SCORE_FIELDS` say of the lanes of an account, bar by bar."""
-
-    def __init__(self, account: Account) -> None:
-        self.account, self.equity = account, [account.equity.copy()]
-        self.sums = np.zeros((6, account.num_lanes))
-
-    def step(self, action: FloatArray, bar: FloatArray) -> None:
-        """Live a bar [N, 8]."""
-        living, held = ~self.account.terminated, self.account.weight.copy()
-        lanes = self.account.step(action, bar)
-        gain = np.expm1(lanes.reward)
-        traded = np.where(living, np.abs(lanes.executed - held), 0.0)
-        self.sums += gain, gain**2, traded, lanes.cost, living, np.minimum(gain, 0.0) ** 2
-        self.equity.append(self.account.equity.copy())
-
-    def totals(self) -> FloatArray:
-        """Of all bars [8, N]."""
-        return np.array(
-            [np.log(self.account.equity), *self.sums, max_drawdown(np.array(self.equity).T)]
-        )
 
 
 @pytest.mark.parametrize("volatility", [0.003, 0.05])
