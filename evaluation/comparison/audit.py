@@ -65,8 +65,13 @@ class RankAudit:
         return self.beyond.low > 0.0 and self.beyond.value > max(others, default=-1.0)
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values."""
-        return {**asdict(self), "strongest_floor": self.strongest_floor, "adds": self.adds}
+        """Plain values that JSON can carry."""
+        return {
+            **asdict(self),
+            "regret": {str(tried): lost for tried, lost in self.regret.items()},
+            "strongest_floor": self.strongest_floor,
+            "adds": self.adds,
+        }
 
 
 def audit_ranks(

@@ -140,7 +140,7 @@ def test_a_silenced_dimension_has_no_spread_to_compare():
 
 def test_goals_are_judged_by_their_bounds(measured):
     goals = {goal.name: goal for goal in measured.results.goals}
-    assert len(goals) == len(measured.results.goals) == 46
+    assert len(goals) == len(measured.results.goals) == 48
     assert goals["sensitivity to the action [σ]"].met
     for goal in goals.values():
         least, most = (end if end is not None else None for end in goal.goal)
