@@ -134,12 +134,11 @@ LEARNED = (*ALGORITHMS, CMA_ES)
 """Names that `train` takes."""
 OTHERS: Mapping[str, str] = MappingProxyType(
     {
-        "gymnasium": "environments by id: WorldModelDream-v0, BybitReplay-v0, and their Discrete twins",
-        "rl_zoo3": "its command trains on the ids",
-        "torchrl": "GymEnv on the ids",
-        "skrl": "wrap_env on the ids or their vectors",
-        "ray.rllib": "algorithms on the ids",
-        "sklearn": "a regressor as a rule, through evaluate module:callable",
+        "torchrl": "GymEnv on the ids: examples/05_torchrl.py",
+        "skrl": "wrap_env on the ids: examples/06_skrl.py",
+        "rl_zoo3": "its command on the ids: examples/07_rl_zoo3.py",
+        "sklearn": "a regressor as a rule: examples/08_scikit_learn_rule.py",
+        "ray.rllib": "its algorithms on the ids: examples/10_rllib.py",
     }
 )
 """Packages whose agents come by their own front doors, by import name, and through which."""

@@ -11,8 +11,9 @@ from gymnasium import spaces
 
 from ..market.errors import ConfigError
 from ..market.extras import EXTRAS, require
-from .registry import POLICY_SETTINGS, Algorithm
-from .standardised import Standardised
+from .registry import POLICY_SETTINGS, Algorithm, find_algorithm
+from .sb3 import NativeVecEnv
+from .standardised import ScaledRewards, Standardised, measure_scales, standardise
 
 
 def model_class(algorithm: Algorithm) -> Any:
@@ -24,6 +25,41 @@ def model_class(algorithm: Algorithm) -> Any:
     if algorithm.library in EXTRAS:
         require(algorithm.library, f"the agent {algorithm.name}")
     return getattr(import_module(algorithm.library), algorithm.kind)
+
+
+def make_sb3_agent(name: str, lanes: NativeVecEnv, seed: int = 0, **settings: Any) -> Any:
+    """A model of Stable-Baselines3 set up to learn from these lanes: call its ``learn``.
+
+    ::
+
+        agent = make_sb3_agent("ppo", make_sb3_env("WorldModelDream-v0", 64, horizon=256))
+        agent.learn(1_000_000)
+
+    Its settings are those that `train_agent` takes. It sees observations in deviations from their means,
+    which it keeps with its parameters, and rewards in deviations of a bar's return, both measured
+    on the lanes; it then predicts from observations as they come.
+
+    Args:
+        name: One of `ALGORITHMS`; ``dqn`` needs lanes with ``actions="discrete"``.
+        lanes: By `make_sb3_env`.
+        seed: Of networks, lanes and draws.
+        settings: In the place of the algorithm's defaults, such as ``gamma=0.95``.
+
+    Raises:
+        ConfigError: There is no such algorithm, or a setting is not its own.
+    """
+    algorithm = find_algorithm(name)
+    return learning_model(algorithm, algorithm.settle(settings), lanes, seed)
+
+
+def learning_model(
+    algorithm: Algorithm, settings: Mapping[str, Any], lanes: NativeVecEnv, seed: int
+) -> Any:
+    """A model on lanes whose observations and rewards are brought to scale; all settings are given."""
+    scales = measure_scales(lanes, seed)
+    model = build_model(algorithm, settings, ScaledRewards(lanes, scales.bar), seed)
+    standardise(model.policy, scales)
+    return model
 
 
 def build_model(algorithm: Algorithm, settings: Mapping[str, Any], env: Any, seed: int) -> Any:

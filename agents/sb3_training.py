@@ -17,9 +17,8 @@ from .callbacks import Board, Judge, Look, Milestones, TradingMeasures
 from .folder import MODEL_FILE
 from .registry import Algorithm
 from .sb3 import NativeVecEnv
-from .sb3_models import build_model
+from .sb3_models import learning_model
 from .sb3_state import read_parameters, read_rest, save_model, write_rest
-from .standardised import ScaledRewards, measure_scales, standardise
 
 CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
 _NEWEST = "newest.json"  # names the files of the newest whole checkpoint
@@ -124,10 +123,7 @@ def learn(
     Returns:
         The looks, the number of the best, and the steps trained.
     """
-    scales = measure_scales(lanes, course.seed)
-    env = ScaledRewards(lanes, scales.bar)
-    model = build_model(course.algorithm, course.settings, env, course.seed)
-    standardise(model.policy, scales)
+    model = learning_model(course.algorithm, course.settings, lanes, course.seed)
     checkpoints = Checkpoints(folder / CHECKPOINTS)
     milestones = Milestones(
         judge, checkpoints.keep_best, checkpoints.write, course.every, course.patience, on_look
@@ -135,7 +131,7 @@ def learn(
     begun = checkpoints.newest() if resume else None
     if begun is not None:
         milestones.restore(checkpoints.read(model, begun), begun)
-        env.seed(course.seed + begun)  # lanes begin anew there, not where they began at first
+        lanes.seed(course.seed + begun)  # lanes begin anew there, not where they began at first
         on_resume(begun)
     board = Board(folder / TENSORBOARD, begun or 0)
     model.set_logger(Logger(None, [board]))

@@ -17,6 +17,7 @@ from .agents.rules.trend import Reversion as Reversion
 from .agents.rules.volatility import HARVolatilityTarget as HARVolatilityTarget
 from .agents.rules.volatility import VolatilityTarget as VolatilityTarget
 from .agents.sb3 import make_sb3_env as make_sb3_env
+from .agents.sb3_models import make_sb3_agent as make_sb3_agent
 from .envs.dream import DreamEnv as DreamEnv
 from .envs.engine.base import Engine as Engine
 from .envs.engine.opening import open_engine as open_engine

@@ -34,6 +34,6 @@ def test_the_readme_s_python_runs() -> None:
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     assert blocks
     for block in blocks:
-        quick = block.replace("50_000", "256")
+        quick = block.replace("1_000_000", "256")
         done = subprocess.run([sys.executable, "-c", quick], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

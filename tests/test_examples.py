@@ -91,7 +91,7 @@ def test_make_and_step(tmp_path: Path) -> None:
 
 
 def test_ppo_from_dream_to_replay(tmp_path: Path) -> None:
-    shown = run("02_ppo_dream_to_replay.py", cwd=tmp_path)
+    shown = run("02_ppo_dream_to_replay.py", "--steps", "8192", cwd=tmp_path)
     assert re.search(r"^policy +│.*│", shown, re.MULTILINE)
     for name in ("ppo", "buy and hold", "flat"):
         assert re.search(rf"^{name} +│", shown, re.MULTILINE)

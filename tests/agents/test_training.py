@@ -14,6 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from worldmodel_trading.agents.folder import Agent, load_agent
 from worldmodel_trading.agents.registry import ALGORITHMS, LEARNED
+from worldmodel_trading.agents.sb3 import make_sb3_env
+from worldmodel_trading.agents.sb3_models import make_sb3_agent
 from worldmodel_trading.agents.sb3_training import Checkpoints
 from worldmodel_trading.agents.training import Followed, Ground, TrainConfig, train_in_folder
 from worldmodel_trading.envs.replay import BybitReplayEnv
@@ -87,10 +89,10 @@ def test_replay_of_the_training_range_trains_too(name: str, ground: Ground, tmp_
 def test_replay_never_shows_a_bar_outside_the_training_range(
     ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worldmodel_trading.agents import sb3_training
+    from worldmodel_trading.agents import sb3_models
 
     seen: list[np.ndarray] = []
-    build = sb3_training.build_model
+    build = sb3_models.build_model
 
     def watched(algorithm: Any, settings: Any, env: Any, seed: int) -> Any:
         step = env.step_wait
@@ -103,7 +105,7 @@ def test_replay_never_shows_a_bar_outside_the_training_range(
         env.step_wait = step_wait
         return build(algorithm, settings, env, seed)
 
-    monkeypatch.setattr(sb3_training, "build_model", watched)
+    monkeypatch.setattr(sb3_models, "build_model", watched)
     train_in_folder(
         config("ppo", env="replay", steps=512, lanes=16, more={"batch_size": 128}), ground, tmp_path
     )
@@ -343,3 +345,17 @@ def test_settings_that_only_the_algorithm_can_refuse_are_one_error(
     with pytest.raises(ConfigError, match="hold none of it"):
         train_in_folder(config("ppo", env="replay"), Ground(ground.world_model), tmp_path)
     assert not (tmp_path / "agent.json").exists()
+
+
+def test_a_model_without_a_folder_is_brought_to_scale_and_learns(market_model: WorldModel) -> None:
+    lanes = make_sb3_env("WorldModelDream-v0", 4, world_model=market_model, horizon=12)
+    agent = make_sb3_agent("ppo", lanes, n_steps=8, batch_size=16, net_arch=[4])
+    seen = agent.policy.features_extractor(torch.from_numpy(lanes.reset()))
+    assert float(seen.abs().max()) <= 5.0
+    assert agent.policy.features_extractor.deviation.min() >= 1e-3
+    assert agent.learn(32) is agent
+    assert agent.predict(lanes.reset(), deterministic=True)[0].shape == (4, 1)
+    with pytest.raises(ConfigError, match="dqn refuses its settings"):
+        make_sb3_agent("dqn", lanes)
+    with pytest.raises(ConfigError, match="did you mean 'gamma'"):
+        make_sb3_agent("ppo", lanes, gama=0.9)
