@@ -7,7 +7,7 @@ from ...market.features import Features
 
 
 def horizons(features: Features, kind: str) -> dict[int, int]:
-    """The columns of a kind of feature, such as ``"momentum"``: look-back in bars → column."""
+    """The columns of a kind of feature, such as ``"momentum"``: column by look-back in bars."""
     found: dict[int, int] = {}
     for column, name in enumerate(features.names):
         stem, _, bars = name.rpartition("_")

@@ -57,7 +57,7 @@ WARNED: dict[str, Meeting] = {
 def ranked(model: WorldModel, candles: Candles, **allowed: bool) -> Any:
     rows = {"later": (UNSEEN, len(candles))}
     return measure_rank_agreement(
-        model, candles, rows, seed=0, controllers=3, dreams=2, bars=5, **allowed
+        model, candles, rows, seed=0, controllers=8, dreams=2, bars=5, **allowed
     )
 
 

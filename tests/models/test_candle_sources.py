@@ -37,7 +37,7 @@ def trained(model: WorldModel, candles: Any) -> Any:
 
 
 def ranked(model: WorldModel, candles: Any) -> Any:
-    shape = {"controllers": 3, "dreams": 2, "bars": 5}
+    shape = {"controllers": 8, "dreams": 2, "bars": 5}
     return measure_rank_agreement(model, candles, {"later": LATER}, seed=0, **shape).to_dict()
 
 
