@@ -25,7 +25,7 @@ def search_identity(
     funding: DreamFunding | None,
     validation: RecordedMarket | None,
 ) -> str:
-    """SHA-256 of the dream with its members, drift and beginnings, settings, seed and validation.
+    """SHA-256 of the dream with its members, drift and beginnings or of the recorded bars, and of the rest.
 
     Args:
         venue: What dreams, or plays recorded bars.
@@ -50,8 +50,9 @@ def search_identity(
         first, interval = world_model.provenance.train_start_ms, world_model.provenance.interval_ms
         times = first + interval * np.arange(_FUNDED_BARS)
         arrays.append(funding.charge(times, np.random.default_rng(0)))
-    if validation is not None:
-        arrays += [validation.view, validation.bars, validation.steps_left]
+    for recorded in (getattr(venue, "recorded", None), validation):
+        if recorded is not None:
+            arrays += [recorded.view, recorded.bars, recorded.steps_left]
     digest = hashlib.sha256(json.dumps(facts, default=str).encode())
     for values in arrays:
         digest.update(np.ascontiguousarray(values).tobytes())

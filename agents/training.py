@@ -316,7 +316,7 @@ def _search(
         search,
         broker,
         seed=config.seed,
-        funding=DreamFunding(config.funding, model),
+        funding=DreamFunding(config.funding, model) if config.env == "dream" else None,
         validation=recorded,
         callback=followed.on_generation,
         scorer=_recorded_scorer(config, ground, model),

@@ -24,10 +24,12 @@ class Windows(NamedTuple):
     Attributes:
         world_model: The one that the record is seen through.
         num_segments: How many windows there are.
+        recorded: What they are cut from.
     """
 
     world_model: WorldModel
     num_segments: int
+    recorded: RecordedMarket
 
 
 class RecordedScorer:
@@ -53,7 +55,6 @@ class RecordedScorer:
     def __init__(
         self, world_model: WorldModel, recorded: RecordedMarket, horizon: int = 720
     ) -> None:
-        self._recorded = recorded
         self._horizon = check_count("horizon", horizon)
         if "hidden" not in recorded.layout:
             raise ConfigError(
@@ -61,7 +62,7 @@ class RecordedScorer:
                 "through the world model"
             )
         self._rows = recorded.starts(self._horizon)
-        self.engine = Windows(world_model, len(self._rows))
+        self.engine = Windows(world_model, len(self._rows), recorded)
 
     def score(self, parameters: FloatArray, dreams: Dreams, broker: BrokerConfig) -> Scores:
         """Trade P controllers through N windows.
@@ -80,7 +81,7 @@ class RecordedScorer:
         self._check(dreams)
         state = None
         if world_model.config.preset == "paper":
-            state = RecordedState(world_model, self._recorded, len(parameters))
+            state = RecordedState(world_model, self.engine.recorded, len(parameters))
         parts = [
             score_replay(self._window(int(number)), parameters, broker, state)
             for number in dreams.segments
@@ -89,9 +90,9 @@ class RecordedScorer:
 
     def _window(self, number: int) -> RecordedMarket:
         """The record with an episode in one window only."""
-        steps, row = np.full_like(self._recorded.steps_left, -1), self._rows[number]
-        steps[row] = min(self._horizon, int(self._recorded.steps_left[row]))
-        return replace(self._recorded, steps_left=steps)
+        steps, row = np.full_like(self.engine.recorded.steps_left, -1), self._rows[number]
+        steps[row] = min(self._horizon, int(self.engine.recorded.steps_left[row]))
+        return replace(self.engine.recorded, steps_left=steps)
 
     def _check(self, dreams: Dreams) -> None:
         count = self.engine.num_segments

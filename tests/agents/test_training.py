@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from worldmodel_trading.agents.training import Followed, Ground, TrainConfig, tr
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.rollout import run_episode
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.errors import ConfigError
+from worldmodel_trading.market.errors import ConfigError, TrainingError
 from worldmodel_trading.models.world_model import WorldModel
 
 ON = {"n_steps": 8, "net_arch": [4]}
@@ -84,6 +85,25 @@ def test_replay_of_the_training_range_trains_too(name: str, ground: Ground, tmp_
     agent = train_in_folder(config(name, env="replay"), ground, tmp_path)
     assert agent.record is not None
     assert agent.record.env == "replay"
+
+
+@pytest.mark.parametrize("name", ["ppo", "cma_es"])
+def test_replay_charges_funding_while_training(name: str, ground: Ground, tmp_path: Path) -> None:
+    agent = train_in_folder(config(name, env="replay", funding=0.0001), ground, tmp_path)
+    assert agent.record is not None
+    assert agent.record.environment["funding"] == 0.0001
+
+
+def test_a_search_in_replay_goes_on_with_its_own_bars_alone(ground: Ground, tmp_path: Path) -> None:
+    ground = replace(ground, validation=None)
+    assert ground.candles is not None
+    search = config("cma_es", env="replay")
+    train_in_folder(search, ground, tmp_path)
+    close = ground.candles.close.copy()
+    close[700] = 0.5 * (ground.candles.high[700] + ground.candles.low[700])
+    others = replace(ground, candles=replace(ground.candles, close=close))
+    with pytest.raises(TrainingError, match="belongs to another search"):
+        train_in_folder(search, others, tmp_path, resume=True)
 
 
 def test_replay_never_shows_a_bar_outside_the_training_range(
