@@ -28,12 +28,13 @@ from worldmodel_trading.evaluation.fidelity.paths import dream, recorded_paths, 
 from worldmodel_trading.evaluation.fidelity.stylised import PathFacts
 from worldmodel_trading.evaluation.fidelity.windows import Windows
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.files.export import read_candles
 from worldmodel_trading.market.files.writer import write_whole
 from worldmodel_trading.market.streams import StreamSpec
 from worldmodel_trading.models.bars.config import CALENDAR, MarketConfig
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
+
+from .records import add_record, open_record
 
 DREAMS, BARS = 256, 720
 
@@ -100,8 +101,7 @@ def main(given: Sequence[str] | None = None) -> int:
     """Train and measure every variant that is asked for."""
     arguments = _arguments(given)
     torch.set_num_threads(1)
-    candles = read_candles(arguments.candles, symbol=arguments.symbol, interval=arguments.interval)
-    candles = candles.between(arguments.start, None)
+    candles = open_record(arguments)
     split = _Split(candles, arguments.train_end, arguments.validation_end)
     print(
         f"{candles!r}; likelihoods less those of the {TITLES[split.strongest]}, nats\n\n{HEADER}",
@@ -214,12 +214,7 @@ def row_text(row: dict[str, Any]) -> str:
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
-    parser.add_argument("--candles", type=Path, required=True, help="CSV or Parquet file")
-    parser.add_argument("--symbol")
-    parser.add_argument("--interval")
-    parser.add_argument("--start", help="first bar, ISO time")
-    parser.add_argument("--train-end", required=True)
-    parser.add_argument("--validation-end", required=True)
+    add_record(parser)
     parser.add_argument("--seeds", type=int, default=1, help="trainings a variant, averaged")
     parser.add_argument("--only", nargs="*", choices=[v.name for v in VARIANTS], default=[])
     parser.add_argument("--out", type=Path, help="also write the rows as JSON")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
@@ -27,7 +26,8 @@ from worldmodel_trading.evaluation.baselines.scores import (
 from worldmodel_trading.evaluation.baselines.student_t import mean_nll
 from worldmodel_trading.evaluation.horizons import HorizonScores, Simulator, compare_horizons
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.files.reader import read_candles
+
+from .records import add_record, open_record
 
 _BOOTSTRAP = "bootstrap"
 
@@ -36,8 +36,7 @@ def main(given: Sequence[str] | None = None) -> int:
     """Fit, score and print."""
     arguments = _arguments(given)
     torch.set_num_threads(1)
-    candles = read_candles(arguments.candles, symbol=arguments.symbol, interval=arguments.interval)
-    candles = candles.between(arguments.start, None)
+    candles = open_record(arguments)
     train = candles.row_range(None, arguments.train_end)
     ranges = {
         "validation": candles.row_range(arguments.train_end, arguments.validation_end),
@@ -99,12 +98,7 @@ def _line(horizon: int, name: str, row: HorizonScores) -> str:
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.baselines", description=__doc__)
-    parser.add_argument("--candles", type=Path, required=True, help="CSV or Parquet file")
-    parser.add_argument("--symbol")
-    parser.add_argument("--interval")
-    parser.add_argument("--start", help="first bar, ISO time")
-    parser.add_argument("--train-end", required=True)
-    parser.add_argument("--validation-end", required=True)
+    add_record(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the network and the paths")
     return parser.parse_args(given)
 

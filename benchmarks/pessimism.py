@@ -29,13 +29,14 @@ from worldmodel_trading.envs.replay import BybitReplayEnv, open_recorded
 from worldmodel_trading.evaluation.policy import Policy
 from worldmodel_trading.evaluation.rollout import chain_episodes, run_episode
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.files.export import read_candles
 from worldmodel_trading.market.files.writer import write_whole
 from worldmodel_trading.models.bar_world_model import BarWorldModel
 from worldmodel_trading.models.drift import with_drift
 from worldmodel_trading.models.presets import default_config
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
+
+from .records import add_record, open_record
 
 VENUES = ("validation", "test")
 HEADER = (
@@ -57,10 +58,7 @@ def main(given: Sequence[str] | None = None) -> int:
     """Train and judge whatever is asked for."""
     arguments = _arguments(given)
     torch.set_num_threads(1)
-    candles = read_candles(arguments.candles, symbol=arguments.symbol, interval=arguments.interval)
-    record = _Record(
-        candles.between(arguments.start, None), arguments.train_end, arguments.validation_end
-    )
+    record = _Record(open_record(arguments), arguments.train_end, arguments.validation_end)
     rows: dict[str, list[dict[str, Any]]] = {}
     members = _members(record, arguments)
     for seed in range(len(members)):
@@ -193,12 +191,7 @@ def _spread(values: Sequence[float], form: str) -> str:
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pessimism", description=__doc__)
-    parser.add_argument("--candles", type=Path, required=True, help="CSV or Parquet file")
-    parser.add_argument("--symbol")
-    parser.add_argument("--interval")
-    parser.add_argument("--start", help="first bar, ISO time")
-    parser.add_argument("--train-end", required=True)
-    parser.add_argument("--validation-end", required=True)
+    add_record(parser)
     parser.add_argument("--drift", default="recorded", help="of dreams: recorded, zero or a number")
     parser.add_argument("--members", type=int, default=3, help="world models to train")
     parser.add_argument(
