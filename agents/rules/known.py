@@ -33,38 +33,46 @@ RULES: Mapping[str, Callable[..., Policy]] = MappingProxyType(
 """What makes each: a trained policy has to beat them all. All read the feature observation."""
 
 
+_GIVEN = ("training", "features", "bars_per_year", "leverage")
+
+
 def make_rule(
     name: str,
-    training: Candles,
+    training: Candles | None = None,
     features: Features | None = None,
     leverage: float = 1.0,
+    bars_per_year: float | None = None,
     **settings: Any,
 ) -> Policy:
     """A rule of `RULES`, for a market and an account.
 
     Args:
         name: One of `RULES`.
-        training: Bars that a rule may be fitted on: those of the training range alone.
+        training: Bars that a rule may be fitted on: those of the training range alone. A rule that
+            is fitted on none does without.
         features: The specification of the observations it will see; None is the default one for
             the candles' interval.
         leverage: Of the account.
+        bars_per_year: 8,760 for hourly bars; None is the candles'.
         settings: What else the rule takes, such as ``horizon``; what it does not take is refused.
 
     Raises:
-        ConfigError: There is no such rule, or a setting is not the rule's.
+        ConfigError: There is no such rule, a setting is not the rule's, or it lacks bars to be fitted on.
     """
     if name not in RULES:
         near = nearest(name, RULES)
         hint = f"did you mean {near!r}?" if near else f"expected one of {', '.join(RULES)}"
         raise ConfigError(f"there is no rule {name!r}; {hint}")
     taken = inspect.signature(RULES[name]).parameters
-    known = {
-        "training": training,
-        "features": features or FeatureSpec.for_interval(training.interval),
-        "bars_per_year": training.bars_per_year,
-        "leverage": leverage,
-    }
-    refuse_unknown(settings, [name for name in taken if name not in known], f"the rule {name!r}")
+    known = {**_known_of(training), "leverage": leverage}
+    known |= {} if features is None else {"features": features}
+    known |= {} if bars_per_year is None else {"bars_per_year": bars_per_year}
+    refuse_unknown(settings, [name for name in taken if name not in _GIVEN], f"the rule {name!r}")
+    if "training" in taken and training is None:
+        raise ConfigError(
+            f"the rule {name!r} is fitted on recorded bars, and there are none of the training range: "
+            "give candles that hold it"
+        )
     missing = [
         setting
         for setting, parameter in taken.items()
@@ -73,3 +81,14 @@ def make_rule(
     if missing:
         raise ConfigError(f"the rule {name!r} needs {', '.join(missing)}")
     return RULES[name](**{name: known[name] for name in known if name in taken}, **settings)
+
+
+def _known_of(training: Candles | None) -> dict[str, Any]:
+    """What bars tell a rule of its market."""
+    if training is None:
+        return {}
+    return {
+        "training": training,
+        "features": FeatureSpec.for_interval(training.interval),
+        "bars_per_year": training.bars_per_year,
+    }

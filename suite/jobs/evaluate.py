@@ -183,17 +183,17 @@ def _entrants(
     """Who is judged, by name, and the account that all of them have."""
     entrants: dict[str, Entrant] = {}
     accounts: dict[str, Mapping[str, Any]] = {}
-    for name in agents:
-        entrant = _find(name, config, recorded)
-        title = _title(name)
-        entrants[title if title not in entrants else name] = entrant
+    found = {name: _find(name, config) for name in agents if name not in RULES}
+    for name, entrant in found.items():
         record = getattr(entrant.policy, "record", None)
         if record is not None:
             accounts[name] = record.account
-    for name in _BESIDE:
-        if name not in entrants:
-            entrants[name] = _rule(name, recorded)
-    return entrants, _account(config, accounts)
+    account = _account(config, accounts)
+    for name in dict.fromkeys([*agents, *_BESIDE]):
+        title = _title(name) if name in found else name
+        entrant = found[name] if name in found else _rule(name, recorded, account)
+        entrants[title if title not in entrants else name] = entrant
+    return entrants, account
 
 
 def _title(name: str) -> str:
@@ -213,9 +213,7 @@ def _account(config: EvaluateConfig, accounts: Mapping[str, Mapping[str, Any]]) 
     return dict(json.loads(kinds.pop())) if kinds else {}
 
 
-def _find(name: str, config: EvaluateConfig, recorded: Recorded) -> Entrant:
-    if name in RULES:
-        return _rule(name, recorded)
+def _find(name: str, config: EvaluateConfig) -> Entrant:
     if Path(name).exists():
         agent = load_agent(name, trust=config.trust)
         return Entrant(agent, "latent", agent.actions)
@@ -227,17 +225,13 @@ def _find(name: str, config: EvaluateConfig, recorded: Recorded) -> Entrant:
     )
 
 
-def _rule(name: str, recorded: Recorded) -> Entrant:
-    from worldmodel_trading.market.synthetic import synthetic_candles
-
-    train = recorded.ranges.get("train")
-    record = recorded.candles
-    known = record.between(*train) if record is not None and train else record
-    training = known if known is not None else synthetic_candles(bars=_ANY_BARS)
-    return Entrant(make_rule(name, training, recorded.world_model.config.features))
-
-
-_ANY_BARS = 1_000  # for a rule that reads none of them
+def _rule(name: str, recorded: Recorded, account: Mapping[str, Any]) -> Entrant:
+    """A rule, fitted, where it is, on the training range and no other bars."""
+    model, training = recorded.world_model, None
+    if recorded.candles is not None and "train" in recorded.ranges:
+        training = recorded.candles.between(*recorded.ranges["train"])
+    leverage, years = float(account.get("leverage", 1.0)), model.provenance.bars_per_year
+    return Entrant(make_rule(name, training, model.config.features, leverage, years))
 
 
 def _called(name: str) -> Policy:

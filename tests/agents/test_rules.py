@@ -195,6 +195,11 @@ def test_rules_by_name(candles: Candles) -> None:
         make_rule("momentun", candles)
     with pytest.raises(ConfigError, match=r"'momentum' has no setting 'horizons'; did you mean"):
         make_rule("momentum", candles, horizons=6)
+    with pytest.raises(ConfigError, match=r"'har_volatility_target' is fitted on recorded bars"):
+        make_rule("har_volatility_target")
+    daily = make_rule("volatility_target", bars_per_year=365.0)
+    assert isinstance(daily, VolatilityTarget)
+    assert daily.sizing.bars_per_year == 365.0
     with pytest.raises(ConfigError, match=r"the rule 'constant' needs weight"):
         make_rule("constant", candles)
 

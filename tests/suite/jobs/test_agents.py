@@ -6,6 +6,8 @@ import json
 import signal
 import subprocess
 import sys
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,39 @@ def test_some_venues_alone(trained: Path, market: list[str], tmp_path: Path) -> 
     assert main([*arguments, "--out", str(tmp_path)]) == 0
     told = json.loads((tmp_path / "evaluation.json").read_text())
     assert [list(by_venue) for by_venue in told["performance"].values()] == [["validation"]] * 3
+
+
+def test_a_rule_knows_the_accounts_leverage(market: list[str], tmp_path: Path) -> None:
+    totals = {}
+    for leverage in ("1", "3"):
+        out = tmp_path / leverage
+        arguments = ["evaluate", "volatility_target", *market, "--venues", "test"]
+        assert main([*arguments, "--account", f"leverage={leverage}", "--out", str(out)]) == 0
+        told = json.loads((out / "evaluation.json").read_text())["performance"]
+        totals[leverage] = {name: found["test"]["log_return"] for name, found in told.items()}
+    assert abs(totals["1"]["volatility_target"]) > 1e-4
+    assert totals["3"]["volatility_target"] == pytest.approx(
+        totals["1"]["volatility_target"], rel=1e-3
+    )
+    assert totals["3"]["hold"] != pytest.approx(totals["1"]["hold"], rel=0.1)
+
+
+def test_without_bars_rules_trade_dreams_unless_they_are_fitted_on_them(
+    market_model: WorldModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = copy(market_model)
+    elsewhere.provenance = replace(market_model.provenance, symbol="BTCUSDT")
+    elsewhere.save_pretrained(tmp_path / "model")
+    shared = ["--world-model", str(tmp_path / "model"), "--venues", "dream", "--dreams", "3"]
+    arguments = ["--horizon", "12", "--out", str(tmp_path / "out")]
+    assert main(["evaluate", "volatility_target", *shared, *arguments]) == 0
+    told = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert list(told["performance"]) == ["volatility_target", "hold", "flat"]
+    capsys.readouterr()
+    arguments[-1] += "2"
+    assert main(["evaluate", "har_volatility_target", *shared, *arguments]) == 2
+    assert "is fitted on recorded bars, and there are none" in capsys.readouterr().err
+    assert not (tmp_path / "out2").exists()
 
 
 def test_an_agent_in_python(candles: Candles, market_model: WorldModel, tmp_path: Path) -> None:
