@@ -91,14 +91,14 @@ def step_bar(
         temperature,
         forced,
     )
-    price, held = levels[0], account[1]
+    price, before, held = levels[0], account[0], account[1]
     log_return, upper, lower = drawn[0, 0], drawn[0, 1], drawn[0, 2]
     bar = exact_bar(log_return, upper, lower, price, levels[1], levels[2], funding_rate)
     levels[0] = price * (1.0 + bar.simple_return)
     levels[1], levels[2] = abs(log_return) + upper + lower, drawn[0, 3]
     settled = settle_state(account, due, bar)
     show_market(raw_features[0], z[0], h[0], levels[3] > 0.0, observation)
-    return account_of(account, held, bar.simple_return, settled, observation)
+    return account_of(account, before, held, bar.simple_return, settled, observation)
 
 
 class BarLane:

@@ -142,6 +142,8 @@ class TradingEnv(gym.Env[Observation, Any]):
             "price": price,
             "market_return": 0.0,
             "cost": 0.0,
+            "slippage": 0.0,
+            "funding": 0.0,
             "turnover": 0.0,
             "time_ms": time_ms,
         }
@@ -164,13 +166,16 @@ class TradingEnv(gym.Env[Observation, Any]):
             raise ResetNeeded("the episode is over: call reset() before step()")
         target = target_weight(action, self._actions)
         observation, price, time_ms, stepped = self._step_market(target, self._account.due(target))
-        equity, weight, reward, cost, turnover, market_return, terminated, executed = stepped
+        equity, weight, reward, cost, turnover, market_return, terminated = stepped[:7]
+        executed, slippage, funding = stepped[7:]
         info = {
             "equity": equity,
             "weight": weight,
             "price": price,
             "market_return": market_return,
             "cost": cost,
+            "slippage": slippage,
+            "funding": funding,
             "turnover": turnover,
             "time_ms": time_ms,
         }
@@ -213,8 +218,8 @@ class TradingEnv(gym.Env[Observation, Any]):
         """Close the account at the last price of a contract that ended with the bar just lived."""
         self._account.close()
         self._account.show(observation)
-        equity, _, growth, cost, turnover, market_return, _, executed = stepped
-        return equity, 0.0, growth, cost, turnover, market_return, True, executed
+        equity, _, growth, cost, turnover, market_return, _ = stepped[:7]
+        return (equity, 0.0, growth, cost, turnover, market_return, True, *stepped[7:])
 
     def _tell(self, info: dict[str, Any]) -> bool:
         """Add what this market tells beyond the others; whether it cuts the episode short."""

@@ -77,9 +77,10 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
 
     ## Info
     ``equity`` (1 at reset), ``weight``, ``price``, ``market_return`` (simple return of the bar
-    just lived), ``cost`` (fraction of equity paid at this step), ``turnover`` (|Δw|
-    traded at this step), ``time_ms`` (open time of the bar
-    just closed; the dream's clock runs on from the segment's), and ``ood`` (the meter's reading, where it is
+    just lived), ``cost`` (fees and slippage of this step, a fraction of the equity before),
+    ``slippage`` (the part of the cost that is no fee), ``funding`` (paid for the bar, such a
+    fraction, too; negative is received), ``turnover`` (|Δw| traded at this step), ``time_ms`` (open
+    time of the bar just closed; the dream's clock runs on from the segment's), and ``ood`` (the meter's reading, where it is
     on).
 
     ## Reset options

@@ -15,14 +15,16 @@ from ..market.numerics.compiled import compiled
 FLOAT32 = np.dtype(np.float32)
 """A type that numpy need not look up each time an observation is made."""
 
-AccountStep = tuple[float, float, float, float, float, float, bool, float]
+AccountStep = tuple[float, float, float, float, float, float, bool, float, float, float]
 """Equity, weight, log growth, cost, turnover |Δw|, the bar's simple return, whether the account is
-terminated, and the weight that was held through the bar."""
+terminated, the weight that was held through the bar; slippage, which is part of the cost, and
+funding, fractions of the equity before as the cost is."""
 
 
 @compiled
 def account_of(
     account: FloatArray,
+    before: float,
     held: float,
     simple_return: float,
     settled: SettledState,
@@ -32,14 +34,26 @@ def account_of(
 
     Args:
         account: State of a `ScalarAccount`.
-        held: Weight before the bar's trade.
+        before: Equity before the bar's trade.
+        held: Weight before it.
         simple_return: Of the bar.
         settled: By `settle_state`.
         observation: [D]; the last K are written.
     """
-    equity, weight, growth, executed, cost, _, _, _, _, ended = settled
+    equity, weight, growth, executed, cost, _, slippage, funding, _, ended = settled
     show_state(account, observation)
-    return equity, weight, growth, cost, abs(executed - held), simple_return, ended, executed
+    return (
+        equity,
+        weight,
+        growth,
+        cost,
+        abs(executed - held),
+        simple_return,
+        ended,
+        executed,
+        slippage / before,
+        funding / before,
+    )
 
 
 @compiled
@@ -61,8 +75,8 @@ def step_recorded(
         views: What the policy sees of the market [T, D − K].
         observation: [D], written.
     """
-    held = account[1]
+    before, held = account[0], account[1]
     for j in range(views.shape[1]):
         observation[j] = views[row, j]
     settled = settle_row(account, action, bars, row)
-    return account_of(account, held, bars[row, 0], settled, observation)
+    return account_of(account, before, held, bars[row, 0], settled, observation)

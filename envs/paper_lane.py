@@ -64,7 +64,7 @@ def step_lane(
         h: Hidden state [H].
         observation: [D], written.
     """
-    price, held = levels[0], account[1]
+    price, before, held = levels[0], account[0], account[1]
     if levels[4] < 0.0:
         bar = plain_bar(math.expm1(log_return), price, funding_rate)
     else:
@@ -74,7 +74,7 @@ def step_lane(
     levels[0] = price * (1.0 + bar.simple_return)
     settled = settle_state(account, due, bar)
     show_market(features, z, h, levels[6] > 0.0, observation)
-    return account_of(account, held, bar.simple_return, settled, observation)
+    return account_of(account, before, held, bar.simple_return, settled, observation)
 
 
 class PaperLane:

@@ -84,9 +84,10 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
 
     ## Info
     ``equity`` (1 at reset), ``weight``, ``price`` (close), ``market_return`` (simple return of the
-    bar just lived), ``cost`` (fraction of equity paid at this step), ``turnover`` (|Δw|
-    traded at this step), ``time_ms`` (open time of the
-    bar just closed), and, where the record reaches the contract's end, ``delivered`` (whether it
+    bar just lived), ``cost`` (fees and slippage of this step, a fraction of the equity before),
+    ``slippage`` (the part of the cost that is no fee), ``funding`` (paid for the bar, such a
+    fraction, too; negative is received), ``turnover`` (|Δw| traded at this step), ``time_ms`` (open
+    time of the bar just closed), and, where the record reaches the contract's end, ``delivered`` (whether it
     ended with this bar; the weight is then 0).
 
     ## Reset options

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 Observations = Float32Array
 
+_LIVED = ("market_return", "cost", "slippage", "funding", "turnover")
+"""What the info tells of the bar just lived, as in the scalar environment."""
+
 
 class Lanes(Protocol):
     """A market for N lanes: `ReplayLanes` or `DreamLanes`."""
@@ -176,8 +179,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         self._reseed(seed, mask)
         self._begin(mask, given.get(self._lanes.option))
         self._begun = True
-        zeros = np.zeros(self.num_envs)
-        return self._observe(), self._info(zeros, zeros, zeros, mask)
+        return self._observe(), self._info(self._nothing(), mask)
 
     def step(
         self, actions: Any
@@ -191,7 +193,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         self._check_running()
         restarting = self._done
         targets = target_weights(actions, self._actions, self.num_envs)
-        held = self._account.weight.copy()
+        before, held = self._account.equity.copy(), self._account.weight.copy()
         bars = self._lanes.advance(targets, self._chance, restarting)
         settled = self._account.step(targets, bars)
         self._steps_left -= 1
@@ -202,6 +204,8 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         truncated = (self._steps_left <= 0) & ~terminated
         market_return, cost = bars[:, 0].copy(), settled.cost
         turnover = np.abs(settled.executed - held)
+        shares = settled.slippage / before, settled.funding / before
+        lived = dict(zip(_LIVED, (market_return, cost, *shares, turnover), strict=True))
         equity, weight = settled.equity, self._account.weight
         rewards = self._reward.step(
             settled.reward, equity, weight, turnover, cost, market_return, restarting
@@ -210,11 +214,11 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
             rewards -= self._lanes.doubt * np.abs(settled.executed)
         if restarting.any():
             self._begin(restarting)
-            for values in (rewards, market_return, cost, turnover):
+            for values in (rewards, *lived.values()):
                 values[restarting] = 0.0
             terminated[restarting] = truncated[restarting] = False
         everyone = np.ones(self.num_envs, dtype=np.bool_)
-        info = self._info(market_return, cost, turnover, everyone)
+        info = self._info(lived, everyone)
         early = self._lanes.cut_short(info)
         if early is not None:
             truncated |= early & ~terminated & ~restarting
@@ -229,9 +233,8 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
     ) -> tuple[Observations, dict[str, Any]]:
         ended = self._done
         self._begin(ended)
-        zeros = np.zeros(self.num_envs)
         everyone = np.ones(self.num_envs, dtype=np.bool_)
-        fresh = self._info(zeros, zeros, zeros, everyone)
+        fresh = self._info(self._nothing(), everyone)
         info = {
             key: values if key.startswith("_") else np.where(ended, fresh[key], values)
             for key, values in final_info.items()
@@ -281,16 +284,15 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         self._account.show(observations[:, account])
         return observations
 
-    def _info(
-        self, market_return: FloatArray, cost: FloatArray, turnover: FloatArray, mask: BoolArray
-    ) -> dict[str, Any]:
+    def _nothing(self) -> dict[str, FloatArray]:
+        return dict.fromkeys(_LIVED, np.zeros(self.num_envs))
+
+    def _info(self, lived: dict[str, FloatArray], mask: BoolArray) -> dict[str, Any]:
         values = {
             "equity": self._account.equity.copy(),
             "weight": self._account.weight.copy(),
             "price": self._lanes.price.copy(),
-            "market_return": market_return,
-            "cost": cost,
-            "turnover": turnover,
+            **lived,
             "time_ms": self._lanes.time_ms.copy(),
             **self._lanes.extra_info(),
         }

@@ -252,7 +252,8 @@ def test_discrete_actions_are_short_flat_and_long(name: str) -> None:
 def test_info_is_complete_and_equity_begins_at_one(name: str) -> None:
     env = gym.make(name)
     _, info = env.reset(seed=0)
-    keys = {"equity", "weight", "price", "market_return", "cost", "turnover", "time_ms"}
+    keys = {"equity", "weight", "price", "market_return", "turnover", "time_ms"}
+    keys |= {"cost", "slippage", "funding"}
     assert keys <= set(info)
     assert (info["equity"], info["weight"], info["cost"]) == (1.0, 0.0, 0.0)
     _, reward, _, _, after = env.step(an_action(env, 1.0))
@@ -261,6 +262,8 @@ def test_info_is_complete_and_equity_begins_at_one(name: str) -> None:
     assert after["price"] == pytest.approx(info["price"] * (1 + after["market_return"]), rel=1e-12)
     assert reward == pytest.approx(np.log(after["equity"]), abs=1e-15)
     assert after["cost"] == pytest.approx(0.00075, rel=1e-12)  # taker fee + slippage on |Δw| = 1
+    assert after["slippage"] == pytest.approx(0.0002, rel=1e-12)
+    assert after["funding"] == 0.0
     assert after["turnover"] == 1.0
 
 

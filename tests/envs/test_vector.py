@@ -17,7 +17,10 @@ from worldmodel_trading.envs.vector import DreamVectorEnv, ReplayVectorEnv
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.models.world_model import WorldModel
 
-INFO_KEYS = ("equity", "weight", "price", "market_return", "cost", "turnover", "time_ms")
+INFO_KEYS = (
+    *("equity", "weight", "price", "market_return", "turnover"),
+    *("cost", "slippage", "funding", "time_ms"),
+)
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
 
 
