@@ -1,12 +1,13 @@
 """Run a policy through an environment and keep what happened.
 
 Any Gymnasium environment that speaks the info protocol will do (``equity``, ``weight``,
-``market_return``, ``cost``, ``price`` and, in replay, ``time_ms``), and any policy that has
-Stable-Baselines3's ``predict``.
+``market_return``, ``cost``, ``price`` and, where they are known, ``slippage``, ``funding``,
+``turnover`` and ``time_ms``), and any policy that has Stable-Baselines3's ``predict``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from ..market.arrays import FloatArray, IntArray
 from ..market.errors import ConfigError, OtherMarketError, TrainingBarsError
 from ..market.settings import seed_number
 from ..models.provenance import refused_market
+from .episodes import BAR_COLUMNS, Episodes
 from .performance import Performance, measure_performance
 from .policy import Policy, check_policy
 
@@ -47,7 +49,9 @@ class EpisodeRecord:
         price: Price at each close [T + 1].
         action: Actions [T] or [T, A].
         reward: Rewards [T].
-        cost: Fraction of equity paid per bar [T].
+        cost: Fees and slippage per bar [T], fractions of the equity before.
+        slippage: The part of the cost that is no fee [T]; 0 where the environment does not tell.
+        funding: Paid per bar [T], such fractions, too; 0 where the environment does not tell.
         turnover: |Δw| traded per bar [T].
         market_return: Simple return of each bar [T].
         time_ms: Time of each close [T + 1], ms UTC; None in a dream.
@@ -60,6 +64,8 @@ class EpisodeRecord:
     action: NDArray[Any]
     reward: FloatArray
     cost: FloatArray
+    slippage: FloatArray
+    funding: FloatArray
     turnover: FloatArray
     market_return: FloatArray
     time_ms: IntArray | None
@@ -100,15 +106,23 @@ class Evaluation:
 
     Attributes:
         performance: All episodes pooled, as `performance` documents.
-        equity: Equity [N, T + 1]; an account that ended early holds its last value.
-        weight: Weights [N, T + 1]; 0 after an early end.
+        episodes: What they lived through.
         records: The episodes themselves.
     """
 
     performance: Performance
-    equity: FloatArray
-    weight: FloatArray
+    episodes: Episodes
     records: tuple[EpisodeRecord, ...]
+
+    @property
+    def equity(self) -> FloatArray:
+        """Equity [N, T + 1]; an account that ended early holds its last value."""
+        return self.episodes.equity
+
+    @property
+    def weight(self) -> FloatArray:
+        """Weights [N, T + 1]; 0 after an early end."""
+        return self.episodes.weight
 
     def curve(self) -> Curve:
         """Arrays for the report: those of one episode without the leading axis."""
@@ -210,10 +224,14 @@ def pool_episodes(records: Sequence[EpisodeRecord], bars_per_year: float) -> Eva
     bars = max(len(record) for record in records)
     equity = np.stack([_padded(r.equity, bars + 1, float(r.equity[-1])) for r in records])
     weight = np.stack([_padded(r.weight, bars + 1, 0.0) for r in records])
-    turnover = np.stack([_padded(r.turnover, bars, 0.0) for r in records])
-    costs = np.stack([_padded(r.cost, bars, 0.0) for r in records])
-    measured = measure_performance(equity, turnover, costs, bars_per_year=bars_per_year)
-    return Evaluation(measured, equity, weight, tuple(records))
+    lived = {
+        name: np.stack([_padded(getattr(r, name), bars, 0.0) for r in records])
+        for name in BAR_COLUMNS
+    }
+    terminated = np.array([r.terminated for r in records])
+    time_ms = records[0].time_ms if len(records) == 1 else None
+    episodes = Episodes(equity, weight, **lived, terminated=terminated, time_ms=time_ms)
+    return Evaluation(episodes.performance(bars_per_year), episodes, tuple(records))
 
 
 def chain_episodes(records: Sequence[EpisodeRecord], bars_per_year: float) -> Evaluation:
@@ -233,9 +251,7 @@ def chain_episodes(records: Sequence[EpisodeRecord], bars_per_year: float) -> Ev
         price=np.concatenate([records[0].price[:1], *(r.price[1:] for r in records)]),
         action=np.concatenate([r.action for r in records]),
         reward=np.concatenate([r.reward for r in records]),
-        cost=np.concatenate([r.cost for r in records]),
-        turnover=np.concatenate([r.turnover for r in records]),
-        market_return=np.concatenate([r.market_return for r in records]),
+        **{name: np.concatenate([getattr(r, name) for r in records]) for name in BAR_COLUMNS},
         time_ms=(
             np.concatenate([records[0].time_ms[:1], *times])
             if records[0].time_ms is not None
@@ -306,6 +322,8 @@ def _record(
         action=action[:, 0] if action.ndim == 2 and action.shape[1] == 1 else action,
         reward=np.array(rewards),
         cost=_column(infos[1:], "cost"),
+        slippage=_column(infos[1:], "slippage", 0.0),
+        funding=_column(infos[1:], "funding", 0.0),
         turnover=turnover,
         market_return=market_return,
         time_ms=(
@@ -317,8 +335,8 @@ def _record(
     )
 
 
-def _column(infos: list[dict[str, Any]], key: str) -> FloatArray:
-    return np.array([float(info[key]) for info in infos])
+def _column(infos: list[dict[str, Any]], key: str, missing: float = math.nan) -> FloatArray:
+    return np.array([float(info.get(key, missing)) for info in infos])
 
 
 def _padded(values: FloatArray, length: int, fill: float) -> FloatArray:
