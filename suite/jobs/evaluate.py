@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
-import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from worldmodel_trading.agents.folder import load_agent
-from worldmodel_trading.agents.rules.known import RULES, make_rule
+from worldmodel_trading.agents.rules.known import RULES
+from worldmodel_trading.entrants import Entrant, find_entrant, rule_entrant
 from worldmodel_trading.envs.replay import BybitReplayEnv
-from worldmodel_trading.envs.spaces import ActionKind, ObservationKind
+from worldmodel_trading.envs.spaces import ObservationKind
 from worldmodel_trading.envs.vector import DreamVectorEnv
 from worldmodel_trading.evaluation.lanes import evaluate_lanes
 from worldmodel_trading.evaluation.performance import Performance
-from worldmodel_trading.evaluation.policy import Policy, check_policy
+from worldmodel_trading.evaluation.policy import check_policy
 from worldmodel_trading.evaluation.report.text_table import VENUES, comparison_table
 from worldmodel_trading.evaluation.rollout import Curve, play_through
 from worldmodel_trading.ground import Cuts, Recorded, open_recorded_ranges
-from worldmodel_trading.market.arrays import Float32Array
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.files.writer import whole_file, write_whole
 from worldmodel_trading.market.records import AT_LEAST_ONE, FROM_ZERO, Record
@@ -71,48 +66,6 @@ class EvaluateConfig(Record):
         for venue in self.venues:
             if venue not in VENUES:
                 raise ConfigError(f"venue {venue!r} is none; expected some of {', '.join(VENUES)}")
-
-
-class Entrant(NamedTuple):
-    """Who is judged.
-
-    Attributes:
-        policy: What acts.
-        observation: What it looks at.
-        actions: What it takes.
-    """
-
-    policy: Policy
-    observation: ObservationKind = "features"
-    actions: ActionKind = "continuous"
-
-
-class FromFunction:
-    """A policy from a plain function of observations.
-
-    Args:
-        function: Takes observations [N, D], returns target weights [N] or [N, 1].
-    """
-
-    def __init__(self, function: Callable[[Float32Array], Any]) -> None:
-        self._function = function
-
-    def predict(
-        self,
-        observation: Float32Array,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = False,
-    ) -> tuple[Float32Array, None]:
-        """Weights [.., 1] for observations [.., D]."""
-        rows = np.atleast_2d(observation)
-        weights = np.asarray(self._function(rows), dtype=np.float32)
-        if weights.size != len(rows):
-            raise ConfigError(
-                f"the function returned {weights.size} weights for {len(rows)} observations; expected "
-                "one each"
-            )
-        return weights.reshape(*np.shape(observation)[:-1], 1), None
 
 
 def evaluate(
@@ -183,7 +136,11 @@ def _entrants(
     """Who is judged, by name, and the account that all of them have."""
     entrants: dict[str, Entrant] = {}
     accounts: dict[str, Mapping[str, Any]] = {}
-    found = {name: _find(name, config) for name in agents if name not in RULES}
+    found = {
+        name: find_entrant(name, config.observation, trust=config.trust)
+        for name in agents
+        if name not in RULES
+    }
     for name, entrant in found.items():
         record = getattr(entrant.policy, "record", None)
         if record is not None:
@@ -191,7 +148,7 @@ def _entrants(
     account = _account(config, accounts)
     for name in dict.fromkeys([*agents, *_BESIDE]):
         title = _title(name) if name in found else name
-        entrant = found[name] if name in found else _rule(name, recorded, account)
+        entrant = found[name] if name in found else rule_entrant(name, recorded, account)
         entrants[title if title not in entrants else name] = entrant
     return entrants, account
 
@@ -211,50 +168,6 @@ def _account(config: EvaluateConfig, accounts: Mapping[str, Mapping[str, Any]]) 
             "all of them pay here"
         )
     return dict(json.loads(kinds.pop())) if kinds else {}
-
-
-def _find(name: str, config: EvaluateConfig) -> Entrant:
-    if Path(name).exists():
-        agent = load_agent(name, trust=config.trust)
-        return Entrant(agent, "latent", agent.actions)
-    if ":" in name:
-        return Entrant(_called(name), config.observation)
-    raise ConfigError(
-        f"there is no agent {name!r}; expected an agent's folder, module:callable, or a rule: "
-        f"{', '.join(RULES)}"
-    )
-
-
-def _rule(name: str, recorded: Recorded, account: Mapping[str, Any]) -> Entrant:
-    """A rule, fitted, where it is, on the training range and no other bars."""
-    model, training = recorded.world_model, None
-    if recorded.candles is not None and "train" in recorded.ranges:
-        training = recorded.candles.between(*recorded.ranges["train"])
-    leverage, years = float(account.get("leverage", 1.0)), model.provenance.bars_per_year
-    return Entrant(make_rule(name, training, model.config.features, leverage, years))
-
-
-def _called(name: str) -> Policy:
-    """What the user asked to be run: a policy, its class or factory, or a function of observations."""
-    module, _, wanted = name.partition(":")
-    sys.path.insert(0, os.getcwd())  # as `python -m` would find it
-    try:
-        found = getattr(importlib.import_module(module), wanted)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"there is no {name!r}: {error}; expected module:callable") from None
-    finally:
-        sys.path.remove(os.getcwd())
-    if inspect.isclass(found):
-        found = found()
-    if hasattr(found, "predict"):
-        policy: Policy = found
-        return policy
-    if not callable(found):
-        raise ConfigError(f"{name} is a {type(found).__name__}; expected a policy or a function")
-    if inspect.signature(found).parameters:
-        return FromFunction(found)
-    made: Policy = found()
-    return made
 
 
 def _judge(

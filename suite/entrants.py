@@ -1,0 +1,117 @@
+"""Who is judged: agents' folders, rules, and whatever a user names by ``module:callable``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from worldmodel_trading.agents.folder import load_agent
+from worldmodel_trading.agents.rules.known import RULES, make_rule
+from worldmodel_trading.envs.spaces import ActionKind, ObservationKind
+from worldmodel_trading.evaluation.policy import Policy
+from worldmodel_trading.ground import Recorded
+from worldmodel_trading.market.arrays import Float32Array
+from worldmodel_trading.market.errors import ConfigError
+
+
+class Entrant(NamedTuple):
+    """Who is judged.
+
+    Attributes:
+        policy: What acts.
+        observation: What it looks at.
+        actions: What it takes.
+    """
+
+    policy: Policy
+    observation: ObservationKind = "features"
+    actions: ActionKind = "continuous"
+
+
+class FromFunction:
+    """A policy from a plain function of observations.
+
+    Args:
+        function: Takes observations [N, D], returns target weights [N] or [N, 1].
+    """
+
+    def __init__(self, function: Callable[[Float32Array], Any]) -> None:
+        self._function = function
+
+    def predict(
+        self,
+        observation: Float32Array,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Float32Array, None]:
+        """Weights [.., 1] for observations [.., D]."""
+        rows = np.atleast_2d(observation)
+        weights = np.asarray(self._function(rows), dtype=np.float32)
+        if weights.size != len(rows):
+            raise ConfigError(
+                f"the function returned {weights.size} weights for {len(rows)} observations; expected "
+                "one each"
+            )
+        return weights.reshape(*np.shape(observation)[:-1], 1), None
+
+
+def find_entrant(name: str, observation: ObservationKind, *, trust: bool = False) -> Entrant:
+    """An agent's folder or zip, or a ``module:callable``.
+
+    Args:
+        name: What the user says.
+        observation: What a ``module:callable`` looks at.
+        trust: Unpickle a bare zip.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if Path(name).exists():
+        agent = load_agent(name, trust=trust)
+        return Entrant(agent, "latent", agent.actions)
+    if ":" in name:
+        return Entrant(_called(name), observation)
+    raise ConfigError(
+        f"there is no agent {name!r}; expected an agent's folder, module:callable, or a rule: "
+        f"{', '.join(RULES)}"
+    )
+
+
+def rule_entrant(name: str, recorded: Recorded, account: Mapping[str, Any]) -> Entrant:
+    """A rule, fitted, where it is, on the training range and no other bars."""
+    model, training = recorded.world_model, None
+    if recorded.candles is not None and "train" in recorded.ranges:
+        training = recorded.candles.between(*recorded.ranges["train"])
+    leverage, years = float(account.get("leverage", 1.0)), model.provenance.bars_per_year
+    return Entrant(make_rule(name, training, model.config.features, leverage, years))
+
+
+def _called(name: str) -> Policy:
+    """What the user asked to be run: a policy, its class or factory, or a function of observations."""
+    module, _, wanted = name.partition(":")
+    sys.path.insert(0, os.getcwd())  # as `python -m` would find it
+    try:
+        found = getattr(importlib.import_module(module), wanted)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"there is no {name!r}: {error}; expected module:callable") from None
+    finally:
+        sys.path.remove(os.getcwd())
+    if inspect.isclass(found):
+        found = found()
+    if hasattr(found, "predict"):
+        policy: Policy = found
+        return policy
+    if not callable(found):
+        raise ConfigError(f"{name} is a {type(found).__name__}; expected a policy or a function")
+    if inspect.signature(found).parameters:
+        return FromFunction(found)
+    made: Policy = found()
+    return made
