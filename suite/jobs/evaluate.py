@@ -12,20 +12,17 @@ import numpy as np
 
 from worldmodel_trading.agents.rules.known import RULES
 from worldmodel_trading.entrants import Entrant, find_entrant, rule_entrant
-from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.spaces import ObservationKind
-from worldmodel_trading.envs.vector import DreamVectorEnv
-from worldmodel_trading.evaluation.lanes import evaluate_lanes
 from worldmodel_trading.evaluation.performance import Performance
 from worldmodel_trading.evaluation.policy import check_policy
 from worldmodel_trading.evaluation.report.text_table import VENUES, comparison_table
-from worldmodel_trading.evaluation.rollout import Curve, play_through
 from worldmodel_trading.ground import Cuts, Recorded, open_recorded_ranges
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.files.writer import whole_file, write_whole
 from worldmodel_trading.market.records import AT_LEAST_ONE, FROM_ZERO, Record
 from worldmodel_trading.market.synthetic import SYMBOL
 from worldmodel_trading.output import job_folder, refuse_taken
+from worldmodel_trading.playing import Markets, Played
 from worldmodel_trading.progress import Counter, tell
 
 _BESIDE = ("hold", "flat")  # always in the table
@@ -104,14 +101,11 @@ def evaluate(
         judged = _judge(entrants, config, recorded, venues, account)
         _write(emptied(), judged, config, recorded, account)
     measured = {
-        name: {venue: found[0] for venue, found in by_venue.items()}
+        name: {venue: found.performance for venue, found in by_venue.items()}
         for name, by_venue in judged.items()
     }
     tell(comparison_table(measured, venues))
     return measured
-
-
-_Found = tuple[Performance, Curve]
 
 
 def _venues(config: EvaluateConfig, recorded: Recorded) -> list[str]:
@@ -176,50 +170,23 @@ def _judge(
     recorded: Recorded,
     venues: Sequence[str],
     account: Mapping[str, Any],
-) -> dict[str, dict[str, _Found]]:
-    judged: dict[str, dict[str, _Found]] = {}
-    years = recorded.world_model.provenance.bars_per_year
+) -> dict[str, dict[str, Played]]:
+    judged: dict[str, dict[str, Played]] = {}
+    markets = Markets(
+        recorded, config.dreams, config.horizon, config.drift, config.funding, account
+    )
     with Counter("evaluation", len(entrants) * len(venues), "run") as counter:
         for name, entrant in entrants.items():
             judged[name] = {}
             for venue in venues:
-                judged[name][venue] = _played(entrant, venue, config, recorded, account, years)
+                judged[name][venue] = markets.play(entrant, venue, config.seed)
                 counter()
     return judged
 
 
-def _played(
-    entrant: Entrant,
-    venue: str,
-    config: EvaluateConfig,
-    recorded: Recorded,
-    account: Mapping[str, Any],
-    years: float,
-) -> _Found:
-    shared: dict[str, Any] = {
-        "world_model": recorded.world_model,
-        "observation": entrant.observation,
-        "actions": entrant.actions,
-        "funding": config.funding,
-        **account,
-    }
-    if venue == "dream":
-        lanes = DreamVectorEnv(config.dreams, horizon=config.horizon, drift=config.drift, **shared)
-        measured, equity = evaluate_lanes(
-            lanes, entrant.policy, bars_per_year=years, seed=config.seed
-        )
-        return measured, Curve(equity)
-    start, end = recorded.ranges[venue]
-    replay = BybitReplayEnv(
-        recorded.candles, start=start, end=end, episode_length=None, random_start=False, **shared
-    )
-    found = play_through(replay, entrant.policy, years)
-    return found.performance, found.curve()
-
-
 def _write(
     folder: Path,
-    judged: Mapping[str, Mapping[str, _Found]],
+    judged: Mapping[str, Mapping[str, Played]],
     config: EvaluateConfig,
     recorded: Recorded,
     account: Mapping[str, Any],
@@ -233,7 +200,7 @@ def _write(
         "drift": config.drift,
         "seed": config.seed,
         "performance": {
-            name: {venue: found[0].to_dict() for venue, found in by_venue.items()}
+            name: {venue: found.performance.to_dict() for venue, found in by_venue.items()}
             for name, by_venue in judged.items()
         },
     }
@@ -242,13 +209,14 @@ def _write(
     write_whole(folder / "evaluation.json", json.dumps(told, indent=2) + "\n")
 
 
-def _curves(judged: Mapping[str, Mapping[str, _Found]]) -> Any:
+def _curves(judged: Mapping[str, Mapping[str, Played]]) -> Any:
     """A row for each agent, venue and bar: time (none in dreams), equity, of dreams the mean."""
     import pandas as pd
 
     parts = []
     for name, by_venue in judged.items():
-        for venue, (_, curve) in by_venue.items():
+        for venue, found in by_venue.items():
+            curve = found.curve
             several = curve.equity.ndim > 1
             equity = curve.equity.mean(axis=0) if several else curve.equity
             part = pd.DataFrame({"bar": np.arange(len(equity)), "equity": equity})
