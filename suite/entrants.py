@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -115,3 +116,31 @@ def _called(name: str) -> Policy:
         return FromFunction(found)
     made: Policy = found()
     return made
+
+
+def title_of(name: str) -> str:
+    """What an agent is called in tables: of a path the last part."""
+    return Path(name).name if Path(name).exists() else name
+
+
+def common_account(
+    given: Mapping[str, Any], accounts: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The one account that all have: that which is given, or that of their training.
+
+    Args:
+        given: By the user; empty where nothing was.
+        accounts: Of each trained agent's training, by name.
+
+    Raises:
+        ConfigError: They differ, and nothing was given.
+    """
+    if given:
+        return dict(given)
+    kinds = {json.dumps(dict(account), sort_keys=True) for account in accounts.values()}
+    if len(kinds) > 1:
+        raise ConfigError(
+            f"{' and '.join(accounts)} were trained with different accounts: say with --account what "
+            "all of them pay here"
+        )
+    return dict(json.loads(kinds.pop())) if kinds else {}

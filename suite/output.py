@@ -18,7 +18,7 @@ from worldmodel_trading.market.files.writer import (
 )
 from worldmodel_trading.progress import say
 
-Job = Literal["run", "train", "dream", "fidelity", "evaluate", "pretrained"]
+Job = Literal["run", "train", "dream", "fidelity", "evaluate", "compare", "pretrained"]
 
 _RUN_FILE = "run.json"  # says whose a folder is; a world model's manifest says so itself
 _RESULTS = "results.json"
@@ -37,10 +37,23 @@ _FILES: dict[Job, tuple[str, ...]] = {
     ),
     "dream": ("dreams.parquet", "fan.png"),
     "evaluate": ("evaluation.json", "curves.parquet"),
+    "compare": (
+        "comparison.json",
+        "report.html",
+        "cells.parquet",
+        "curves.parquet",
+        "dreams.parquet",
+        "world_models",
+        "checkpoints",
+    ),
     "fidelity": ("fidelity.json", "fidelity.html"),
     "pretrained": (_MANIFEST, "config.json", "model.safetensors"),
 }
-_LAST = {"run": _RESULTS, "train": "agent.json"}  # of the jobs that can be gone on with
+_LAST = {
+    "run": _RESULTS,
+    "train": "agent.json",
+    "compare": "comparison.json",
+}  # of the jobs that can be gone on with
 _UNTOLD = "one that cannot be told"
 
 
@@ -56,7 +69,7 @@ class Held(NamedTuple):
     run_id: str | None = None
 
     def __str__(self) -> str:
-        named = {"run": "a run", "train": "a training"}
+        named = {"run": "a run", "train": "a training", "compare": "a comparison"}
         return f"{named[self.job]}, {self.run_id}" if self.job in named else f"the job {self.job}"
 
 
@@ -116,7 +129,7 @@ def run_folder(
     Args:
         path: The folder; made if need be.
         run_id: The run's name.
-        job: ``run`` or ``train``.
+        job: ``run``, ``train`` or ``compare``.
         resume: Go on with the same run.
         overwrite: Let this run take the place of another, or begin the same one anew.
 
@@ -158,7 +171,7 @@ def _written_there(folder: Path) -> Held | None:
         job = said.get("job", "run")
         if job in ("dream", "fidelity", "evaluate"):
             return Held(job)
-        return Held("train" if job == "train" else "run", str(said["run_id"]))
+        return Held(job if job in _LAST else "run", str(said["run_id"]))
     except FileNotFoundError:
         return Held("pretrained") if _is_world_model(folder) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

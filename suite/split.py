@@ -76,20 +76,37 @@ def open_split(config: RunConfig) -> Split:
     names = ("start", "train_end", "validation_end", "end")
     refuse_outside(record, {name: getattr(config, name) for name in names})
     candles = record.between(config.start, config.end)
-    count = len(candles)
-    train_end = _cut(candles, config.train_end, _TRAIN_SHARE)
-    validation_end = _cut(candles, config.validation_end, _TRAIN_SHARE + _VALIDATION_SHARE)
-    if not 0 < train_end < validation_end < count:
-        raise ConfigError(
-            f"training, validation and test have {train_end}, {validation_end - train_end} and "
-            f"{count - validation_end} bars; expected train_end < validation_end, both inside "
-            f"{format_time(int(candles.open_time_ms[0]))} – "
-            f"{format_time(int(candles.open_time_ms[-1]))}"
-        )
+    train_end, validation_end = cut_rows(candles, config.train_end, config.validation_end)
     edges = [0, train_end, validation_end]
     starts = [int(candles.open_time_ms[row]) for row in edges]
     ends = [*starts[1:], int(candles.open_time_ms[-1]) + candles.interval_ms]
     return Split(candles, *zip(starts, ends, strict=True))
+
+
+def cut_rows(
+    candles: Candles, train_end: Time | None, validation_end: Time | None
+) -> tuple[int, int]:
+    """First row of the validation range, and of the test range.
+
+    Args:
+        candles: The record.
+        train_end: End of the training range; None is 70% of the bars.
+        validation_end: End of the validation range; None is 85%.
+
+    Raises:
+        ConfigError: A range would be empty.
+    """
+    count = len(candles)
+    middle = _cut(candles, train_end, _TRAIN_SHARE)
+    late = _cut(candles, validation_end, _TRAIN_SHARE + _VALIDATION_SHARE)
+    if not 0 < middle < late < count:
+        raise ConfigError(
+            f"training, validation and test have {middle}, {late - middle} and "
+            f"{count - late} bars; expected train_end < validation_end, both inside "
+            f"{format_time(int(candles.open_time_ms[0]))} – "
+            f"{format_time(int(candles.open_time_ms[-1]))}"
+        )
+    return middle, late
 
 
 def _cut(candles: Candles, time: Time | None, share: float) -> int:

@@ -23,7 +23,7 @@ from ..engine.base import Engine
 from ..engine.opening import open_engine
 from .jobs import Job, Result
 
-_THREAD_VARIABLES = (
+THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -107,12 +107,12 @@ class ProcessExecutor:
 
     def _start(self) -> None:
         folder = Path(self._folder.name) / "world_model"
-        with _interrupts_held():
+        with interrupts_held():
             self._pool = ProcessPoolExecutor(
                 self._num_workers,
                 initializer=_begin,
                 initargs=(folder, self._warmup, self._faults),
-                env=dict.fromkeys(_THREAD_VARIABLES, "1"),
+                env=dict.fromkeys(THREAD_VARIABLES, "1"),
             )
             self._ready: Future[None] = self._pool.submit(_is_ready)
 
@@ -121,7 +121,7 @@ class ProcessExecutor:
         broken: str | None = None
         futures: dict[Future[Any], int] = {}
         try:
-            with _interrupts_held():
+            with interrupts_held():
                 for block in missing:
                     futures[self._pool.submit(_compute, self._serial, packed, block)] = block
             wait(futures, return_when=FIRST_EXCEPTION)
@@ -198,7 +198,7 @@ def _compute(serial: int, packed: bytes, block: int) -> Any:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
+def interrupts_held() -> Iterator[None]:
     """Block Ctrl-C, which processes started here inherit: it would stop them amid their imports.
 
     Where signals cannot be blocked (Windows), Ctrl-C may tear a worker's start; the pool says so.

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from worldmodel_trading.agents.rules.known import RULES
-from worldmodel_trading.entrants import Entrant, find_entrant, rule_entrant
+from worldmodel_trading.entrants import (
+    Entrant,
+    common_account,
+    find_entrant,
+    rule_entrant,
+    title_of,
+)
 from worldmodel_trading.envs.spaces import ObservationKind
 from worldmodel_trading.evaluation.performance import Performance
 from worldmodel_trading.evaluation.policy import check_policy
@@ -139,9 +145,9 @@ def _entrants(
         record = getattr(entrant.policy, "record", None)
         if record is not None:
             accounts[name] = record.account
-    account = _account(config, accounts)
+    account = common_account(config.account, accounts)
     for name in dict.fromkeys([*agents, *_BESIDE]):
-        title = _title(name) if name in found else name
+        title = title_of(name) if name in found else name
         entrant = found[name] if name in found else rule_entrant(name, recorded, account)
         entrants[title if title not in entrants else name] = entrant
     return entrants, account
@@ -149,19 +155,6 @@ def _entrants(
 
 def _title(name: str) -> str:
     return Path(name).name if Path(name).exists() else name
-
-
-def _account(config: EvaluateConfig, accounts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The one account that all have: that which is given, or that of their training."""
-    if config.account:
-        return dict(config.account)
-    kinds = {json.dumps(dict(account), sort_keys=True) for account in accounts.values()}
-    if len(kinds) > 1:
-        raise ConfigError(
-            f"{' and '.join(accounts)} were trained with different accounts: say with --account what "
-            "all of them pay here"
-        )
-    return dict(json.loads(kinds.pop())) if kinds else {}
 
 
 def _judge(

@@ -1,0 +1,166 @@
+"""What the cells of a comparison come to, and its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodel_trading.cells import Cell, Lived
+from worldmodel_trading.evaluation.comparison.promise import annual_error, dream_error, promises
+from worldmodel_trading.evaluation.comparison.results import (
+    DREAM,
+    Comparison,
+    Facts,
+    Row,
+)
+from worldmodel_trading.evaluation.results import write_results
+from worldmodel_trading.evaluation.significance import Interval, stationary_bootstrap_interval
+from worldmodel_trading.market.arrays import FloatArray
+from worldmodel_trading.market.files.writer import whole_file
+
+HOLD = "hold"
+
+
+def measure_comparison(facts: Facts, lived: Mapping[Cell, Lived]) -> Comparison:
+    """Everything that follows from the cells.
+
+    Args:
+        facts: What was compared.
+        lived: What each cell came to.
+    """
+    rows = [row for one in lived.values() for row in one.rows]
+    series = mean_series(lived)
+    errors = _errors(facts, lived, series)
+    ranges = list(dict.fromkeys(row.venue for row in rows if row.venue != DREAM))
+    return Comparison(
+        facts,
+        tuple(rows),
+        tuple(found for venue in ranges for found in promises(rows, venue, errors)),
+        _over_holding(series, facts.bars_per_year),
+    )
+
+
+def mean_series(lived: Mapping[Cell, Lived]) -> dict[tuple[str, str], FloatArray]:
+    """Log returns per bar [T] by agent and recorded range: the mean over seeds and world models.
+
+    Windows follow one another.
+    """
+    found: dict[tuple[str, str], dict[str, list[FloatArray]]] = {}
+    for cell, one in lived.items():
+        for place, curve in one.curves.items():
+            returns = np.diff(np.log(np.maximum(curve.equity, 1e-12)))
+            found.setdefault((cell.agent, place), {}).setdefault(cell.window, []).append(returns)
+    return {
+        key: np.concatenate([_mean(windows[name]) for name in sorted(windows)])
+        for key, windows in found.items()
+    }
+
+
+def _mean(several: list[FloatArray]) -> FloatArray:
+    """Of series, of which some may end early: an account that is gone earns nothing."""
+    length = max(map(len, several))
+    held = [np.append(one, np.zeros(length - len(one))) for one in several]
+    mean: FloatArray = np.mean(held, axis=0)
+    return mean
+
+
+def _errors(
+    facts: Facts,
+    lived: Mapping[Cell, Lived],
+    series: Mapping[tuple[str, str], FloatArray],
+) -> dict[tuple[str, str], float]:
+    years, horizon = facts.bars_per_year, int(facts.config["horizon"])
+    dreams: dict[tuple[str, str], list[FloatArray]] = {}
+    for cell, one in lived.items():
+        for place, returns in one.dreamed.items():
+            dreams.setdefault((cell.agent, place), []).append(returns)
+    errors = {
+        key: dream_error(np.concatenate(some), horizon, years) for key, some in dreams.items()
+    }
+    return errors | {key: annual_error(returns, years) for key, returns in series.items()}
+
+
+def _over_holding(
+    series: Mapping[tuple[str, str], FloatArray], bars_per_year: float
+) -> dict[str, dict[str, Interval]]:
+    """Annual log return above holding, by agent and range."""
+    found: dict[str, dict[str, Interval]] = {}
+    for (agent, place), returns in series.items():
+        held = series.get((HOLD, place))
+        if held is None or agent == HOLD:
+            continue
+        length = max(len(returns), len(held))
+        over = bars_per_year * (_filled(returns, length) - _filled(held, length))
+        span = stationary_bootstrap_interval(over, seed=0, replications=300)
+        found.setdefault(agent, {})[place] = span
+    return found
+
+
+def _filled(returns: FloatArray, length: int) -> FloatArray:
+    return np.append(returns, np.zeros(length - len(returns)))
+
+
+def write_comparison(folder: Path, comparison: Comparison, lived: Mapping[Cell, Lived]) -> None:
+    """Write the tables, then ``comparison.json``, with which the folder is whole."""
+    for name, table in (
+        ("cells.parquet", _cells_table(comparison.rows)),
+        ("curves.parquet", _curves_table(lived)),
+        ("dreams.parquet", _dreams_table(lived)),
+    ):
+        with whole_file(folder / name) as temporary:
+            table.to_parquet(temporary, index=False)
+    write_results(folder / "comparison.json", comparison.to_dict())
+
+
+def _cells_table(rows: tuple[Row, ...]) -> Any:
+    """A row for each cell and place."""
+    import pandas as pd
+
+    keys = ("agent", "venue", "temperature", "seed", "model", "window")
+    return pd.DataFrame([{k: getattr(row, k) for k in keys} | dict(row.measures) for row in rows])
+
+
+def _curves_table(lived: Mapping[Cell, Lived]) -> Any:
+    """A row for each cell, recorded range and bar."""
+    import pandas as pd
+
+    parts = [
+        pd.DataFrame(
+            {
+                **_named(cell, place),
+                "open_time_ms": curve.time_ms,
+                "equity": curve.equity,
+                "weight": curve.weight,
+            }
+        )
+        for cell, one in lived.items()
+        for place, curve in one.curves.items()
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _dreams_table(lived: Mapping[Cell, Lived]) -> Any:
+    """A row for each cell, temperature and dream."""
+    import pandas as pd
+
+    parts = [
+        pd.DataFrame(
+            {**_named(cell, place), "dream": np.arange(len(returns)), "log_return": returns}
+        )
+        for cell, one in lived.items()
+        for place, returns in one.dreamed.items()
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _named(cell: Cell, place: str) -> dict[str, Any]:
+    return {
+        "agent": cell.agent,
+        "place": place,
+        "seed": cell.seed,
+        "model": cell.model,
+        "window": cell.window,
+    }
