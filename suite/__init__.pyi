@@ -40,6 +40,7 @@ from .evaluation.report.text_table import comparison_table as comparison_table
 from .evaluation.rollout import evaluate_policy as evaluate_policy
 from .evaluation.rollout import run_episode as run_episode
 from .evaluation.seeds import SeedRange as SeedRange
+from .jobs.compare import compare as compare
 from .jobs.train import train_agent as train_agent
 from .market.account.rewards import DifferentialSharpe as DifferentialSharpe
 from .market.account.rewards import Reward as Reward

@@ -85,7 +85,7 @@ def add_train(train: argparse.ArgumentParser, setting: Setting) -> None:
         metavar="N",
         help="end after so many looks without a better one (default: never)",
     )
-    _add_ranges(train)
+    add_ranges(train)
     add_account(train, setting)
     train.add_argument(
         "--resume", action="store_true", help="go on from the newest checkpoint in the folder"
@@ -128,7 +128,7 @@ def add_evaluate(evaluate: argparse.ArgumentParser, setting: Setting) -> None:
         action="store_true",
         help="unpickle a bare Stable-Baselines3 zip, which runs what its author wrote",
     )
-    _add_ranges(evaluate)
+    add_ranges(evaluate)
     add_account(evaluate, setting)
 
 
@@ -137,7 +137,8 @@ def add_agents(agents: argparse.ArgumentParser) -> None:
     agents.add_argument("what", choices=("list",), help="list: learned agents, rules, packages")
 
 
-def _add_ranges(group: Any) -> None:
+def add_ranges(group: Any) -> None:
+    """Where the record is cut."""
     for name, about in (
         ("start", "first bar of the training range"),
         ("train-end", "end of the training range, exclusive; never later than the world model's"),

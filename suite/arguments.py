@@ -9,6 +9,7 @@ from dataclasses import MISSING, fields
 from typing import Any, NoReturn
 
 from worldmodel_trading.agent_arguments import add_agents, add_evaluate, add_train
+from worldmodel_trading.compare_arguments import add_compare
 from worldmodel_trading.config import RunConfig
 
 Job = Callable[[argparse.Namespace], object]
@@ -201,6 +202,13 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     _add_seed_and_out(evaluate, "runs/evaluate", "the numbers and the curves")
 
 
+def _add_compare(compare: argparse.ArgumentParser) -> None:
+    _add_candles(compare)
+    add_compare(compare, _setting)
+    _add_drift(compare)
+    _add_seed_and_out(compare, "runs/comparison", "the tables and the page")
+
+
 def _add_pretrained(pretrained: argparse.ArgumentParser) -> None:
     pretrained.add_argument(
         "--out", required=True, metavar="FOLDER", help="folder for the world model"
@@ -276,6 +284,7 @@ _JOBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "run": ("candles to world model to controller, judged in dream and replay", _add_run),
     "train": ("train an agent in dreams or in replay, looked after by validation", _add_train),
     "evaluate": ("judge agents, rules and functions side by side", _add_evaluate),
+    "compare": ("compare what dreams promise agents with what the market pays them", _add_compare),
     "agents": ("say which agents there are", add_agents),
     "fetch": ("download candles, funding rates and rules", _add_fetch),
     "watch": ("follow the live market, bar by bar; no orders", _add_watch),

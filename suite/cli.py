@@ -292,6 +292,37 @@ def _evaluate(options: argparse.Namespace) -> None:
     evaluate(options.agent, config, options.world_model, options.candles, cuts, out, overwrite)
 
 
+def _compare(options: argparse.Namespace) -> None:
+    from worldmodel_trading.compare_arguments import by_agent, numbers
+    from worldmodel_trading.evaluation.report.comparison_text import comparison_text
+    from worldmodel_trading.jobs.compare import compare
+
+    _one_thread()
+    comparison = compare(
+        options.agent,
+        options.world_model or ["default"],
+        options.candles,
+        options.out,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        workers=options.workers,
+        venues=tuple(options.venues.split(",")),
+        temperatures=numbers(options.temperatures, "--temperatures"),
+        settings=by_agent(options.set),
+        account=dict(options.account),
+        model=dict(options.model),
+        **{name: getattr(options, name) for name in _COMPARE},
+    )
+    tell(f"\n{comparison_text(comparison)}\n\nComparison: {options.out}")
+
+
+_COMPARE = (
+    *("seeds", "seed", "dreams", "horizon", "observation", "trust", "drift", "funding"),
+    *("walk_forward", "purge", "embargo", "rolling", "model_seeds", "allow_in_sample"),
+    *("start", "train_end", "validation_end", "end"),
+)
+
+
 def _agents(options: argparse.Namespace) -> None:
     from worldmodel_trading.agents.registry import listed
 
@@ -319,6 +350,7 @@ _JOBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "run": _run,
     "train": _train,
     "evaluate": _evaluate,
+    "compare": _compare,
     "agents": _agents,
     "fetch": _fetch,
     "watch": _watch,

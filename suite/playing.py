@@ -67,7 +67,11 @@ class Markets:
             **self.account,
         }
         if venue == DREAM:
-            dreamed = {"horizon": self.horizon, "temperature": temperature, "drift": self.drift}
+            dreamed: dict[str, Any] = {
+                "horizon": self.horizon,
+                "temperature": temperature,
+                "drift": self.drift,
+            }
             lanes = DreamVectorEnv(self.dreams, **dreamed, **shared)
             measured, equity = evaluate_lanes(lanes, entrant.policy, bars_per_year=years, seed=seed)
             return Played(measured, Curve(equity))

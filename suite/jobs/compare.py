@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from worldmodel_trading.cells import (
 from worldmodel_trading.comparing import measure_comparison, write_comparison
 from worldmodel_trading.entrants import common_account, find_entrant, title_of
 from worldmodel_trading.envs.spaces import ObservationKind
+from worldmodel_trading.evaluation.checks import check_whole
 from worldmodel_trading.evaluation.comparison.results import DREAM, Comparison, Facts
 from worldmodel_trading.ground import Cuts
 from worldmodel_trading.market.candles import Candles
@@ -34,6 +34,7 @@ from worldmodel_trading.market.errors import ConfigError, TrainingBarsError
 from worldmodel_trading.market.records import AT_LEAST_ONE, FROM_ZERO, TEMPERATURES, Record
 from worldmodel_trading.market.sources import EMBEDDED, open_candles, open_funding, source_name
 from worldmodel_trading.market.times import format_time, iso_text, to_ms
+from worldmodel_trading.models.machine import num_cores
 from worldmodel_trading.models.presets import default_config
 from worldmodel_trading.models.provenance import library_versions
 from worldmodel_trading.output import refuse_taken, run_folder
@@ -156,7 +157,7 @@ def compare(
     end: Any = None,
     resume: bool = False,
     overwrite: bool = False,
-    workers: int = 0,
+    workers: int | None = None,
     **settings: Any,
 ) -> Comparison:
     """Compare what dreams promise agents with what the market pays them, and write a folder.
@@ -178,7 +179,8 @@ def compare(
         end: End of the test range, exclusive.
         resume: Go on with the cells that are not there yet.
         overwrite: Replace what a job has left there.
-        workers: Processes that compute cells; 0 computes them in this one. The results are the same.
+        workers: Processes that compute cells, 0 for this one alone, None for one a core; the results are
+            the same.
         settings: Any field of `CompareConfig`.
 
     Returns:
@@ -191,7 +193,9 @@ def compare(
     """
     config = CompareConfig(**settings)
     refuse_taken(out, "compare", overwrite=overwrite)
-    job = _Job(config, tuple(dict.fromkeys([*agents, *_BESIDE])), Path(out), workers)
+    processes = num_cores() if workers is None else workers
+    check_whole("workers", processes, 0)
+    job = _Job(config, tuple(dict.fromkeys([*agents, *_BESIDE])), Path(out), processes)
     cuts = Cuts(start, train_end, validation_end, end)
     sources = list(world_model) if isinstance(world_model, list | tuple) else [world_model]
     if config.walk_forward:
@@ -473,4 +477,4 @@ def _source(candles: Any) -> str:
     """Where the candles come from, in words."""
     if candles is None:
         return EMBEDDED
-    return source_name(candles) if isinstance(candles, str | os.PathLike) else "candles in memory"
+    return source_name(candles) if isinstance(candles, str) else "candles in memory"
