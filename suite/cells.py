@@ -22,6 +22,7 @@ from worldmodel_trading.agents.rules.known import RULES
 from worldmodel_trading.agents.training import TrainConfig, train_in_folder
 from worldmodel_trading.entrants import Entrant, find_entrant, rule_entrant
 from worldmodel_trading.envs.spaces import ObservationKind
+from worldmodel_trading.evaluation.comparison.measured import Measured
 from worldmodel_trading.evaluation.comparison.results import DREAM, Row, place_of
 from worldmodel_trading.evaluation.performance import log_returns_total
 from worldmodel_trading.evaluation.rollout import Curve
@@ -155,7 +156,7 @@ def live(task: Task) -> None:
     for venue, temperature in task.places():
         played = markets.play(entrant, venue, task.cell.seed, temperature or 1.0)
         place, curve = place_of(venue, temperature), played.curve
-        told["places"].append([venue, temperature, played.performance.to_dict()])
+        told["places"].append([venue, temperature, _figures(played.measured)])
         if venue == DREAM:
             arrays[f"{place}/log_return"] = log_returns_total(curve.equity)
             continue
@@ -163,6 +164,20 @@ def live(task: Task) -> None:
         arrays[f"{place}/time_ms"] = curve.time_ms
     with whole_file(task.file) as temporary, temporary.open("wb") as stream:
         np.savez(stream, told=np.array(json.dumps(told)), **arrays)
+
+
+def _figures(measured: Measured) -> dict[str, float]:
+    """Every figure that was measured, by name; a capacity that there is none of is left out."""
+    found: dict[str, float] = {**measured.performance.to_dict(), **measured.risk.to_dict()}
+    steps = measured.waterfall.to_dict()
+    del steps["log_return"]  # the annual one, which the performance has
+    found |= steps
+    if measured.capacity is not None:
+        for name in ("halved_usdt", "gone_usdt"):
+            capital = getattr(measured.capacity, name)
+            if capital is not None:
+                found[f"capacity_{name}"] = capital
+    return found
 
 
 def read_cell(file: Path, cell: Cell) -> Lived:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from worldmodel_trading.entrants import Entrant
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.vector import DreamVectorEnv
-from worldmodel_trading.evaluation.lanes import evaluate_lanes
+from worldmodel_trading.evaluation.comparison.measured import Measured, measure_policy
+from worldmodel_trading.evaluation.lanes import run_lanes
 from worldmodel_trading.evaluation.performance import Performance
 from worldmodel_trading.evaluation.rollout import Curve, play_through
 from worldmodel_trading.ground import Recorded
@@ -21,12 +22,17 @@ class Played(NamedTuple):
     """What came of a policy in a venue.
 
     Attributes:
-        performance: How the account did.
+        measured: How the account did, what it paid and risked.
         curve: Its equity, bar by bar; of every dream in the dream.
     """
 
-    performance: Performance
+    measured: Measured
     curve: Curve
+
+    @property
+    def performance(self) -> Performance:
+        """How the account did."""
+        return self.measured.performance
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +79,8 @@ class Markets:
                 "drift": self.drift,
             }
             lanes = DreamVectorEnv(self.dreams, **dreamed, **shared)
-            measured, equity = evaluate_lanes(lanes, entrant.policy, bars_per_year=years, seed=seed)
-            return Played(measured, Curve(equity))
+            episodes = run_lanes(lanes, entrant.policy, seed=seed)
+            return Played(measure_policy(episodes, years), Curve(episodes.equity))
         start, end = self.recorded.ranges[venue]
         replay = BybitReplayEnv(
             self.recorded.candles,
@@ -85,4 +91,5 @@ class Markets:
             **shared,
         )
         found = play_through(replay, entrant.policy, years)
-        return Played(found.performance, found.curve())
+        measured = measure_policy(found.episodes, years, replay.recorded.candles)
+        return Played(measured, found.curve())

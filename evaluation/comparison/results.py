@@ -25,7 +25,8 @@ class Row:
         seed: Of the agent's training and the dreams.
         model: Name of the world model.
         window: Name of the walk-forward window; empty where there is one alone.
-        measures: Figures by name: all of `Performance`, and what was measured beside them.
+        measures: Figures by name: those of `Performance`, `Waterfall` and `Risk`, and
+            ``capacity_halved_usdt`` and ``capacity_gone_usdt`` where there is such a capital.
     """
 
     agent: str
