@@ -54,6 +54,7 @@ _LAST = {
     "train": "agent.json",
     "compare": "comparison.json",
 }  # of the jobs that can be gone on with
+_NOUNS = {"run": "run", "train": "training", "compare": "comparison"}
 _UNTOLD = "one that cannot be told"
 
 
@@ -69,8 +70,9 @@ class Held(NamedTuple):
     run_id: str | None = None
 
     def __str__(self) -> str:
-        named = {"run": "a run", "train": "a training", "compare": "a comparison"}
-        return f"{named[self.job]}, {self.run_id}" if self.job in named else f"the job {self.job}"
+        if self.job not in _NOUNS:
+            return f"the job {self.job}"
+        return f"a {_NOUNS[self.job]}, {self.run_id}"
 
 
 def refuse_taken(path: str | Path, job: Job, *, overwrite: bool = False) -> None:
@@ -145,7 +147,7 @@ def run_folder(
             _refuse_mixing(folder, held, ours, resume)
         if not (resume and held == ours and _has_checkpoints(folder)):
             if resume:
-                say(f"  nothing to resume in {folder}: the {job} begins anew")
+                say(f"  nothing to resume in {folder}: the {_NOUNS[job]} begins anew")
             _take(folder, ours)
         for left in (folder / name for name in _FOLDERS):
             clear_left_behind(left)
@@ -197,13 +199,13 @@ def _lying(folder: Path, job: Job) -> list[Path]:
 def _refuse_mixing(folder: Path, held: Held | None, ours: Held, resume: bool) -> None:
     if held not in (None, ours):
         raise OutputError(
-            f"{folder} holds the results of another {ours.job}, {held.run_id}; this one is "
+            f"{folder} holds the results of another {_NOUNS[ours.job]}, {held.run_id}; this one is "
             f"{ours.run_id}, of other data or settings: name another folder with --out, or "
             "replace them with --overwrite"
         )
     if held == ours and _is_unfinished(folder, ours.job) and not resume:
         raise OutputError(
-            f"{folder} holds this {ours.job}, stopped before its end: go on with --resume, or begin it "
+            f"{folder} holds this {_NOUNS[ours.job]}, stopped before its end: go on with --resume, or begin it "
             "anew with --overwrite"
         )
 

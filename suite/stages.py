@@ -27,17 +27,24 @@ class Stages:
 
     Attributes:
         by_name: The stages; the window's name is empty where there is one alone.
-        fingerprints: Of each world model, by the name under which tables have it.
+        fingerprints: Of each one's world model.
+        seen_until_ms: End of what any world model was trained and chosen on [ms UTC].
         bars_per_year: 8,760 for hourly bars.
         symbol: Of all of them.
         interval: Likewise.
     """
 
     by_name: Mapping[tuple[str, str], Stage]
-    fingerprints: Mapping[str, str]
+    fingerprints: Mapping[tuple[str, str], str]
+    seen_until_ms: int
     bars_per_year: float
     symbol: str
     interval: str
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Fingerprints, by the name under which tables have the world model."""
+        return {", ".join(filter(None, key)): mark for key, mark in self.fingerprints.items()}
 
     @property
     def windows(self) -> dict[str, Mapping[str, tuple[int, int]]]:
@@ -70,7 +77,8 @@ def given_stages(sources: Sequence[Any], candles: Any, cuts: Cuts, folder: Path)
     made = first.world_model.provenance
     return Stages(
         stages,
-        {name: one.world_model.fingerprint for name, one in found.items()},
+        {("", name): one.world_model.fingerprint for name, one in found.items()},
+        made.validation_end_ms,
         made.bars_per_year,
         made.symbol,
         made.interval,
@@ -179,9 +187,7 @@ def walked_stages(training: Mapping[tuple[str, str], Training]) -> Stages:
         name: Stage(str(one.folder), one.candles, one.window.ranges())
         for name, one in training.items()
     }
-    prints = {
-        f"{window}, {model}": open_world_model(one.folder).fingerprint
-        for (window, model), one in training.items()
-    }
-    candles = next(iter(training.values())).candles
-    return Stages(stages, prints, candles.bars_per_year, candles.symbol, candles.interval)
+    prints = {name: open_world_model(one.folder).fingerprint for name, one in training.items()}
+    first = next(iter(training.values()))
+    candles, seen = first.candles, first.window.validation[1]
+    return Stages(stages, prints, seen, candles.bars_per_year, candles.symbol, candles.interval)

@@ -43,8 +43,8 @@ class Window:
 
     @property
     def name(self) -> str:
-        """The day on which the test range begins."""
-        return format_time(self.test[0])[:10]
+        """When the test range begins [UTC]; at midnight the day alone."""
+        return format_time(self.test[0]).removesuffix(" UTC").removesuffix(" 00:00")
 
     def ranges(self) -> dict[str, Ends]:
         """The three by name."""

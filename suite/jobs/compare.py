@@ -219,7 +219,7 @@ class _Job:
         stages = given_stages(sources, candles, cuts, self.out)
         accounts = self._refuse_unfit(stages)
         self._refuse_seen(stages)
-        name = self._name([*stages.fingerprints.values()], candles, stages.windows)
+        name = self._name([*stages.models.values()], candles, stages.windows)
         with run_folder(self.out, name, job="compare", resume=resume, overwrite=overwrite):
             keep_models(sources, self.out)
             return self._measure(stages, candles, accounts)
@@ -294,13 +294,12 @@ class _Job:
         """Refuse a test range that a world model or an agent has seen."""
         if self.config.allow_in_sample or TEST not in self.config.venues:
             return
-        for (_, name), stage in stages.by_name.items():
-            made = stage.open().world_model.provenance
-            if TEST in stage.ranges and stage.ranges[TEST][0] < made.validation_end_ms:
+        for stage in stages.by_name.values():
+            if TEST in stage.ranges and stage.ranges[TEST][0] < stages.seen_until_ms:
                 raise TrainingBarsError(
-                    f"the test range begins before {format_time(made.validation_end_ms)}, up to where "
-                    f"the world model {name} was trained and chosen: begin later, or say "
-                    "--allow-in-sample, and every table will say so"
+                    f"the test range begins before {format_time(stages.seen_until_ms)}, up to where "
+                    "the world model was trained and chosen: begin later, or say --allow-in-sample, and "
+                    "every table will say so"
                 )
             for agent in self.agents:
                 _refuse_learned(agent, self.config, stage)
@@ -337,7 +336,7 @@ class _Job:
         for (window, model), stage in stages.by_name.items():
             venues = _venues(self.config, stage)
             for name, title in self._titles().items():
-                if not _belongs(name, stage, self.config.trust):
+                if not _belongs(name, stages.fingerprints[window, model], self.config.trust):
                     continue
                 for seed in range(self.config.seed, self.config.seed + self.config.seeds):
                     same = (window, model, name) if name not in RULES else (window, name)
@@ -402,7 +401,7 @@ class _Job:
         return Facts(
             config={**config, "workers": self.workers},
             agents={t: {"kind": kind, "trials": trials[t]} for t, kind in kinds.items()},
-            models=stages.fingerprints,
+            models=stages.models,
             windows={
                 window: {name: (iso_text(a), iso_text(b)) for name, (a, b) in ranges.items()}
                 for window, ranges in stages.windows.items()
@@ -435,13 +434,13 @@ def _venues(config: CompareConfig, stage: Stage) -> tuple[str, ...]:
     return config.venues
 
 
-def _belongs(name: str, stage: Stage, trust: bool) -> bool:
-    """Whether an agent can see through a stage's world model: a trained one through its own alone."""
+def _belongs(name: str, fingerprint: str, trust: bool) -> bool:
+    """Whether an agent can see through a world model: a trained one through its own alone."""
     if not Path(name).exists():
         return True
     learned = find_entrant(name, "latent", trust=trust).policy
     own = getattr(learned, "world_model_hash", None)
-    return own is None or own == stage.open().world_model.fingerprint
+    return own is None or own == fingerprint
 
 
 def _refuse_learned(name: str, config: CompareConfig, stage: Stage) -> None:

@@ -1,0 +1,248 @@
+"""``compare``: what it measures, what it refuses, and that a killed one goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from worldmodel_trading import compare, evaluate_policy
+from worldmodel_trading.cli import main
+from worldmodel_trading.envs.replay import BybitReplayEnv
+from worldmodel_trading.evaluation.comparison.results import Comparison
+from worldmodel_trading.jobs.train import train_agent
+from worldmodel_trading.market.candles import Candles
+from worldmodel_trading.market.errors import ConfigError, OutputError, TrainingBarsError
+from worldmodel_trading.market.files.export import write_candles
+from worldmodel_trading.market.times import format_time
+from worldmodel_trading.models.world_model import WorldModel
+
+SMALL: dict[str, Any] = {"dreams": 6, "horizon": 24}
+SEARCH = {"generations": 2, "population": 4, "dreams": 4, "horizon": 24}
+WINDOWS = {
+    **{"forecast_epochs": 1, "vae_epochs": 1, "mdn_rnn_epochs": 1, "head_epochs": 1},
+    **{"calibration_rounds": 0, "hidden_size": 6, "trunk_size": 8, "vae_hidden_size": 8},
+    **{"head_size": 4, "bank_segments": 8, "chunk_bars": 48, "burn_in_bars": 12, "warmup_bars": 24},
+}
+
+
+@pytest.fixture(scope="module")
+def compared(
+    market_model: WorldModel, candles: Candles, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Comparison]:
+    """A rule, and a search in the dream, over two seeds and two temperatures."""
+    out = tmp_path_factory.mktemp("compared")
+    found = compare(
+        ["momentum", "cma_es"], market_model, candles, out,
+        seeds=2, temperatures=(0.5, 1.0), settings={"cma_es": SEARCH}, workers=0, **SMALL,
+    )  # fmt: skip
+    return out, found
+
+
+def test_every_agent_is_in_every_venue(compared: tuple[Path, Comparison]) -> None:
+    out, found = compared
+    assert found.agents == ["momentum", "cma_es", "hold", "flat"]
+    assert found.places == ["dream at 0.5", "dream at 1", "test"]
+    summary = found.summary()
+    for agent, places in summary.items():
+        dreamed = {places[place]["net"].count for place in found.places[:2]}
+        assert dreamed == {2}, agent
+        # A rule does the same for every seed; what is trained here does not.
+        assert places["test"]["net"].count == (2 if agent == "cma_es" else 1)
+    told = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
+    assert told["agents"]["cma_es"] == {"kind": "trained here", "trials": 2 * 4}
+    assert told["summary"]["hold"]["test"]["fees"]["median"] > 0.0
+    assert not told["in_sample"]
+
+
+def test_replay_is_what_evaluate_policy_says(
+    compared: tuple[Path, Comparison], market_model: WorldModel, candles: Candles
+) -> None:
+    from worldmodel_trading import buy_and_hold
+
+    out, found = compared
+    begin = market_model.provenance.validation_end_ms
+    replay = BybitReplayEnv(
+        candles, market_model, begin, episode_length=None, observation="features"
+    )
+    year = found.facts.bars_per_year
+    alone = evaluate_policy(replay, buy_and_hold(), bars_per_year=year, options={"start": begin})
+    (row,) = [row for row in found.rows if (row.agent, row.venue) == ("hold", "test")]
+    assert row.measures["annual_log_return"] == alone.performance.annual_log_return
+    assert row.measures["sharpe"] == alone.performance.sharpe
+    curves = pd.read_parquet(out / "curves.parquet").query("agent == 'hold'")
+    np.testing.assert_array_equal(curves.equity, alone.episodes.equity[0])
+    assert curves.open_time_ms.iloc[0] == begin
+
+
+def test_the_waterfall_ends_at_the_return(compared: tuple[Path, Comparison]) -> None:
+    for row in compared[1].rows:
+        had = row.measures
+        spent = had["fees"] + had["slippage"] + had["funding"]
+        assert had["gross"] - spent + had["compounding"] == pytest.approx(had["annual_log_return"])
+
+
+def test_a_promise_stands_beside_what_was_paid(compared: tuple[Path, Comparison]) -> None:
+    found = compared[1]
+    promised = {(one.agent, one.temperature): one for one in found.promises}
+    assert len(promised) == 4 * 2
+    one, summary = promised["hold", 0.5], found.summary()["hold"]
+    assert one.promised == summary["dream at 0.5"]["annual_log_return"]
+    assert one.paid == summary["test"]["annual_log_return"]
+    assert one.gap == pytest.approx(one.promised.median - one.paid.median)
+    assert promised["flat", 1.0].gap == promised["flat", 1.0].errors == 0.0
+
+
+def test_the_number_of_workers_changes_nothing(
+    compared: tuple[Path, Comparison], market_model: WorldModel, candles: Candles, tmp_path: Path
+) -> None:
+    again = compare(
+        ["momentum", "cma_es"], market_model, candles, tmp_path / "out",
+        seeds=2, temperatures=(0.5, 1.0), settings={"cma_es": SEARCH}, workers=2, **SMALL,
+    )  # fmt: skip
+    assert again.rows == compared[1].rows
+    assert again.promises == compared[1].promises
+
+
+def test_windows_walk_forward_with_models_and_agents_of_their_own(
+    candles: Candles, tmp_path: Path
+) -> None:
+    found = compare(
+        ["cma_es"], candles=candles, out=tmp_path / "out", walk_forward=2, model=WINDOWS,
+        settings={"cma_es": SEARCH}, workers=0, purge=48, **SMALL,
+    )  # fmt: skip
+    assert len(found.facts.models) == len(set(found.facts.models.values())) == 2
+    assert len(found.facts.windows) == 2
+    for window, ranges in found.facts.windows.items():
+        assert ranges["train"][1] < ranges["validation"][0] < ranges["test"][0], window
+    assert found.summary()["cma_es"]["test"]["net"].count == 2
+    assert {row.window for row in found.rows} == set(found.facts.windows)
+    curves = pd.read_parquet(tmp_path / "out" / "curves.parquet").query("agent == 'hold'")
+    assert curves.open_time_ms.is_monotonic_increasing
+    folders = list((tmp_path / "out" / "world_models").iterdir())
+    assert len(folders) == 2
+
+
+def test_several_world_models_of_one_market(
+    market_model: WorldModel, candles: Candles, market_config: Any, tmp_path: Path
+) -> None:
+    from worldmodel_trading.models.training.train import train_world_model
+
+    made = market_model.provenance
+    parts = (
+        candles.between(made.train_start_ms, made.train_end_ms),
+        candles.between(made.validation_start_ms, made.validation_end_ms),
+    )
+    other, _ = train_world_model(*parts, market_config, seed=9)
+    models = [market_model, other]
+    found = compare(["reversion"], models, candles, tmp_path / "out", workers=0, **SMALL)
+    assert list(found.facts.models) == ["model 1", "model 2"]
+    assert found.summary()["reversion"]["dream at 1"]["net"].count == 2
+    assert found.summary()["reversion"]["test"]["net"].count == 1
+    shorter, _ = train_world_model(parts[0].rows(0, 1_200), parts[1], market_config, seed=9)
+    with pytest.raises(ConfigError, match="trained on different bars"):
+        compare(["flat"], [market_model, shorter], candles, tmp_path / "no", workers=0, **SMALL)
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_killed_comparison_loses_at_most_the_running_cell(
+    market_model: WorldModel, candles: Candles, tmp_path: Path
+) -> None:
+    market_model.save_pretrained(tmp_path / "model")
+    write_candles(candles, tmp_path / "candles.csv")
+    arguments = [
+        *("compare", "momentum", "reversion", "--world-model", str(tmp_path / "model")),
+        *("--candles", str(tmp_path / "candles.csv"), "--workers", "0", "--dreams", "4"),
+        *("--horizon", "24", "--seeds", "3", "--out", str(tmp_path / "out")),
+    ]
+    command = [sys.executable, "-m", "worldmodel_trading", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip().startswith("momentum, 2"):
+                process.kill()
+                break
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    cells = tmp_path / "out" / "checkpoints" / "cells"
+    kept = {path: path.stat().st_mtime_ns for path in cells.glob("[!.]*.npz")}
+    assert len(kept) >= 3
+    assert not (tmp_path / "out" / "comparison.json").exists()
+    assert main(arguments) == 2  # it says what to do with what is there
+    assert main([*arguments, "--resume"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    whole = json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8"))
+    assert main([*arguments[:-1], str(tmp_path / "anew")]) == 0
+    anew = json.loads((tmp_path / "anew" / "comparison.json").read_text(encoding="utf-8"))
+    assert whole == anew
+
+
+def test_bars_that_were_seen_are_refused_or_told(
+    market_model: WorldModel, candles: Candles, tmp_path: Path
+) -> None:
+    venues = ("validation", "test")
+    with pytest.raises(TrainingBarsError, match=r"validation was seen by .*--allow-in-sample"):
+        compare(["flat"], market_model, candles, tmp_path / "out", venues=venues, **SMALL)
+    early = format_time(market_model.provenance.validation_start_ms + 24 * 3_600_000)
+    with pytest.raises(TrainingBarsError, match="the test range begins before"):
+        compare(["flat"], market_model, candles, tmp_path / "out", validation_end=early, **SMALL)
+    assert not (tmp_path / "out").exists()
+    found = compare(
+        ["flat"], market_model, candles, tmp_path / "out",
+        venues=venues, allow_in_sample=True, workers=0, **SMALL,
+    )  # fmt: skip
+    assert found.facts.in_sample
+    assert found.places == ["validation", "test"]
+
+
+def test_an_agent_that_has_seen_the_test_range_is_refused(
+    market_model: WorldModel, candles: Candles, tmp_path: Path
+) -> None:
+    late = format_time(market_model.provenance.validation_end_ms + 200 * 3_600_000)
+    train_agent(
+        "cma_es", market_model, tmp_path / "agent", candles=candles, validation_end=late,
+        settings={name: SEARCH[name] for name in ("generations", "population", "dreams")},
+        horizon=24,
+    )  # fmt: skip
+    agent = str(tmp_path / "agent")
+    with pytest.raises(TrainingBarsError, match="has seen bars of the test range"):
+        compare([agent], market_model, candles, tmp_path / "out", workers=0, **SMALL)
+    found = compare(
+        [agent], market_model, candles, tmp_path / "out", validation_end=late, workers=0, **SMALL
+    )
+    assert found.agents[0] == "agent"
+
+
+@pytest.mark.parametrize(
+    ("agents", "settings", "said"),
+    [
+        (["nobody"], {}, "no agent 'nobody'; expected .*momentum.*cma_es"),
+        (["flat"], {"venues": ("drem",)}, "venue 'drem' is none"),
+        (["flat"], {"temperatures": (0.0,)}, "temperature is 0.0"),
+        (["flat"], {"settings": {"ppo": {"steps": 8}}}, "settings of 'ppo'"),
+        (["ppo"], {"settings": {"ppo": {"gama": 0.9}}}, "gama"),
+        (["flat"], {"workers": -1}, "workers is -1"),
+        (["flat"], {"walk_forward": 900}, "900 windows"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(
+    agents: list[str], settings: dict[str, Any], said: str, candles: Candles, tmp_path: Path,
+    market_model: WorldModel,
+) -> None:  # fmt: skip
+    with pytest.raises(ConfigError, match=said):
+        compare(agents, market_model, candles, tmp_path / "out", **{**SMALL, **settings})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_holds_one_comparison(
+    compared: tuple[Path, Comparison], market_model: WorldModel, candles: Candles
+) -> None:
+    with pytest.raises(OutputError, match="another comparison"):
+        compare(["flat"], market_model, candles, compared[0], workers=0, **SMALL)
