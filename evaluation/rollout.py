@@ -91,6 +91,7 @@ class Curve:
         time_ms: Time of each close [T + 1], ms UTC; None in dreams.
         lowest: Lowest equity over several searches [T + 1]; None where there is one.
         highest: The highest.
+        price: Price at each close [T + 1]; None where nobody kept it.
     """
 
     equity: FloatArray
@@ -98,6 +99,7 @@ class Curve:
     time_ms: IntArray | None = None
     lowest: FloatArray | None = None
     highest: FloatArray | None = None
+    price: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +130,8 @@ class Evaluation:
         """Arrays for the report: those of one episode without the leading axis."""
         if len(self.records) > 1:
             return Curve(self.equity, self.weight)
-        return Curve(self.equity[0], self.weight[0], self.records[0].time_ms)
+        only = self.records[0]
+        return Curve(self.equity[0], self.weight[0], only.time_ms, price=only.price)
 
 
 def run_episode(

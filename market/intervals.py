@@ -20,3 +20,12 @@ def interval_ms(interval: str) -> int:
     except KeyError:
         known = ", ".join(INTERVALS_MS)
         raise CandleError(f"interval is {interval!r}; expected one of {known}") from None
+
+
+def describe_interval(interval: str) -> str:
+    """Length of an interval code as people say it, such as ``1 hour``."""
+    minutes = interval_ms(interval) // _MINUTE_MS
+    lengths = ((10_080, "week"), (1_440, "day"), (60, "hour"), (1, "minute"))
+    length, word = next(each for each in lengths if minutes % each[0] == 0)
+    count = minutes // length
+    return f"{count} {word}{'s' if count > 1 else ''}"

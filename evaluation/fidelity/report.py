@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import TypeVar
 
 from ...market.files.writer import write_whole
+from ...market.intervals import describe_interval
 from ..comparison.rank_agreement import RankAgreement
 from ..density import WORLD_MODEL, DensityScores
 from ..horizons import HorizonScores
-from ..report.page import details, figure, page, section, table
+from ..report.components import (
+    CHARTS_NOTE,
+    Tile,
+    Verdict,
+    chart,
+    page,
+    section,
+    sentences,
+    settings,
+    table,
+    verdict_card,
+)
 from ..report.text_table import aligned
-from ..results import write_results
+from ..results import to_plain, write_results
 from ..significance import Interval
 from .consistency import LatentSpread
 from .copies import Copies
@@ -81,22 +92,14 @@ def fidelity_html(measured: Fidelity | FidelityRuns) -> str:
     first = measured if isinstance(measured, Fidelity) else measured.first
     goals = first.results.goals if isinstance(measured, Fidelity) else measured.goals
     results, pictures, head = first.results, first.pictures, first.results.head
-    missed, undecided = (
-        [goal.name for goal in goals if goal.verdict == verdict] for verdict in ("missed", "open")
-    )
-    count = len(goals) - len(missed) - len(undecided)
-    lead = (
-        "Every goal is met." if count == len(goals) else f"{count} of {len(goals)} goals are met."
-    )
-    settings = {
+    told = {
         "ranges": head.ranges,
         "settings": head.settings.to_dict(),
         "vae": vars(head.vae),
     }
     body = [
-        f'<p class="lead">{escape(lead)}</p>',
-        f"<p>Missed: {escape('; '.join(missed))}.</p>" if missed else "",
-        f"<p>Cannot be told: {escape('; '.join(undecided))}.</p>" if undecided else "",
+        verdict_card(_verdict(goals)),
+        sentences(_open_and_missed(goals)),
         section("Goals", _goals_html(goals), _GOALS_NOTE, *_runs_html(runs, goals)),
         *_dream_sections(results, pictures),
         *_forecast_sections(results.forecasts),
@@ -104,10 +107,39 @@ def fidelity_html(measured: Fidelity | FidelityRuns) -> str:
         section("Do dreams follow their start?", _starts_html(results.starts), _STARTS_NOTE),
         *_memory_sections(results, pictures),
         *_rank_sections(results.ranks),
-        section("Settings", *(details(name, _plain(part)) for name, part in settings.items())),
+        section("Settings", *(settings(name, to_plain(part)) for name, part in told.items())),
     ]
-    subtitle = f"{head.symbol} · interval {head.interval} · preset {head.preset}"
+    bars = f"bars of {describe_interval(head.interval)}"
+    subtitle = f"{head.symbol} · {bars} · preset {head.preset}"
     return page("Is the dream like the market?", "".join(body), subtitle)
+
+
+def _verdict(goals: Sequence[Goal]) -> Verdict:
+    """How many goals are met; "like the market" where none is missed."""
+    count = {verdict: 0 for verdict in ("met", "missed", "open")}
+    for goal in goals:
+        count[goal.verdict] += 1
+    tiles = [
+        Tile("Goals met", str(count["met"]), (f"of {len(goals)}",)),
+        Tile("Missed", str(count["missed"]), ("the whole interval misses",)),
+        Tile("Cannot be told", str(count["open"]), ("the interval holds both",)),
+    ]
+    lead = (
+        "Every goal is met."
+        if count["met"] == len(goals)
+        else f"{count['met']} of {len(goals)} goals are met."
+    )
+    if count["missed"]:
+        return Verdict("Unlike the market in part", "bad", lead, tuple(tiles))
+    if count["open"]:
+        return Verdict("No difference found, some open", "unsure", lead, tuple(tiles))
+    return Verdict("Like the market", "good", lead, tuple(tiles))
+
+
+def _open_and_missed(goals: Sequence[Goal]) -> list[str]:
+    said = {"missed": "Missed", "open": "Cannot be told"}
+    named = {v: "; ".join(g.name for g in goals if g.verdict == v) for v in said}
+    return [f"{words}: {named[verdict]}." for verdict, words in said.items() if named[verdict]]
 
 
 _GOALS_NOTE = (
@@ -158,7 +190,13 @@ def _goal_cells(goal: Goal) -> list[str]:
 
 def _goals_html(goals: Sequence[Goal]) -> str:
     header, *rows = _goal_rows(goals)
-    return table(header, [rows], text_columns=1)
+    tones = [[_tone(cell) for cell in row[1:]] for row in rows]
+    return table(header, [rows], text_columns=1, tones=[tones])
+
+
+def _tone(cell: str) -> str:
+    kind = {"met": "yes", "missed": "no", "open": "open"}.get(cell)
+    return f'class="{kind}"' if kind else ""
 
 
 def _dream_sections(results: FidelityResults, pictures: Pictures) -> list[str]:
@@ -176,19 +214,20 @@ def _dream_sections(results: FidelityResults, pictures: Pictures) -> list[str]:
         ),
         section(
             "What they look like",
-            figure(sample_paths(pictures.paths), "Dreams under recorded months."),
-            figure(return_histogram(pictures.returns), "Returns of a bar, logarithmic scale."),
-            figure(
-                quantile_plot(pictures.returns),
+            CHARTS_NOTE,
+            chart(sample_paths(pictures.paths), "Dreams under recorded months."),
+            chart(return_histogram(pictures.densities), "Returns of a bar, logarithmic scale."),
+            chart(
+                quantile_plot(pictures.quantiles),
                 "Quantiles of returns; clipped at twice the record's.",
             ),
-            figure(
+            chart(
                 absolute_autocorrelation(pictures.abs_acf),
                 "Volatility clusters: how long |r| is remembered.",
             ),
-            figure(cone(pictures.cone, CONE_HORIZONS), "Realised volatility by window length."),
-            figure(decay(results.dream_age.decay), "Facts by dream age."),
-            figure(
+            chart(cone(pictures.cone, CONE_HORIZONS), "Realised volatility by window length."),
+            chart(decay(results.dream_age.decay), "Facts by dream age."),
+            chart(
                 ood_by_age(results.dream_age.readings),
                 "How far dreamed states are from those of the training range: 0.9 is farther than 90%.",
             ),
@@ -296,7 +335,7 @@ def _forecast_sections(forecasts: Forecasts) -> list[str]:
             *_notes(first.notes),
             _slopes_html(by_range),
             *(
-                figure(
+                chart(
                     pit_histogram(scores.calibration),
                     f"Where outcomes fell in their forecasts, {label} ({scores.bars:,} bars).",
                 )
@@ -413,8 +452,8 @@ def _memory_sections(results: FidelityResults, pictures: Pictures) -> list[str]:
     return [
         section(
             "What V and M carry",
-            figure(latent_map(pictures.latents), "Recorded z, calm (first colour) to wild."),
-            figure(
+            chart(latent_map(pictures.latents), "Recorded z, calm (first colour) to wild."),
+            chart(
                 kl_bars(results.head.vae.kl),
                 "KL of each dimension; one that carries the return itself has none.",
             ),
@@ -427,7 +466,7 @@ def _memory_sections(results: FidelityResults, pictures: Pictures) -> list[str]:
         ),
         section(
             "Warm-up",
-            figure(warmup_curve(memory.warmup), "Distance of M's state to that after 384 bars."),
+            chart(warmup_curve(memory.warmup), "Distance of M's state to that after 384 bars."),
             table(
                 ["warm-up [bars]", "distance", "NLL of the next return"], [warmup], text_columns=0
             ),
@@ -480,7 +519,7 @@ def _rank_sections(ranks: Ranks) -> list[str]:
             "who hold it. Beyond costs and exposure is what is left of a correlation with both held fixed (the "
             "partial rank correlation, Fisher's interval); blind rankings know no dream.",
             *(
-                figure(rank_scatter(whole, label), f"Ranks in the dream and on {label}.")
+                chart(rank_scatter(whole, label), f"Ranks in the dream and on {label}.")
                 for label in labels
                 if label != TRAIN
             ),
@@ -505,7 +544,3 @@ def _span(interval: Interval | None) -> str:
     if interval is None:
         return "–"
     return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
-
-
-def _plain(values: Mapping[str, object]) -> str:
-    return "\n".join(f"{name}: {value}" for name, value in values.items())

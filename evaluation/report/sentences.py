@@ -37,7 +37,7 @@ def summarise(results: RunResults) -> list[str]:
         results: What a run came to; parts that are absent are passed over.
     """
     policy = main_policy(results.performance)
-    venue = next((v for v in ("test", "validation") if v in results.performance[policy]), None)
+    venue = last_replay(results, policy)
     if venue is None:
         proven = ["No replay was measured: a dream alone proves nothing."]
     else:
@@ -52,6 +52,11 @@ def summarise(results: RunResults) -> list[str]:
             *([drift_sentence(results.drift)] if results.drift else []),
         ]
     return [*proven, *_density(results)]
+
+
+def last_replay(results: RunResults, policy: str) -> str | None:
+    """The recorded range by which a policy is judged; None where there is none."""
+    return next((v for v in ("test", "validation") if v in results.performance[policy]), None)
 
 
 def range_years(results: RunResults, venue: str) -> float | None:
@@ -91,7 +96,7 @@ def _made(replay: SeedRange[Performance]) -> str:
     """Gain or loss, in words that hold for the whole range."""
     low, high = math.expm1(replay.low.log_return), math.expm1(replay.high.log_return)
     change = in_range(replay, lambda measured: math.expm1(measured.log_return), _signed)
-    if replay.high.turnover < _IDLE:
+    if never_traded(replay):
         return "never traded: it stayed out of the market"
     if max(abs(low), abs(high)) < _EVEN:
         return "broke even"
@@ -125,17 +130,22 @@ def _against_holding(
     holding = results.performance.get("buy_and_hold", {}).get(venue)
     if holding is None or policy == "buy_and_hold":
         return []
-    if _is_holding(replay, holding):
+    if is_holding(replay, holding):
         return ["That is what buy-and-hold did: the search found nothing better."]
+    held = f"It {_compared(replay, holding)} buy-and-hold, which returned {math.expm1(holding.log_return):+.1%}"
+    if never_traded(replay):
+        return [f"{held}."]
     ratio = in_range(replay, lambda measured: measured.sharpe, _ratio)
-    return [
-        f"It {_compared(replay, holding)} buy-and-hold, which returned "
-        f"{math.expm1(holding.log_return):+.1%}; its Sharpe ratio was {ratio} against "
-        f"{holding.sharpe:.2f}."
-    ]
+    return [f"{held}; its Sharpe ratio was {ratio} against {holding.sharpe:.2f}."]
 
 
-def _is_holding(replay: SeedRange[Performance], holding: Performance) -> bool:
+def never_traded(replay: SeedRange[Performance]) -> bool:
+    """Whether no search's policy ever held anything."""
+    return replay.high.turnover < _IDLE
+
+
+def is_holding(replay: SeedRange[Performance], holding: Performance) -> bool:
+    """Whether every search's policy did what holding did."""
     return all(
         abs(measured.log_return - holding.log_return) < _SAME_LOG_RETURN
         and abs(measured.sharpe - holding.sharpe) < _SAME_SHARPE
@@ -162,7 +172,7 @@ def _compared(replay: SeedRange[Performance], holding: Performance) -> str:
 
 def _significance(results: RunResults, venue: str, replay: SeedRange[Performance]) -> list[str]:
     years = range_years(results, venue)
-    if not years or years <= 0:
+    if not years or years <= 0 or never_traded(replay):
         return []
     error = 1 / math.sqrt(years)
     low, high, edge = replay.low.sharpe, replay.high.sharpe, _SIGNIFICANT * error
@@ -186,6 +196,8 @@ def _deflation(results: RunResults, policy: str) -> list[str]:
     found, evidence = _found(results, policy), results.significance.get(policy, {})
     if found is None or "validation" not in evidence:
         return []
+    if never_traded(results.ranges(policy)["validation"]):
+        return []
     return [
         f"Validation compared {found.looks} controllers; the one that it chose has a deflated "
         f"Sharpe ratio of {evidence['validation'].deflated_sharpe:.2f} there. Above 0.95 it would "
@@ -200,7 +212,7 @@ def _dream_against_market(
     if dream is None:
         return []
     promised, paid = (
-        in_range(spread, lambda measured: _growth(measured.annual_log_return), _signed)
+        in_range(spread, lambda measured: growth(measured.annual_log_return), _signed)
         for spread in (dream, replay)
     )
     sentence = f"Its dream promised {promised} a year; the market paid {paid}."
@@ -253,7 +265,8 @@ def _found(results: RunResults, policy: str) -> ControllerOutcome | None:
     return results.controller if policy == CONTROLLER else None
 
 
-def _growth(annual_log_return: float) -> float:
+def growth(annual_log_return: float) -> float:
+    """A log return a year as a fraction, within what can be read."""
     return math.expm1(min(annual_log_return, _MAX_LOG))
 
 

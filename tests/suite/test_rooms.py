@@ -163,7 +163,7 @@ def test_importing_the_package_is_light(tmp_path: Path) -> None:
 import sys, gymnasium
 before = set(gymnasium.registry)
 import worldmodel_trading
-heavy = "torch pandas numba matplotlib scipy sklearn arch scoringrules stable_baselines3 cma pyarrow"
+heavy = "torch pandas numba matplotlib plotly scipy sklearn arch scoringrules stable_baselines3 cma pyarrow"
 print(sorted(name for name in heavy.split() if name in sys.modules))
 print(sorted(set(gymnasium.registry) - before))
 """
@@ -243,7 +243,7 @@ try:
     main([*sys.argv[1:], "--help"])
 except SystemExit as stop:
     print("status", stop.code)
-heavy = "torch arch scoringrules sklearn matplotlib pandas numba stable_baselines3"
+heavy = "torch arch scoringrules sklearn matplotlib plotly pandas numba stable_baselines3"
 print("heavy", [name for name in heavy.split() if name in sys.modules])
 """
     done = run(code, *job, cwd=tmp_path)

@@ -1,7 +1,7 @@
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -16,13 +16,10 @@ from worldmodel_trading.evaluation.outcome import (
     WorldModelOutcome,
 )
 from worldmodel_trading.evaluation.performance import measure_performance
-from worldmodel_trading.evaluation.report.chart import Chart, thin, ticks, time_ticks
-from worldmodel_trading.evaluation.report.figures import replay_equity
-from worldmodel_trading.evaluation.report.run_page import (
-    performance_table,
-    report_html,
-    write_report,
-)
+from worldmodel_trading.evaluation.report.charts import equity
+from worldmodel_trading.evaluation.report.run_page import report_html, write_report
+from worldmodel_trading.evaluation.report.run_tables import months_table, performance_table
+from worldmodel_trading.evaluation.report.run_verdict import run_verdict
 from worldmodel_trading.evaluation.report.sentences import main_policy, summarise
 from worldmodel_trading.evaluation.rollout import Curve
 from worldmodel_trading.evaluation.significance import (
@@ -128,8 +125,8 @@ def _curves():
     return {
         name: {
             "dream": Curve(path(16, 60)),
-            "validation": Curve(path(400), flat, times),
-            "test": Curve(path(400), flat, times),
+            "validation": Curve(path(400), flat, times, price=path(400)),
+            "test": Curve(path(400), flat, times, price=path(400)),
         }
         for name in ("controller", "buy_and_hold")
     }
@@ -148,7 +145,7 @@ HISTORY = {
 class _Balance(HTMLParser):
     """Checks that every element is closed, and keeps the addresses it would load."""
 
-    void = frozenset({"meta", "br", "line", "circle", "path"})
+    void = frozenset({"meta", "br", "link"})
 
     def __init__(self):
         super().__init__()
@@ -167,35 +164,57 @@ class _Balance(HTMLParser):
         assert self.open.pop() == tag
 
 
+def _drawn(text):
+    """The figures of a page, parsed."""
+    found = re.findall(r'<script type="application/json">(.*?)</script>', text)
+    return [json.loads(figure) for figure in found]
+
+
+def _prose(text):
+    """A page without the library that draws."""
+    return re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+
+
 def test_report_is_whole_safe_and_self_contained(tmp_path):
     path = write_report(tmp_path / "out" / "report.html", _results(), _curves(), HISTORY)
     text = path.read_text("utf-8")
     parser = _Balance()
     parser.feed(text)
     assert not parser.open
-    assert not parser.addresses
-    assert "script" not in parser.tags
-    assert not re.search(r"https?:|url\(|@import", text)
+    assert parser.addresses == ["data:,"]
+    assert not re.search(r"https?:|url\(|@import", _prose(text))
     assert "&lt;script&gt;" in text
     assert "BTC&lt;USDT&gt;" in text
-    assert text.index("<table") < text.index("<svg")
-    assert text.count('role="img"') == 3 + 2 + 3
+    assert text.index("verdict") < text.index("<table")
+    assert text.count("<script>") == 2  # the library, once, and what draws with it
     assert "prefers-color-scheme: dark" in text
+    assert path.stat().st_size < 6_000_000
 
 
-def test_svgs_are_well_formed():
-    text = report_html(_results(), _curves(), HISTORY)
-    pictures = re.findall(
-        r"<svg viewBox.*?</svg></svg>|<svg viewBox.*?</svg>(?=<ul|</figure)", text
+def test_every_picture_has_a_caption_a_label_and_the_numbers_behind_it():
+    text = _prose(report_html(_results(), _curves(), HISTORY))
+    figures = re.findall(r"<figure.*?</figure>", text, flags=re.DOTALL)
+    assert len(figures) == len(_drawn(text)) == 2 + 2 + 4 + 2 + 1 + 3
+    for figure in figures:
+        assert re.search(r"<figcaption>[^<]+</figcaption>", figure)
+        assert re.search(r'role="img" aria-label="[^"]+"', figure)
+        assert re.search(r'<details>.*<th scope="col".*<th scope="row"', figure, flags=re.DOTALL)
+
+
+def test_the_command_can_be_repeated():
+    results = replace(
+        _results(), config={"candles": "a b.csv", "seed": 4, "account": {"leverage": 3}}
     )
-    assert len(pictures) == 8
-    for picture in pictures:
-        ElementTree.fromstring(picture)
+    text = report_html(results, {}, {})
+    assert "--candles &#x27;a b.csv&#x27;" in text
+    assert "--seed 4" in text
+    assert "--account leverage=3" in text
 
 
 def test_report_of_numbers_alone():
     text = report_html(RunResults({"flat": {"dream": _measured(1.0)}}), {}, {})
-    assert "<svg" not in text
+    assert "<figure" not in text
+    assert "<script" not in text
     assert "a dream alone proves nothing" in text
 
 
@@ -302,19 +321,27 @@ def test_a_sharpe_ratio_is_judged_by_its_range(sharpes, said):
 def test_the_report_shows_ranges_and_the_deployed_controller():
     text = report_html(_searched(SEVERAL, deployed=2), {}, {})
     assert "controller, 3 searches" in text
-    assert "<td>+0.182<br><small>+0.095 to +0.262</small></td>" in text  # log 1.2, 1.1, 1.3
+    assert "<td>+20.0%<br><small>+10.0% to +30.0%</small></td>" in text
     assert "controller, deployed" in text
-    assert "<td>+0.182</td>" in text
+    assert "<td>+20.0%</td>" in text
 
 
 def test_the_range_over_searches_is_shaded():
     curves = _curves()
-    band = replay_equity(curves, "test", "controller").svg()
-    assert "range over searches" not in band
+    names = [trace.name for trace in equity(curves, "test", "controller").figure().data]
+    assert names == ["holding", "controller"]
     own = curves["controller"]["test"]
     curves["controller"]["test"] = replace(own, lowest=0.9 * own.equity, highest=1.1 * own.equity)
-    shaded = replay_equity(curves, "test", "controller").svg()
-    assert "controller, range over searches" in shaded
+    names = [trace.name for trace in equity(curves, "test", "controller").figure().data]
+    assert names == ["holding", "controller, range over searches", "controller"]
+
+
+def test_a_curve_that_is_holdings_is_labelled_so():
+    curves = _curves()
+    curves["controller"]["test"] = curves["buy_and_hold"]["test"]
+    figure = equity(curves, "test", "controller").figure()
+    assert [trace.name for trace in figure.data] == ["controller: same as holding"]
+    assert [tag.text for tag in figure.layout.annotations] == ["controller: same as holding"]
 
 
 def test_evidence_is_shown_where_there_is_some():
@@ -343,11 +370,76 @@ def test_main_policy():
 def test_table_has_every_measure_and_world():
     measured = {"test": _measured(0.9), "dream": _measured(1.5)}
     text = performance_table(RunResults({"p": measured}))
+    assert re.findall(r"<th[^>]*rowspan[^>]*>(.*?)</th>", text) == ["p"]
     cells = re.findall(r"<td[^>]*>(.*?)</td>", text)
-    assert cells[:2] == ["p", "dream"]
-    assert cells[10:12] == ["", "test"]
-    assert cells[12] == "-0.105"  # log 0.9
-    assert len(cells) == 20
+    assert cells[0] == "dream"
+    assert cells[9:11] == ["test", "−10.0%"]
+    assert len(cells) == 18
+
+
+def test_months_are_those_of_the_calendar():
+    times = START + DAY * np.arange(60)  # 1 January to 29 February
+    made = np.where(np.arange(60) <= 31, 1.0, 1.1)  # on 2 February
+    text = months_table({"controller": Curve(made, time_ms=times)})
+    cells = re.findall(r"<td([^>]*)>([^<]*)</td>", text)
+    assert [text for _, text in cells] == ["+0.0", "+10.0", *[""] * 10, "+10.0"]
+    assert "up" in cells[1][0]
+    assert cells[0][0] == ""
+
+
+def _verdict(results, curves=None):
+    return run_verdict(results, curves or {})
+
+
+@pytest.mark.parametrize(
+    ("finals", "holding", "word"),
+    [
+        ((1.3, 1.1, 1.2), 1.05, "Better than holding"),
+        ((1.3, 1.1, 1.2), 1.4, "Worse than holding"),
+        ((1.3, 1.1, 1.2), 1.2, "Cannot tell"),
+        ((0.9, 0.8, 0.7), 0.5, "Lost money"),
+    ],
+)
+def test_the_word_is_ruled_by_all_searches(finals, holding, word):
+    assert _verdict(_searched(finals, holding=holding)).word == word
+
+
+def test_the_word_for_holding_and_for_staying_out():
+    assert _verdict(_searched([1.2], [1.0], holding=1.2)).word == "Same as holding"
+    idle = _verdict(_results(final=1.0, turnover=0.0))
+    assert idle.word == "Never traded"
+    assert "while holding made +100.0%" in idle.deciding
+    assert not any("Sharpe" in tile.title for tile in idle.tiles)
+
+
+def test_what_never_traded_gets_no_sentence_about_its_sharpe_ratio():
+    results = _results(final=1.0, turnover=0.0)
+    assert not any("Sharpe" in sentence for sentence in summarise(results)[:-1])
+    text = _prose(report_html(results, _curves(), {}))
+    assert "Rolling Sharpe" not in text
+    assert "When it was long" not in text
+
+
+def test_a_difference_that_chance_explains_is_no_verdict():
+    """Two random walks, one of which ended higher."""
+    curves, results = _curves(), _results(final=2.5)
+    own, held = (curves[name]["test"].equity for name in ("controller", "buy_and_hold"))
+    verdict = _verdict(results, curves)
+    assert verdict.word == "Cannot tell"
+    less = 1 - own[-1] / own[0] / (held[-1] / held[0])
+    assert f"ended with {less:.0%} less than holding" in verdict.deciding
+    assert "as much could be chance" in verdict.deciding
+
+
+def test_a_steady_gain_on_holding_is_a_verdict():
+    curves, results = _curves(), _results(final=2.5)
+    held = curves["buy_and_hold"]["test"]
+    rising = held.equity * np.exp(0.002 * np.arange(400))
+    curves["controller"]["test"] = replace(held, equity=rising)
+    verdict = _verdict(results, curves)
+    assert verdict.word == "Better than holding"
+    assert verdict.tone == "good"
+    assert "and every search more" in verdict.deciding
 
 
 def test_results_with_nan_are_refused(tmp_path):
@@ -356,41 +448,3 @@ def test_results_with_nan_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="sharpe is nan"):
         write_report(tmp_path / "report.html", results, {}, {})
     assert not list(tmp_path.iterdir())
-
-
-def test_ticks_are_round():
-    assert ticks(0.0, 1.0, 5) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
-    assert ticks(-0.03, 0.07, 5) == pytest.approx([-0.02, 0, 0.02, 0.04, 0.06])
-    assert ticks(3.0, 3.0, 5) == [3.0]
-    months = [text for _, text in time_ticks(START, START + 366 * DAY)]
-    assert months == [f"2024-{m:02d}" for m in (1, 3, 5, 7, 9, 11)] + ["2025-01"]
-    years = [text for _, text in time_ticks(START, START + 6 * 365 * DAY)]
-    assert years == [f"{year}-01" for year in range(2024, 2030)]
-    assert time_ticks(START, START + 5 * DAY)[0][1] == "01 Jan"
-
-
-def test_thinning_keeps_the_extremes():
-    y = np.random.default_rng(1).standard_normal(20_000)
-    x, thinned = thin(np.arange(20_000.0), y, 500)
-    assert len(thinned) <= 502
-    assert thinned.min() == y.min()
-    assert thinned.max() == y.max()
-    assert (np.diff(x) > 0).all()
-
-
-@pytest.mark.parametrize("log_y", [False, True])
-@pytest.mark.parametrize("y", [[], [1.0], [2.0, 2.0], [0.0, 0.0], [1.0, np.nan, 3.0], [-1.0, 1e9]])
-def test_any_line_can_be_drawn(y, log_y):
-    picture = Chart("a line", log_y=log_y).line(np.arange(len(y)), y, name="y").svg()
-    assert "nan" not in picture
-    assert "inf" not in picture
-
-
-def test_every_layer_draws():
-    chart = Chart("all", "x", "y", percent_y=True)
-    chart.band([0, 1], [0, 0], [1, 2], name="band").bars([0, 1, 2], [1, 3], "c1", "bars")
-    chart.points([0, 1], [1, np.nan], shades=[0.0, 1.0]).rule(x=0.5).rule(y=1.0)
-    picture = chart.svg()
-    assert picture.count("<circle") == 1
-    assert picture.count('class="rule"') == 2
-    assert picture.count("<li>") == 2
