@@ -15,6 +15,11 @@ from .baselines.scores import fit_baselines as fit_baselines
 from .baselines.student_t import Forecast as Forecast
 from .baselines.student_t import StudentTForecast as StudentTForecast
 from .comparison.capacity import Capacity as Capacity
+from .comparison.luck import Held as Held
+from .comparison.luck import Luck as Luck
+from .comparison.luck import Verdict as Verdict
+from .comparison.luck import hold_together as hold_together
+from .comparison.luck import measure_luck as measure_luck
 from .comparison.measured import Measured as Measured
 from .comparison.measured import measure_policy as measure_policy
 from .comparison.rank_agreement import RankAgreement as RankAgreement

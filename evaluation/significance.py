@@ -288,19 +288,51 @@ def stationary_bootstrap_rows(
         ConfigError: There are no rows, or the block length is no number ≥ 1.
     """
     size = length if size is None else size
-    check_whole("length", length, 1)
     check_whole("size", size, 0)
-    check_number("block_length", block_length)
-    if block_length < 1:
-        raise ConfigError(f"block_length is {block_length}; expected a mean of 1 bar or more")
-    starts = rng.random(size) < 1 / block_length
-    starts[:1] = True
-    first = np.flatnonzero(starts)
-    origins = rng.integers(length, size=len(first))
-    lengths = np.diff(np.append(first, size))
+    _check_blocks(length, block_length)
+    origins, lengths = _drawn_blocks(length, block_length, rng, size)
+    first = np.cumsum(lengths) - lengths
     offset = np.arange(size) - np.repeat(first, lengths)
     rows: IntArray = (np.repeat(origins, lengths) + offset) % length
     return rows
+
+
+def stationary_bootstrap_sums(
+    values: FloatArray, block_length: float, replications: int, rng: np.random.Generator
+) -> FloatArray:
+    """Sums [B, C] over the rows of B resamples of values [T, C], as `stationary_bootstrap_rows` has.
+
+    A block's sum is the difference of two running sums, so a resample takes T ÷ block_length steps.
+
+    Raises:
+        ConfigError: There are no rows, or the block length is no number ≥ 1.
+    """
+    length = len(values)
+    _check_blocks(length, block_length)
+    running = np.zeros((2 * length + 1, values.shape[1]))  # twice: a block may wrap at the end
+    np.cumsum(np.concatenate([values, values]), axis=0, out=running[1:])
+    sums = np.empty((replications, values.shape[1]))
+    for draw in sums:
+        origins, lengths = _drawn_blocks(length, block_length, rng, length)
+        draw[:] = (running[origins + lengths] - running[origins]).sum(axis=0)
+    return sums
+
+
+def _check_blocks(length: int, block_length: float) -> None:
+    check_whole("length", length, 1)
+    check_number("block_length", block_length)
+    if block_length < 1:
+        raise ConfigError(f"block_length is {block_length}; expected a mean of 1 bar or more")
+
+
+def _drawn_blocks(
+    length: int, block_length: float, rng: np.random.Generator, size: int
+) -> tuple[IntArray, IntArray]:
+    """First rows and lengths of the blocks of one resample of ``size`` rows."""
+    starts = rng.random(size) < 1 / block_length
+    starts[:1] = True
+    first = np.flatnonzero(starts)
+    return rng.integers(length, size=len(first)), np.diff(np.append(first, size))
 
 
 def optimal_block_length(values: FloatArray) -> float:

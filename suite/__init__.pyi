@@ -30,6 +30,7 @@ from .envs.scorers import open_scorer as open_scorer
 from .envs.vector import DreamVectorEnv as DreamVectorEnv
 from .envs.vector import ReplayVectorEnv as ReplayVectorEnv
 from .evaluation.baselines.scores import fit_baselines as fit_baselines
+from .evaluation.comparison.luck import measure_luck as measure_luck
 from .evaluation.comparison.rank_agreement import measure_rank_agreement as measure_rank_agreement
 from .evaluation.fidelity.measure import measure_fidelity as measure_fidelity
 from .evaluation.fidelity.report import fidelity_summary as fidelity_summary
