@@ -7,6 +7,9 @@ from .dream_search import Searches as Searches
 from .dream_search import TrainedController as TrainedController
 from .dream_search import train_controller as train_controller
 from .dream_search import train_controllers as train_controllers
+from .families import given_family as given_family
+from .families import linear_family as linear_family
+from .families import standard_families as standard_families
 from .folder import Agent as Agent
 from .folder import AgentRecord as AgentRecord
 from .folder import load_agent as load_agent

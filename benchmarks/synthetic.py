@@ -15,12 +15,12 @@ import torch
 from scipy.stats import kurtosis, rankdata
 from scipy.stats import t as student_t
 
-from worldmodel_trading.evaluation.fidelity.probes import with_untrained_memory
 from worldmodel_trading.evaluation.fidelity.subject import find_ranges
 from worldmodel_trading.evaluation.likelihood import fit_student
 from worldmodel_trading.evaluation.loss_tests import LossDifference
 from worldmodel_trading.evaluation.performance import sharpe_ratio
 from worldmodel_trading.evaluation.truth import distance_to_truth
+from worldmodel_trading.evaluation.untrained import with_untrained_memory
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.optimal_policy import OptimalPolicy

@@ -89,12 +89,17 @@ def check_random_start(random_start: bool) -> bool:
     return drawn
 
 
+def as_seen(features: FloatArray) -> Float32Array:
+    """Raw features [..., F] inside the bounds of an observation."""
+    return np.clip(features, -FEATURE_BOUND, FEATURE_BOUND).astype(np.float32)
+
+
 def feature_record(
     candles: Candles, spec: Features, funding: FloatArray | None = None
 ) -> RecordedMarket:
     """A record that shows raw features; ``funding`` [T] is charged on positions held through bars."""
     features = compute_features(candles, spec)
-    view = np.clip(features, -FEATURE_BOUND, FEATURE_BOUND).astype(np.float32)
+    view = as_seen(features)
     layout = observation_layout({"features": view.shape[1]})
     return _recorded(candles, view, layout, valid_rows(features), funding)
 

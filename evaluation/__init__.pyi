@@ -15,6 +15,8 @@ from .baselines.scores import fit_baselines as fit_baselines
 from .baselines.student_t import Forecast as Forecast
 from .baselines.student_t import StudentTForecast as StudentTForecast
 from .comparison.capacity import Capacity as Capacity
+from .comparison.families import FamilyAudit as FamilyAudit
+from .comparison.families import audit_families as audit_families
 from .comparison.luck import Held as Held
 from .comparison.luck import Luck as Luck
 from .comparison.luck import Verdict as Verdict
@@ -26,6 +28,7 @@ from .comparison.rank_agreement import RankAgreement as RankAgreement
 from .comparison.rank_agreement import measure_rank_agreement as measure_rank_agreement
 from .comparison.rank_agreement import random_controllers as random_controllers
 from .comparison.risk import Risk as Risk
+from .comparison.venues import Family as Family
 from .comparison.waterfall import Waterfall as Waterfall
 from .density import Calibration as Calibration
 from .density import DensityScores as DensityScores

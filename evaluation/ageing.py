@@ -94,13 +94,13 @@ def losses_by_quarter(
     return tuple(
         quarter
         for label, rows in ranges.items()
-        for name, some in _quarters(open_time_ms, rows)
+        for name, some in calendar_quarters(open_time_ms, rows)
         if (quarter := _quarter(name, label, {n: each[some] for n, each in losses.items()}))
     )
 
 
-def _quarters(open_time_ms: IntArray, rows: tuple[int, int]) -> Iterator[tuple[str, slice]]:
-    """Names of the quarters that the rows touch, and which of the rows lie in each."""
+def calendar_quarters(open_time_ms: IntArray, rows: tuple[int, int]) -> Iterator[tuple[str, slice]]:
+    """Names (UTC, ``2024 Q1``) of the quarters that rows touch, and which of them lie in each."""
     months = open_time_ms[slice(*rows)].astype("datetime64[ms]").astype("datetime64[M]")
     numbers = months.astype(np.int64) // 3  # quarters since 1970
     found, firsts = np.unique(numbers, return_index=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ class ConstantWeight:
     Args:
         weight: The target weight, in [-1, 1].
     """
+
+    market_alone: ClassVar[bool] = True  # so that `score_policies` asks once for all bars
 
     def __init__(self, weight: float) -> None:
         number = real_number(weight)

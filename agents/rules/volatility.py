@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -60,6 +60,8 @@ class VolatilityTarget:
         ConfigError: The features have no volatility over so many bars, or a number is not positive.
     """
 
+    market_alone: ClassVar[bool] = True  # so that `score_policies` asks once for all bars
+
     def __init__(
         self,
         target: float = 0.3,
@@ -99,6 +101,8 @@ class HARVolatilityTarget:
         columns: What it reads of the observation [C].
         sizing: How much is held at which volatility.
     """
+
+    market_alone: ClassVar[bool] = True  # so that `score_policies` asks once for all bars
 
     def __init__(
         self, constant: float, slopes: FloatArray, columns: list[int], sizing: Sizing

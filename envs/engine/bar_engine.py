@@ -18,7 +18,7 @@ from ...market.settings import whole_number
 from ...market.streams import bar_numbers, stream_memories
 from ...models.bar_world_model import BarWorldModel, chosen, draw_bar_noise, see, start_lanes
 from ...models.bars.config import MarketConfig
-from ...models.bars.dreaming import dream_bars
+from ...models.bars.dreaming import dream_bars, expect_returns
 from ...models.bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork
 from .base import Engine, Noise
 
@@ -183,3 +183,15 @@ class BarEngine(Engine):
         size = state.z.shape[1]
         out[:, :size] = state.z
         out[:, size:] = state.h
+
+    def expect(self, state: BarState) -> FloatArray:
+        """Mean simple return of the bar to come, of each lane [N], at a temperature of 1."""
+        return self.expected(state.lanes)
+
+    def expected(self, lanes: BarLanes) -> FloatArray:
+        """The same of lanes: E[eʳ] − 1 to the second moment of the log return r."""
+        mean, deviation = np.empty((2, len(lanes.z)))
+        seen = (lanes.z, lanes.h, lanes.features, lanes.open_time_ms)
+        expect_returns(*seen, *self.network, mean, deviation)
+        simple: FloatArray = mean + 0.5 * (mean**2 + deviation**2)
+        return simple

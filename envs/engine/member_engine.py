@@ -95,6 +95,13 @@ class MemberEngine(BarEngine):
         _step(self, shown, np.flatnonzero(given), noise, tau, forced=True)
         return shown.drawn[:, 0].copy()
 
+    def expect(self, state: BarState) -> FloatArray:
+        """See `BarEngine.expect`; each lane's by the member that will draw it."""
+        assert isinstance(state, MemberState)
+        views = zip((self, *self._others), (state.lanes, *state.others), strict=True)
+        every = np.stack([engine.expected(lanes) for engine, lanes in views])
+        return np.asarray(every[state.member, np.arange(len(state.member))])
+
     def lead(
         self,
         state: MemberState,

@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from ..dream_funding import DreamFunding
 from ..engine.base import Engine, Noise
 from ..engine.many_lanes import tile_lanes
 from ..engine.pessimism import Pessimism
-from ..recorded import RecordedMarket
+from ..recorded import RecordedMarket, as_seen
 from ..recorded_state import RecordedState
 from .policies import Layers, choose_actions
 
@@ -43,11 +43,17 @@ class MarketPaths:
         view: What a policy sees of the market before each bar [N, T, D - 1], float32.
         bars: What each bar does to an account [N, T, 8], columns `BAR_FIELDS`.
         doubt: What each takes from the reward of a weight of 1 [N, T]; None for nothing.
+        features: What policies see instead that look at raw features [N, T, F], float32; None where
+            nobody asked for them.
+        expected: Mean simple return of each bar, as the dream knew it before it drew one [N, T]; None
+            where nobody asked, or nobody knows.
     """
 
     view: Float32Array
     bars: FloatArray
     doubt: FloatArray | None = None
+    features: Float32Array | None = None
+    expected: FloatArray | None = None
 
 
 class Scores(NamedTuple):
@@ -96,6 +102,8 @@ def dream_paths(
     funding: DreamFunding | None = None,
     broker: BrokerConfig | None = None,
     pessimism: float = 0.0,
+    *,
+    in_full: bool = False,
 ) -> MarketPaths:
     """Dream N paths that every candidate of a population can share where no action moves them.
 
@@ -108,6 +116,7 @@ def dream_paths(
         funding: What a position held through a bar is charged; None is nothing.
         broker: The rules of the account that will trade them; None are the defaults.
         pessimism: λ; see `Pessimism`.
+        in_full: Tell of bars their features and expected returns too; not with the ``paper`` preset.
     """
     state = engine.start(segments)
     count, size = len(segments), state.z.shape[1] + state.h.shape[1]
@@ -115,12 +124,15 @@ def dream_paths(
     dreamed.begin(state, *engine.levels(segments))
     view = np.empty((count, num_bars, size), dtype=np.float32)
     bars = np.empty((count, num_bars, len(BAR_FIELDS)))
+    watch = _Watch(engine, count, num_bars if in_full else 0)
     idle = np.zeros(count)
     cautious = Pessimism.of(engine, pessimism)
     doubt = None if cautious is None else np.empty((count, num_bars))
     open_time_ms = state.open_time_ms[:, None] + engine.interval_ms * np.arange(1, num_bars + 1)
     for t, noise in enumerate(_noise(engine, rng, count, num_bars, ahead=True)):
         engine.view(state, view[:, t])
+        if in_full:
+            watch.see(t, state)
         if cautious is not None and doubt is not None:
             doubt[:, t] = cautious.doubt(state)
         bars[:, t] = dreamed.step(state, engine.step(state, idle, noise, temperature))
@@ -128,7 +140,25 @@ def dream_paths(
             cautious.follow(state)
     if funding is not None and not funding.is_off:
         bars[..., 4] = funding.charge(open_time_ms, rng)
-    return MarketPaths(view, bars, doubt)
+    return MarketPaths(view, bars, doubt, *(watch.seen() if in_full else ()))
+
+
+class _Watch:
+    """Features and expected returns of N dreams of T bars."""
+
+    def __init__(self, engine: Any, count: int, num_bars: int) -> None:
+        self._engine = engine
+        self._features = np.empty((count, num_bars, len(engine.config.features.names)))
+        self._expected = np.empty((count, num_bars))
+
+    def see(self, bar: int, state: Any) -> None:
+        """Before a bar is drawn."""
+        self._features[:, bar] = state.features
+        self._expected[:, bar] = self._engine.expect(state)
+
+    def seen(self) -> tuple[Float32Array, FloatArray]:
+        """All of them."""
+        return as_seen(self._features), self._expected
 
 
 def stretches(recorded: RecordedMarket, window: int | None = None) -> list[tuple[int, int]]:
@@ -146,12 +176,21 @@ def stretches(recorded: RecordedMarket, window: int | None = None) -> list[tuple
     return [(start, stop) for start, stop in found if stop <= start + recorded.steps_left[start]]
 
 
-def replay_paths(recorded: RecordedMarket, window: int | None = None) -> list[MarketPaths]:
-    """The stretches of a record, each as one path [1, T]; see `stretches`."""
+def replay_paths(
+    recorded: RecordedMarket, window: int | None = None, features: Float32Array | None = None
+) -> list[MarketPaths]:
+    """The stretches of a record, each as one path [1, T]; see `stretches`.
+
+    Args:
+        recorded: The record.
+        window: See `stretches`.
+        features: What policies see of each of its rows that look at raw features [T, F].
+    """
     paths = []
     for start, stop in stretches(recorded, window):
-        view = recorded.view[np.newaxis, start:stop]
-        paths.append(MarketPaths(view, recorded.bars[np.newaxis, start + 1 : stop + 1]))
+        lived = recorded.bars[np.newaxis, start + 1 : stop + 1]
+        shown = None if features is None else features[np.newaxis, start:stop]
+        paths.append(MarketPaths(recorded.view[np.newaxis, start:stop], lived, features=shown))
     return paths
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ...market.candles import Candles
 from ...market.streams import bar_numbers
 
 _ROUNDING = 1e-9
+_ALIKE = 50  # bars on either side that are as large as one
 _MOST = 700.0  # a log price beyond has no float64
 
 
@@ -25,6 +26,8 @@ class Bars:
             cannot be; None where nothing draws them.
         lower: log(the lower of close and the close before ÷ low) [N, T], likewise.
         volume: Volumes [N, T], base currency, or in any unit; None likewise.
+        expected: Mean simple return of each bar, as it was known before it was drawn [N, T]; None
+            where nobody knows.
         note: What there is to say about how they were made; mostly nothing.
     """
 
@@ -33,6 +36,7 @@ class Bars:
     upper: FloatArray | None = None
     lower: FloatArray | None = None
     volume: FloatArray | None = None
+    expected: FloatArray | None = None
     note: str = ""
 
     def __len__(self) -> int:
@@ -56,6 +60,7 @@ class Bars:
             some(self.upper),
             some(self.lower),
             some(self.volume),
+            some(self.expected),
             self.note,
         )
 
@@ -65,6 +70,44 @@ class Bars:
         if self.upper is None or self.lower is None:
             return None
         return float(((self.upper < -_ROUNDING) | (self.lower < -_ROUNDING)).mean())
+
+    def shifted(self, log_return: float) -> Bars:
+        """The same bars, each of which earns so much more."""
+        expected = None if self.expected is None else self.expected + log_return
+        return replace(self, log_return=self.log_return + log_return, expected=expected)
+
+    def with_relative_volume(self, bars: int) -> Bars:
+        """The same, each volume ÷ the mean of so many up to it: recorded ones grow over the years."""
+        if self.volume is None:
+            return self
+        whole = np.cumsum(self.volume, axis=1)
+        before = np.pad(whole, ((0, 0), (bars, 0)))[:, : -bars or None]
+        lengths = np.minimum(np.arange(1, whole.shape[1] + 1), bars)
+        usual = np.maximum((whole - before) / lengths, 1e-12)
+        return replace(self, volume=self.volume / usual)
+
+    def dressed_as(self, record: Bars, rng: np.random.Generator) -> Bars:
+        """The same returns, each with wicks and volume of a recorded bar that moved as much.
+
+        Args:
+            record: One path with wicks and volumes.
+            rng: Chooses among the 50 bars on either side in size.
+        """
+        assert record.upper is not None
+        assert record.lower is not None
+        assert record.volume is not None
+        known = np.flatnonzero(np.isfinite(record.log_return[0]))
+        order = known[np.argsort(np.abs(record.log_return[0, known]), kind="stable")]
+        sizes = np.abs(record.log_return[0, order])
+        place = np.searchsorted(sizes, np.abs(self.log_return))
+        place = place + rng.integers(-_ALIKE, _ALIKE + 1, size=place.shape)
+        rows = order[np.clip(place, 0, len(order) - 1)]
+        return replace(
+            self,
+            upper=record.upper[0][rows],
+            lower=record.lower[0][rows],
+            volume=record.volume[0][rows],
+        )
 
     def candles(self, path: int, start_price: float, like: Candles) -> Candles:
         """One path as candles whose first bar opens at this price.

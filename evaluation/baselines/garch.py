@@ -17,6 +17,7 @@ from ...market.candles import Candles
 from ...market.clock import PLACES
 from ...market.errors import ConfigError
 from ..likelihood import GarchParameters, fit_garch_process
+from .bars import Bars
 from .clock import places, season_of
 from .student_t import Rows, StudentTForecast, as_slice
 
@@ -63,6 +64,12 @@ class GarchModel:
         self, candles: Candles, rows: IntArray, paths: int, bars: int, rng: np.random.Generator
     ) -> FloatArray:
         """Log returns [N, paths, bars] in percent that may follow each of N rows."""
+        return self._draw(candles, rows, paths, bars, rng)[0]
+
+    def _draw(
+        self, candles: Candles, rows: IntArray, paths: int, bars: int, rng: np.random.Generator
+    ) -> tuple[FloatArray, FloatArray]:
+        """Those, and the variance that each was drawn with, percent² [N, paths, bars]."""
         p = self.parameters
         factors = self.season[places(candles.open_time_ms, candles.interval)]
         returns = np.append(percent_returns(candles) / factors, np.nan)
@@ -70,13 +77,22 @@ class GarchModel:
         after = candles.open_time_ms[rows, None] + candles.interval_ms * np.arange(1, bars + 1)
         seasons = self.season[places(after, candles.interval)]
         spread = np.sqrt((p.degrees - 2) / p.degrees)
-        drawn = np.empty((len(rows), paths, bars))
+        drawn, spreads = np.empty((2, len(rows), paths, bars))
         for t in range(bars):
             noise = spread * rng.standard_t(p.degrees, variance.shape)
             shock = np.sqrt(variance) * noise
+            spreads[..., t] = seasons[:, None, t] ** 2 * variance
             variance = p.omega + (p.alpha + p.gamma * (shock < 0)) * shock**2 + p.beta * variance
             drawn[..., t] = seasons[:, None, t] * (p.mean + shock)
-        return drawn
+        return drawn, spreads
+
+    def bars(self, candles: Candles, rows: IntArray, bars: int, rng: np.random.Generator) -> Bars:
+        """A path of returns [N, bars] after each of N rows; wicks and volumes nobody draws."""
+        drawn, variance = (part[:, 0] for part in self._draw(candles, rows, 1, bars, rng))
+        times = candles.open_time_ms[rows, None] + candles.interval_ms * np.arange(1, bars + 1)
+        mean = self.parameters.mean * self.season[places(times, candles.interval)] / 100
+        expected = mean + 0.5 * (mean**2 + variance / 100**2)
+        return Bars(times, drawn / 100, expected=expected, note=self.parameters.note)
 
 
 def fit_garch(

@@ -119,6 +119,12 @@ def audit_ranks(
     )
 
 
+def beyond_fixed(promised: FloatArray, paid: FloatArray, held_fixed: Sequence[FloatArray]) -> float:
+    """Spearman's partial correlation of promise and pay [P], others [P] held fixed."""
+    fixed = [rankdata(values) for values in held_fixed]
+    return partial_correlation(rankdata(promised), rankdata(paid), fixed).value
+
+
 def correlation(first: FloatArray, second: FloatArray) -> float:
     """Pearson's correlation of two columns [P]; 0 where one of them does not vary."""
     a, b = first - first.mean(), second - second.mean()
@@ -131,7 +137,8 @@ def partial_correlation(
 ) -> Interval:
     """The correlation [-1, 1] of what others leave unexplained of two columns [P].
 
-    Of ranks it is Spearman's partial correlation. The interval is Fisher's, with as many degrees of
+    Of ranks it is Spearman's partial correlation; where what is held fixed explains nearly all of both
+    ranks, it is too high by some 0.06, since ranks follow it in a curve. The interval is Fisher's, with as many degrees of
     freedom fewer as there are others (Fisher 1924).
     """
     others = np.column_stack([np.ones(len(first)), *fixed])

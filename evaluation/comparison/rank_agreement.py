@@ -26,7 +26,9 @@ from ...models.drift import with_drift
 from ...models.world_model import WorldModel
 from ..significance import Interval
 from .audit import LEAST_POLICIES, RankAudit, audit_ranks
-from .pay import Pay, blind_floors, replay_pay, rows_of
+from .floors import recorded_floors
+from .pay import Pay, replay_pay
+from .venues import Rows, rows_of
 
 if TYPE_CHECKING:
     from ...market.sources import CandleSource
@@ -145,15 +147,16 @@ def measure_rank_agreement(
     assumed = with_drift(world_model.recent(recent), drift)
     dreamed = Pay.of(_dream_scores(assumed, parameters, dreams, bars, broker, rng))
     recorded = latent_record(candles, world_model)
-    replayed = {
-        name: replay_pay(world_model, rows_of(recorded, rows), parameters, broker)
-        for name, rows in ranges.items()
-    }
+
+    def replay(rows: Rows) -> Pay:
+        return replay_pay(world_model, rows_of(recorded, rows), parameters, broker)
+
+    replayed = {name: replay(rows) for name, rows in ranges.items()}
     net = {name: pay.net for name, pay in replayed.items()}
     with_dream, between = _correlations(dreamed.net, net, rng)
     gross = {name: pay.gross for name, pay in replayed.items()}
     first, second = _correlations(dreamed.gross, gross, rng)
-    floors = blind_floors(world_model, recorded, parameters, broker)
+    floors = recorded_floors(world_model, recorded, replay)
     audits = {name: _audited(dreamed, pay, floors) for name, pay in replayed.items()}
     return RankAgreement(dreamed.net, net, with_dream, between, first | second, audits)
 
@@ -183,11 +186,25 @@ def _correlations(
 
 
 def random_controllers(
-    world_model: WorldModel, count: int, rng: np.random.Generator, reads: Reads = "both"
+    world_model: WorldModel,
+    count: int,
+    rng: np.random.Generator,
+    reads: Reads = "both",
+    scale: float = PARAMETER_SCALE,
+    account_size: int = 1,
 ) -> FloatArray:
-    """Parameters [P, D + 1] of linear controllers on [z, h, account], bias last."""
+    """Parameters [P, D + 1] of linear controllers on [z, h, account], bias last.
+
+    Args:
+        world_model: Whose z and h.
+        count: P.
+        rng: Draws them.
+        reads: Which part they see beside the account.
+        scale: Standard deviation of the parameters.
+        account_size: K, numbers that they see of the account.
+    """
     z, h = world_model.config.latent_size, world_model.config.hidden_size
-    parameters = PARAMETER_SCALE * rng.standard_normal((count, z + h + 2))
+    parameters = scale * rng.standard_normal((count, z + h + account_size + 1))
     if reads == "z":
         parameters[:, z : z + h] = 0.0
     if reads == "h":

@@ -78,10 +78,7 @@ def stationary_bootstrap(
 
 def garch_paths(train: Candles, rows: IntArray, bars: int, rng: np.random.Generator) -> Bars:
     """Returns of a GJR-GARCH-t in step with the clock, from the variance after each row."""
-    model = GarchModel.fit(train, (0, len(train)))
-    drawn = model.simulate(train, rows, 1, bars, rng)
-    times = _after(train, rows)[:, None] + train.interval_ms * np.arange(bars)
-    return Bars(times, drawn[:, 0] / 100, note=model.parameters.note)
+    return GarchModel.fit(train, (0, len(train))).bars(train, rows, bars, rng)
 
 
 def har_paths(train: Candles, rows: IntArray, bars: int, rng: np.random.Generator) -> Bars:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,12 +19,10 @@ from ...market.candles import Candles
 from ...market.errors import ConfigError
 from ...market.features import calendar
 from ...market.sources import open_candles
-from ...models.bars.config import MarketConfig
-from ...models.bars.networks import build_bar_networks
 from ...models.forecast import ReturnForecast
-from ...models.mdn_rnn import State, build_mdn_rnn
-from ...models.vae import build_vae
+from ...models.mdn_rnn import State
 from ...models.world_model import WorldModel
+from ..untrained import random_networks, with_untrained_memory
 
 if TYPE_CHECKING:
     from ...market.sources import CandleSource
@@ -153,30 +151,6 @@ def forecast_from(
     return ReturnForecast(weights, means, sigmas, last_open_time_ms)
 
 
-def with_untrained_memory(world_model: WorldModel, seed: int) -> WorldModel:
-    """The same V with an M of random weights."""
-    kind = type(world_model)
-    return kind(
-        world_model.config,
-        world_model.provenance,
-        world_model.scaler,
-        world_model.vae,
-        _random_networks(world_model, seed)[1],
-        world_model.bank,
-    )
-
-
-def _random_networks(world_model: WorldModel, seed: int) -> tuple[Any, Any]:
-    """V and M of the world model's kind with weights that were never trained."""
-    config: Any = world_model.config
-    if isinstance(config, MarketConfig):
-        vae, mdn_rnn = build_bar_networks(config, seed)
-        scale: Any = world_model.mdn_rnn.return_scale
-        mdn_rnn.return_scale.copy_(scale)
-        return vae, mdn_rnn
-    return build_vae(config, seed), build_mdn_rnn(config, seed)
-
-
 def volatility_probes(
     world_model: WorldModel,
     candles: CandleSource,
@@ -194,7 +168,7 @@ def volatility_probes(
     candles = open_candles(candles)
     latents = world_model.latents(candles)
     untrained = with_untrained_memory(world_model, seed).latents(candles)
-    encoder = _random_networks(world_model, seed)[0].eval()
+    encoder = random_networks(world_model, seed)[0].eval()
     features = world_model.scaler.transform(world_model.features(candles))
     with torch.no_grad():
         random_z = encoder.encode(torch.from_numpy(np.nan_to_num(features))).mean.numpy()

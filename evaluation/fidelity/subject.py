@@ -18,9 +18,9 @@ from ..baselines.har import HAR
 from ..baselines.scores import Baselines, fit_baselines
 from ..comparison.rank_agreement import DREAMS
 from ..density import WORLD_MODEL
+from ..untrained import with_untrained_memory
 from .generators import Generator, comparison_dreams
 from .paths import Dreams, dream, recorded_paths, shown_columns
-from .probes import with_untrained_memory
 from .random_encoder import with_random_encoder
 
 UNTRAINED_M = "untrained_m"

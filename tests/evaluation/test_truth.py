@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from worldmodel_trading.evaluation.fidelity.probes import with_untrained_memory
 from worldmodel_trading.evaluation.loss_tests import LossDifference
 from worldmodel_trading.evaluation.truth import WHOLE_BAR, bar_log_probs, distance_to_truth
+from worldmodel_trading.evaluation.untrained import with_untrained_memory
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.streams import BAR_NUMBERS

@@ -37,10 +37,10 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
     """,
     "evaluation": """
         policy performance episodes rollout lanes checks significance loss_tests likelihood baselines horizons density truth ageing
-        results seeds drift outcome comparison report fidelity
+        untrained results seeds drift outcome comparison report fidelity
     """,
     "agents": """
-        linear objectives cma_es candidates identity dream_search rules live sb3 registry standardised
+        linear objectives cma_es candidates identity dream_search rules families live sb3 registry standardised
         sb3_models sb3_state folder callbacks sb3_training training
     """,
 }

@@ -15,9 +15,10 @@ from worldmodel_trading.evaluation.fidelity.paths import (
     recorded_paths,
     shown_columns,
 )
-from worldmodel_trading.evaluation.fidelity.probes import action_sensitivity, with_untrained_memory
+from worldmodel_trading.evaluation.fidelity.probes import action_sensitivity
 from worldmodel_trading.evaluation.fidelity.report import write_fidelity
 from worldmodel_trading.evaluation.fidelity.subject import FidelityConfig
+from worldmodel_trading.evaluation.untrained import with_untrained_memory
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.streams import bar_numbers
 from worldmodel_trading.market.synthetic import synthetic_candles

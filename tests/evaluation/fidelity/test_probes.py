@@ -9,8 +9,8 @@ from worldmodel_trading.evaluation.fidelity.probes import (
     state_after,
     volatility_probes,
     warmup_effects,
-    with_untrained_memory,
 )
+from worldmodel_trading.evaluation.untrained import with_untrained_memory
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.features import compute_features
 from worldmodel_trading.market.synthetic import synthetic_candles
