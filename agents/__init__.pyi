@@ -9,10 +9,13 @@ from .dream_search import train_controller as train_controller
 from .dream_search import train_controllers as train_controllers
 from .families import given_family as given_family
 from .families import linear_family as linear_family
+from .families import searched_family as searched_family
 from .families import standard_families as standard_families
 from .folder import Agent as Agent
 from .folder import AgentRecord as AgentRecord
 from .folder import load_agent as load_agent
+from .lifting import LiftConfig as LiftConfig
+from .lifting import measure_lift as measure_lift
 from .linear import LinearController as LinearController
 from .live import Decision as Decision
 from .live import LiveTrader as LiveTrader

@@ -124,6 +124,7 @@ class SearchResult:
         looks: How many candidates validation saw beside the one that does nothing.
         history: Its generations.
         evaluations: Candidates scored.
+        centres: The distribution's mean after each generation, each [D].
     """
 
     parameters: FloatArray
@@ -131,6 +132,7 @@ class SearchResult:
     looks: int = 0
     history: list[Generation] = field(default_factory=list)
     evaluations: int = 0
+    centres: list[FloatArray] = field(default_factory=list)
 
 
 def search(
@@ -178,6 +180,7 @@ def search(
                 lived = replace(lived, validation=validation(centre))
                 _keep_best(result, centre, lived.validation)
             result.history.append(lived)
+            result.centres.append(centre)
             if callback is not None:
                 callback(lived)
             if stopped:

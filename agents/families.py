@@ -13,6 +13,8 @@ from ..evaluation.policy import Policy
 from ..market.account.rules import BrokerConfig
 from ..market.features import Features
 from ..models.world_model import WorldModel
+from .cma_es import CMAESConfig
+from .dream_search import DreamSearchConfig, train_controllers
 from .linear import LinearController
 from .rules.columns import horizons
 from .rules.constant import ConstantWeight
@@ -25,6 +27,8 @@ SIZES = (0.1, 0.25, 0.5, 1.0)
 """What rules of the trend hold on either side."""
 TARGETS = (0.1, 0.2, 0.3, 0.4, 0.6)
 """Annual volatilities that an account may be meant to have, as fractions."""
+SHORT_SEARCH = DreamSearchConfig(CMAESConfig(population=32, generations=15), dreams=32)
+"""A search of seconds, whose winners are still unlike each other."""
 _PER_SCALE, _WEIGHTS = 50, 41
 
 
@@ -34,14 +38,16 @@ def standard_families(
     *,
     seed: int = 0,
     per_scale: int = _PER_SCALE,
+    searches: int = 0,
 ) -> list[Family]:
-    """Random linear controllers, constant weights, and rules over a grid of their settings.
+    """Random linear controllers, constant weights, rules over a grid, and what searches found.
 
     Args:
         world_model: What linear controllers see.
         broker: The account's rules; the default ones.
         seed: Of the random controllers.
         per_scale: Random controllers of each of `SCALES`.
+        searches: Short searches in the world model's dreams, of different seeds; 0 leaves them out.
     """
     broker, features = broker or BrokerConfig(), world_model.config.features
     families = [
@@ -49,6 +55,8 @@ def standard_families(
         constant_family(),
         *_rules(world_model, features, broker),
     ]
+    if searches:
+        families.append(searched_family(world_model, broker, seed=seed, searches=searches))
     return [family for family in families if family is not None]
 
 
@@ -77,6 +85,20 @@ def linear_family(name: str, controllers: Mapping[str, LinearController]) -> Fam
     """Trained linear controllers of one world model, such as what several searches found."""
     parameters = np.stack([one.parameters for one in controllers.values()])
     return Family(name, tuple(controllers), parameters.astype(np.float64))
+
+
+def searched_family(
+    world_model: WorldModel,
+    broker: BrokerConfig,
+    *,
+    seed: int,
+    searches: int,
+    config: DreamSearchConfig = SHORT_SEARCH,
+) -> Family:
+    """What searches of different seeds found in a world model's dreams; no validation chooses."""
+    found = train_controllers(world_model, config, broker, searches=searches, seed=seed)
+    named = {f"search {i}": one.controller for i, one in enumerate(found.trained)}
+    return linear_family("CMA-ES", named)
 
 
 def given_family(

@@ -17,6 +17,7 @@ from .baselines.student_t import StudentTForecast as StudentTForecast
 from .comparison.capacity import Capacity as Capacity
 from .comparison.families import FamilyAudit as FamilyAudit
 from .comparison.families import audit_families as audit_families
+from .comparison.lift import Lift as Lift
 from .comparison.luck import Held as Held
 from .comparison.luck import Luck as Luck
 from .comparison.luck import Verdict as Verdict

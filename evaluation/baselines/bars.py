@@ -86,6 +86,13 @@ class Bars:
         usual = np.maximum((whole - before) / lengths, 1e-12)
         return replace(self, volume=self.volume / usual)
 
+    def with_volume_of(self, candles: Candles, rows: IntArray, bars: int) -> Bars:
+        """The same, relative volumes times the mean of so many recorded bars up to each path's row."""
+        if self.volume is None:
+            return self
+        window = np.maximum(rows[:, None] + np.arange(1 - bars, 1), 0)
+        return replace(self, volume=self.volume * candles.volume[window].mean(axis=1)[:, None])
+
     def dressed_as(self, record: Bars, rng: np.random.Generator) -> Bars:
         """The same returns, each with wicks and volume of a recorded bar that moved as much.
 

@@ -104,19 +104,19 @@ def dreamed_floors(
 
 
 def block_bootstrap(train: Candles, rows: IntArray, bars: int, rng: np.random.Generator) -> Bars:
-    """Recorded bars in blocks of a week on average, volumes relative to the week before them."""
+    """Recorded bars in blocks of a week on average."""
     made = BarBootstrap.fit(train)
-    starts = train.open_time_ms[rows] + train.interval_ms
+    starts = np.asarray(train.open_time_ms[rows] + train.interval_ms)
     record = made.record.with_relative_volume(_WEEK)
-    return BarBootstrap(record, made.connected, made.interval_ms, made.block_bars).bars(
-        np.asarray(starts), bars, rng
-    )
+    made = BarBootstrap(record, made.connected, made.interval_ms, made.block_bars)
+    return made.bars(starts, bars, rng).with_volume_of(train, rows, _WEEK)
 
 
 def garch_bars(train: Candles, rows: IntArray, bars: int, rng: np.random.Generator) -> Bars:
     """Returns of a GJR-GARCH-t in step with the clock, dressed as recorded bars that moved as much."""
     made = GarchModel.fit(train, (0, len(train))).bars(train, rows, bars, rng)
-    return made.dressed_as(Bars.of(train).with_relative_volume(_WEEK), rng)
+    record = Bars.of(train).with_relative_volume(_WEEK)
+    return made.dressed_as(record, rng).with_volume_of(train, rows, _WEEK)
 
 
 GENERATORS: Mapping[str, Draw] = {BLOCKS: block_bootstrap, GARCH: garch_bars}

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from ...envs.engine.bar_engine import BarEngine
 from ...envs.engine.opening import open_engine
 from ...envs.population.given import score_policies
 from ...envs.population.scoring import MarketPaths, Scores, dream_paths, replay_paths, score_paths
@@ -35,7 +36,6 @@ Draw = Callable[[Candles, IntArray, int, np.random.Generator], Bars]
 
 _TOGETHER = 128  # dreams that step as one
 _SERIES = 16  # long paths that a generator draws, to be cut into windows
-_WEEK = 168
 _RETURN = BAR_FIELDS.index("simple_return")
 
 
@@ -157,6 +157,7 @@ def drawn(
     bars: int,
     rng: np.random.Generator,
     drift: float | None = None,
+    series: int = _SERIES,
 ) -> Iterator[MarketPaths]:
     """What a generator of bars draws, as policies see it through a world model.
 
@@ -171,12 +172,13 @@ def drawn(
         bars: Bars of each.
         rng: Draws.
         drift: Mean simple return of a bar that they are shifted to; None leaves it to them.
+        series: How many long series, at most one for each window.
 
     Raises:
         ConfigError: The training range is too short to know its past.
     """
     past = world_model.config.features.settled + world_model.config.warmup_bars
-    series = min(_SERIES, dreams)
+    series = min(series, dreams)
     rows = _starts(train, past, series)
     length = -(-dreams // series) * bars
     made = draw(train, rows, length, rng)
@@ -188,6 +190,25 @@ def drawn(
         if made.expected is not None:
             paths = replace(paths, expected=made.expected[number].reshape(paths.bars.shape[:2]))
         yield paths
+
+
+def dreaming(world_model: WorldModel) -> Draw:
+    """A world model as a generator of bars: others may look at what it dreams."""
+    engine = open_engine(world_model)
+    assert isinstance(engine, BarEngine)
+
+    def draw(train: Candles, rows: IntArray, bars: int, rng: np.random.Generator) -> Bars:
+        state = engine.after(train, rows)
+        made, expected = np.empty((len(rows), bars, 4)), np.empty((len(rows), bars))
+        for t in range(bars):
+            expected[:, t] = engine.expect(state)
+            engine.step(state, np.zeros(len(rows)), engine.draw_noise(rng, len(rows)))
+            made[:, t] = state.bars
+        times = train.open_time_ms[rows, None] + train.interval_ms * np.arange(1, bars + 1)
+        returns, upper, lower, volume = np.moveaxis(made, -1, 0)
+        return Bars(times, returns, upper, lower, volume, expected)
+
+    return draw
 
 
 def _starts(train: Candles, past: int, count: int) -> IntArray:
@@ -207,14 +228,11 @@ def _starts(train: Candles, past: int, count: int) -> IntArray:
 
 
 def _following(past: Candles, made: Bars, number: int) -> Candles:
-    """Recorded bars, and one of the paths after them; its volumes are relative to the last week's."""
-    usual = float(past.volume[-_WEEK:].mean())
+    """Recorded bars, and one of the paths after them."""
     path = made.candles(number, float(past.close[-1]), past)
     columns = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
-    scale = {"volume": usual, "turnover": usual}
     joined: dict[str, Any] = {
-        name: np.concatenate([getattr(past, name), scale.get(name, 1) * getattr(path, name)])
-        for name in columns
+        name: np.concatenate([getattr(past, name), getattr(path, name)]) for name in columns
     }
     return replace(past, **joined)
 
