@@ -15,7 +15,8 @@ LOWEST := tests/market/files tests/market/bybit/test_feed.py tests/market/accoun
 	tests/envs/test_clients.py tests/envs/test_rendering.py tests/models tests/agents/test_sb3.py \
 	tests/agents/test_sb3_vec.py tests/agents/test_cma_es.py tests/evaluation/test_likelihood.py \
 	tests/evaluation/test_density.py tests/evaluation/test_significance.py \
-	tests/evaluation/fidelity/test_two_sample.py tests/suite/test_faces.py
+	tests/evaluation/fidelity/test_two_sample.py tests/evaluation/report/test_plot.py \
+	tests/evaluation/report/test_run_page.py tests/suite/test_faces.py
 
 .PHONY: help run test test-lowest lint types bench pretrained wheel clean
 

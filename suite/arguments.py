@@ -186,6 +186,10 @@ def _add_fidelity(fidelity: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_report(report: argparse.ArgumentParser) -> None:
+    report.add_argument("folder", metavar="FOLDER", help="the --out of a run, fidelity or compare")
+
+
 def _add_train(train: argparse.ArgumentParser) -> None:
     _add_world_model(train)
     _add_candles(train)
@@ -291,6 +295,7 @@ _JOBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "dream": ("hallucinate markets from a recorded moment on", _add_dream),
     "forecast": ("forecast the next return, bar by bar", _add_forecast),
     "fidelity": ("measure how like the market the dreams are", _add_fidelity),
+    "report": ("make the page of a folder again from what its job left there", _add_report),
     "pretrained": ("rebuild the world model that ships", _add_pretrained),
 }
 

@@ -216,6 +216,12 @@ def _forecast(options: argparse.Namespace) -> None:
     )
 
 
+def _report(options: argparse.Namespace) -> None:
+    from worldmodel_trading.jobs.report import report
+
+    report(options.folder)
+
+
 def _fidelity(options: argparse.Namespace) -> None:
     from worldmodel_trading.evaluation.checks import check_whole
     from worldmodel_trading.evaluation.fidelity.generators import open_generator
@@ -357,6 +363,7 @@ _JOBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "dream": _dream,
     "forecast": _forecast,
     "fidelity": _fidelity,
+    "report": _report,
     "pretrained": _pretrained,
 }
 

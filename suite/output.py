@@ -25,7 +25,15 @@ _RESULTS = "results.json"
 _FOLDERS = ("world_model", "refits", "checkpoints", "tensorboard", "candidates.parquet")
 _MANIFEST = "manifest.json"
 _FILES: dict[Job, tuple[str, ...]] = {
-    "run": (_RESULTS, "report.html", "controller.safetensors", "controller.json", *_FOLDERS),
+    "run": (
+        _RESULTS,
+        "report.html",
+        "page.json",
+        "curves.parquet",
+        "controller.safetensors",
+        "controller.json",
+        *_FOLDERS,
+    ),
     "train": (
         "agent.json",
         "agent.zip",
@@ -46,7 +54,7 @@ _FILES: dict[Job, tuple[str, ...]] = {
         "world_models",
         "checkpoints",
     ),
-    "fidelity": ("fidelity.json", "fidelity.html"),
+    "fidelity": ("fidelity.json", "fidelity.html", "page.json"),
     "pretrained": (_MANIFEST, "config.json", "model.safetensors"),
 }
 _LAST = {
@@ -152,6 +160,12 @@ def run_folder(
         for left in (folder / name for name in _FOLDERS):
             clear_left_behind(left)
         yield folder
+
+
+def job_of(path: str | Path) -> Job | None:
+    """Which job's results a folder holds, by its own mark; None if it holds none."""
+    held = _held(Path(path))
+    return None if held is None else held.job
 
 
 def is_begun(path: Path) -> bool:

@@ -26,6 +26,7 @@ from ..report.components import (
 from ..report.text_table import aligned
 from ..results import to_plain, write_results
 from ..significance import Interval
+from ..stored import read_stored, write_stored
 from .consistency import LatentSpread
 from .copies import Copies
 from .distances import FactDistances
@@ -60,6 +61,7 @@ from .two_sample import JUDGES, TwoSample
 
 Number = TypeVar("Number")
 
+PAGE = "page.json"
 _FACT_TITLES = (
     "σ ÷ real",
     "kurtosis ÷ real, 1",
@@ -73,11 +75,27 @@ _FACT_TITLES = (
 
 
 def write_fidelity(folder: str | Path, measured: Fidelity | FidelityRuns) -> tuple[Path, Path]:
-    """Write ``fidelity.json`` and ``fidelity.html`` into a folder; returns both paths."""
+    """Write ``fidelity.json`` and ``fidelity.html`` into a folder; returns both paths.
+
+    ``page.json`` beside them is what the page can be made from again.
+    """
     target = Path(folder)
     numbers = measured.results if isinstance(measured, Fidelity) else measured
-    json_path = write_results(target / "fidelity.json", numbers)
-    return json_path, write_whole(target / "fidelity.html", fidelity_html(measured))
+    html = fidelity_html(measured)
+    write_stored(target / PAGE, measured)
+    page_path = write_whole(target / "fidelity.html", html)
+    return write_results(target / "fidelity.json", numbers), page_path
+
+
+def rewrite_fidelity(folder: str | Path) -> Path:
+    """Make the page again from what `write_fidelity` left in a folder.
+
+    Raises:
+        ConfigError: It is not there, or another version of the package wrote it.
+    """
+    target = Path(folder)
+    measured: Fidelity | FidelityRuns = read_stored(target / PAGE, Fidelity, FidelityRuns)
+    return write_whole(target / "fidelity.html", fidelity_html(measured))
 
 
 def fidelity_summary(results: FidelityResults | FidelityRuns) -> str:
@@ -189,7 +207,8 @@ def _goal_cells(goal: Goal) -> list[str]:
 
 
 def _goals_html(goals: Sequence[Goal]) -> str:
-    header, *rows = _goal_rows(goals)
+    """The table of goals, each one's verdict beside its name."""
+    header, *rows = [[row[0], row[-2], *row[1:-2], row[-1]] for row in _goal_rows(goals)]
     tones = [[_tone(cell) for cell in row[1:]] for row in rows]
     return table(header, [rows], text_columns=1, tones=[tones])
 

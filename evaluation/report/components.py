@@ -167,7 +167,7 @@ def table(
         for i, group in enumerate(groups)
     )
     kind = "grouped" if len(groups) > 1 else ""
-    kind += " shaded" if tones else ""
+    kind += " shaded" if "--by" in bodies else ""
     said = f"<caption>{escape(caption)}</caption>" if caption else ""
     return (
         f'<div class="scroll" tabindex="0"><table class="{kind.strip()}">{said}<thead><tr>{titles}</tr></thead>'

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ...market.files.writer import write_whole
 from ...market.intervals import describe_interval
 from ..outcome import RunResults
 from ..results import to_plain
 from ..rollout import Curve
+from ..stored import read_stored, write_stored
 from .charts import (
     HOLDING,
     History,
@@ -36,7 +38,7 @@ from .components import (
     settings,
     verdict_card,
 )
-from .curves import Curves
+from .curves import Curves, read_curves, write_curves
 from .run_tables import (
     EVIDENCE_NOTE,
     PERFORMANCE_NOTE,
@@ -50,6 +52,7 @@ from .run_tables import (
 from .run_verdict import run_verdict
 from .sentences import last_replay, main_policy, never_traded, summarise
 
+CURVES, PAGE, REPORT = "curves.parquet", "page.json", "report.html"
 _STAGE_TITLES = {
     "forecast": "V: what comes next, without memory",
     "vae": "V: the autoencoder",
@@ -77,6 +80,44 @@ def write_report(path: str | Path, results: RunResults, curves: Curves, history:
         The path written.
     """
     return write_whole(path, report_html(results, curves, history))
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """What a run's page is made from, beside its curves.
+
+    Attributes:
+        results: What the run came to.
+        history: See `write_report`.
+    """
+
+    results: RunResults
+    history: dict[str, list[dict[str, Any]]]
+
+
+def write_run(folder: str | Path, results: RunResults, curves: Curves, history: History) -> Path:
+    """Write a run's page, and into its folder what the page can be made from again.
+
+    That is ``page.json`` and ``curves.parquet``, each whole or not at all, the page last; arguments
+    are those of `write_report`.
+    """
+    target = Path(folder)
+    html = report_html(results, curves, history)
+    rows = {stage: [dict(row) for row in rows] for stage, rows in history.items()}
+    write_curves(target / CURVES, curves)
+    write_stored(target / PAGE, RunRecord(results, rows))
+    return write_whole(target / REPORT, html)
+
+
+def rewrite_run(folder: str | Path) -> Path:
+    """Make the page of a run again from what `write_run` left in its folder.
+
+    Raises:
+        ConfigError: It is not there, or another version of the package wrote it.
+    """
+    target = Path(folder)
+    kept: RunRecord = read_stored(target / PAGE, RunRecord)
+    return write_report(target / REPORT, kept.results, read_curves(target / CURVES), kept.history)
 
 
 def report_html(results: RunResults, curves: Curves, history: History) -> str:

@@ -40,7 +40,7 @@ from worldmodel_trading.evaluation.outcome import (
     SearchOutcome,
     WorldModelOutcome,
 )
-from worldmodel_trading.evaluation.report.run_page import write_report
+from worldmodel_trading.evaluation.report.run_page import write_run
 from worldmodel_trading.evaluation.report.sentences import drift_sentence, summarise
 from worldmodel_trading.evaluation.report.text_table import comparison_rows, comparison_table
 from worldmodel_trading.evaluation.results import write_results
@@ -150,10 +150,10 @@ def _work(config: RunConfig, split: Split, run_id: str, stages: Stages) -> RunRe
         significance={name: judged.significance for name, judged in contest.policies.items()},
         timings_s=stages.seconds,
     )
-    write_results(config.out_dir / "results.json", results.to_dict())
     histories: dict[str, Any] = {stage: history.stage(stage) for stage in history.stages}
     histories["controller"] = [asdict(generation) for generation in deployed.found.history]
-    report = write_report(config.out_dir / "report.html", results, contest.curves(), histories)
+    report = write_run(config.out_dir, results, contest.curves(), histories)
+    write_results(config.out_dir / "results.json", results.to_dict())
     tell("\n" + comparison_table(comparison_rows(results)))
     for sentence in summarise(results):
         tell(sentence)

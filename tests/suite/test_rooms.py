@@ -37,7 +37,7 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
     """,
     "evaluation": """
         policy performance episodes rollout lanes checks significance loss_tests likelihood baselines horizons density truth ageing
-        untrained results seeds drift outcome comparison report fidelity
+        untrained results stored seeds drift outcome comparison report fidelity
     """,
     "agents": """
         linear objectives cma_es candidates identity dream_search rules families lifting live sb3 registry standardised

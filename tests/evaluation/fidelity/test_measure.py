@@ -10,7 +10,11 @@ from worldmodel_trading.evaluation.fidelity.consistency import _ratios
 from worldmodel_trading.evaluation.fidelity.goals import Goal
 from worldmodel_trading.evaluation.fidelity.measure import Fidelity, measure_fidelity
 from worldmodel_trading.evaluation.fidelity.outlooks import DreamSimulator
-from worldmodel_trading.evaluation.fidelity.report import fidelity_summary, write_fidelity
+from worldmodel_trading.evaluation.fidelity.report import (
+    fidelity_summary,
+    rewrite_fidelity,
+    write_fidelity,
+)
 from worldmodel_trading.evaluation.fidelity.runs import FidelityRuns, measure_runs, over_runs
 from worldmodel_trading.evaluation.fidelity.subject import FidelityConfig
 from worldmodel_trading.evaluation.significance import Interval
@@ -249,6 +253,9 @@ def test_runs_are_written_with_their_goals(runs, tmp_path):
     text = html_path.read_text("utf-8")
     assert '<th scope="col">default, dreams 2</th>' in text
     assert text.count('role="img"') == 14
+    html_path.unlink()
+    assert rewrite_fidelity(tmp_path) == html_path
+    assert html_path.read_text("utf-8") == text
     header, *lines = fidelity_summary(runs).splitlines()
     assert "range" in header
     assert len(lines) == len(runs.goals)

@@ -5,17 +5,9 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from pages import DAY, HISTORY, START, performance_of, run_curves, run_results, searched_results
 
-from worldmodel_trading.evaluation.baselines.scores import BaselineScores
-from worldmodel_trading.evaluation.loss_tests import LossDifference
-from worldmodel_trading.evaluation.outcome import (
-    CandleFacts,
-    ControllerOutcome,
-    RunResults,
-    SearchOutcome,
-    WorldModelOutcome,
-)
-from worldmodel_trading.evaluation.performance import measure_performance
+from worldmodel_trading.evaluation.outcome import RunResults
 from worldmodel_trading.evaluation.report.charts import equity
 from worldmodel_trading.evaluation.report.run_page import report_html, write_report
 from worldmodel_trading.evaluation.report.run_tables import months_table, performance_table
@@ -23,123 +15,11 @@ from worldmodel_trading.evaluation.report.run_verdict import run_verdict
 from worldmodel_trading.evaluation.report.sentences import main_policy, summarise
 from worldmodel_trading.evaluation.rollout import Curve
 from worldmodel_trading.evaluation.significance import (
-    SharpeEvidence,
     deflated_sharpe_ratio,
     probabilistic_sharpe_ratio,
     sharpe_evidence,
 )
 from worldmodel_trading.market.errors import ConfigError
-from worldmodel_trading.models.quality import MDNRNNQuality, VAEQuality
-
-DAY = 86_400_000
-START = 1_704_067_200_000  # 2024-01-01
-
-
-def _measured(final, sharpe=0.5, turnover=0.1):
-    measured = measure_performance([1.0, final], bars_per_year=1)
-    return replace(measured, sharpe=sharpe, turnover=turnover)
-
-
-def _results(final=0.9, dream=1.5, turnover=0.1, gap=-0.046):
-    return RunResults(
-        run_id="r<1>",
-        seed=4,
-        versions={"numpy": "2"},
-        config={"note": "</pre><script>alert(1)</script>"},
-        candles=CandleFacts(
-            source="BTC.csv",
-            symbol="BTC<USDT>",
-            interval="60",
-            bars=100,
-            data_hash="0",
-            train=("2023-01-01", "2023-07-01"),
-            validation=("2023-07-01", "2024-01-01"),
-            test=("2024-01-01T00:00:00+00:00", "2026-01-01 00:00 UTC"),
-        ),
-        world_model=WorldModelOutcome(
-            preset="market",
-            vae=VAEQuality({"body": 0.9}, (0.5, 1.5), 8),
-            mdn_rnn={
-                "validation": MDNRNNQuality(return_nll=0.2, nll=1.0, bars=10),
-                "test": MDNRNNQuality(return_nll=0.51, nll=1.0, bars=10),
-            },
-            baselines={
-                "gjr_garch_t": BaselineScores(
-                    {"validation": 0.3, "test": 0.557},
-                    {"test": LossDifference(-0.047, -0.055, -0.039, 0.0)},
-                ),
-                "har_t": BaselineScores(
-                    {"validation": 0.3, "test": 0.556},
-                    {"test": LossDifference(gap, gap - 0.008, gap + 0.008, 0.0)},
-                    "one word",
-                ),
-            },
-        ),
-        performance={
-            "controller": {"dream": _measured(dream), "test": _measured(final, turnover=turnover)},
-            "buy_and_hold": {"test": _measured(2.0, sharpe=1.0)},
-        },
-    )
-
-
-def _searched(finals, sharpes=None, deployed=0, holding=2.0):
-    """Results of several searches, whose controllers end the test range with such equity."""
-    sharpes = sharpes or [0.5] * len(finals)
-    evidence = SharpeEvidence(0.71, 1, 0.7, 0.7)
-    searches = tuple(
-        SearchOutcome(
-            validation=0.1,
-            looks=4,
-            generations=20,
-            evaluations=100,
-            performance={
-                "dream": _measured(final + 0.05),
-                "validation": _measured(1.5),
-                "test": _measured(final, sharpe),
-            },
-            significance={"validation": evidence, "test": evidence},
-        )
-        for final, sharpe in zip(finals, sharpes, strict=True)
-    )
-    chosen = searches[deployed]
-    return replace(
-        _results(),
-        controller=ControllerOutcome(74, 1_000, 1 + 4 * len(finals), deployed, searches),
-        performance={
-            "controller": chosen.performance,
-            "buy_and_hold": {"test": _measured(holding, sharpe=1.0)},
-        },
-        significance={
-            "controller": {"validation": SharpeEvidence(1.4, 13, 0.9, 0.38), "test": evidence}
-        },
-    )
-
-
-def _curves():
-    rng = np.random.default_rng(0)
-
-    def path(*shape):
-        return np.exp(np.cumsum(0.01 * rng.standard_normal(shape), axis=-1))
-
-    flat, times = np.zeros(400), START + DAY * np.arange(400)
-    return {
-        name: {
-            "dream": Curve(path(16, 60)),
-            "validation": Curve(path(400), flat, times, price=path(400)),
-            "test": Curve(path(400), flat, times, price=path(400)),
-        }
-        for name in ("controller", "buy_and_hold")
-    }
-
-
-HISTORY = {
-    "vae": [{"epoch": i, "train_loss": 2.0 - i, "validation_loss": 2.1 - i} for i in range(3)],
-    "mdn_rnn": [{"epoch": 0, "train_loss": 1.0}],
-    "controller": [
-        {"generation": i, "best": i, "mean": 0.0, "validation": i if i % 2 else None}
-        for i in range(6)
-    ],
-}
 
 
 class _Balance(HTMLParser):
@@ -176,7 +56,7 @@ def _prose(text):
 
 
 def test_report_is_whole_safe_and_self_contained(tmp_path):
-    path = write_report(tmp_path / "out" / "report.html", _results(), _curves(), HISTORY)
+    path = write_report(tmp_path / "out" / "report.html", run_results(), run_curves(), HISTORY)
     text = path.read_text("utf-8")
     parser = _Balance()
     parser.feed(text)
@@ -192,7 +72,7 @@ def test_report_is_whole_safe_and_self_contained(tmp_path):
 
 
 def test_every_picture_has_a_caption_a_label_and_the_numbers_behind_it():
-    text = _prose(report_html(_results(), _curves(), HISTORY))
+    text = _prose(report_html(run_results(), run_curves(), HISTORY))
     figures = re.findall(r"<figure.*?</figure>", text, flags=re.DOTALL)
     assert len(figures) == len(_drawn(text)) == 2 + 2 + 4 + 2 + 1 + 3
     for figure in figures:
@@ -203,7 +83,7 @@ def test_every_picture_has_a_caption_a_label_and_the_numbers_behind_it():
 
 def test_the_command_can_be_repeated():
     results = replace(
-        _results(), config={"candles": "a b.csv", "seed": 4, "account": {"leverage": 3}}
+        run_results(), config={"candles": "a b.csv", "seed": 4, "account": {"leverage": 3}}
     )
     text = report_html(results, {}, {})
     assert "--candles &#x27;a b.csv&#x27;" in text
@@ -212,14 +92,14 @@ def test_the_command_can_be_repeated():
 
 
 def test_report_of_numbers_alone():
-    text = report_html(RunResults({"flat": {"dream": _measured(1.0)}}), {}, {})
+    text = report_html(RunResults({"flat": {"dream": performance_of(1.0)}}), {}, {})
     assert "<figure" not in text
     assert "<script" not in text
     assert "a dream alone proves nothing" in text
 
 
 def test_losses_are_said_in_words():
-    first, holding, error, promise, density = summarise(_results(final=0.9, dream=1.5))
+    first, holding, error, promise, density = summarise(run_results(final=0.9, dream=1.5))
     assert "lost money: -10.0%" in first
     assert "2024-01-01 to 2026-01-01" in first
     assert "did worse than buy-and-hold, which returned +100.0%" in holding
@@ -231,15 +111,15 @@ def test_losses_are_said_in_words():
 
 
 def test_gains_are_not_dressed_up():
-    first, *rest = summarise(_results(final=1.2, dream=1.1))
+    first, *rest = summarise(run_results(final=1.2, dream=1.1))
     assert "made +20.0% after" in first
     assert not any("alarm" in sentence for sentence in rest)
-    assert "never traded" in summarise(_results(final=1.0, turnover=0.0))[0]
+    assert "never traded" in summarise(run_results(final=1.0, turnover=0.0))[0]
 
 
 def test_buy_and_hold_by_another_name_is_called_so():
-    results = _results(final=1.2)
-    performance = {**results.performance, "buy_and_hold": {"test": _measured(1.2)}}
+    results = run_results(final=1.2)
+    performance = {**results.performance, "buy_and_hold": {"test": performance_of(1.2)}}
     results = replace(results, performance=performance)
     assert "what buy-and-hold did" in summarise(results)[1]
 
@@ -248,7 +128,7 @@ SEVERAL = (1.3, 1.1, 1.2)
 
 
 def test_several_searches_are_told_as_median_and_range():
-    outcome, which, holding, error, looks, promise, _ = summarise(_searched(SEVERAL))
+    outcome, which, holding, error, looks, promise, _ = summarise(searched_results(SEVERAL))
     assert "made +20.0% (+10.0% to +30.0%) after" in outcome
     assert "the median of 3 searches, and their range" in which
     assert which.endswith("the one that validation chose made +30.0%.")
@@ -260,10 +140,10 @@ def test_several_searches_are_told_as_median_and_range():
 
 
 def test_one_search_is_called_one_draw():
-    sentences = summarise(_searched([1.3]))
+    sentences = summarise(searched_results([1.3]))
     assert "made +30.0% after" in sentences[0]
     assert "one draw" in sentences[1]
-    assert not any("one draw" in sentence for sentence in summarise(_results()))
+    assert not any("one draw" in sentence for sentence in summarise(run_results()))
 
 
 @pytest.mark.parametrize(
@@ -278,7 +158,7 @@ def test_one_search_is_called_one_draw():
     ],
 )
 def test_the_verdict_holds_for_the_whole_range(finals, said):
-    assert said in summarise(_searched(finals))[0]
+    assert said in summarise(searched_results(finals))[0]
 
 
 @pytest.mark.parametrize(
@@ -294,11 +174,11 @@ def test_the_verdict_holds_for_the_whole_range(finals, said):
     ],
 )
 def test_holding_is_compared_with_the_whole_range(holding, said):
-    assert said in summarise(_searched(SEVERAL, holding=holding))[2]
+    assert said in summarise(searched_results(SEVERAL, holding=holding))[2]
 
 
 def test_what_earned_as_much_by_another_way_is_called_so():
-    words = summarise(_searched([1.2], [0.4], holding=1.2))[2]
+    words = summarise(searched_results([1.2], [0.4], holding=1.2))[2]
     assert (
         "earned as much as buy-and-hold, which returned +20.0%; its Sharpe ratio was 0.40" in words
     )
@@ -315,11 +195,11 @@ def test_what_earned_as_much_by_another_way_is_called_so():
 )
 def test_a_sharpe_ratio_is_judged_by_its_range(sharpes, said):
     """The edge of two years is 1.96 ÷ √2 = 1.39."""
-    assert said in summarise(_searched(SEVERAL, sharpes))[3]
+    assert said in summarise(searched_results(SEVERAL, sharpes))[3]
 
 
 def test_the_report_shows_ranges_and_the_deployed_controller():
-    text = report_html(_searched(SEVERAL, deployed=2), {}, {})
+    text = report_html(searched_results(SEVERAL, deployed=2), {}, {})
     assert "controller, 3 searches" in text
     assert "<td>+20.0%<br><small>+10.0% to +30.0%</small></td>" in text
     assert "controller, deployed" in text
@@ -327,7 +207,7 @@ def test_the_report_shows_ranges_and_the_deployed_controller():
 
 
 def test_the_range_over_searches_is_shaded():
-    curves = _curves()
+    curves = run_curves()
     names = [trace.name for trace in equity(curves, "test", "controller").figure().data]
     assert names == ["holding", "controller"]
     own = curves["controller"]["test"]
@@ -337,7 +217,7 @@ def test_the_range_over_searches_is_shaded():
 
 
 def test_a_curve_that_is_holdings_is_labelled_so():
-    curves = _curves()
+    curves = run_curves()
     curves["controller"]["test"] = curves["buy_and_hold"]["test"]
     figure = equity(curves, "test", "controller").figure()
     assert [trace.name for trace in figure.data] == ["controller: same as holding"]
@@ -352,12 +232,12 @@ def test_evidence_is_shown_where_there_is_some():
     assert only.probabilistic_sharpe == pytest.approx(probabilistic_sharpe_ratio(returns))
     assert only.deflated_sharpe == pytest.approx(deflated_sharpe_ratio(returns, 20))
     assert only.standard_error == pytest.approx(1 / np.sqrt(2), rel=0.05)
-    results = replace(_results(), significance={"controller": {"test": only}})
+    results = replace(run_results(), significance={"controller": {"test": only}})
     text = report_html(results, {}, {})
     assert "More than luck?" in text
     assert "one minus the p-value" in text
     assert "probability that the true" not in text
-    assert "More than luck?" not in report_html(_results(), {}, {})
+    assert "More than luck?" not in report_html(run_results(), {}, {})
 
 
 def test_main_policy():
@@ -368,7 +248,7 @@ def test_main_policy():
 
 
 def test_table_has_every_measure_and_world():
-    measured = {"test": _measured(0.9), "dream": _measured(1.5)}
+    measured = {"test": performance_of(0.9), "dream": performance_of(1.5)}
     text = performance_table(RunResults({"p": measured}))
     assert re.findall(r"<th[^>]*rowspan[^>]*>(.*?)</th>", text) == ["p"]
     cells = re.findall(r"<td[^>]*>(.*?)</td>", text)
@@ -401,28 +281,28 @@ def _verdict(results, curves=None):
     ],
 )
 def test_the_word_is_ruled_by_all_searches(finals, holding, word):
-    assert _verdict(_searched(finals, holding=holding)).word == word
+    assert _verdict(searched_results(finals, holding=holding)).word == word
 
 
 def test_the_word_for_holding_and_for_staying_out():
-    assert _verdict(_searched([1.2], [1.0], holding=1.2)).word == "Same as holding"
-    idle = _verdict(_results(final=1.0, turnover=0.0))
+    assert _verdict(searched_results([1.2], [1.0], holding=1.2)).word == "Same as holding"
+    idle = _verdict(run_results(final=1.0, turnover=0.0))
     assert idle.word == "Never traded"
     assert "while holding made +100.0%" in idle.deciding
     assert not any("Sharpe" in tile.title for tile in idle.tiles)
 
 
 def test_what_never_traded_gets_no_sentence_about_its_sharpe_ratio():
-    results = _results(final=1.0, turnover=0.0)
+    results = run_results(final=1.0, turnover=0.0)
     assert not any("Sharpe" in sentence for sentence in summarise(results)[:-1])
-    text = _prose(report_html(results, _curves(), {}))
+    text = _prose(report_html(results, run_curves(), {}))
     assert "Rolling Sharpe" not in text
     assert "When it was long" not in text
 
 
 def test_a_difference_that_chance_explains_is_no_verdict():
     """Two random walks, one of which ended higher."""
-    curves, results = _curves(), _results(final=2.5)
+    curves, results = run_curves(), run_results(final=2.5)
     own, held = (curves[name]["test"].equity for name in ("controller", "buy_and_hold"))
     verdict = _verdict(results, curves)
     assert verdict.word == "Cannot tell"
@@ -432,7 +312,7 @@ def test_a_difference_that_chance_explains_is_no_verdict():
 
 
 def test_a_steady_gain_on_holding_is_a_verdict():
-    curves, results = _curves(), _results(final=2.5)
+    curves, results = run_curves(), run_results(final=2.5)
     held = curves["buy_and_hold"]["test"]
     rising = held.equity * np.exp(0.002 * np.arange(400))
     curves["controller"]["test"] = replace(held, equity=rising)
@@ -443,7 +323,7 @@ def test_a_steady_gain_on_holding_is_a_verdict():
 
 
 def test_results_with_nan_are_refused(tmp_path):
-    measured = replace(_measured(0.9), sharpe=float("nan"))
+    measured = replace(performance_of(0.9), sharpe=float("nan"))
     results = RunResults({"controller": {"test": measured}})
     with pytest.raises(ConfigError, match="sharpe is nan"):
         write_report(tmp_path / "report.html", results, {}, {})
