@@ -187,7 +187,7 @@ def test_an_agent_in_python(candles: Candles, market_model: WorldModel, tmp_path
     agent = train_agent("ppo", market_model, tmp_path, candles=candles, **small)
     assert agent.record is not None
     assert agent.record.candles == candles.data_hash()
-    with pytest.raises(OutputError, match=r"holds the results of another train.*--overwrite"):
+    with pytest.raises(OutputError, match=r"holds the results of another training.*--overwrite"):
         train_agent("ppo", market_model, tmp_path, candles=candles, seed=1, **small)
 
 
