@@ -17,6 +17,7 @@ from ..envs.replay import BybitReplayEnv, open_recorded
 from ..envs.spaces import ActionKind
 from ..evaluation.performance import Performance
 from ..evaluation.rollout import play_through
+from ..market.account.costs import Fee, Slippage
 from ..market.account.rewards import open_reward
 from ..market.account.rules import BrokerConfig
 from ..market.candles import Candles
@@ -154,7 +155,7 @@ class TrainConfig(Record):
         )
 
 
-_FEES = {"taker_fee": 0.00055, "slippage": 0.0002}  # what environments charge by default
+_FEES = {"taker_fee": Fee.taker_fee, "slippage": Slippage.slippage}
 _OF_CONFIG = ("cma_es", "horizon", "temperature", "pessimism", "objective")
 
 
@@ -307,8 +308,7 @@ def _search(
     config: TrainConfig, ground: Ground, folder: Path, resume: bool, followed: Followed
 ) -> Agent:
     model = with_drift(ground.world_model, config.drift)
-    rules = with_order_rules({**_FEES, **config.account}, dreamed_instrument(model))
-    broker = BrokerConfig.from_settings(**rules)
+    broker = broker_of(config.account, model)
     recorded = _record_of(config, ground, model, ground.validation)
     search = config.search()
     controller, found = train_controller(
@@ -332,6 +332,20 @@ def _search(
     record = _record(config, ground, settings, steps, "continuous", ())
     write_record(folder, record, [CONTROLLER_FILE, EVALUATION_FILE])
     return load_agent(folder)
+
+
+def broker_of(account: Mapping[str, Any], world_model: WorldModel) -> BrokerConfig:
+    """The account's rules, as environments of a world model's market have them.
+
+    Args:
+        account: Settings by name, such as ``taker_fee``.
+        world_model: Whose market's order rules hold, where they are known.
+
+    Raises:
+        ConfigError: A setting is unknown or impossible.
+    """
+    rules = with_order_rules({**_FEES, **account}, dreamed_instrument(world_model))
+    return BrokerConfig.from_settings(**rules)
 
 
 def _recorded_scorer(

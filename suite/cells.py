@@ -8,7 +8,7 @@ theirs.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -55,8 +55,12 @@ class Cell:
     def slug(self) -> str:
         """A file's name."""
         parts = (self.window, self.model, self.agent, str(self.seed))
-        kept = "_".join(part for part in parts if part)
-        return "".join(c if c.isalnum() or c in "-_." else "-" for c in kept)
+        return slug_of("_".join(part for part in parts if part))
+
+
+def slug_of(name: str) -> str:
+    """A name as that of a file."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +80,22 @@ class Stage:
     def open(self) -> Recorded:
         """The world model and its record."""
         return Recorded(_opened(self.world_model), self.candles, dict(self.ranges))
+
+
+class Lived(NamedTuple):
+    """What a cell came to.
+
+    Attributes:
+        rows: A row for each place.
+        curves: Of each recorded range.
+        dreamed: Log return of each dream [N], by place.
+        trials: How many candidates were scored to find the agent.
+    """
+
+    rows: list[Row]
+    curves: dict[str, Curve]
+    dreamed: dict[str, FloatArray]
+    trials: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,40 +150,56 @@ class Task:
             found += [(DREAM, t) for t in self.temperatures] if venue == DREAM else [(venue, None)]
         return found
 
+    @property
+    def told(self) -> str:
+        """What a person is told of it."""
+        cell = self.cell
+        parts = (cell.agent, str(cell.seed), cell.model, cell.window)
+        return ", ".join(part for part in parts if part)
 
-class Lived(NamedTuple):
-    """What a cell came to.
+    def run(self) -> None:
+        """Compute the cell, and write its file."""
+        markets = self.markets()
+        entrant, trials = _entrant(self, markets.recorded)
+        told: dict[str, Any] = {"trials": trials, "places": []}
+        arrays: dict[str, Any] = {}
+        for venue, temperature in self.places():
+            played = markets.play(entrant, venue, self.cell.seed, temperature or 1.0)
+            place, curve = place_of(venue, temperature), played.curve
+            told["places"].append([venue, temperature, _figures(played.measured)])
+            if venue == DREAM:
+                arrays[f"{place}/log_return"] = log_returns_total(curve.equity)
+                continue
+            arrays |= {f"{place}/equity": curve.equity, f"{place}/weight": curve.weight}
+            arrays[f"{place}/time_ms"] = curve.time_ms
+        with whole_file(self.file) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, told=np.array(json.dumps(told)), **arrays)
 
-    Attributes:
-        rows: A row for each place.
-        curves: Of each recorded range.
-        dreamed: Log return of each dream [N], by place.
-        trials: How many candidates were scored to find the agent.
-    """
-
-    rows: list[Row]
-    curves: dict[str, Curve]
-    dreamed: dict[str, FloatArray]
-    trials: int
-
-
-def live(task: Task) -> None:
-    """Compute a cell, and write its file."""
-    markets = task.markets()
-    entrant, trials = _entrant(task, markets.recorded)
-    told: dict[str, Any] = {"trials": trials, "places": []}
-    arrays: dict[str, Any] = {}
-    for venue, temperature in task.places():
-        played = markets.play(entrant, venue, task.cell.seed, temperature or 1.0)
-        place, curve = place_of(venue, temperature), played.curve
-        told["places"].append([venue, temperature, _figures(played.measured)])
-        if venue == DREAM:
-            arrays[f"{place}/log_return"] = log_returns_total(curve.equity)
-            continue
-        arrays |= {f"{place}/equity": curve.equity, f"{place}/weight": curve.weight}
-        arrays[f"{place}/time_ms"] = curve.time_ms
-    with whole_file(task.file) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, told=np.array(json.dumps(told)), **arrays)
+    def result(self) -> Lived:
+        """What was written."""
+        with np.load(self.file, allow_pickle=False) as stored:
+            told = json.loads(str(stored["told"]))
+            arrays = {name: stored[name] for name in stored.files if name != "told"}
+        rows, curves, dreamed = [], {}, {}
+        for venue, temperature, measures in told["places"]:
+            place = place_of(venue, temperature)
+            rows.append(
+                Row(
+                    self.cell.agent,
+                    venue,
+                    temperature,
+                    self.cell.seed,
+                    self.cell.model,
+                    self.cell.window,
+                    measures,
+                )
+            )
+            if venue == DREAM:
+                dreamed[place] = arrays[f"{place}/log_return"]
+            else:
+                parts = (arrays[f"{place}/{name}"] for name in ("equity", "weight", "time_ms"))
+                curves[place] = Curve(*parts)
+        return Lived(rows, curves, dreamed, int(told["trials"]))
 
 
 def _figures(measured: Measured) -> dict[str, float]:
@@ -180,25 +216,6 @@ def _figures(measured: Measured) -> dict[str, float]:
     return found
 
 
-def read_cell(file: Path, cell: Cell) -> Lived:
-    """What `live` wrote."""
-    with np.load(file, allow_pickle=False) as stored:
-        told = json.loads(str(stored["told"]))
-        arrays = {name: stored[name] for name in stored.files if name != "told"}
-    rows, curves, dreamed = [], {}, {}
-    for venue, temperature, measures in told["places"]:
-        place = place_of(venue, temperature)
-        rows.append(
-            Row(cell.agent, venue, temperature, cell.seed, cell.model, cell.window, measures)
-        )
-        if venue == DREAM:
-            dreamed[place] = arrays[f"{place}/log_return"]
-        else:
-            parts = (arrays[f"{place}/{name}"] for name in ("equity", "weight", "time_ms"))
-            curves[place] = Curve(*parts)
-    return Lived(rows, curves, dreamed, int(told["trials"]))
-
-
 def is_trained(name: str) -> bool:
     """Whether an agent is trained for each world model and seed."""
     return name in LEARNED
@@ -212,12 +229,12 @@ def _entrant(task: Task, recorded: Recorded) -> tuple[Entrant, int]:
         return find_entrant(task.name, task.observation, trust=task.trust), 1
     if not (task.training / AGENT_FILE).is_file():
         task.training.mkdir(parents=True, exist_ok=True)
-        train_in_folder(train_config(task), recorded.ground(), task.training, resume=True)
+        train_in_folder(_train_config(task), recorded.ground(), task.training, resume=True)
     agent = load_agent(task.training)
     return Entrant(agent, "latent", agent.actions), _trials(task.training)
 
 
-def train_config(task: Task) -> TrainConfig:
+def _train_config(task: Task) -> TrainConfig:
     """How the cell's agent is trained: as `train` would, with the comparison's account."""
     own = {"drift": task.drift, "funding": task.funding, "account": dict(task.account)}
     return TrainConfig(**{**own, **task.settings, "agent": task.name, "seed": task.cell.seed})
@@ -231,11 +248,6 @@ def _trials(folder: Path) -> int:
         bars = record["settings"]["dreams"] * record["environment"]["horizon"]
         return max(1, int(record["steps"] // bars))
     return max(1, len(looks))
-
-
-def missing(tasks: Iterable[Task]) -> list[Task]:
-    """Those whose file is not there."""
-    return [task for task in tasks if not task.file.is_file()]
 
 
 @lru_cache(maxsize=4)

@@ -88,6 +88,19 @@ def add_compare(compare: argparse.ArgumentParser, setting: Setting) -> None:
         help="processes, 0 for this one alone; the result is the same (default: one a core)",
     )
     compare.add_argument(
+        "--no-audit",
+        dest="audit",
+        action="store_false",
+        help="leave out families of policies, and what is asked of the world model: minutes less",
+    )
+    compare.add_argument(
+        "--policy-dreams",
+        type=int,
+        default=512,
+        metavar="N",
+        help="dreams in which each policy of the families trades (default: 512)",
+    )
+    compare.add_argument(
         "--allow-in-sample",
         action="store_true",
         help="measure also on bars that model, search or choice has seen; every table then says so",

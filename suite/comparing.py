@@ -2,45 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from worldmodel_trading.cells import Cell, Lived
+from worldmodel_trading.evaluation.comparison.families import FamilyAudit, WorldPays
+from worldmodel_trading.evaluation.comparison.luck import Luck, Verdict, measure_luck
 from worldmodel_trading.evaluation.comparison.promise import annual_error, dream_error, promises
 from worldmodel_trading.evaluation.comparison.results import (
     DREAM,
     Comparison,
     Facts,
     Row,
+    Rung,
 )
+from worldmodel_trading.evaluation.performance import simple_returns
 from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.evaluation.significance import Interval, stationary_bootstrap_interval
+from worldmodel_trading.ladder import climb_agents, climb_ranks
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.files.writer import whole_file
 
-HOLD = "hold"
+HOLD, FLAT = "hold", "flat"
+"""Who is always there."""
 
 
-def measure_comparison(facts: Facts, lived: Mapping[Cell, Lived]) -> Comparison:
-    """Everything that follows from the cells.
+def measure_comparison(
+    facts: Facts,
+    lived: Mapping[Cell, Lived],
+    pays: Mapping[str, WorldPays] | None = None,
+    rungs: Sequence[Rung] = (),
+) -> Comparison:
+    """Everything that follows from the cells, and from what was asked of the world models.
 
     Args:
         facts: What was compared.
         lived: What each cell came to.
+        pays: What families of policies were promised and paid, by world model.
+        rungs: What was asked of a world model; see `climb_model`.
     """
     rows = [row for one in lived.values() for row in one.rows]
     series = mean_series(lived)
     errors = _errors(facts, lived, series)
     ranges = list(dict.fromkeys(row.venue for row in rows if row.venue != DREAM))
+    told = tuple(found for venue in ranges for found in promises(rows, venue, errors))
+    luck = {name: _luck(facts, lived, name) for name in ranges}
+    ranks = FamilyAudit.of(pays) if pays else None
+    first, last = rungs[:-1], rungs[-1:]  # uncertainty comes last, beside what was promised
+    ladder = [*first, *climb_ranks(ranks), *climb_agents(told), *last]
     return Comparison(
         facts,
         tuple(rows),
-        tuple(found for venue in ranges for found in promises(rows, venue, errors)),
+        told,
         _over_holding(series, facts.bars_per_year),
+        luck,
+        {name: _verdicts(one, lived, name) for name, one in luck.items()},
+        ranks,
+        None,
+        tuple(ladder),
     )
+
+
+def _luck(facts: Facts, lived: Mapping[Cell, Lived], range_: str) -> Luck:
+    """Of the median seed of each agent, beside holding, by all candidates that were scored."""
+    field: dict[str, FloatArray] = {}
+    trials: dict[str, int] = {}
+    for agent in facts.agents:
+        seeds = _by_seed(lived, agent, range_)
+        if not seeds:
+            continue
+        totals = [float(np.log1p(np.maximum(one, -1 + 1e-12)).sum()) for one in seeds]
+        field[agent] = seeds[int(np.argsort(totals)[(len(totals) - 1) // 2])]
+        trials[agent] = sum(one.trials for cell, one in lived.items() if cell.agent == agent)
+    length = max(map(len, field.values()))
+    held = {name: _filled(returns, length) for name, returns in field.items()}
+    for name in (HOLD, FLAT):
+        trials[name] = 1
+    return measure_luck(held, held[HOLD], bars_per_year=facts.bars_per_year, trials=trials)
+
+
+def _by_seed(lived: Mapping[Cell, Lived], agent: str, range_: str) -> list[FloatArray]:
+    """Simple returns per bar [T] of each seed and world model, its windows one after the other."""
+    found: dict[tuple[str, int], dict[str, FloatArray]] = {}
+    for cell, one in lived.items():
+        if cell.agent == agent and range_ in one.curves:
+            returns = simple_returns(one.curves[range_].equity)
+            found.setdefault((cell.model, cell.seed), {})[cell.window] = returns
+    return [
+        np.concatenate([windows[name] for name in sorted(windows)]) for windows in found.values()
+    ]
+
+
+def _verdicts(luck: Luck, lived: Mapping[Cell, Lived], range_: str) -> dict[str, Verdict]:
+    """Who is called good: in every seed, world model and window."""
+    earned: dict[str, list[float]] = {}
+    for one in lived.values():
+        for row in one.rows:
+            if row.venue == range_:
+                earned.setdefault(row.agent, []).append(row.measures["annual_log_return"])
+    return {agent: luck.verdict(agent, earned[agent]) for agent in luck.policies}
 
 
 def mean_series(lived: Mapping[Cell, Lived]) -> dict[tuple[str, str], FloatArray]:
@@ -109,10 +172,18 @@ def write_comparison(folder: Path, comparison: Comparison, lived: Mapping[Cell, 
         ("cells.parquet", _cells_table(comparison.rows)),
         ("curves.parquet", _curves_table(lived)),
         ("dreams.parquet", _dreams_table(lived)),
+        *_rank_tables(comparison),
     ):
         with whole_file(folder / name) as temporary:
             table.to_parquet(temporary, index=False)
     write_results(folder / "comparison.json", comparison.to_dict())
+
+
+def _rank_tables(comparison: Comparison) -> list[tuple[str, Any]]:
+    """What every policy of the families was promised and paid."""
+    if comparison.ranks is None:
+        return []
+    return [("policies.parquet", comparison.ranks.scores_table())]
 
 
 def _cells_table(rows: tuple[Row, ...]) -> Any:

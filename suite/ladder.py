@@ -46,10 +46,10 @@ def climb_model(recorded: Recorded, seed: int, drift: str | float) -> list[Rung]
     scores = Forecasts.measure(subject).by_range["test"]
     return [
         _forecast(scores),
-        _calibrated(scores),
         _facts(subject),
         _sensitivity(recorded, subject),
         _rewards(recorded),
+        _calibrated(scores),
     ]
 
 
@@ -100,9 +100,11 @@ def _sensitivity(recorded: Recorded, subject: Subject) -> Rung:
 def _rewards(recorded: Recorded) -> Rung:
     """A dream that is forced along recorded bars, beside their replay."""
     candles, (start, end) = recorded.candles, recorded.ranges["test"]
+    assert candles is not None
     shared: dict[str, Any] = {"world_model": recorded.world_model}
+    early = min(end, start + (_BARS + 1) * candles.interval_ms)
     replay = BybitReplayEnv(
-        candles, start=start, end=end, episode_length=_BARS, random_start=False, **shared
+        candles, start=start, end=early, episode_length=None, random_start=False, **shared
     )
     forced = DreamEnv(horizon=_BARS, **shared)
     where = {"candles": candles, "start": start}
@@ -132,15 +134,15 @@ def climb_agents(promises: Sequence[Promise]) -> list[Rung]:
     words = f": {', '.join(deceived)}" if deceived else ""
     return [
         Rung(
+            "Does no agent gain in the dream what it loses in the market?",
+            f"{len(deceived)} of {len({one.agent for one in some})} do{words}",
+            not deceived,
+        ),
+        Rung(
             "Is what the dream promises what the market pays?",
             f"within two standard errors for {len(inside)} of {len(some)}"
             + (f"; it promises too much to {', '.join(alarms)}" if alarms else ""),
             len(inside) == len(some),
-        ),
-        Rung(
-            "Does no agent gain in the dream what it loses in the market?",
-            f"{len(deceived)} of {len({one.agent for one in some})} do{words}",
-            not deceived,
         ),
     ]
 

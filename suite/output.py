@@ -51,6 +51,7 @@ _FILES: dict[Job, tuple[str, ...]] = {
         "cells.parquet",
         "curves.parquet",
         "dreams.parquet",
+        "policies.parquet",
         "world_models",
         "checkpoints",
     ),

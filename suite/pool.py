@@ -1,48 +1,71 @@
-"""Independent pieces of work, in this process or in several of this machine."""
+"""Independent pieces of work, in this process or in several of this machine.
+
+Each leaves a file, whole or not at all: with it the piece is done, whoever did it and when, and work that
+was stopped goes on with the pieces that lack theirs.
+"""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from pathlib import Path
+from typing import Protocol
 
 from loky import ProcessPoolExecutor
 
 from worldmodel_trading.envs.population.executors import THREAD_VARIABLES, interrupts_held
 from worldmodel_trading.market.errors import WorkerError
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
+
+class Piece(Protocol):
+    """A piece of work; it is pickled on its way to a worker."""
+
+    @property
+    def file(self) -> Path:
+        """What is there once it is done."""
+
+    @property
+    def told(self) -> str:
+        """What it is called."""
+
+    def run(self) -> None:
+        """Do it, and write the file."""
 
 
 def work_through(
-    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int = 0
-) -> Iterator[tuple[Task, Result]]:
-    """Do every task; each with its result, as they end.
+    pieces: Sequence[Piece], workers: int = 0, done: Callable[[str], None] = lambda told: None
+) -> None:
+    """Do every piece that is not done.
 
     Args:
-        function: A function of a module, so that a worker finds it.
-        tasks: What it is given, one after another.
+        pieces: The work.
         workers: Processes, each on one thread; 0 works in this one.
+        done: Is called with what a piece is called as it ends, and with nothing for one that was done
+            before.
 
     Raises:
         WorkerError: A worker died. What was finished stays finished.
-        WorldModelTradingError: A task raised it.
+        WorldModelTradingError: A piece raised it.
     """
-    if workers < 1 or len(tasks) < 2:
-        for task in tasks:
-            yield task, function(task)
+    left = [piece for piece in pieces if not piece.file.is_file()]
+    for _ in range(len(pieces) - len(left)):
+        done("")
+    if workers < 1 or len(left) < 2:
+        for piece in left:
+            _do(piece)
+            done(piece.told)
         return
     with interrupts_held():
         pool = ProcessPoolExecutor(
-            min(workers, len(tasks)), initializer=_begin, env=dict.fromkeys(THREAD_VARIABLES, "1")
+            min(workers, len(left)), initializer=_begin, env=dict.fromkeys(THREAD_VARIABLES, "1")
         )
-        futures = {pool.submit(function, task): task for task in tasks}
+        futures = {pool.submit(_do, piece): piece for piece in left}
     try:
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            future.result()
+            done(futures[future].told)
     except BrokenProcessPool as error:
         raise WorkerError(
             f"a worker died, perhaps for want of memory ({error}): what was finished is kept; go on with "
@@ -50,6 +73,10 @@ def work_through(
         ) from None
     finally:
         pool.shutdown(kill_workers=True)
+
+
+def _do(piece: Piece) -> None:
+    piece.run()
 
 
 def _begin() -> None:

@@ -137,23 +137,27 @@ class Training:
     source: str = field(default="")
 
     @property
-    def is_done(self) -> bool:
-        """Whether the world model is there."""
-        return (self.folder / _MANIFEST).is_file()
+    def file(self) -> Path:
+        """What is written last."""
+        return self.folder / _MANIFEST
 
+    @property
+    def told(self) -> str:
+        """What a person is told of it."""
+        return f"world model {self.folder.name}"
 
-def train_stage(training: Training) -> None:
-    """Train a window's world model on what came before it, and write its folder."""
-    world_model, _ = train_world_model(
-        training.candles.between(*training.window.train),
-        training.candles.between(*training.window.validation),
-        training.config,
-        seed=training.seed,
-        source=training.source,
-        checkpoint_dir=training.checkpoints,
-        resume=True,
-    )
-    world_model.save_pretrained(training.folder)
+    def run(self) -> None:
+        """Train the world model on what came before its window, and write its folder."""
+        world_model, _ = train_world_model(
+            self.candles.between(*self.window.train),
+            self.candles.between(*self.window.validation),
+            self.config,
+            seed=self.seed,
+            source=self.source,
+            checkpoint_dir=self.checkpoints,
+            resume=True,
+        )
+        world_model.save_pretrained(self.folder)
 
 
 def trainings(

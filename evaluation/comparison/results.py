@@ -9,6 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from ..significance import Interval
+from .families import FamilyAudit
+from .luck import Luck, Verdict
 
 DREAM = "dream"
 """The venue whose bars are drawn; every other is a recorded range."""
@@ -133,7 +135,7 @@ class Rung:
     Attributes:
         question: In plain words.
         answer: In numbers.
-        met: Whether the answer is what one would wish; None where nothing was measured.
+        met: Whether the answer is what one would wish; None where that cannot be told.
     """
 
     question: str
@@ -178,6 +180,7 @@ class Comparison:
         over_holding: Annual log return above holding on each recorded range, by agent and range, with an
             interval by blocks of time.
         luck: By recorded range; see `Luck`.
+        verdicts: Who is called good, and why, by recorded range and agent; see `Luck.verdict`.
         ranks: By what the dream ranks policies; see `audit_families`.
         lift: What the search in the dream was worth; see `Lift`.
         ladder: The questions in their order.
@@ -187,8 +190,9 @@ class Comparison:
     rows: tuple[Row, ...]
     promises: tuple[Promise, ...] = ()
     over_holding: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
-    luck: Mapping[str, Any] = field(default_factory=dict)
-    ranks: Any = None
+    luck: Mapping[str, Luck] = field(default_factory=dict)
+    verdicts: Mapping[str, Mapping[str, Verdict]] = field(default_factory=dict)
+    ranks: FamilyAudit | None = None
     lift: Any = None
     ladder: tuple[Rung, ...] = ()
 
@@ -223,7 +227,11 @@ class Comparison:
                 agent: {name: span.to_dict() for name, span in spans.items()}
                 for agent, spans in self.over_holding.items()
             },
-            "luck": {name: _plain(one) for name, one in self.luck.items()},
+            "luck": {name: one.to_dict() for name, one in self.luck.items()},
+            "verdicts": {
+                name: {agent: verdict.to_dict() for agent, verdict in found.items()}
+                for name, found in self.verdicts.items()
+            },
             "ranks": _plain(self.ranks),
             "lift": _plain(self.lift),
             "ladder": [asdict(rung) for rung in self.ladder],

@@ -69,7 +69,7 @@ def _promises(promises: Sequence[Promise]) -> str:
 def _ladder(comparison: Comparison) -> str:
     if not comparison.ladder:
         return ""
-    words = {True: "yes", False: "no", None: "not measured"}
+    words = {True: "yes", False: "no", None: "cannot tell"}
     return "\n".join(
         f"{rung.question}: {rung.answer} [{words[rung.met]}]" for rung in comparison.ladder
     )

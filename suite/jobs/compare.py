@@ -13,16 +13,7 @@ from worldmodel_trading.agents.folder import AGENT_FILE
 from worldmodel_trading.agents.registry import LEARNED
 from worldmodel_trading.agents.rules.known import RULES
 from worldmodel_trading.agents.training import TrainConfig
-from worldmodel_trading.cells import (
-    Cell,
-    Lived,
-    Stage,
-    Task,
-    is_trained,
-    live,
-    missing,
-    read_cell,
-)
+from worldmodel_trading.cells import Cell, Lived, Stage, Task, is_trained, slug_of
 from worldmodel_trading.comparing import measure_comparison, write_comparison
 from worldmodel_trading.entrants import common_account, find_entrant, title_of
 from worldmodel_trading.envs.spaces import ObservationKind
@@ -38,18 +29,18 @@ from worldmodel_trading.models.machine import num_cores
 from worldmodel_trading.models.presets import default_config
 from worldmodel_trading.models.provenance import library_versions
 from worldmodel_trading.output import refuse_taken, run_folder
-from worldmodel_trading.pool import work_through
+from worldmodel_trading.pool import Piece, work_through
 from worldmodel_trading.progress import Counter
 from worldmodel_trading.split import cut_rows
 from worldmodel_trading.stages import (
     Stages,
     given_stages,
     keep_models,
-    train_stage,
     trainings,
     walked_stages,
 )
 from worldmodel_trading.windows import Gaps, Window, walk_forward
+from worldmodel_trading.world_audits import LadderTask, RankTask
 
 _BESIDE = ("hold", "flat")  # always in the table
 _SEEN = ("train", "validation")  # what model, search and choice have used up
@@ -82,6 +73,8 @@ class CompareConfig(Record):
         rolling: Whether windows forget the oldest bars.
         model_seeds: World models of each window.
         model: Settings of the windows' world models, ``preset`` among them.
+        audit: Whether dreams' rankings of families of policies are audited, and the ladder is climbed.
+        policy_dreams: Dreams in which each policy of the families trades.
         allow_in_sample: Measure also on bars that model, search or choice has seen.
     """
 
@@ -103,6 +96,8 @@ class CompareConfig(Record):
     rolling: bool = False
     model_seeds: int = 1
     model: Mapping[str, Any] = field(default_factory=dict)
+    audit: bool = True
+    policy_dreams: int = 512
     allow_in_sample: bool = False
 
     _bounds = {  # noqa: RUF012
@@ -114,6 +109,7 @@ class CompareConfig(Record):
         "purge": FROM_ZERO,
         "embargo": FROM_ZERO,
         "model_seeds": AT_LEAST_ONE,
+        "policy_dreams": AT_LEAST_ONE,
     }
     _choices = {"observation": ("latent", "features")}  # noqa: RUF012
 
@@ -240,12 +236,7 @@ class _Job:
         training = trainings(windows, record, settings, seeds, self.out, _source(candles))
         name = self._name([], candles, {window.name: window.ranges() for window in windows})
         with run_folder(self.out, name, job="compare", resume=resume, overwrite=overwrite):
-            left = [one for one in training.values() if not one.is_done]
-            with Counter("world models", len(training), "model") as counter:
-                for _ in range(len(training) - len(left)):
-                    counter()
-                for one, _ in work_through(train_stage, left, self.workers):
-                    counter(f"  world model {one.folder.name}")
+            self._work("world models", list(training.values()))
             return self._measure(walked_stages(training), candles, accounts)
 
     def _windows(self, record: Candles, cuts: Cuts, look_back: int) -> list[Window]:
@@ -318,17 +309,57 @@ class _Job:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
     def _measure(self, stages: Stages, candles: Any, account: Mapping[str, Any]) -> Comparison:
-        tasks = self._tasks(stages, account)
-        left = missing(tasks)
-        with Counter("cells", len(tasks), "cell") as counter:
-            for _ in range(len(tasks) - len(left)):
-                counter()
-            for task, _ in work_through(live, left, self.workers):
-                counter(f"  {', '.join(map(str, asdict(task.cell).values()))}".rstrip(", "))
-        lived = {task.cell: read_cell(task.file, task.cell) for task in tasks}
-        comparison = measure_comparison(self._facts(stages, candles, account, lived), lived)
+        cells = self._tasks(stages, account)
+        self._work("cells", cells)
+        lived = {task.cell: task.result() for task in cells}
+        ranks = self._rank_tasks(stages, account, cells)
+        ladder = self._ladder_tasks(stages)
+        self._work("audit", [*ladder, *ranks])
+        comparison = measure_comparison(
+            self._facts(stages, candles, account, lived),
+            lived,
+            {task.model: task.result() for task in ranks},
+            [rung for task in ladder for rung in task.result()],
+        )
         write_comparison(self.out, comparison, lived)
         return comparison
+
+    def _work(self, title: str, pieces: Sequence[Piece]) -> None:
+        if not pieces:
+            return
+        with Counter(title, len(pieces), "piece") as counter:
+            work_through(pieces, self.workers, lambda told: counter(f"  {told}" if told else ""))
+
+    def _rank_tasks(
+        self, stages: Stages, account: Mapping[str, Any], cells: Sequence[Task]
+    ) -> list[RankTask]:
+        """One for each world model whose dreams a population can share."""
+        config, tasks = self.config, []
+        ranges = tuple(venue for venue in config.venues if venue != DREAM)
+        if not config.audit or not ranges:
+            return []
+        for (window, model), stage in stages.by_name.items():
+            if stage.open().world_model.config.preset != "market":
+                continue
+            name = ", ".join(filter(None, (window, model)))
+            trained = {
+                f"{task.cell.agent}, seed {task.cell.seed}": task.training
+                for task in cells
+                if is_trained(task.name) and (task.cell.window, task.cell.model) == (window, model)
+            }
+            file = self.out / "checkpoints" / "audit" / f"{slug_of(name)}.npz"
+            settings = (config.seed, config.drift, config.policy_dreams, config.horizon)
+            tasks.append(RankTask(name, stage, ranges, account, trained, *settings, file))
+        return tasks
+
+    def _ladder_tasks(self, stages: Stages) -> list[LadderTask]:
+        """Of the first world model of the last window."""
+        if not self.config.audit or TEST not in self.config.venues:
+            return []
+        last = max(window for window, _ in stages.by_name)
+        stage = next(one for (window, _), one in stages.by_name.items() if window == last)
+        file = self.out / "checkpoints" / "audit" / "ladder.json"
+        return [LadderTask(stage, self.config.seed, self.config.drift, file)]
 
     def _tasks(self, stages: Stages, account: Mapping[str, Any]) -> list[Task]:
         """Every cell; a recorded range is replayed once by whoever is the same for every seed."""

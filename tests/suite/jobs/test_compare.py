@@ -24,7 +24,7 @@ from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.times import format_time
 from worldmodel_trading.models.world_model import WorldModel
 
-SMALL: dict[str, Any] = {"dreams": 6, "horizon": 24}
+SMALL: dict[str, Any] = {"dreams": 6, "horizon": 24, "audit": False}
 SEARCH = {"generations": 2, "population": 4, "dreams": 4, "horizon": 24}
 WINDOWS = {
     **{"forecast_epochs": 1, "vae_epochs": 1, "mdn_rnn_epochs": 1, "head_epochs": 1},
@@ -160,7 +160,7 @@ def test_a_killed_comparison_loses_at_most_the_running_cell(
     arguments = [
         *("compare", "momentum", "reversion", "--world-model", str(tmp_path / "model")),
         *("--candles", str(tmp_path / "candles.csv"), "--workers", "0", "--dreams", "4"),
-        *("--horizon", "24", "--seeds", "3", "--out", str(tmp_path / "out")),
+        *("--horizon", "24", "--seeds", "3", "--no-audit", "--out", str(tmp_path / "out")),
     ]
     command = [sys.executable, "-m", "worldmodel_trading", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -246,3 +246,25 @@ def test_a_folder_holds_one_comparison(
 ) -> None:
     with pytest.raises(OutputError, match="another comparison"):
         compare(["flat"], market_model, candles, compared[0], workers=0, **SMALL)
+
+
+@pytest.mark.slow
+def test_the_audit_asks_every_question_once(
+    market_model: WorldModel, candles: Candles, tmp_path: Path
+) -> None:
+    searched = {**SEARCH, "horizon": 240}
+    small = {"dreams": 6, "horizon": 240, "policy_dreams": 16, "settings": {"cma_es": searched}}
+    found = compare(["cma_es"], market_model, candles, tmp_path / "out", workers=0, **small)
+    questions = [rung.question for rung in found.ladder]
+    assert len(questions) == len(set(questions)) == 8
+    rewards = next(rung for rung in found.ladder if "pay what the market pays for" in rung.question)
+    assert rewards.met
+    assert found.ranks is not None
+    policies = pd.read_parquet(tmp_path / "out" / "policies.parquet")
+    assert {"dream", "test", "minus cost"} <= set(policies.venue)
+    assert "searched for" in set(policies.family)
+    assert {"test"} == set(found.luck) == set(found.verdicts)
+    assert not found.verdicts["test"]["flat"].good
+    told = json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8"))
+    assert [rung["question"] for rung in told["ladder"]] == questions
+    assert told["ranks"]["agreements"]["all"]["test"]["gross"]["spearman"]["units"] == 1
