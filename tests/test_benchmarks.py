@@ -277,3 +277,25 @@ def test_without_cuda_its_rows_say_so(module) -> None:
 )
 def test_figures_read_without_powers_of_ten(module, value, text) -> None:
     assert module("results").figure_text(value) == text
+
+
+def test_the_audit_prints_and_keeps_its_tables(
+    module, market_model: BarWorldModel, candles: Candles, tmp_path: Path, capsys
+) -> None:
+    market_model.save_pretrained(tmp_path / "model")
+    write_candles(candles, tmp_path / "candles.csv")
+    given = ["--candles", str(tmp_path / "candles.csv"), "--world-models", str(tmp_path / "model")]
+    given += ["--dreams", "8", "--bars", "24", "--per-scale", "2", "--lift", "1"]
+    out = tmp_path / "out"
+    audit = module("audit")
+    assert audit.main([*given, "--generations", "2", "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    for heading in ("block bootstrap", "all but momentum", "best of random", "judged in model"):
+        assert heading in told
+    assert {file.name for file in out.iterdir()} == {
+        "scores.parquet",
+        "audit.json",
+        "curves.parquet",
+        "lift.json",
+    }
+    assert json.loads((out / "audit.json").read_text())["families"]["random linear"] == 8

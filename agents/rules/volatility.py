@@ -84,7 +84,7 @@ class VolatilityTarget:
         deterministic: bool = False,
     ) -> tuple[Float32Array, None]:
         """Answer the weight for every observation [.., D]: actions [.., 1], from 0 to 1."""
-        read = np.asarray(observation, dtype=np.float64)[..., self._columns]
+        read = np.asarray(observation)[..., self._columns].astype(np.float64)
         return self.sizing.actions(read.sum(axis=-1, keepdims=True)), None
 
 
@@ -157,7 +157,7 @@ class HARVolatilityTarget:
         deterministic: bool = False,
     ) -> tuple[Float32Array, None]:
         """Answer the weight for every observation [.., D]: actions [.., 1], from 0 to 1."""
-        read = np.asarray(observation, dtype=np.float64)[..., self.columns]
+        read = np.asarray(observation)[..., self.columns].astype(np.float64)
         forecast = self.constant + (read * self.slopes).sum(axis=-1, keepdims=True)
         return self.sizing.actions(forecast), None
 

@@ -39,10 +39,8 @@ def score_policies(
         raise ValueError("the paths carry no features")
     count, num_bars = paths.bars.shape[:2]
     book = LaneSums(len(policies) * count, broker)
-    account_size = book.seen.shape[1]
     alone = [i for i, policy in enumerate(policies) if getattr(policy, "market_alone", False)]
-    known = [_chosen_ahead(policies[i], view, account_size) for i in alone]
-    ahead = np.stack(known, axis=1) if known else np.empty((num_bars, 0, count))  # [T, A, N]
+    ahead = _chosen_ahead([policies[i] for i in alone], view, book.seen.shape[1])
     asked = {i: _BarByBar(policies[i], view) for i in range(len(policies)) if i not in alone}
     actions, seen = np.empty((len(policies), count)), book.seen.reshape(len(policies), count, -1)
     for t in range(num_bars):
@@ -54,11 +52,14 @@ def score_policies(
     return Scores(*[*totals, np.zeros((len(policies), count))])
 
 
-def _chosen_ahead(policy: Any, view: Float32Array, account_size: int) -> FloatArray:
-    """Actions [T, N] of a policy that looks at the market alone, chosen for all bars at once."""
+def _chosen_ahead(policies: Sequence[Any], view: Float32Array, account_size: int) -> FloatArray:
+    """Actions [T, A, N] of A policies that look at the market alone, each for all bars at once."""
+    if not policies:
+        return np.empty((view.shape[1], 0, len(view)))
     unseen = np.zeros((*view.shape[:2], account_size), dtype=np.float32)
-    chosen, _ = policy.predict(np.concatenate([view, unseen], axis=2), deterministic=True)
-    return _actions(chosen).reshape(view.shape[:2]).T
+    observations = np.concatenate([view, unseen], axis=2)
+    chosen = [policy.predict(observations, deterministic=True)[0] for policy in policies]
+    return np.stack([_actions(one).reshape(view.shape[:2]).T for one in chosen], axis=1)
 
 
 class _BarByBar:
