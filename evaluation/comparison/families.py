@@ -184,16 +184,16 @@ class FamilyAudit:
     def of(cls, pays: Mapping[str, WorldPays]) -> FamilyAudit:
         """Audit what was scored in each world model.
 
-        Groups of fewer than eight policies are left out.
+        A group of policies is audited in those world models that have at least eight of it.
 
         Raises:
             ConfigError: There are fewer than eight policies in all, or no world model.
         """
         if not pays:
             raise ConfigError("there is no world model; expected at least one")
-        groups = _groups(next(iter(pays.values())).family)
-        found = {name: _agreements(pays, inside) for name, inside in groups.items()}
-        return cls(dict(pays), found)
+        groups = {name: _groups(each.family) for name, each in pays.items()}
+        names = list(dict.fromkeys(group for inside in groups.values() for group in inside))
+        return cls(dict(pays), {name: _agreements(pays, groups, name) for name in names})
 
     @property
     def headline(self) -> dict[str, dict[Kind, Agreement]]:
@@ -234,11 +234,11 @@ class FamilyAudit:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can carry."""
-        first = next(iter(self.pays.values()))
-        names = list(dict.fromkeys(first.family))
+        every = [each.family.count for each in self.pays.values()]
+        names = dict.fromkeys(name for each in self.pays.values() for name in each.family)
         return {
             "world_models": list(self.pays),
-            "families": {name: first.family.count(name) for name in names},
+            "families": {name: max(count(name) for count in every) for name in names},
             "agreements": {
                 group: {
                     range_: {kind: one.to_dict() for kind, one in kinds.items()}
@@ -383,19 +383,24 @@ def _groups(family: Sequence[str]) -> dict[str, BoolArray]:
     return {name: some for name, some in groups.items() if some.sum() >= LEAST_POLICIES}
 
 
-def _agreements(pays: Mapping[str, WorldPays], some: BoolArray) -> dict[str, dict[Kind, Agreement]]:
-    ranges = next(iter(pays.values())).ranges
+def _agreements(
+    pays: Mapping[str, WorldPays], groups: Mapping[str, Mapping[str, BoolArray]], group: str
+) -> dict[str, dict[Kind, Agreement]]:
+    """Of one group of policies, by range and kind."""
+    some = {name: groups[name][group] for name in pays if group in groups[name]}
+    ranges = pays[next(iter(some))].ranges
     return {
         range_: {kind: _agreement(pays, some, range_, kind) for kind in KINDS} for range_ in ranges
     }
 
 
 def _agreement(
-    pays: Mapping[str, WorldPays], some: BoolArray, range_: str, kind: Kind
+    pays: Mapping[str, WorldPays], some: Mapping[str, BoolArray], range_: str, kind: Kind
 ) -> Agreement:
-    models = {name: each.audit(some, range_, kind) for name, each in pays.items()}
-    every = [each.beyond_in_windows(some, range_, kind) for each in pays.values()]
-    windows = {name: float(np.median([each[name] for each in every])) for name in every[0]}
+    models = {name: pays[name].audit(rows, range_, kind) for name, rows in some.items()}
+    every = [pays[name].beyond_in_windows(rows, range_, kind) for name, rows in some.items()]
+    shared = [name for name in every[0] if all(name in each for each in every)]
+    windows = {name: float(np.median([each[name] for each in every])) for name in shared}
     return Agreement(models, windows)
 
 

@@ -95,6 +95,17 @@ def test_groups_too_small_to_rank_are_left_out() -> None:
     assert "all but few" in audit.agreements
 
 
+def test_a_family_of_one_world_model_is_judged_there() -> None:
+    one, other = pays(0, 1.0), pays(1, 1.0)
+    family = tuple("searched" if name == "lucky" else name for name in other.family)
+    more = WorldPays(**{**vars(other), "family": family})
+    audit = FamilyAudit.of({"one": one, "other": more})
+    assert list(audit.agreements["lucky"]["test"]["net"].models) == ["one"]
+    assert list(audit.agreements["searched"]["test"]["net"].models) == ["other"]
+    assert list(audit.headline["test"]["net"].models) == ["one", "other"]
+    assert set(audit.to_dict()["families"]) == {"calm", "busy", "lucky", "searched"}
+
+
 def test_without_a_world_model_there_is_no_audit() -> None:
     with pytest.raises(ConfigError, match="no world model"):
         FamilyAudit.of({})
