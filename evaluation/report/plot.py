@@ -91,6 +91,7 @@ class Plot:
     _tags: list[_Tag] = field(default_factory=list, repr=False)
     _series: list[_Series] = field(default_factory=list, repr=False)
     _names: list[str] = field(default_factory=list, repr=False)
+    _upside_down: bool = field(default=False, repr=False)
 
     def line(
         self, x: ArrayLike, y: ArrayLike, hue: str = "c0", name: str = "", style: str = ""
@@ -153,14 +154,64 @@ class Plot:
         return self._add(trace, name)
 
     def columns(
-        self, names: Sequence[str], heights: ArrayLike, hues: Sequence[str], name: str = ""
+        self, names: Sequence[str], heights: ArrayLike, hue: str = "c0", name: str = ""
     ) -> Plot:
-        """A column for each name, from zero; hues one each."""
+        """A column for each name, from zero; several such sets stand beside each other."""
+        self._named(names, heights, name)
+        trace = {
+            "type": "bar",
+            "x": list(names),
+            "y": np.asarray(heights, dtype=np.float64),
+            "marker": {"color": color(hue)},
+        }
+        return self._add(trace, name)
+
+    def steps(self, names: Sequence[str], heights: ArrayLike, totals: Sequence[bool]) -> Plot:
+        """A waterfall: each column begins where the one before ended; totals stand on zero."""
         values = np.asarray(heights, dtype=np.float64)
+        self._named(names, values, "")
+        shape = "{:+.1%}" if self.percent_y else "{:+,.4g}"
+        trace = {
+            "type": "waterfall",
+            "x": list(names),
+            "y": values,
+            "measure": ["total" if total else "relative" for total in totals],
+            "text": [shape.format(value) for value in values],
+            "textposition": "outside",
+            "cliponaxis": False,
+            "increasing": {"marker": {"color": color("good")}},
+            "decreasing": {"marker": {"color": color("bad")}},
+            "totals": {"marker": {"color": color("c0")}},
+            "connector": {"line": {"color": color("muted"), "width": 1}},
+        }
+        return self._add(trace, "")
+
+    def spans(
+        self,
+        names: Sequence[str],
+        middles: ArrayLike,
+        lows: ArrayLike,
+        highs: ArrayLike,
+        hue: str = "c0",
+        name: str = "",
+    ) -> Plot:
+        """A dot for each name, with a bar from low to high, beneath each other."""
+        values, low, high = (np.asarray(v, dtype=np.float64) for v in (middles, lows, highs))
+        places = np.arange(len(values), dtype=np.float64)
         self._names = list(names)
-        self._series.append(_Series(np.arange(len(values), dtype=float), {self.y_label: values}))
-        shades = [color(hue) for hue in hues]
-        trace = {"type": "bar", "x": list(names), "y": values, "marker": {"color": shades}}
+        self._series.append(_Series(places, {"value": values, "low": low, "high": high}))
+        trace = {
+            "type": "scatter",
+            "x": values,
+            "y": list(names),
+            "mode": "markers",
+            "marker": {"size": 9, "color": color(hue)},
+            "error_x": {
+                "type": "data", "symmetric": False, "array": high - values, "arrayminus": values - low,
+                "thickness": 2, "width": 0, "color": tint(hue, 0.45),
+            },
+        }  # fmt: skip
+        self._upside_down = True
         return self._add(trace, name)
 
     def points(
@@ -207,6 +258,12 @@ class Plot:
         }  # fmt: skip
         return self._add(trace, "")
 
+    def _named(self, names: Sequence[str], heights: ArrayLike, name: str) -> None:
+        values = np.asarray(heights, dtype=np.float64)
+        self._names = list(names)
+        places = np.arange(len(values), dtype=np.float64)
+        self._series.append(_Series(places, {name or self.y_label: values}))
+
     def rule(self, x: float | None = None, y: float | None = None) -> Plot:
         """A dashed line across the picture at one x or one y."""
         place = (
@@ -250,10 +307,15 @@ class Plot:
         first = "time" if self.time_x else self.x_label or "x"
         cells = [
             [self._x_text(group.x[row])]
-            + [_cell(values[row], self.percent_y) for values in group.columns.values()]
+            + [_cell(values[row], self._percent) for values in group.columns.values()]
             for row in rows
         ]
         return Numbers([first, *group.columns], cells, total)
+
+    @property
+    def _percent(self) -> bool:
+        """Whether the numbers are shares: where names are down the side, they lie along x."""
+        return self.percent_x if self._upside_down else self.percent_y
 
     def _x_text(self, value: float) -> str:
         if self._names:
@@ -301,8 +363,8 @@ class Plot:
                 "orientation": "h", "x": 0, "y": 1.01, "xanchor": "left", "yanchor": "bottom",
                 "font": {"color": color("ink")},
             },
-            "bargap": 0,
-            "barmode": "overlay",
+            "bargap": 0.25 if self._names else 0,
+            "barmode": "group" if self._names else "overlay",
             "xaxis": self._axis(self.x_label, self.log_x, self.percent_x, grid=False),
             "yaxis": self._axis(self.y_label, self.log_y, self.percent_y, grid=True),
             "shapes": self._rules,
@@ -310,6 +372,9 @@ class Plot:
         }  # fmt: skip
         if self.time_x:
             layout["xaxis"] |= {"type": "date", "hoverformat": "%Y-%m-%d %H:%M"}
+        if self._upside_down:
+            layout["yaxis"] |= {"autorange": "reversed", "showgrid": False}
+            layout["xaxis"] |= {"showgrid": True}
         if self.whole_x:
             layout["xaxis"] |= {"tickformat": ",d", "minallowed": 0}
         if self.y_range is not None:

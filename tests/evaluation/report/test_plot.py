@@ -81,10 +81,29 @@ def test_the_numbers_behind_are_a_table_for_each_axis() -> None:
 
 
 def test_columns_have_names() -> None:
-    plot = Plot("steps", y_label="made").columns(["gross", "fees"], [0.2, -0.1], ["good", "bad"])
+    plot = Plot("steps", y_label="made").columns(["gross", "fees"], [0.2, -0.1], name="a")
+    plot.columns(["gross", "fees"], [0.3, -0.2], "c1", "b")
     (numbers,) = plot.numbers()
+    assert numbers.header == ["x", "a", "b"]
     assert [row[0] for row in numbers.rows] == ["gross", "fees"]
-    assert list(plot.figure().data[0].x) == ["gross", "fees"]
+    assert plot.figure().layout.barmode == "group"
+
+
+def test_a_waterfall_begins_where_it_ended() -> None:
+    plot = Plot("steps", percent_y=True).steps(
+        ["gross", "fees", "net"], [0.2, -0.1, 0.1], [True, False, True]
+    )
+    (trace,) = plot.figure().data
+    assert list(trace.measure) == ["total", "relative", "total"]
+    assert list(trace.text) == ["+20.0%", "-10.0%", "+10.0%"]
+
+
+def test_spans_lie_beneath_each_other() -> None:
+    plot = Plot("spans").spans(["dream", "cost"], [0.5, 0.2], [0.3, 0.1], [0.6, 0.4])
+    (trace,) = plot.figure().data
+    assert list(trace.error_x.arrayminus) == pytest.approx([0.2, 0.1])
+    assert plot.figure().layout.yaxis.autorange == "reversed"
+    assert plot.numbers()[0].rows[0] == ["dream", "0.5", "0.3", "0.6"]
 
 
 def test_lines_are_named_at_their_ends_beside_each_other() -> None:
