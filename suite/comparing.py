@@ -20,6 +20,7 @@ from worldmodel_trading.evaluation.comparison.results import (
     Rung,
 )
 from worldmodel_trading.evaluation.performance import simple_returns
+from worldmodel_trading.evaluation.report.comparison_page import RESULTS, write_comparison_page
 from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.evaluation.significance import Interval, stationary_bootstrap_interval
 from worldmodel_trading.ladder import climb_agents, climb_ranks
@@ -167,7 +168,7 @@ def _filled(returns: FloatArray, length: int) -> FloatArray:
 
 
 def write_comparison(folder: Path, comparison: Comparison, lived: Mapping[Cell, Lived]) -> None:
-    """Write the tables, then ``comparison.json``, with which the folder is whole."""
+    """Write the tables and the page, then ``comparison.json``, with which the folder is whole."""
     for name, table in (
         ("cells.parquet", _cells_table(comparison.rows)),
         ("curves.parquet", _curves_table(lived)),
@@ -176,7 +177,8 @@ def write_comparison(folder: Path, comparison: Comparison, lived: Mapping[Cell, 
     ):
         with whole_file(folder / name) as temporary:
             table.to_parquet(temporary, index=False)
-    write_results(folder / "comparison.json", comparison.to_dict())
+    write_comparison_page(folder, comparison.to_dict())
+    write_results(folder / RESULTS, comparison.to_dict())
 
 
 def _rank_tables(comparison: Comparison) -> list[tuple[str, Any]]:

@@ -62,7 +62,7 @@ def waterfall(told: Told, agent: str, place: str) -> Plot:
     steps = waterfall_steps(told, agent, place)
     plot = Plot(f"From gross to net: {agent}", "", "a year", percent_y=True, height=300)
     kept = {title: value for title, value in steps.items() if title != "compounding"}
-    return plot.steps(list(kept), list(kept.values()), [title.endswith("costs") for title in kept])
+    return plot.steps(list(kept), list(kept.values()))
 
 
 def waterfalls(told: Told, agents: Sequence[str], place: str) -> Plot:
@@ -89,9 +89,9 @@ def temperatures(promises: Sequence[Mapping[str, Any]], agents: Sequence[str]) -
             for which in ("promised", "paid")
         )
         name = agent_name(agent)
-        if len(x) > 1:
-            plot.band(x, promised["low"], promised["high"], colors[agent], f"{name}, range")
         plot.line(x, promised["median"], colors[agent], f"{name}, promised", "dots")
+        if len(x) > 1:
+            plot.band(x, promised["low"], promised["high"], colors[agent], f"{name}, promised")
         plot.line(x, paid["median"], colors[agent], f"{name}, paid", "dashed dots")
     return plot.rule(y=0.0)
 

@@ -111,7 +111,7 @@ def comparison_html(told: Told, tables: Tables | None = None) -> str:
     seen = SEEN if told.get("in_sample") else ""
     body = [
         verdict_card(comparison_verdict(told)),
-        f"<p>{SEEN}</p>" if seen else "",
+        f'<p class="alarm">{SEEN}</p>' if seen else "",
         section("Who earned what", agents_table(told, seen), AGENTS_NOTE),
         *_equity_sections(told, beside),
         *_cost_sections(told, seen),

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .charts import name_of
 from .components import table
 
 Told = Mapping[str, Any]
@@ -23,7 +22,7 @@ def percent(log_return: float) -> str:
 
 def agent_name(agent: str) -> str:
     """An agent as people read it."""
-    return {HOLDING: "holding"}.get(agent, name_of(agent))
+    return {HOLDING: "holding", "flat": "staying out"}.get(agent, agent)
 
 
 def places(told: Told) -> list[str]:
@@ -244,12 +243,12 @@ def ranks_table(
             for kind, one in kinds.items():
                 rows.append(["", range_, KINDS.get(kind, kind), *_agreement(one)])
                 shades.append([""] * 6 + [_tone(rows[-1][-1])])
-        rows[0][0] = group
+        rows[0][0] = "all policies" if group == "all" else group
         groups.append(rows)
         tones.append(shades)
     header = ["policies", "range", "pay", "correlation", "beyond costs and exposure"]
     header += ["strongest blind floor", "its", "dream adds"]
-    return table(header, groups, text_columns=1, tones=tones, caption=caption)
+    return table(header, groups, text_columns=3, tones=tones, caption=caption)
 
 
 def _agreement(one: Mapping[str, Any]) -> list[str]:

@@ -168,7 +168,7 @@ def table(
     )
     kind = "grouped" if len(groups) > 1 else ""
     kind += " shaded" if "--by" in bodies else ""
-    said = f"<caption>{escape(caption)}</caption>" if caption else ""
+    said = f"<caption><span>{_text(caption)}</span></caption>" if caption else ""
     return (
         f'<div class="scroll" tabindex="0"><table class="{kind.strip()}">{said}<thead><tr>{titles}</tr></thead>'
         f"{bodies}</table></div>"

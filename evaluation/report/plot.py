@@ -166,17 +166,18 @@ class Plot:
         }
         return self._add(trace, name)
 
-    def steps(self, names: Sequence[str], heights: ArrayLike, totals: Sequence[bool]) -> Plot:
-        """A waterfall: each column begins where the one before ended; totals stand on zero."""
+    def steps(self, names: Sequence[str], heights: ArrayLike) -> Plot:
+        """A waterfall: each column begins where the one before ended, the last is what is left."""
         values = np.asarray(heights, dtype=np.float64)
+        kinds = ["absolute", *["relative"] * (len(values) - 2), "total"]
         self._named(names, values, "")
         shape = "{:+.1%}" if self.percent_y else "{:+,.4g}"
         trace = {
             "type": "waterfall",
             "x": list(names),
             "y": values,
-            "measure": ["total" if total else "relative" for total in totals],
-            "text": [shape.format(value) for value in values],
+            "measure": kinds,
+            "text": [shape.format(value).replace("-", "−") for value in values],
             "textposition": "outside",
             "cliponaxis": False,
             "increasing": {"marker": {"color": color("good")}},

@@ -6,13 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from worldmodel_trading.evaluation.fidelity.report import rewrite_fidelity
+from worldmodel_trading.evaluation.report.comparison_page import rewrite_comparison
 from worldmodel_trading.evaluation.report.run_page import rewrite_run
 from worldmodel_trading.market.errors import OutputError
 from worldmodel_trading.market.files.writer import refuse_unwritable, sole_writer
 from worldmodel_trading.output import Job, is_begun, job_of
 from worldmodel_trading.progress import tell
 
-_PAGES: dict[Job, Callable[[Path], Path]] = {"run": rewrite_run, "fidelity": rewrite_fidelity}
+_PAGES: dict[Job, Callable[[Path], Path]] = {
+    "run": rewrite_run,
+    "fidelity": rewrite_fidelity,
+    "compare": rewrite_comparison,
+}
 
 
 def report(folder: str) -> Path:

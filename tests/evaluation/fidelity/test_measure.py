@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from browser import LOOKS, charts, chromium, look_over
 
 from worldmodel_trading.evaluation.baselines.bars import Bars
 from worldmodel_trading.evaluation.fidelity.consistency import _ratios
@@ -259,6 +260,15 @@ def test_runs_are_written_with_their_goals(runs, tmp_path):
     header, *lines = fidelity_summary(runs).splitlines()
     assert "range" in header
     assert len(lines) == len(runs.goals)
+
+
+@pytest.mark.browser
+def test_the_page_is_readable_wide_and_narrow_light_and_dark(runs, tmp_path):
+    _, page = write_fidelity(tmp_path, runs)
+    with chromium() as browser:
+        for width, dark in LOOKS:
+            look_over(browser, page, width, dark)
+            assert len(charts(browser)) == 14
 
 
 def test_the_interval_over_runs_holds_both_doubts():

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from browser import LOOKS, NARROW, WIDE, charts, chromium, dress, look_over, show, until
+from comparisons import tables, told
 from pages import HISTORY, run_curves, run_results
 
+from worldmodel_trading.evaluation.report.comparison_page import comparison_html
 from worldmodel_trading.evaluation.report.run_page import write_report
 
 pytestmark = pytest.mark.browser
@@ -31,6 +33,21 @@ def run_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_of_a_run(browser: Any, run_page: Path, width: int, dark: bool) -> None:
     look_over(browser, run_page, width, dark)
     assert len(charts(browser)) == 14
+
+
+@pytest.fixture(scope="module")
+def comparison_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("comparison") / "report.html"
+    path.write_text(comparison_html(told(), tables()), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(("width", "dark"), LOOKS)
+def test_the_page_of_a_comparison(
+    browser: Any, comparison_page: Path, width: int, dark: bool
+) -> None:
+    look_over(browser, comparison_page, width, dark)
+    assert len(charts(browser)) == 2 + 2 + 1 + 4 + 1 + 2
 
 
 def test_a_mouse_over_a_chart_is_answered(browser: Any, run_page: Path) -> None:

@@ -90,12 +90,10 @@ def test_columns_have_names() -> None:
 
 
 def test_a_waterfall_begins_where_it_ended() -> None:
-    plot = Plot("steps", percent_y=True).steps(
-        ["gross", "fees", "net"], [0.2, -0.1, 0.1], [True, False, True]
-    )
+    plot = Plot("steps", percent_y=True).steps(["gross", "fees", "net"], [0.2, -0.1, 0.1])
     (trace,) = plot.figure().data
-    assert list(trace.measure) == ["total", "relative", "total"]
-    assert list(trace.text) == ["+20.0%", "-10.0%", "+10.0%"]
+    assert list(trace.measure) == ["absolute", "relative", "total"]
+    assert list(trace.text) == ["+20.0%", "−10.0%", "+10.0%"]
 
 
 def test_spans_lie_beneath_each_other() -> None:
