@@ -110,7 +110,7 @@ def _promised(told: Told, best: str, place: str) -> list[Tile]:
 def _ranked(told: Told, place: str) -> list[Tile]:
     """What the dream's ranking adds to costs and exposure, before costs where that was measured."""
     everyone: Mapping[str, Any] = ((told.get("ranks") or {}).get("agreements") or {}).get("all", {})
-    kinds = everyone.get(place) or next(iter(everyone.values()), {})
+    kinds: Mapping[str, Any] = everyone.get(place) or next(iter(everyone.values()), {})
     kind = next((each for each in KINDS if each in kinds), None)
     if kind is None:
         return []

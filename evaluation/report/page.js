@@ -14,6 +14,7 @@
     if (innerWidth > 520) return layout;
     const names = data.filter(trace => trace.showlegend).length;
     layout.height += 19 * Math.max(0, names - 2);  // they stand beneath each other
+    layout.legend.maxheight = 20 * (names + 1);
     layout.xaxis.nticks = 4;
     return layout;
   };

@@ -62,6 +62,15 @@ def test_every_agent_is_in_every_venue(compared: tuple[Path, Comparison]) -> Non
     assert not told["in_sample"]
 
 
+def test_the_page_is_made_again_from_the_folder(compared: tuple[Path, Comparison]) -> None:
+    page = compared[0] / "report.html"
+    made = page.read_bytes()
+    assert b"cma_es" in made
+    page.unlink()
+    assert main(["report", str(compared[0])]) == 0
+    assert page.read_bytes() == made
+
+
 def test_replay_is_what_evaluate_policy_says(
     compared: tuple[Path, Comparison], market_model: WorldModel, candles: Candles
 ) -> None:
