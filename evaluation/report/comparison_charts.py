@@ -26,7 +26,7 @@ def hues(agents: Sequence[str]) -> dict[str, str]:
     return {agent: {HOLDING: "c1", "flat": "c5"}.get(agent) or found[agent] for agent in agents}
 
 
-def agents_equity(curves: pd.DataFrame, place: str, agents: Sequence[str]) -> Plot:
+def equity_of_all(curves: pd.DataFrame, place: str, agents: Sequence[str]) -> Plot:
     """What 100 became with each agent: over seeds and world models the geometric mean."""
     plot = Plot(f"Equity on {place}", "", "what 100 became", time_x=True, log_y=True, height=400)
     colors = hues(agents)

@@ -13,8 +13,8 @@ from ...market.files.writer import write_whole
 from ...market.intervals import INTERVALS_MS, describe_interval
 from ..results import to_plain
 from .comparison_charts import (
-    agents_equity,
     climbs,
+    equity_of_all,
     floors,
     rank_scatter,
     temperatures,
@@ -23,13 +23,13 @@ from .comparison_charts import (
     windows,
 )
 from .comparison_tables import (
-    AGENTS_NOTE,
+    EARNINGS_NOTE,
     HOLDING,
     KINDS,
     Told,
     agent_name,
-    agents_table,
     crossed_table,
+    earnings_table,
     ladder_table,
     lift_table,
     luck_note,
@@ -40,7 +40,7 @@ from .comparison_tables import (
     waterfall_steps,
     waterfall_table,
 )
-from .comparison_verdict import agents_of, best_agent, comparison_verdict
+from .comparison_verdict import best_agent, best_first, comparison_verdict
 from .components import CHARTS_NOTE, chart, details, page, section, settings, verdict_card
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def comparison_html(told: Told, tables: Tables | None = None) -> str:
     body = [
         verdict_card(comparison_verdict(told)),
         f'<p class="alarm">{SEEN}</p>' if seen else "",
-        section("Who earned what", agents_table(told, seen), AGENTS_NOTE),
+        section("Who earned what", earnings_table(told, seen), EARNINGS_NOTE),
         *_equity_sections(told, beside),
         *_cost_sections(told, seen),
         *_promise_sections(told, seen),
@@ -129,9 +129,9 @@ def comparison_html(told: Told, tables: Tables | None = None) -> str:
 def _equity_sections(told: Told, beside: Tables) -> Iterator[str]:
     if beside.curves is None or not len(beside.curves):
         return
-    some = agents_of(told)
+    some = best_first(told)
     parts = [
-        chart(agents_equity(beside.curves, place, some), f"On the {place} range, after costs.")
+        chart(equity_of_all(beside.curves, place, some), f"On the {place} range, after costs.")
         for place in recorded(told)
         if (beside.curves["place"] == place).any()
     ]
@@ -148,7 +148,7 @@ def _cost_sections(told: Told, seen: str) -> Iterator[str]:
     if waterfall_steps(told, best, place):
         words = f"{agent_name(best)} on the {place} range: simple returns of a year."
         parts.append(chart(waterfall(told, best, place), words))
-    parts.append(chart(waterfalls(told, agents_of(told), place), "Everyone, beside each other."))
+    parts.append(chart(waterfalls(told, best_first(told), place), "Everyone, beside each other."))
     yield section(
         "What costs took",
         *parts,
@@ -164,7 +164,7 @@ def _promise_sections(told: Told, seen: str) -> Iterator[str]:
         return
     charts = [
         chart(
-            temperatures([one for one in promises if one["venue"] == venue], agents_of(told)),
+            temperatures([one for one in promises if one["venue"] == venue], best_first(told)),
             f"What dreams promised a year, and what the {venue} range paid, after costs.",
         )
         for venue in dict.fromkeys(one["venue"] for one in promises)
@@ -225,7 +225,7 @@ def _window_sections(told: Told, beside: Tables) -> Iterator[str]:
     if cells is None or cells["window"].nunique() < 2:
         return
     parts = [
-        chart(windows(cells, place, agents_of(told)), f"The {place} range of each window.")
+        chart(windows(cells, place, best_first(told)), f"The {place} range of each window.")
         for place in recorded(told)
     ]
     yield section(

@@ -86,7 +86,7 @@ _MEASURES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("halved at", "capacity_halved_usdt", _money),
     ("gone at", "capacity_gone_usdt", _money),
 )
-AGENTS_NOTE = (
+EARNINGS_NOTE = (
     "After costs; each figure is the median over seeds, world models and windows, over its range. Against "
     "holding: wealth after a year ÷ holding's, less 1, with a 95% interval by blocks of time. Worst days lose: the mean "
     "loss of the worst 5% of days. Under water: the share of the time below an earlier peak, and the longest such "
@@ -95,7 +95,7 @@ AGENTS_NOTE = (
 )
 
 
-def agents_table(told: Told, caption: str) -> str:
+def earnings_table(told: Told, caption: str) -> str:
     """Every agent in every place."""
     shown = [m for m in _MEASURES if any(m[1] in one for one in _cells(told))]
     header = ["", "", "a year", "against holding", *(title for title, _, _ in shown[1:])]

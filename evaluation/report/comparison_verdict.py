@@ -11,7 +11,7 @@ from .components import Tile, Tone, Verdict
 _BESIDE = (HOLDING, "flat")
 
 
-def agents_of(told: Told) -> list[str]:
+def best_first(told: Told) -> list[str]:
     """The agents, best paid first on the range that judges; holding and doing nothing last."""
     ranges = recorded(told)
     given = [agent for agent in told["summary"] if agent not in _BESIDE]
@@ -27,7 +27,7 @@ def _paid(told: Told, agent: str, place: str) -> float:
 
 def best_agent(told: Told) -> str | None:
     """The one that was paid best; None where nobody but holding was judged."""
-    return next((agent for agent in agents_of(told) if agent not in _BESIDE), None)
+    return next((agent for agent in best_first(told) if agent not in _BESIDE), None)
 
 
 def comparison_verdict(told: Told) -> Verdict:

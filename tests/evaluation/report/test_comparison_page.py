@@ -17,7 +17,7 @@ from worldmodel_trading.evaluation.report.comparison_page import (
     rewrite_comparison,
     write_comparison_page,
 )
-from worldmodel_trading.evaluation.report.comparison_verdict import agents_of, comparison_verdict
+from worldmodel_trading.evaluation.report.comparison_verdict import best_first, comparison_verdict
 from worldmodel_trading.market.errors import ConfigError
 
 PARTS = (
@@ -89,7 +89,7 @@ def test_nothing_but_performance_makes_a_page() -> None:
 
 
 def test_the_best_paid_agent_comes_first() -> None:
-    assert agents_of(told()) == ["ppo", "cma_es", "momentum", "hold", "flat"]
+    assert best_first(told()) == ["ppo", "cma_es", "momentum", "hold", "flat"]
 
 
 def test_better_is_who_is_above_holding_and_called_good() -> None:
