@@ -113,7 +113,7 @@ class Task:
         drift: What a held position earns in dreams.
         funding: What positions pay.
         account: Any setting of the account.
-        settings: Of the training, for an agent that is trained here.
+        settings: Of the rule, or of the training of an agent that is trained here.
         observation: What a ``module:callable`` looks at.
         trust: Unpickle a bare zip.
         file: Where the result goes.
@@ -224,7 +224,7 @@ def is_trained(name: str) -> bool:
 def _entrant(task: Task, recorded: Recorded) -> tuple[Entrant, int]:
     """Who plays, and how many candidates it took to find it."""
     if task.name in RULES:
-        return rule_entrant(task.name, recorded, task.account), 1
+        return rule_entrant(task.name, recorded, task.account, task.settings), 1
     if not is_trained(task.name):
         return find_entrant(task.name, task.observation, trust=task.trust), 1
     if not (task.training / AGENT_FILE).is_file():

@@ -79,7 +79,8 @@ def add_compare(compare: argparse.ArgumentParser, setting: Setting) -> None:
         default=[],
         type=setting,
         metavar="AGENT.NAME=VALUE",
-        help="a setting of an agent's training, such as ppo.steps=300000; repeatable",
+        help="a setting of a rule or of an agent's training, such as momentum.horizon=24 or "
+        "ppo.steps=300000; repeatable",
     )
     compare.add_argument(
         "--workers",

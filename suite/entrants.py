@@ -86,13 +86,29 @@ def find_entrant(name: str, observation: ObservationKind, *, trust: bool = False
     )
 
 
-def rule_entrant(name: str, recorded: Recorded, account: Mapping[str, Any]) -> Entrant:
-    """A rule, fitted, where it is, on the training range and no other bars."""
+def rule_entrant(
+    name: str,
+    recorded: Recorded,
+    account: Mapping[str, Any],
+    settings: Mapping[str, Any] | None = None,
+) -> Entrant:
+    """A rule, fitted, where it is, on the training range and no other bars.
+
+    Args:
+        name: One of `RULES`.
+        recorded: The world model and its record.
+        account: Settings of the account.
+        settings: Of the rule, such as ``horizon``.
+
+    Raises:
+        ConfigError: A setting is not the rule's, or it lacks one, or bars to be fitted on.
+    """
     model, training = recorded.world_model, None
     if recorded.candles is not None and "train" in recorded.ranges:
         training = recorded.candles.between(*recorded.ranges["train"])
     leverage, years = float(account.get("leverage", 1.0)), model.provenance.bars_per_year
-    return Entrant(make_rule(name, training, model.config.features, leverage, years))
+    made = make_rule(name, training, model.config.features, leverage, years, **(settings or {}))
+    return Entrant(made)
 
 
 def _called(name: str) -> Policy:

@@ -11,7 +11,7 @@ from typing import Any
 
 from worldmodel_trading.agents.folder import AGENT_FILE
 from worldmodel_trading.agents.registry import LEARNED
-from worldmodel_trading.agents.rules.known import RULES
+from worldmodel_trading.agents.rules.known import RULES, make_rule
 from worldmodel_trading.agents.training import TrainConfig
 from worldmodel_trading.cells import Cell, Lived, Stage, Task, is_trained, slug_of
 from worldmodel_trading.comparing import measure_comparison, write_comparison
@@ -22,9 +22,11 @@ from worldmodel_trading.evaluation.comparison.results import DREAM, Comparison, 
 from worldmodel_trading.ground import Cuts
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, TrainingBarsError
+from worldmodel_trading.market.features import Features
 from worldmodel_trading.market.records import AT_LEAST_ONE, FROM_ZERO, TEMPERATURES, Record
 from worldmodel_trading.market.sources import EMBEDDED, open_candles, open_funding, source_name
 from worldmodel_trading.market.times import format_time, iso_text, to_ms
+from worldmodel_trading.models.load import open_world_model
 from worldmodel_trading.models.machine import num_cores
 from worldmodel_trading.models.presets import default_config
 from worldmodel_trading.models.provenance import library_versions
@@ -64,7 +66,8 @@ class CompareConfig(Record):
         drift: What a held position earns in dreams.
         funding: What positions pay.
         account: Any setting of the account; empty is that of the agents' own training.
-        settings: By agent, settings of its training: fields of `TrainConfig`, or the algorithm's own.
+        settings: By agent, settings of a rule, or of a training: fields of `TrainConfig`, or the
+            algorithm's own.
         walk_forward: Number of windows, for each of which world models and agents are trained; 0 takes
             the world models that are given.
         purge: Bars between training, validation and test range of a window; None is the features'
@@ -134,7 +137,9 @@ class CompareConfig(Record):
             )
 
     def own(self, agent: str) -> dict[str, Any]:
-        """Settings of an agent's training, as `TrainConfig` takes them."""
+        """Settings of a rule, or of an agent's training as `TrainConfig` takes them."""
+        if agent in RULES:
+            return dict(self.settings.get(agent, {}))
         fields = set(TrainConfig.__dataclass_fields__) - {"agent", "seed", "settings"}
         given = dict(self.settings.get(agent, {}))
         own = {name: given.pop(name) for name in list(given) if name in fields}
@@ -215,6 +220,10 @@ class _Job:
         stages = given_stages(sources, candles, cuts, self.out)
         accounts = self._refuse_unfit(stages)
         self._refuse_seen(stages)
+        first = next(iter(stages.by_name.values()))
+        known = "train" in first.ranges and first.candles
+        training = known.between(*first.ranges["train"]) if known else None
+        self._refuse_rules(training, open_world_model(sources[0]).config.features, accounts)
         name = self._name([*stages.models.values()], candles, stages.windows)
         with run_folder(self.out, name, job="compare", resume=resume, overwrite=overwrite):
             keep_models(sources, self.out)
@@ -232,6 +241,7 @@ class _Job:
         record = open_candles(candles).between(cuts.start, cuts.end)
         settings = default_config(record.interval, **self.config.model)
         windows = self._windows(record, cuts, settings.features.warmup + 1)
+        self._refuse_rules(record.between(*windows[0].train), settings.features, accounts)
         seeds = range(self.config.seed, self.config.seed + self.config.model_seeds)
         training = trainings(windows, record, settings, seeds, self.out, _source(candles))
         name = self._name([], candles, {window.name: window.ranges() for window in windows})
@@ -277,9 +287,20 @@ class _Job:
             if record is not None:
                 accounts[name] = record.account
         for name in self.config.settings:
-            if name not in self.agents or not is_trained(name):
-                raise ConfigError(f"there are settings of {name!r}, and no such agent is trained")
+            if name not in self.agents or not (is_trained(name) or name in RULES):
+                raise ConfigError(
+                    f"there are settings of {name!r}, and no such rule or agent to be trained is compared"
+                )
         return common_account(self.config.account, accounts)
+
+    def _refuse_rules(
+        self, training: Candles | None, features: Features, account: Mapping[str, Any]
+    ) -> None:
+        """Refuse rules whose settings are not theirs, or that lack bars to be fitted on."""
+        leverage = float(account.get("leverage", 1.0))
+        year = None if training is None else training.bars_per_year
+        for name in filter(RULES.__contains__, self.agents):
+            make_rule(name, training, features, leverage, year or 1.0, **self.config.own(name))
 
     def _refuse_seen(self, stages: Stages) -> None:
         """Refuse a test range that a world model or an agent has seen."""
