@@ -325,7 +325,7 @@ def _compare(options: argparse.Namespace) -> None:
 _COMPARE = (
     *("seeds", "seed", "dreams", "horizon", "observation", "trust", "drift", "funding"),
     *("walk_forward", "purge", "embargo", "rolling", "model_seeds", "allow_in_sample"),
-    *("audit", "policy_dreams"),
+    *("audit", "policy_dreams", "searches"),
     *("start", "train_end", "validation_end", "end"),
 )
 

@@ -102,6 +102,14 @@ def add_compare(compare: argparse.ArgumentParser, setting: Setting) -> None:
         help="dreams in which each policy of the families trades (default: 512)",
     )
     compare.add_argument(
+        "--searches",
+        type=int,
+        default=1,
+        metavar="N",
+        help="CMA-ES searches in each world model, beside their rivals: what searching in dreams buys "
+        "(default: 1)",
+    )
+    compare.add_argument(
         "--allow-in-sample",
         action="store_true",
         help="measure also on bars that model, search or choice has seen; every table then says so",

@@ -10,6 +10,7 @@ import numpy as np
 
 from worldmodel_trading.cells import Cell, Lived
 from worldmodel_trading.evaluation.comparison.families import FamilyAudit, WorldPays
+from worldmodel_trading.evaluation.comparison.lift import Lift
 from worldmodel_trading.evaluation.comparison.luck import Luck, Verdict, measure_luck
 from worldmodel_trading.evaluation.comparison.promise import annual_error, dream_error, promises
 from worldmodel_trading.evaluation.comparison.results import (
@@ -23,7 +24,7 @@ from worldmodel_trading.evaluation.performance import simple_returns
 from worldmodel_trading.evaluation.report.comparison_page import RESULTS, write_comparison_page
 from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.evaluation.significance import Interval, stationary_bootstrap_interval
-from worldmodel_trading.ladder import climb_agents, climb_ranks
+from worldmodel_trading.ladder import climb_agents, climb_lift, climb_ranks
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.files.writer import whole_file
 
@@ -35,6 +36,7 @@ def measure_comparison(
     facts: Facts,
     lived: Mapping[Cell, Lived],
     pays: Mapping[str, WorldPays] | None = None,
+    lift: Lift | None = None,
     rungs: Sequence[Rung] = (),
 ) -> Comparison:
     """Everything that follows from the cells, and from what was asked of the world models.
@@ -43,6 +45,7 @@ def measure_comparison(
         facts: What was compared.
         lived: What each cell came to.
         pays: What families of policies were promised and paid, by world model.
+        lift: What searching in the world models' dreams bought.
         rungs: What was asked of a world model; see `climb_model`.
     """
     rows = [row for one in lived.values() for row in one.rows]
@@ -53,7 +56,8 @@ def measure_comparison(
     luck = {name: _luck(facts, lived, name) for name in ranges}
     ranks = FamilyAudit.of(pays) if pays else None
     first, last = rungs[:-1], rungs[-1:]  # uncertainty comes last, beside what was promised
-    ladder = [*first, *climb_ranks(ranks), *climb_agents(told), *last]
+    ladder = [*first, *climb_ranks(ranks), *climb_lift(lift)]
+    ladder += [*climb_agents(told), *last]
     return Comparison(
         facts,
         tuple(rows),
@@ -62,7 +66,7 @@ def measure_comparison(
         luck,
         {name: _verdicts(one, lived, name) for name, one in luck.items()},
         ranks,
-        None,
+        lift,
         tuple(ladder),
     )
 
@@ -173,7 +177,7 @@ def write_comparison(folder: Path, comparison: Comparison, lived: Mapping[Cell, 
         ("cells.parquet", _cells_table(comparison.rows)),
         ("curves.parquet", _curves_table(lived)),
         ("dreams.parquet", _dreams_table(lived)),
-        *_rank_tables(comparison),
+        *_audit_tables(comparison),
     ):
         with whole_file(folder / name) as temporary:
             table.to_parquet(temporary, index=False)
@@ -181,11 +185,14 @@ def write_comparison(folder: Path, comparison: Comparison, lived: Mapping[Cell, 
     write_results(folder / RESULTS, comparison.to_dict())
 
 
-def _rank_tables(comparison: Comparison) -> list[tuple[str, Any]]:
-    """What every policy of the families was promised and paid."""
-    if comparison.ranks is None:
-        return []
-    return [("policies.parquet", comparison.ranks.scores_table())]
+def _audit_tables(comparison: Comparison) -> list[tuple[str, Any]]:
+    """What every policy of the families was promised and paid, and how the searches went."""
+    tables = []
+    if comparison.ranks is not None:
+        tables.append(("policies.parquet", comparison.ranks.scores_table()))
+    if comparison.lift is not None:
+        tables.append(("searches.parquet", comparison.lift.curves()))
+    return tables
 
 
 def _cells_table(rows: tuple[Row, ...]) -> Any:

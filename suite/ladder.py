@@ -11,6 +11,8 @@ from worldmodel_trading.agents.rules.chance import RandomWeights
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.baselines.scores import TITLES
+from worldmodel_trading.evaluation.comparison.families import FamilyAudit
+from worldmodel_trading.evaluation.comparison.lift import HOLDING, Lift
 from worldmodel_trading.evaluation.comparison.promise import MANY_ERRORS
 from worldmodel_trading.evaluation.comparison.results import Promise, Rung
 from worldmodel_trading.evaluation.density import DensityScores
@@ -147,7 +149,7 @@ def climb_agents(promises: Sequence[Promise]) -> list[Rung]:
     ]
 
 
-def climb_ranks(ranks: Any) -> list[Rung]:
+def climb_ranks(ranks: FamilyAudit | None) -> list[Rung]:
     """What the dream's ranking of policies adds to what is known without it; see `FamilyAudit`."""
     if ranks is None:
         return []
@@ -166,4 +168,31 @@ def climb_ranks(ranks: Any) -> list[Rung]:
                 found.adds,
             )
         )
+    return rungs
+
+
+def climb_lift(lift: Lift | None) -> list[Rung]:
+    """What searching in dreams buys in the market, and whether it ends by exploiting the dream."""
+    if lift is None:
+        return []
+    rungs = [
+        Rung(
+            f"Is searching in dreams worth more than the {row['rival']}?",
+            f"{row['median']:+.3f} of log return a year on test ({row['low']:+.3f} to "
+            f"{row['high']:+.3f}), more in {row['above']} of {row['searches']} searches",
+            row["above"] == row["searches"],
+        )
+        for row in lift.table().to_dict("records")
+        if row["range"] == "test" and row["rival"] != HOLDING
+    ]
+    turns = lift.turns().query("range == 'test'")
+    exploited = int(turns["exploits"].sum())
+    rungs.append(
+        Rung(
+            "Does the market's pay rise as long as the dream's does?",
+            f"in {exploited} of {len(turns)} searches the dream's score still rose while the market's fell "
+            f"(by {turns['market_loss'].median():.3f} a year, the median)",
+            not exploited,
+        )
+    )
     return rungs

@@ -52,6 +52,7 @@ _FILES: dict[Job, tuple[str, ...]] = {
         "curves.parquet",
         "dreams.parquet",
         "policies.parquet",
+        "searches.parquet",
         "world_models",
         "checkpoints",
     ),

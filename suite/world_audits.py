@@ -12,13 +12,16 @@ import numpy as np
 
 from worldmodel_trading.agents.families import given_family, linear_family, standard_families
 from worldmodel_trading.agents.folder import load_agent
+from worldmodel_trading.agents.lifting import LiftConfig, WorldLift, judge_crossed, lift_in
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.agents.training import broker_of
 from worldmodel_trading.cells import Stage
 from worldmodel_trading.evaluation.comparison.families import WorldPays, score_families
+from worldmodel_trading.evaluation.comparison.lift import SearchLift
 from worldmodel_trading.evaluation.comparison.pay import Pay
 from worldmodel_trading.evaluation.comparison.results import Rung
 from worldmodel_trading.evaluation.comparison.venues import Family
+from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.ladder import climb_model
 from worldmodel_trading.market.files.writer import whole_file, write_whole
 
@@ -126,6 +129,85 @@ def _pays(columns: Mapping[str, Any]) -> WorldPays:
         found["windows"].setdefault(range_, {})
     family, policy = (tuple(columns[name].tolist()) for name in _NAMES)
     return WorldPays(family, policy, Pay(*columns["dream"]), **found)
+
+
+@dataclass(frozen=True, eq=False)
+class LiftTask:
+    """Searches in one world model's dreams, and what the market pays their winners.
+
+    Attributes:
+        model: Name of the world model.
+        stage: Where.
+        ranges: Names of the recorded ranges.
+        account: Any setting of the account.
+        config: How to measure.
+        file: Where the result goes.
+    """
+
+    model: str
+    stage: Stage
+    ranges: tuple[str, ...]
+    account: Mapping[str, Any]
+    config: LiftConfig
+    file: Path
+
+    @property
+    def told(self) -> str:
+        """What a person is told of it."""
+        return f"what searching buys, {self.model}"
+
+    def run(self) -> None:
+        """Search, and write the file."""
+        recorded = self.stage.open()
+        world_model, candles = recorded.world_model, recorded.candles
+        assert candles is not None
+        ranges = {name: candles.row_range(*recorded.ranges[name]) for name in self.ranges}
+        broker = broker_of(self.account, world_model)
+        found = lift_in(self.model, world_model, candles, ranges, broker, self.config)
+        told = {
+            "searches": [search.to_dict() for search in found.searches],
+            "winners": found.winners.tolist(),
+        }
+        write_results(self.file, told)
+
+    def result(self) -> WorldLift:
+        """What was written."""
+        told = json.loads(self.file.read_bytes())
+        searches = tuple(SearchLift.from_dict(search) for search in told["searches"])
+        return WorldLift(searches, np.array(told["winners"]))
+
+
+@dataclass(frozen=True, eq=False)
+class CrossTask:
+    """What the winners of each world model of a window earn in the others' dreams.
+
+    Attributes:
+        lifts: Of the world models.
+        file: Where the result goes.
+    """
+
+    lifts: tuple[LiftTask, ...]
+    file: Path
+
+    @property
+    def told(self) -> str:
+        """What a person is told of it."""
+        return "winners in each other's dreams"
+
+    def run(self) -> None:
+        """Judge them, and write the file."""
+        first = self.lifts[0]
+        models = {task.model: task.stage.open().world_model for task in self.lifts}
+        winners = {task.model: task.result().winners for task in self.lifts}
+        candles = first.stage.candles
+        assert candles is not None
+        broker = broker_of(first.account, models[first.model])
+        write_results(self.file, judge_crossed(models, winners, candles, broker, first.config))
+
+    def result(self) -> dict[str, dict[str, float]]:
+        """What was written."""
+        crossed: dict[str, dict[str, float]] = json.loads(self.file.read_bytes())
+        return crossed
 
 
 @dataclass(frozen=True, eq=False)

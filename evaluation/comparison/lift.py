@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -72,6 +72,12 @@ class Climb:
             "turns": {name: asdict(self.turn(name)) for name in self.market},
         }
 
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Self:
+        """What `to_dict` has told."""
+        market = {name: np.array(paid) for name, paid in told["market"].items()}
+        return cls(np.array(told["promised"]), np.array(told["dream"]), market)
+
 
 @dataclass(frozen=True, eq=False)
 class SearchLift:
@@ -106,6 +112,12 @@ class SearchLift:
             "rivals": self.rivals,
             **self.climb.to_dict(),
         }
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Self:
+        """What `to_dict` has told."""
+        own = (told["world_model"], told["search"])
+        return cls(*own, Climb.from_dict(told), told["rivals"])
 
 
 @dataclass(frozen=True, eq=False)

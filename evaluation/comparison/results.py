@@ -10,6 +10,7 @@ import numpy as np
 
 from ..significance import Interval
 from .families import FamilyAudit
+from .lift import Lift
 from .luck import Luck, Verdict
 
 DREAM = "dream"
@@ -193,7 +194,7 @@ class Comparison:
     luck: Mapping[str, Luck] = field(default_factory=dict)
     verdicts: Mapping[str, Mapping[str, Verdict]] = field(default_factory=dict)
     ranks: FamilyAudit | None = None
-    lift: Any = None
+    lift: Lift | None = None
     ladder: tuple[Rung, ...] = ()
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodel_trading.agents.folder import AGENT_FILE
+from worldmodel_trading.agents.lifting import LiftConfig
 from worldmodel_trading.agents.registry import LEARNED
 from worldmodel_trading.agents.rules.known import RULES, make_rule
 from worldmodel_trading.agents.training import TrainConfig
@@ -18,6 +19,7 @@ from worldmodel_trading.comparing import measure_comparison, write_comparison
 from worldmodel_trading.entrants import common_account, find_entrant, title_of
 from worldmodel_trading.envs.spaces import ObservationKind
 from worldmodel_trading.evaluation.checks import check_whole
+from worldmodel_trading.evaluation.comparison.lift import Lift
 from worldmodel_trading.evaluation.comparison.results import DREAM, Comparison, Facts
 from worldmodel_trading.ground import Cuts
 from worldmodel_trading.market.candles import Candles
@@ -42,10 +44,15 @@ from worldmodel_trading.stages import (
     walked_stages,
 )
 from worldmodel_trading.windows import Gaps, Window, walk_forward
-from worldmodel_trading.world_audits import LadderTask, RankTask
+from worldmodel_trading.world_audits import CrossTask, LadderTask, LiftTask, RankTask
 
 _BESIDE = ("hold", "flat")  # always in the table
 _SEEN = ("train", "validation")  # what model, search and choice have used up
+_SEARCH = (
+    "generations",
+    "population",
+    "dreams",
+)  # settings of `cma_es` that a lift's search shares
 _CELLS, _AGENTS = "cells", "agents"
 TEST = "test"
 
@@ -78,6 +85,8 @@ class CompareConfig(Record):
         model: Settings of the windows' world models, ``preset`` among them.
         audit: Whether dreams' rankings of families of policies are audited, and the ladder is climbed.
         policy_dreams: Dreams in which each policy of the families trades.
+        searches: For each world model, beside their rivals, to find out what searching in dreams buys;
+            their settings are those of ``cma_es``.
         allow_in_sample: Measure also on bars that model, search or choice has seen.
     """
 
@@ -101,6 +110,7 @@ class CompareConfig(Record):
     model: Mapping[str, Any] = field(default_factory=dict)
     audit: bool = True
     policy_dreams: int = 512
+    searches: int = 1
     allow_in_sample: bool = False
 
     _bounds = {  # noqa: RUF012
@@ -113,6 +123,7 @@ class CompareConfig(Record):
         "embargo": FROM_ZERO,
         "model_seeds": AT_LEAST_ONE,
         "policy_dreams": AT_LEAST_ONE,
+        "searches": FROM_ZERO,
     }
     _choices = {"observation": ("latent", "features")}  # noqa: RUF012
 
@@ -334,12 +345,14 @@ class _Job:
         self._work("cells", cells)
         lived = {task.cell: task.result() for task in cells}
         ranks = self._rank_tasks(stages, account, cells)
+        lifts = self._lift_tasks(stages, account)
         ladder = self._ladder_tasks(stages)
-        self._work("audit", [*ladder, *ranks])
+        self._work("audit", [*ladder, *ranks, *lifts])
         comparison = measure_comparison(
             self._facts(stages, candles, account, lived),
             lived,
             {task.model: task.result() for task in ranks},
+            self._lift(lifts),
             [rung for task in ladder for rung in task.result()],
         )
         write_comparison(self.out, comparison, lived)
@@ -356,22 +369,60 @@ class _Job:
     ) -> list[RankTask]:
         """One for each world model whose dreams a population can share."""
         config, tasks = self.config, []
-        ranges = tuple(venue for venue in config.venues if venue != DREAM)
-        if not config.audit or not ranges:
-            return []
-        for (window, model), stage in stages.by_name.items():
-            if stage.open().world_model.config.preset != "market":
-                continue
-            name = ", ".join(filter(None, (window, model)))
+        for (window, model), (name, stage) in self._shared(stages).items():
             trained = {
                 f"{task.cell.agent}, seed {task.cell.seed}": task.training
                 for task in cells
                 if is_trained(task.name) and (task.cell.window, task.cell.model) == (window, model)
             }
-            file = self.out / "checkpoints" / "audit" / f"{slug_of(name)}.npz"
             settings = (config.seed, config.drift, config.policy_dreams, config.horizon)
-            tasks.append(RankTask(name, stage, ranges, account, trained, *settings, file))
+            file = self._audit_file(f"{slug_of(name)}.npz")
+            tasks.append(RankTask(name, stage, self._recorded(), account, trained, *settings, file))
         return tasks
+
+    def _lift_tasks(self, stages: Stages, account: Mapping[str, Any]) -> list[LiftTask]:
+        """One for each of them, too."""
+        config = self.config
+        if not config.searches:
+            return []
+        own = config.own("cma_es")
+        given = {name: value for name, value in own.get("settings", {}).items() if name in _SEARCH}
+        search = TrainConfig(agent="cma_es", horizon=config.horizon, settings=given).search()
+        how = LiftConfig(search, config.searches, drift=config.drift, seed=config.seed)
+        return [
+            LiftTask(
+                *(name, stage, self._recorded(), account, how),
+                self._audit_file(f"lift-{slug_of(name)}.json"),
+            )
+            for name, stage in self._shared(stages).values()
+        ]
+
+    def _lift(self, tasks: Sequence[LiftTask]) -> Lift | None:
+        """What searching bought; the winners of several world models in each other's dreams, too."""
+        if not tasks:
+            return None
+        crossed: dict[str, dict[str, float]] = {}
+        if len(tasks) > 1 and not self.config.walk_forward:
+            task = CrossTask(tuple(tasks), self._audit_file("crossed.json"))
+            self._work("audit", [task])
+            crossed = task.result()
+        return Lift(tuple(one for task in tasks for one in task.result().searches), crossed)
+
+    def _recorded(self) -> tuple[str, ...]:
+        return tuple(venue for venue in self.config.venues if venue != DREAM)
+
+    def _audit_file(self, name: str) -> Path:
+        return self.out / "checkpoints" / "audit" / name
+
+    def _shared(self, stages: Stages) -> dict[tuple[str, str], tuple[str, Stage]]:
+        """Stages whose dreams a population can share, with their names; none without an audit."""
+        if not (self.config.audit and self._recorded()):
+            return {}
+        return {
+            key: (", ".join(filter(None, key)), stage)
+            for key, stage in stages.by_name.items()
+            if stage.open().world_model.config.preset == "market"
+        }
 
     def _ladder_tasks(self, stages: Stages) -> list[LadderTask]:
         """Of the first world model of the last window."""
@@ -379,7 +430,7 @@ class _Job:
             return []
         last = max(window for window, _ in stages.by_name)
         stage = next(one for (window, _), one in stages.by_name.items() if window == last)
-        file = self.out / "checkpoints" / "audit" / "ladder.json"
+        file = self._audit_file("ladder.json")
         return [LadderTask(stage, self.config.seed, self.config.drift, file)]
 
     def _tasks(self, stages: Stages, account: Mapping[str, Any]) -> list[Task]:

@@ -268,10 +268,14 @@ def test_the_audit_asks_every_question_once(
     small = {"dreams": 6, "horizon": 240, "policy_dreams": 16, "settings": {"cma_es": searched}}
     found = compare(["cma_es"], market_model, candles, tmp_path / "out", workers=0, **small)
     questions = [rung.question for rung in found.ladder]
-    assert len(questions) == len(set(questions)) == 8
+    assert len(questions) == len(set(questions)) == 11
     rewards = next(rung for rung in found.ladder if "pay what the market pays for" in rung.question)
     assert rewards.met
     assert found.ranks is not None
+    assert found.lift is not None
+    (search,) = found.lift.searches
+    assert len(search.climb.dream) == SEARCH["generations"]
+    assert set(search.rivals) == {"best of random", "search on recorded bars", "holding"}
     policies = pd.read_parquet(tmp_path / "out" / "policies.parquet")
     assert {"dream", "test", "minus cost"} <= set(policies.venue)
     assert "searched for" in set(policies.family)
