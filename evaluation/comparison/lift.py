@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RANDOM, RECORDED_SEARCH, HOLDING = "best of random", "search on recorded bars", "holding"
 """Names of the rivals."""
+_NOTABLE = 0.01  # log return a year
 DREAM, PROMISED = "dream", "promised"
 
 
@@ -39,8 +40,8 @@ class Turn:
 
     @property
     def exploits(self) -> bool:
-        """Whether the dream's score still rose while the market's fell."""
-        return self.dream_gain > 0.0 and self.market_loss > 0.0
+        """Whether the dream's score still rose while the market's fell, each by more than a hundredth."""
+        return self.dream_gain > _NOTABLE and self.market_loss > _NOTABLE
 
 
 @dataclass(frozen=True, eq=False)
