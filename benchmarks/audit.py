@@ -32,6 +32,7 @@ from worldmodel_trading.evaluation.comparison.lift import Lift
 from worldmodel_trading.evaluation.comparison.pooled import Pooled
 from worldmodel_trading.evaluation.fidelity.subject import find_ranges
 from worldmodel_trading.market.sources import open_candles
+from worldmodel_trading.models.drift import RECORDED
 from worldmodel_trading.models.load import open_world_model
 
 
@@ -47,6 +48,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--lift", type=int, default=0, help="searches in each world model")
     parser.add_argument("--generations", type=int, default=40, help="of those")
     parser.add_argument("--only-lift", action="store_true")
+    parser.add_argument("--drift", default=RECORDED, help="of dreams: recorded, zero, or a number")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args(given)
     torch.set_num_threads(1)
@@ -58,7 +60,7 @@ def main(given: Sequence[str] | None = None) -> int:
         families = partial(
             standard_families, per_scale=arguments.per_scale, searches=arguments.searches
         )
-        size = {"dreams": arguments.dreams, "bars": arguments.bars}
+        size = {"dreams": arguments.dreams, "bars": arguments.bars, "drift": arguments.drift}
         audit = audit_families(
             world_models, candles, ranges, families=families, progress=tell, **size
         )
@@ -68,7 +70,9 @@ def main(given: Sequence[str] | None = None) -> int:
     if arguments.lift:
         search = DreamSearchConfig(CMAESConfig(generations=arguments.generations))
         search = replace(search, horizon=arguments.bars)
-        config = LiftConfig(search, searches=arguments.lift, dreams=arguments.dreams // 2)
+        config = LiftConfig(
+            search, arguments.lift, dreams=arguments.dreams // 2, drift=arguments.drift
+        )
         lift = measure_lift(world_models, candles, ranges, config=config, progress=tell)
         print(lift_table(lift), turns_table(lift), crossed_table(lift), sep="\n\n", flush=True)
         if arguments.out is not None:
