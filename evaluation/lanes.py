@@ -18,6 +18,7 @@ def run_lanes(
     policy: Policy,
     *,
     seed: int | None = None,
+    options: dict[str, Any] | None = None,
     deterministic: bool = True,
 ) -> Episodes:
     """One episode of each lane.
@@ -26,13 +27,14 @@ def run_lanes(
         env: A vector environment with the info protocol of `run_episode`, in ``NEXT_STEP`` mode.
         policy: What acts, on batches [N, D].
         seed: Seeds the reset.
+        options: Passed to the reset.
         deterministic: Passed to ``predict``.
 
     Raises:
         ConfigError: The policy was trained in another world model than the environment's.
     """
     check_policy(policy, getattr(env.unwrapped, "world_model_hash", None))
-    observations, info = env.reset(seed=seed)
+    observations, info = env.reset(seed=seed, options=options)
     running = np.ones(env.num_envs, dtype=np.bool_)
     ruined = np.zeros_like(running)
     equity, weight = [info["equity"]], [info["weight"]]

@@ -113,14 +113,7 @@ def rule_entrant(
 
 def _called(name: str) -> Policy:
     """What the user asked to be run: a policy, its class or factory, or a function of observations."""
-    module, _, wanted = name.partition(":")
-    sys.path.insert(0, os.getcwd())  # as `python -m` would find it
-    try:
-        found = getattr(importlib.import_module(module), wanted)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"there is no {name!r}: {error}; expected module:callable") from None
-    finally:
-        sys.path.remove(os.getcwd())
+    found = named_object(name)
     if inspect.isclass(found):
         found = found()
     if hasattr(found, "predict"):
@@ -132,6 +125,22 @@ def _called(name: str) -> Policy:
         return FromFunction(found)
     made: Policy = found()
     return made
+
+
+def named_object(name: str) -> Any:
+    """What ``module:name`` names, found from the current folder; naming it runs the module.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    module, _, wanted = name.partition(":")
+    sys.path.insert(0, os.getcwd())  # as `python -m` would find it
+    try:
+        return getattr(importlib.import_module(module), wanted)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"there is no {name!r}: {error}; expected module:callable") from None
+    finally:
+        sys.path.remove(os.getcwd())
 
 
 def title_of(name: str) -> str:

@@ -40,7 +40,7 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
         untrained results stored seeds drift outcome comparison report fidelity
     """,
     "agents": """
-        linear objectives cma_es candidates identity dream_search rules families lifting live sb3 registry standardised
+        linear objectives cma_es candidates identity dream_search rules families lifting noise live sb3 registry standardised
         sb3_models sb3_state folder callbacks sb3_training training
     """,
 }
