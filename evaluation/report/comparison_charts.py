@@ -80,7 +80,8 @@ def temperatures(promises: Sequence[Mapping[str, Any]], agents: Sequence[str]) -
     """What dreams promise at each temperature (a line), and what was paid (dashed)."""
     plot = Plot("Promised and paid", "temperature of the dreams", "a year", percent_y=True)
     colors = hues(agents)
-    shown = [a for a in agents if any(one["agent"] == a for one in promises)][: _DRAWN + 1]
+    promised_to = {one["agent"] for one in promises} - {"flat"}
+    shown = [agent for agent in agents if agent in promised_to][: _DRAWN + 1]
     for agent in shown:
         own = sorted((p for p in promises if p["agent"] == agent), key=lambda p: p["temperature"])
         x = [one["temperature"] for one in own]
@@ -104,7 +105,7 @@ def _grown(log_returns: Sequence[float]) -> FloatArray:
 def floors(agreement: Mapping[str, Any], range_: str, kind: str) -> Plot:
     """What the dream's ranking tells beyond costs and exposure, and what blind ones tell."""
     label = f"Beyond costs and exposure, {range_}, {KINDS.get(kind, kind)}"
-    plot = Plot(label, "rank correlation beyond costs and exposure", "")
+    plot = Plot(label, "rank correlation", "")
     blind = agreement["floors_beyond"]
     names = ["the dream", *blind]
     plot.height = 120 + 30 * len(names)

@@ -168,6 +168,7 @@ def _promise_sections(told: Told, seen: str) -> Iterator[str]:
             f"What dreams promised a year, and what the {venue} range paid, after costs.",
         )
         for venue in dict.fromkeys(one["venue"] for one in promises)
+        if len({one["temperature"] for one in promises}) > 1
     ]
     yield section(
         "What dreams promised, and what was paid",
@@ -284,11 +285,12 @@ def _title(told: Told) -> str:
 
 def _subtitle(told: Told) -> str:
     config, candles = told["config"], told.get("candles", {})
-    parts = [
-        f"{len(told['summary'])} agents",
-        f"{max(len(told.get('models', {})), 1)} world models",
-        f"{config.get('seeds', 1)} seeds",
-    ]
+    counts = {
+        "agent": len(told["summary"]),
+        "world model": max(len(told.get("models", {})), 1),
+        "seed": config.get("seeds", 1),
+    }
+    parts = [f"{count} {noun}{'s' if count != 1 else ''}" for noun, count in counts.items()]
     if candles.get("interval") in INTERVALS_MS:
         parts.append(f"{candles['bars']:,} bars of {describe_interval(candles['interval'])}")
     return " · ".join(parts)

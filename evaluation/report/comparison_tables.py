@@ -17,7 +17,8 @@ KINDS = {"gross": "before costs", "net": "after costs"}
 
 def percent(log_return: float) -> str:
     """A log return as people think of it."""
-    return f"{math.expm1(min(log_return, 50.0)):+.1%}"
+    grown = math.expm1(min(log_return, 50.0))
+    return f"{grown:+,.0%}" if abs(grown) >= 10 else f"{grown:+.1%}"
 
 
 def agent_name(agent: str) -> str:
@@ -130,13 +131,16 @@ _STEPS = (
 )
 
 
+_PAID = ("fees", "slippage", "funding")
+
+
 def waterfall_steps(told: Told, agent: str, place: str) -> dict[str, float]:
     """From gross to net in a year: what was paid is negative; empty where it was not measured."""
     measures = told["summary"][agent].get(place, {})
     if "gross" not in measures:
         return {}
     return {
-        title: measures[key]["median"] * (-1 if key in ("fees", "slippage", "funding") else 1)
+        title: 0.0 - measures[key]["median"] if key in _PAID else measures[key]["median"]
         for title, key in _STEPS
         if key in measures
     }

@@ -15,7 +15,7 @@
     const names = data.filter(trace => trace.showlegend).length;
     layout.height += 19 * Math.max(0, names - 2);  // they stand beneath each other
     layout.legend.maxheight = 20 * (names + 1);
-    layout.xaxis.nticks = 4;
+    if (!layout.xaxis.dtick) layout.xaxis.nticks = 4;
     return layout;
   };
   const draw = () => document.querySelectorAll("figure.chart").forEach(figure => {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_POINTS = 1_000
 """A line's points beyond this are thinned: of each stretch its lowest and its highest stay."""
 _TABLE_ROWS = 40
+_DECADE = 8.0
 _MANY = 2_000  # dots of a scatter plot
 
 
@@ -373,6 +374,11 @@ class Plot:
         }  # fmt: skip
         if self.time_x:
             layout["xaxis"] |= {"type": "date", "hoverformat": "%Y-%m-%d %H:%M"}
+        if self._names:
+            side = "yaxis" if self._upside_down else "xaxis"
+            layout[side] |= {"dtick": 1, "tickangle": None}  # every name
+        if self.log_y:
+            layout["yaxis"] |= self._decades()
         if self._upside_down:
             layout["yaxis"] |= {"autorange": "reversed", "showgrid": False}
             layout["xaxis"] |= {"showgrid": True}
@@ -384,6 +390,17 @@ class Plot:
             layout["yaxis2"] = {"visible": False, "fixedrange": True, "range": [0, 1]}
             layout["yaxis"] |= {"overlaying": "y2", "tickmode": "auto"}
         return layout
+
+    def _decades(self) -> dict[str, Any]:
+        """Ticks of a logarithmic axis over more than a decade: at 1, 2 and 5, or at powers of ten."""
+        seen = np.concatenate([np.ravel(each) for s in self._series for each in s.columns.values()])
+        seen = seen[np.isfinite(seen) & (seen > 0)]
+        if not len(seen) or seen.max() < _DECADE * seen.min():
+            return {}
+        low, high = math.floor(math.log10(seen.min())), math.ceil(math.log10(seen.max()))
+        digits = (1, 2, 5) if high - low <= 3 else (1,)
+        values = [digit * 10.0**power for power in range(low, high + 1) for digit in digits]
+        return {"tickvals": values, "ticktext": [f"{value:,g}" for value in values]}
 
     def _hovermode(self) -> str:
         """Over lines, what all of them are at an x; over dots the nearest."""

@@ -104,6 +104,13 @@ def test_spans_lie_beneath_each_other() -> None:
     assert plot.numbers()[0].rows[0] == ["dream", "0.5", "0.3", "0.6"]
 
 
+def test_a_long_logarithmic_axis_has_plain_numbers() -> None:
+    wide = Plot("wide", log_y=True).line([0, 1], [8.0, 300.0]).figure().layout.yaxis
+    assert list(wide.ticktext)[:4] == ["1", "2", "5", "10"]
+    narrow = Plot("narrow", log_y=True).line([0, 1], [100.0, 300.0]).figure().layout.yaxis
+    assert narrow.tickvals is None
+
+
 def test_lines_are_named_at_their_ends_beside_each_other() -> None:
     x, low, high = [0, 1, 2], [1, 1, 1], [1, 2, 3]
     plot = (
