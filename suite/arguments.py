@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 from typing import Any, NoReturn
 
 from worldmodel_trading.agent_arguments import add_agents, add_evaluate, add_train
-from worldmodel_trading.compare_arguments import add_compare
+from worldmodel_trading.comparison.arguments import add_compare
 from worldmodel_trading.config import RunConfig
 
 Job = Callable[[argparse.Namespace], object]

@@ -299,7 +299,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from worldmodel_trading.compare_arguments import by_agent, numbers
+    from worldmodel_trading.comparison.arguments import by_agent, numbers
     from worldmodel_trading.evaluation.report.comparison_text import comparison_text
     from worldmodel_trading.jobs.compare import compare
 

@@ -253,6 +253,17 @@ def test_what_cannot_be_is_refused_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_range_without_bars_is_refused(
+    market_model: WorldModel, candles: Candles, tmp_path: Path
+) -> None:
+    known = candles.between(None, market_model.provenance.validation_end_ms)
+    with pytest.raises(ConfigError, match="no bars of test"):
+        compare(["flat"], market_model, known, tmp_path / "out", **SMALL)
+    assert not (tmp_path / "out").exists()
+    found = compare(["flat"], market_model, known, tmp_path / "out", venues=("dream",), **SMALL)
+    assert found.places == ["dream at 1"]
+
+
 def test_a_folder_holds_one_comparison(
     compared: tuple[Path, Comparison], market_model: WorldModel, candles: Candles
 ) -> None:

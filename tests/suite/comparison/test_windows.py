@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from worldmodel_trading.comparison.windows import Gaps, Window, walk_forward
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
-from worldmodel_trading.windows import Gaps, Window, walk_forward
 
 
 def rows(candles: Candles, window: Window) -> list[tuple[int, int]]:

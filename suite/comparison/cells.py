@@ -7,6 +7,7 @@ theirs.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,8 +55,9 @@ class Cell:
     @property
     def slug(self) -> str:
         """A file's name."""
-        parts = (self.window, self.model, self.agent, str(self.seed))
-        return slug_of("_".join(part for part in parts if part))
+        parts = [self.window, self.model, self.agent, str(self.seed)]
+        mark = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:6]  # names may look alike
+        return slug_of("_".join([*filter(None, parts), mark]))
 
 
 def slug_of(name: str) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worldmodel_trading.cells import Stage
+from worldmodel_trading.comparison.cells import Stage
+from worldmodel_trading.comparison.windows import Window
 from worldmodel_trading.ground import Cuts, Recorded, open_recorded_ranges
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
@@ -15,7 +16,6 @@ from worldmodel_trading.models.load import open_world_model
 from worldmodel_trading.models.presets import AnyConfig
 from worldmodel_trading.models.training.train import train_world_model, training_ranges
 from worldmodel_trading.models.world_model import WorldModel
-from worldmodel_trading.windows import Window
 
 MODELS = "world_models"
 _MANIFEST = "manifest.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ from worldmodel_trading.agents.folder import load_agent
 from worldmodel_trading.agents.lifting import LiftConfig, WorldLift, judge_crossed, lift_in
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.agents.training import broker_of
-from worldmodel_trading.cells import Stage
+from worldmodel_trading.comparison.cells import Stage
+from worldmodel_trading.comparison.ladder import climb_model
 from worldmodel_trading.evaluation.comparison.families import WorldPays, score_families
-from worldmodel_trading.evaluation.comparison.lift import SearchLift
+from worldmodel_trading.evaluation.comparison.lift import Lift, SearchLift
 from worldmodel_trading.evaluation.comparison.pay import Pay
 from worldmodel_trading.evaluation.comparison.results import Rung
 from worldmodel_trading.evaluation.comparison.venues import Family
 from worldmodel_trading.evaluation.results import write_results
-from worldmodel_trading.ladder import climb_model
 from worldmodel_trading.market.files.writer import whole_file, write_whole
 
 _NAMES = ("family", "policy")
@@ -208,6 +208,15 @@ class CrossTask:
         """What was written."""
         crossed: dict[str, dict[str, float]] = json.loads(self.file.read_bytes())
         return crossed
+
+
+def joined_lift(lifts: Sequence[LiftTask], crossed: Sequence[CrossTask]) -> Lift | None:
+    """What searching bought in all world models; None where nothing was searched for."""
+    if not lifts:
+        return None
+    searches = tuple(one for task in lifts for one in task.result().searches)
+    judged = {trainer: row for task in crossed for trainer, row in task.result().items()}
+    return Lift(searches, judged)
 
 
 @dataclass(frozen=True, eq=False)

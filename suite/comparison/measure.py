@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel_trading.cells import Cell, Lived
+from worldmodel_trading.comparison.cells import Cell, Lived
+from worldmodel_trading.comparison.ladder import climb_agents, climb_lift, climb_ranks
 from worldmodel_trading.evaluation.comparison.families import FamilyAudit, WorldPays
 from worldmodel_trading.evaluation.comparison.lift import Lift
 from worldmodel_trading.evaluation.comparison.luck import Luck, Verdict, measure_luck
@@ -24,7 +25,6 @@ from worldmodel_trading.evaluation.performance import simple_returns
 from worldmodel_trading.evaluation.report.comparison_page import RESULTS, write_comparison_page
 from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.evaluation.significance import Interval, stationary_bootstrap_interval
-from worldmodel_trading.ladder import climb_agents, climb_lift, climb_ranks
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.files.writer import whole_file
 
