@@ -166,16 +166,17 @@ class TradingEnv(gym.Env[Observation, Any]):
             raise ResetNeeded("the episode is over: call reset() before step()")
         target = target_weight(action, self._actions)
         observation, price, time_ms, stepped = self._step_market(target, self._account.due(target))
-        equity, weight, reward, cost, turnover, market_return, terminated = stepped[:7]
-        executed, slippage, funding = stepped[7:]
+        equity, weight, reward, cost, turnover, market_return, terminated, held, slip, paid = (
+            stepped
+        )
         info = {
             "equity": equity,
             "weight": weight,
             "price": price,
             "market_return": market_return,
             "cost": cost,
-            "slippage": slippage,
-            "funding": funding,
+            "slippage": slip,
+            "funding": paid,
             "turnover": turnover,
             "time_ms": time_ms,
         }
@@ -189,7 +190,7 @@ class TradingEnv(gym.Env[Observation, Any]):
         if self._reward is not None:
             reward = self._reward.step(reward, equity, weight, turnover, cost, market_return)
         if self._doubt:
-            reward -= self._doubt * abs(executed)
+            reward -= self._doubt * abs(held)
         return observation, reward, terminated, truncated, info
 
     def render(self) -> Any:
