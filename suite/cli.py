@@ -29,7 +29,7 @@ from worldmodel_trading.terminal import STOPPED, interruptible, ready_streams, r
 if TYPE_CHECKING:
     from worldmodel_trading.market.bybit.fetch import FetchReport
 
-_REFUSED = 2
+_FAILED, _REFUSED = 1, 2
 _UNREAD = 141  # what a shell reports where nobody reads any more
 
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.Namespace()
     try:
         with interruptible(), _plain_warnings():
-            _do(arguments, options)
+            return _do(arguments, options)
     except WorldModelTradingError as error:
         return _refuse(str(error))
     except BrokenPipeError:  # whoever read the output has gone, as `| head` does
@@ -51,18 +51,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\nstopped{_kept(options)}", file=sys.stderr)
         return STOPPED
-    return 0
 
 
-def _do(arguments: Sequence[str] | None, options: argparse.Namespace) -> None:
+def _do(arguments: Sequence[str] | None, options: argparse.Namespace) -> int:
+    """Do the job; the exit status is what it returns where that is a number, else 0."""
     try:
         parser(_JOBS).parse_args(arguments, options)
         be_quiet(options.quiet)
         _use_data_folder(options)
         job: Callable[[argparse.Namespace], object] = options.job
-        job(options)
+        status = job(options)
     finally:
         sys.stdout.flush()  # what cannot be written is found out here, not when Python ends
+    return status if isinstance(status, int) else 0
 
 
 def _refuse(message: str) -> int:
@@ -298,12 +299,18 @@ def _evaluate(options: argparse.Namespace) -> None:
     evaluate(options.agent, config, options.world_model, options.candles, cuts, out, overwrite)
 
 
-def _compare(options: argparse.Namespace) -> None:
+def _compare(options: argparse.Namespace) -> int:
     from worldmodel_trading.comparison.arguments import by_agent, numbers
     from worldmodel_trading.evaluation.report.comparison_text import comparison_text
     from worldmodel_trading.jobs.compare import compare
 
     _one_thread()
+    if options.self_test is not None:
+        return _self_test(options)
+    if not options.agent:
+        raise ConfigError(
+            "there is no agent to compare: name one, such as momentum (see agents list)"
+        )
     comparison = compare(
         options.agent,
         options.world_model or ["default"],
@@ -312,6 +319,7 @@ def _compare(options: argparse.Namespace) -> None:
         resume=options.resume,
         overwrite=options.overwrite,
         workers=options.workers,
+        seeds=1 if options.seeds is None else options.seeds,
         venues=tuple(options.venues.split(",")),
         temperatures=numbers(options.temperatures, "--temperatures"),
         settings=by_agent(options.set),
@@ -320,10 +328,23 @@ def _compare(options: argparse.Namespace) -> None:
         **{name: getattr(options, name) for name in _COMPARE},
     )
     tell(f"\n{comparison_text(comparison)}\n\nComparison: {options.out}")
+    return 0
+
+
+def _self_test(options: argparse.Namespace) -> int:
+    from worldmodel_trading.comparison.arguments import by_agent
+    from worldmodel_trading.jobs.self_test import self_test
+
+    settings = by_agent(options.set).get(options.self_test, {})
+    steps = {"steps": settings.pop("steps")} if "steps" in settings else {}
+    seeds = {} if options.seeds is None else {"seeds": options.seeds}
+    found = self_test(options.self_test, seed=options.seed, settings=settings, **steps, **seeds)
+    tell(str(found))
+    return 0 if found.passed else _FAILED
 
 
 _COMPARE = (
-    *("seeds", "seed", "dreams", "horizon", "observation", "trust", "drift", "funding"),
+    *("seed", "dreams", "horizon", "observation", "trust", "drift", "funding"),
     *("walk_forward", "purge", "embargo", "rolling", "model_seeds", "allow_in_sample"),
     *("audit", "policy_dreams", "searches"),
     *("start", "train_end", "validation_end", "end"),

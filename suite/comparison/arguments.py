@@ -27,6 +27,13 @@ def add_compare(compare: argparse.ArgumentParser, setting: Setting) -> None:
         "which is run; holding and doing nothing are always beside them",
     )
     compare.add_argument(
+        "--self-test",
+        metavar="AGENT",
+        help="compare nothing, but find out whether an agent can learn here at all: on a market whose edge "
+        "is known, by name (agents list) or module:callable, which is given an environment and returns a "
+        "policy; --seeds, --seed and --set hold",
+    )
+    compare.add_argument(
         "--world-model",
         action="append",
         metavar="FOLDER",
@@ -48,9 +55,9 @@ def add_compare(compare: argparse.ArgumentParser, setting: Setting) -> None:
     compare.add_argument(
         "--seeds",
         type=int,
-        default=1,
         metavar="N",
-        help="so many of dreams, and of agents that are trained here, from --seed on (default: 1)",
+        help="so many of dreams, and of agents that are trained here, from --seed on (default: 1; of a "
+        "self-test 3)",
     )
     compare.add_argument(
         "--dreams",

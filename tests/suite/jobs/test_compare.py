@@ -295,3 +295,31 @@ def test_the_audit_asks_every_question_once(
     told = json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8"))
     assert [rung["question"] for rung in told["ladder"]] == questions
     assert told["ranks"]["agreements"]["all"]["test"]["gross"]["spearman"]["units"] == 1
+
+
+IDLE = """
+import numpy as np
+
+
+def trained(env, seed):
+    class Idle:
+        def predict(self, observation, state=None, episode_start=None, deterministic=False):
+            return np.zeros((len(observation), 1), np.float32), None
+
+    return Idle()
+"""
+
+
+def test_the_self_test_s_exit_status_says_whether_it_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "idle_trainer.py").write_text(IDLE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "--self-test", "idle_trainer:trained", "--seeds", "1"]) == 1
+    told = capsys.readouterr().out
+    assert "FAIL  handed the next return" in told
+    assert "cannot yet learn here" in told
+    assert main(["compare", "--self-test", "nobody"]) == 2
+    assert main(["compare"]) == 2
+    assert "there is no agent to compare" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
