@@ -381,6 +381,8 @@ _RUN: dict[str, dict[str, str]] = {
         "horizon": "bars of a dream",
         "temperature": "τ of the dreams: above 1 they are wilder than the market, 0 always takes "
         "the likeliest bar",
+        "pessimism": "λ: a position is paid so much less in them where the world model's members disagree; "
+        "it takes several, see --members",
         "recent": "share of the training range, its last, in which dreams begin",
         "drift": _DRIFT,
         "evaluation_dreams": "dreams that measure each policy in the end",

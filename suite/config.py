@@ -62,6 +62,7 @@ class RunConfig(Record):
         dreams: Dreams that score each candidate.
         horizon: Bars of a dream.
         temperature: τ of the dreams that train the controller.
+        pessimism: λ, what those dreams take from a position where the world model's members disagree.
         recent: Share of the training range, the last, in which dreams begin.
         drift: What a held position earns in dreams, an assumption: ``recorded`` as the world model was
             trained, ``zero``, or a simple return a year (see `with_drift`).
@@ -112,6 +113,7 @@ class RunConfig(Record):
     dreams: int = 64
     horizon: int = 720
     temperature: float = 1.0
+    pessimism: float = 0.0
     recent: float = 0.25
     drift: str | float = "recorded"
     evaluation_dreams: int = 1024
@@ -151,6 +153,11 @@ class RunConfig(Record):
             interval_ms(self.interval)
         self.training(self.interval or "60")  # what else is refused is the same for all
         self.search()
+        if self.pessimism > 0.0 and (self.members or 1) < 2:
+            raise ConfigError(
+                f"pessimism is {self.pessimism:g}, and one world model disagrees with nobody: train "
+                "several (--members 3), or leave it at 0"
+            )
         object.__setattr__(self, "drift", self._drift())
 
     def _drift(self) -> str | float:
@@ -231,6 +238,7 @@ class RunConfig(Record):
             dreams=self.dreams,
             horizon=self.horizon,
             temperature=self.temperature,
+            pessimism=self.pessimism,
             objective=cast(Any, self.objective),  # checked there
             tail=self.tail,
             aversion=self.aversion,

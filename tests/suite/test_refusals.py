@@ -29,6 +29,8 @@ REFUSALS = {
     "run --vae-epochs 0": f"vae_epochs is 0; {COUNT(1)}",
     "run --mdn-rnn-epochs -3": f"mdn_rnn_epochs is -3; {COUNT(1)}",
     "run --members 0": f"members is 0; {COUNT(1)}",
+    "run --pessimism 0.5": "pessimism is 0.5, and one world model disagrees with nobody",
+    "run --members 3 --pessimism -1": "pessimism is -1.0; expected a number",
     "run --members 2 --preset paper": "members is 2, and the paper preset has one M",
     "run --temperature nan": TEMPERATURE.format("nan"),
     "run --temperature -1": TEMPERATURE.format("-1.0"),
