@@ -228,7 +228,9 @@ def _entrant(task: Task, recorded: Recorded) -> tuple[Entrant, int]:
     if task.name in RULES:
         return rule_entrant(task.name, recorded, task.account, task.settings), 1
     if not is_trained(task.name):
-        return find_entrant(task.name, task.observation, trust=task.trust), 1
+        folder = Path(task.name)
+        trials = _trials(folder) if (folder / AGENT_FILE).is_file() else 1
+        return find_entrant(task.name, task.observation, trust=task.trust), trials
     if not (task.training / AGENT_FILE).is_file():
         task.training.mkdir(parents=True, exist_ok=True)
         train_in_folder(_train_config(task), recorded.ground(), task.training, resume=True)

@@ -81,12 +81,21 @@ def _luck(facts: Facts, lived: Mapping[Cell, Lived], range_: str) -> Luck:
             continue
         totals = [float(np.log1p(np.maximum(one, -1 + 1e-12)).sum()) for one in seeds]
         field[agent] = seeds[int(np.argsort(totals)[(len(totals) - 1) // 2])]
-        trials[agent] = sum(one.trials for cell, one in lived.items() if cell.agent == agent)
+        searched = {
+            (cell.window, cell.model, cell.seed if _is_searched(facts, agent) else 0): one.trials
+            for cell, one in lived.items()
+            if cell.agent == agent
+        }
+        trials[agent] = sum(searched.values())
     length = max(map(len, field.values()))
     held = {name: _filled(returns, length) for name, returns in field.items()}
-    for name in (HOLD, FLAT):
-        trials[name] = 1
+    trials |= dict.fromkeys((HOLD, FLAT), 1)
     return measure_luck(held, held[HOLD], bars_per_year=facts.bars_per_year, trials=trials)
+
+
+def _is_searched(facts: Facts, agent: str) -> bool:
+    """Whether every seed found its own, instead of judging what was given."""
+    return bool(facts.agents[agent]["kind"] == "trained here")
 
 
 def _by_seed(lived: Mapping[Cell, Lived], agent: str, range_: str) -> list[FloatArray]:

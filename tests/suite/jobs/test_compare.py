@@ -227,6 +227,8 @@ def test_an_agent_that_has_seen_the_test_range_is_refused(
         [agent], market_model, candles, tmp_path / "out", validation_end=late, workers=0, **SMALL
     )
     assert found.agents[0] == "agent"
+    assert found.facts.agents["agent"] == {"kind": "given", "trials": 2 * 4}
+    assert found.luck["test"].trials == 2 * 4 + 2  # holding and doing nothing are looked at, too
 
 
 @pytest.mark.parametrize(
