@@ -36,6 +36,7 @@ from .rules.volatility import VolatilityTarget as VolatilityTarget
 from .sb3 import NativeVecEnv as NativeVecEnv
 from .sb3 import make_sb3_env as make_sb3_env
 from .sb3_models import make_sb3_agent as make_sb3_agent
+from .training import Followed as Followed
 from .training import Ground as Ground
 from .training import TrainConfig as TrainConfig
 from .training import train_in_folder as train_in_folder

@@ -12,6 +12,7 @@ from stable_baselines3.common.logger import KVWriter
 
 from ..evaluation.performance import Performance
 from ..market.arrays import BoolArray, FloatArray
+from ..models.training.tracking import Tracker
 from .sb3 import NativeVecEnv
 
 Judge = Callable[[Any], Performance]
@@ -49,14 +50,41 @@ class Board(KVWriter):  # type: ignore[misc, unused-ignore]
         self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0
     ) -> None:
         """Write the numbers of a step."""
-        for name, value in key_values.items():
-            if isinstance(value, int | float | np.number):
-                self._writer.add_scalar(name, float(value), step)
+        for name, value in _numbers(key_values).items():
+            self._writer.add_scalar(name, value, step)
         self._writer.flush()
 
     def close(self) -> None:
         """Close the file."""
         self._writer.close()
+
+
+class TrackerBoard(KVWriter):  # type: ignore[misc, unused-ignore]
+    """Hands the same numbers to a tracker, which stays open.
+
+    Args:
+        tracker: Where they go.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+
+    def write(
+        self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0
+    ) -> None:
+        """Write the numbers of a step."""
+        self._tracker.log(_numbers(key_values), step)
+
+    def close(self) -> None:
+        """Leave the tracker to who made it."""
+
+
+def _numbers(key_values: dict[str, Any]) -> dict[str, float]:
+    return {
+        name: float(value)
+        for name, value in key_values.items()
+        if isinstance(value, int | float | np.number)
+    }
 
 
 class TradingMeasures(BaseCallback):  # type: ignore[misc, unused-ignore]

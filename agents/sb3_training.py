@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from stable_baselines3.common.logger import Logger
 
 from ..market.errors import TrainingError
 from ..market.files.writer import write_whole
-from .callbacks import Board, Judge, Look, Milestones, TradingMeasures
+from ..models.training.tracking import Tracker
+from .callbacks import Board, Judge, Look, Milestones, TrackerBoard, TradingMeasures
 from .folder import MODEL_FILE
 from .registry import Algorithm
 from .sb3 import NativeVecEnv
@@ -108,6 +109,7 @@ def learn(
     resume: bool,
     on_look: Callable[[int, Look | None], None],
     on_resume: Callable[[int], None],
+    trackers: Sequence[Tracker] = (),
 ) -> tuple[list[Look], int | None, int]:
     """Train, and write ``agent.zip``: the agent of the best look, or the last where none was taken.
 
@@ -119,6 +121,7 @@ def learn(
         resume: Go on from the newest checkpoint.
         on_look: Receives steps and look, at every checkpoint.
         on_resume: Receives the steps that a resumed training goes on from.
+        trackers: Receive the numbers that TensorBoard does; they stay open.
 
     Returns:
         The looks, the number of the best, and the steps trained.
@@ -134,7 +137,7 @@ def learn(
         lanes.seed(course.seed + begun)  # lanes begin anew there, not where they began at first
         on_resume(begun)
     board = Board(folder / TENSORBOARD, begun or 0)
-    model.set_logger(Logger(None, [board]))
+    model.set_logger(Logger(None, [board, *map(TrackerBoard, trackers)]))
     left = course.steps - (begun or 0)
     if left > 0 and not milestones.stopped:
         measures = TradingMeasures(lanes, max(course.every // 5, lanes.num_envs))

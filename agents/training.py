@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,6 +29,7 @@ from ..market.times import iso_text
 from ..models.drift import with_drift
 from ..models.load import dreamed_instrument
 from ..models.provenance import library_versions
+from ..models.training.tracking import Tracker
 from ..models.world_model import WorldModel
 from .callbacks import Look
 from .cma_es import CMAESConfig, Generation
@@ -184,11 +185,25 @@ class Followed:
         on_look: Receives steps and look, at every checkpoint.
         on_generation: Receives each generation of ``cma_es``.
         on_resume: Receives the steps that a resumed training goes on from.
+        trackers: Receive the numbers of the training, such as `MLflowTracker`; they stay open.
     """
 
     on_look: Callable[[int, Look | None], None] = lambda steps, look: None
     on_generation: Callable[[Generation], None] = lambda generation: None
     on_resume: Callable[[int], None] = lambda steps: None
+    trackers: Sequence[Tracker] = ()
+
+    def generation(self, lived: Generation) -> None:
+        """A generation of ``cma_es`` is done."""
+        self.on_generation(lived)
+        told = asdict(lived)
+        numbers = {
+            f"controller/{name}": float(told[name])
+            for name in ("best", "mean", "worst", "sigma", "validation")
+            if told[name] is not None
+        }
+        for tracker in self.trackers:
+            tracker.log(numbers, lived.generation + 1)
 
 
 def refuse_impossible(config: TrainConfig, ground: Ground) -> None:
@@ -249,6 +264,7 @@ def train_in_folder(
         resume=resume,
         on_look=followed.on_look,
         on_resume=followed.on_resume,
+        trackers=followed.trackers,
     )
     box: Any = env.observation_space
     env.close()
@@ -318,7 +334,7 @@ def _search(
         seed=config.seed,
         funding=DreamFunding(config.funding, model) if config.env == "dream" else None,
         validation=recorded,
-        callback=followed.on_generation,
+        callback=followed.generation,
         scorer=_recorded_scorer(config, ground, model),
         checkpoint_dir=folder / CHECKPOINTS,
         resume=resume,

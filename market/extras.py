@@ -10,8 +10,10 @@ from .errors import MissingPackageError
 
 EXTRAS: Final = {
     "huggingface_hub": "hub",
+    "mlflow": "mlflow",
     "pygame": "render",
     "sb3_contrib": "agents",
+    "wandb": "wandb",
     "websockets": "live",
 }
 """By its import name, the extra that brings a package; `pyproject.toml` says the same."""

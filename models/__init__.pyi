@@ -19,6 +19,10 @@ from .regimes import Regimes as Regimes
 from .training.callbacks import TensorBoardCallback as TensorBoardCallback
 from .training.callbacks import TrainingCallback as TrainingCallback
 from .training.callbacks import TrainingHistory as TrainingHistory
+from .training.tracking import MLflowTracker as MLflowTracker
+from .training.tracking import Tracker as Tracker
+from .training.tracking import TrackerCallback as TrackerCallback
+from .training.tracking import WandbTracker as WandbTracker
 from .training.train import train_world_model as train_world_model
 from .vae import VAE as VAE
 from .world_model import Latents as Latents

@@ -2,4 +2,8 @@ from .callbacks import TensorBoardCallback as TensorBoardCallback
 from .callbacks import TrainingCallback as TrainingCallback
 from .callbacks import TrainingHistory as TrainingHistory
 from .default_model import build_default as build_default
+from .tracking import MLflowTracker as MLflowTracker
+from .tracking import Tracker as Tracker
+from .tracking import TrackerCallback as TrackerCallback
+from .tracking import WandbTracker as WandbTracker
 from .train import train_world_model as train_world_model

@@ -102,9 +102,17 @@ class TensorBoardCallback(TrainingCallback):
         self._writer.close()
 
     def _write(self, row: Row) -> None:
-        for name, value in row.items():
-            if name not in ("stage", "epoch") and isinstance(value, int | float):
-                self._writer.add_scalar(f"{row['stage']}/{name}", value, int(row["epoch"]))
+        for name, value in row_numbers(row).items():
+            self._writer.add_scalar(name, value, int(row["epoch"]))
+
+
+def row_numbers(row: Row) -> dict[str, float]:
+    """The numbers of an epoch as ``stage/name``."""
+    return {
+        f"{row['stage']}/{name}": value
+        for name, value in row.items()
+        if name not in ("stage", "epoch") and isinstance(value, int | float)
+    }
 
 
 class Callbacks(TrainingCallback):

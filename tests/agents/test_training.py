@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -317,6 +317,40 @@ def test_tensorboard_shows_what_was_traded_and_goes_on(ground: Ground, tmp_path:
     equity = [event.value for event in board.Scalars("trading/equity")]
     assert equity == pytest.approx([1.0] * len(equity), abs=0.2)
     assert all(event.value >= 0 for event in board.Scalars("trading/cost"))
+
+
+class Kept:
+    """A tracker that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[tuple[int, float]]] = {}
+
+    def log(self, numbers: Mapping[str, float], step: int) -> None:
+        for name, value in numbers.items():
+            self.told.setdefault(name, []).append((step, value))
+
+    def close(self) -> None:
+        raise AssertionError("it is closed by who made it")
+
+
+def test_a_tracker_gets_the_numbers_that_tensorboard_gets(ground: Ground, tmp_path: Path) -> None:
+    kept = Kept()
+    train_in_folder(config("ppo"), ground, tmp_path, followed=Followed(trackers=[kept]))
+    board = EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    assert set(kept.told) == set(board.Tags()["scalars"])
+    for name, told in kept.told.items():
+        shown = board.Scalars(name)
+        assert [step for step, _ in told] == [event.step for event in shown], name
+        values = [event.value for event in shown]
+        assert [value for _, value in told] == pytest.approx(values, rel=1e-6, nan_ok=True), name
+
+
+def test_a_tracker_gets_every_generation(ground: Ground, tmp_path: Path) -> None:
+    kept = Kept()
+    train_in_folder(config("cma_es"), ground, tmp_path, followed=Followed(trackers=[kept]))
+    assert [step for step, _ in kept.told["controller/best"]] == [1, 2]
+    assert {"controller/mean", "controller/worst", "controller/sigma"} <= set(kept.told)
 
 
 def test_without_candles_nothing_validates_and_the_last_agent_counts(
