@@ -19,6 +19,7 @@ from .lifting import measure_lift as measure_lift
 from .linear import LinearController as LinearController
 from .live import Decision as Decision
 from .live import LiveTrader as LiveTrader
+from .noise import noise_agents as noise_agents
 from .objectives import Merit as Merit
 from .registry import ALGORITHMS as ALGORITHMS
 from .registry import Algorithm as Algorithm
