@@ -111,25 +111,30 @@ def add_evaluate(evaluate: argparse.ArgumentParser, setting: Setting) -> None:
         metavar="NAMES",
         help="where to judge, of dream, validation and test (default: all three)",
     )
-    evaluate.add_argument(
+    add_judging(evaluate)
+    add_ranges(evaluate)
+    add_account(evaluate, setting)
+
+
+def add_judging(judging: argparse.ArgumentParser) -> None:
+    """How agents are judged: in which dreams, and what of theirs is opened."""
+    judging.add_argument(
         "--dreams", type=int, default=256, metavar="N", help="dreams that measure (default: 256)"
     )
-    evaluate.add_argument(
+    judging.add_argument(
         "--horizon", type=int, default=720, metavar="N", help="bars of each (default: 720)"
     )
-    evaluate.add_argument(
+    judging.add_argument(
         "--observation",
         default="latent",
         choices=("latent", "features"),
         help="what a module:callable looks at (default: latent)",
     )
-    evaluate.add_argument(
+    judging.add_argument(
         "--trust",
         action="store_true",
         help="unpickle a bare Stable-Baselines3 zip, which runs what its author wrote",
     )
-    add_ranges(evaluate)
-    add_account(evaluate, setting)
 
 
 def add_agents(agents: argparse.ArgumentParser) -> None:

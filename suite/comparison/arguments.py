@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from worldmodel_trading.agent_arguments import add_account, add_ranges
+from worldmodel_trading.agent_arguments import add_account, add_judging, add_ranges
 from worldmodel_trading.market.errors import ConfigError
 
 Setting = Callable[[str], tuple[str, Any]]
@@ -59,27 +59,7 @@ def add_compare(compare: argparse.ArgumentParser, setting: Setting) -> None:
         help="so many of dreams, and of agents that are trained here, from --seed on (default: 1; of a "
         "self-test 3)",
     )
-    compare.add_argument(
-        "--dreams",
-        type=int,
-        default=256,
-        metavar="N",
-        help="dreams that measure, of each temperature and seed (default: 256)",
-    )
-    compare.add_argument(
-        "--horizon", type=int, default=720, metavar="N", help="bars of each (default: 720)"
-    )
-    compare.add_argument(
-        "--observation",
-        default="latent",
-        choices=("latent", "features"),
-        help="what a module:callable looks at (default: latent)",
-    )
-    compare.add_argument(
-        "--trust",
-        action="store_true",
-        help="unpickle a bare Stable-Baselines3 zip, which runs what its author wrote",
-    )
+    add_judging(compare)
     compare.add_argument(
         "--set",
         action="append",
