@@ -18,7 +18,7 @@ CHARTS_NOTE = (
 )
 _MINUS = re.compile(r"(?<![\w.)])-(?=\d)")
 _HYPHENED = re.compile(r"([^\s&;]+-[^\s&;]+)")  # words that no line may end within
-_LONG = 26  # characters of a cell that had better wrap
+_LONG = 18  # characters of a cell that had better wrap
 
 Tone = Literal["good", "bad", "unsure", "plain"]
 

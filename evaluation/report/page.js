@@ -13,8 +13,8 @@
     if (touch) layout.dragmode = false;  // a finger on a chart scrolls the page
     if (innerWidth > 520) return layout;
     const names = data.filter(trace => trace.showlegend).length;
-    layout.height += 19 * Math.max(0, names - 2);  // they stand beneath each other
-    layout.legend.maxheight = 20 * (names + 1);
+    layout.height += 29 * Math.max(0, names - 2);  // they stand beneath each other
+    layout.legend.maxheight = 30 * (names + 1);
     if (!layout.xaxis.dtick) layout.xaxis.nticks = 4;
     return layout;
   };
