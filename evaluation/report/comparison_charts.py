@@ -14,7 +14,7 @@ from .plot import Plot
 if TYPE_CHECKING:
     import pandas as pd
 
-_HUES = ("c0", "c2", "c3", "c4")
+_HUES = ("c0", "c2", "c3", "c4", "bad", "ink")
 _DRAWN = 6  # agents in a picture, beside holding
 _EVERYONE = "all"
 
@@ -27,11 +27,12 @@ def hues(agents: Sequence[str]) -> dict[str, str]:
 
 
 def equity_of_all(curves: pd.DataFrame, place: str, agents: Sequence[str]) -> Plot:
-    """What 100 became with each agent: over seeds and world models the geometric mean."""
+    """What 100 became with the best paid agents: over seeds and world models the geometric mean."""
     plot = Plot(f"Equity on {place}", "", "what 100 became", time_x=True, log_y=True, height=400)
     colors = hues(agents)
     lines = {}
-    for agent in [each for each in agents if each != HOLDING] + [HOLDING]:
+    shown = [agent for agent in agents if agent != HOLDING][:_DRAWN]
+    for agent in [*shown, HOLDING]:
         rows = curves[(curves["agent"] == agent) & (curves["place"] == place)]
         if len(rows):
             lines[agent] = mean_path(rows)

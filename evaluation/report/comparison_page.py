@@ -131,7 +131,10 @@ def _equity_sections(told: Told, beside: Tables) -> Iterator[str]:
         return
     some = best_first(told)
     parts = [
-        chart(equity_of_all(beside.curves, place, some), f"On the {place} range, after costs.")
+        chart(
+            equity_of_all(beside.curves, place, some),
+            f"On the {place} range, after costs: the best paid, and holding.",
+        )
         for place in recorded(told)
         if (beside.curves["place"] == place).any()
     ]
@@ -148,7 +151,9 @@ def _cost_sections(told: Told, seen: str) -> Iterator[str]:
     if waterfall_steps(told, best, place):
         words = f"{agent_name(best)} on the {place} range: simple returns of a year."
         parts.append(chart(waterfall(told, best, place), words))
-    parts.append(chart(waterfalls(told, best_first(told), place), "Everyone, beside each other."))
+    parts.append(
+        chart(waterfalls(told, best_first(told), place), "The best paid, beside each other.")
+    )
     yield section(
         "What costs took",
         *parts,

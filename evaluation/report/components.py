@@ -198,7 +198,7 @@ def _rows(
 
 def _kind(cell: str) -> str:
     """How a cell of text is set: what is long may be wrapped."""
-    return ' class="text long"' if len(cell) > _LONG else ' class="text"'
+    return ' class="text long"' if len(cell.partition("\n")[0]) > _LONG else ' class="text"'
 
 
 def _tone(tones: Sequence[Sequence[str]] | None, row: int, column: int) -> str:
@@ -208,7 +208,7 @@ def _tone(tones: Sequence[Sequence[str]] | None, row: int, column: int) -> str:
 
 def _cell(text: str) -> str:
     first, _, second = text.partition("\n")
-    kept = _HYPHENED.sub(r'<span class="whole">\1</span>', _text(first))
+    kept = _HYPHENED.sub(r'<span class="whole">\1</span>', _text(first)).replace("_", "_<wbr>")
     return kept + (f"<br><small>{_text(second)}</small>" if second else "")
 
 
