@@ -109,4 +109,5 @@ def test_no_noise_is_called_good_and_the_optimal_policy_is(edge, years):
 @pytest.mark.parametrize("edge", [0.0, 0.3, 1.0])
 def test_so_it_is_in_other_markets(edge, seed):
     good = called_good(compared(edge, seed, bars=3 * YEAR))
-    assert good == (["optimal"] if edge == 1.0 else [])
+    # three years may or may not be enough to tell the best of a third of the edge from luck
+    assert good in {0.0: ([],), 0.3: ([], ["optimal"]), 1.0: (["optimal"],)}[edge]
