@@ -253,12 +253,12 @@ def measure_luck(
     if trial_sharpe_std is not None:
         check_number("trial_sharpe_std", trial_sharpe_std)
         trial_sharpe_std /= math.sqrt(bars_per_year)
-    per_row = _bars_per_row(len(held), bars_per_year)
-    rows = _row_sums(field, per_row)  # [D, P]
+    per_row = bars_per_row(len(held), bars_per_year)
+    rows = row_sums(field, per_row)  # [D, P]
     block = _block_length(rows)
     resampled = _Resampled.of(field, held, block * per_row, bars_per_year, replications, seed)
     to_beat = held.mean() > 0.0 if len(held) else False
-    over = rows - _row_sums(held[:, None], per_row) if to_beat else rows
+    over = rows - row_sums(held[:, None], per_row) if to_beat else rows
     snooping, superior = _beaten(over, block, replications, seed)
     policies = {
         name: PolicyLuck(
@@ -377,16 +377,16 @@ def _overfitting(rows: FloatArray) -> float | None:
     return probability_of_backtest_overfitting(rows, _OVERFITTING_BLOCKS)
 
 
-def _bars_per_row(bars: int, bars_per_year: float) -> int:
-    """A day's bars, or fewer where the range has not days enough."""
+def bars_per_row(bars: int, bars_per_year: float) -> int:
+    """How many bars [T] are summed up before means are resampled: a day's, or fewer of a short range."""
     return max(1, min(round(bars_per_year / _DAYS_PER_YEAR), bars // _ROWS))
 
 
-def _row_sums(values: FloatArray, bars_per_row: int) -> FloatArray:
+def row_sums(values: FloatArray, per_row: int) -> FloatArray:
     """Sums [D, P] of so many rows of values [T, P] each; the last of what is left."""
     if not len(values):
         return values
-    sums: FloatArray = np.add.reduceat(values, np.arange(0, len(values), bars_per_row), axis=0)
+    sums: FloatArray = np.add.reduceat(values, np.arange(0, len(values), per_row), axis=0)
     return sums
 
 

@@ -8,28 +8,45 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...market.arrays import FloatArray
-from ..significance import stationary_bootstrap_interval
+from ..significance import Interval, stationary_bootstrap_interval
+from .luck import bars_per_row, row_sums
 from .results import DREAM, Figure, Promise, Row
 
 MANY_ERRORS = 2.0
 """A gap of so many standard errors is more than chance."""
+_REPLICATIONS = 1_000
 _SMALL = 0.01  # of log return a year: what does nothing, promises and pays nothing
 
 
 def annual_error(log_returns: FloatArray, bars_per_year: float, seed: int = 0) -> float:
     """Standard error of the annual log return of one path of bars.
 
-    Half the width of the 95% interval of the stationary bootstrap ÷ 1.96.
+    Half the width of its 95% interval ÷ 1.96; see `annual_interval`.
 
     Args:
         log_returns: Per bar [T].
         bars_per_year: 8,760 for hourly bars.
         seed: Of the resamples.
     """
+    span = annual_interval(log_returns, bars_per_year, seed)
+    return (span.high - span.low) / (2 * 1.96)
+
+
+def annual_interval(log_returns: FloatArray, bars_per_year: float, seed: int = 0) -> Interval:
+    """The annual log return of one path of bars, with its 95% interval by stationary bootstrap of days.
+
+    Args:
+        log_returns: Per bar [T]; of one path, or of one above another.
+        bars_per_year: 8,760 for hourly bars.
+        seed: Of the resamples.
+    """
     if len(log_returns) < 2:
-        return 0.0
-    span = stationary_bootstrap_interval(log_returns, seed=seed, replications=200)
-    return float((span.high - span.low) / (2 * 1.96) * bars_per_year)
+        total = float(log_returns.sum()) * bars_per_year
+        return Interval(total, total, total)
+    days = row_sums(log_returns, bars_per_row(len(log_returns), bars_per_year))
+    scale = bars_per_year * len(days) / len(log_returns)
+    span = stationary_bootstrap_interval(days, seed=seed, replications=_REPLICATIONS)
+    return Interval(scale * span.value, scale * span.low, scale * span.high)
 
 
 def promises(

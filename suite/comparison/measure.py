@@ -13,7 +13,12 @@ from worldmodel_trading.comparison.ladder import climb_agents, climb_lift, climb
 from worldmodel_trading.evaluation.comparison.families import FamilyAudit, WorldPays
 from worldmodel_trading.evaluation.comparison.lift import Lift
 from worldmodel_trading.evaluation.comparison.luck import Luck, Verdict, measure_luck
-from worldmodel_trading.evaluation.comparison.promise import annual_error, dream_error, promises
+from worldmodel_trading.evaluation.comparison.promise import (
+    annual_error,
+    annual_interval,
+    dream_error,
+    promises,
+)
 from worldmodel_trading.evaluation.comparison.results import (
     DREAM,
     Comparison,
@@ -24,7 +29,7 @@ from worldmodel_trading.evaluation.comparison.results import (
 from worldmodel_trading.evaluation.performance import simple_returns
 from worldmodel_trading.evaluation.report.comparison_page import RESULTS, write_comparison_page
 from worldmodel_trading.evaluation.results import write_results
-from worldmodel_trading.evaluation.significance import Interval, stationary_bootstrap_interval
+from worldmodel_trading.evaluation.significance import Interval
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.files.writer import whole_file
 
@@ -170,9 +175,8 @@ def _over_holding(
         if held is None or agent == HOLD:
             continue
         length = max(len(returns), len(held))
-        over = bars_per_year * (_filled(returns, length) - _filled(held, length))
-        span = stationary_bootstrap_interval(over, seed=0, replications=300)
-        found.setdefault(agent, {})[place] = span
+        over = _filled(returns, length) - _filled(held, length)
+        found.setdefault(agent, {})[place] = annual_interval(over, bars_per_year)
     return found
 
 
