@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -178,8 +178,8 @@ def climb_lift(lift: Lift | None) -> list[Rung]:
     rungs = [
         Rung(
             f"Is searching in dreams worth more than the {row['rival']}?",
-            f"{row['median']:+.3f} of log return a year on test ({row['low']:+.3f} to "
-            f"{row['high']:+.3f}), more in {row['above']} of {row['searches']} searches",
+            f"{_spread(row)} of log return a year on test, more in {row['above']} of "
+            f"{row['searches']} searches",
             row["above"] == row["searches"],
         )
         for row in lift.table().to_dict("records")
@@ -196,3 +196,9 @@ def climb_lift(lift: Lift | None) -> list[Rung]:
         )
     )
     return rungs
+
+
+def _spread(row: Mapping[Hashable, Any]) -> str:
+    """A median, and its range where there is one."""
+    range_ = f" ({row['low']:+.3f} to {row['high']:+.3f})" if row["searches"] > 1 else ""
+    return f"{row['median']:+.3f}{range_}"
