@@ -11,7 +11,7 @@ import numpy as np
 from ..significance import Interval
 from .families import FamilyAudit
 from .lift import Lift
-from .luck import Luck, Verdict
+from .luck import Held, Luck, Verdict
 
 DREAM = "dream"
 """The venue whose bars are drawn; every other is a recorded range."""
@@ -182,6 +182,8 @@ class Comparison:
             interval by blocks of time.
         luck: By recorded range; see `Luck`.
         verdicts: Who is called good, and why, by recorded range and agent; see `Luck.verdict`.
+        held: In how many seeds, world models and windows each earned, by recorded range and agent; see
+            `hold_together`.
         ranks: By what the dream ranks policies; see `audit_families`.
         lift: What the search in the dream was worth; see `Lift`.
         ladder: The questions in their order.
@@ -193,6 +195,7 @@ class Comparison:
     over_holding: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
     luck: Mapping[str, Luck] = field(default_factory=dict)
     verdicts: Mapping[str, Mapping[str, Verdict]] = field(default_factory=dict)
+    held: Mapping[str, Mapping[str, Held]] = field(default_factory=dict)
     ranks: FamilyAudit | None = None
     lift: Lift | None = None
     ladder: tuple[Rung, ...] = ()
@@ -232,6 +235,10 @@ class Comparison:
             "verdicts": {
                 name: {agent: verdict.to_dict() for agent, verdict in found.items()}
                 for name, found in self.verdicts.items()
+            },
+            "held": {
+                name: {agent: asdict(held) for agent, held in found.items()}
+                for name, found in self.held.items()
             },
             "ranks": _plain(self.ranks),
             "lift": _plain(self.lift),

@@ -12,7 +12,7 @@ from worldmodel_trading.comparison.cells import Cell, Lived
 from worldmodel_trading.comparison.ladder import climb_agents, climb_lift, climb_ranks
 from worldmodel_trading.evaluation.comparison.families import FamilyAudit, WorldPays
 from worldmodel_trading.evaluation.comparison.lift import Lift
-from worldmodel_trading.evaluation.comparison.luck import Luck, Verdict, measure_luck
+from worldmodel_trading.evaluation.comparison.luck import Luck, Verdict, hold_together, measure_luck
 from worldmodel_trading.evaluation.comparison.promise import (
     annual_error,
     annual_interval,
@@ -59,6 +59,7 @@ def measure_comparison(
     ranges = list(dict.fromkeys(row.venue for row in rows if row.venue != DREAM))
     told = tuple(found for venue in ranges for found in promises(rows, venue, errors))
     luck = {name: _luck(facts, lived, name) for name in ranges}
+    earned = {name: _earned(rows, name) for name in ranges}
     ranks = FamilyAudit.of(pays) if pays else None
     first, last = rungs[:-1], rungs[-1:]  # uncertainty comes last, beside what was promised
     ladder = [*first, *climb_ranks(ranks), *climb_lift(lift)]
@@ -69,7 +70,11 @@ def measure_comparison(
         told,
         _over_holding(series, facts.bars_per_year),
         luck,
-        {name: _verdicts(one, lived, name) for name, one in luck.items()},
+        {name: _verdicts(one, earned[name]) for name, one in luck.items()},
+        {
+            name: {agent: hold_together(values) for agent, values in found.items()}
+            for name, found in earned.items()
+        },
         ranks,
         lift,
         tuple(ladder),
@@ -115,13 +120,18 @@ def _by_seed(lived: Mapping[Cell, Lived], agent: str, range_: str) -> list[Float
     ]
 
 
-def _verdicts(luck: Luck, lived: Mapping[Cell, Lived], range_: str) -> dict[str, Verdict]:
+def _earned(rows: Sequence[Row], range_: str) -> dict[str, FloatArray]:
+    """Annual log returns [S, W] by agent: of every seed and world model, in every window."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        if row.venue == range_:
+            windows = found.setdefault(row.agent, {})
+            windows.setdefault(row.window, []).append(row.measures["annual_log_return"])
+    return {agent: np.array(list(windows.values())).T for agent, windows in found.items()}
+
+
+def _verdicts(luck: Luck, earned: Mapping[str, FloatArray]) -> dict[str, Verdict]:
     """Who is called good: in every seed, world model and window."""
-    earned: dict[str, list[float]] = {}
-    for one in lived.values():
-        for row in one.rows:
-            if row.venue == range_:
-                earned.setdefault(row.agent, []).append(row.measures["annual_log_return"])
     return {agent: luck.verdict(agent, earned[agent]) for agent in luck.policies}
 
 

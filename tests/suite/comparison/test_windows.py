@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from skfolio.model_selection import WalkForward
 
 from worldmodel_trading.comparison.windows import Gaps, Window, walk_forward
 from worldmodel_trading.market.candles import Candles
@@ -39,6 +40,20 @@ def test_ranges_keep_their_distance_and_tests_cover_the_rest(candles: Candles, c
     assert tested.max() == 1
     assert tested.sum() == 700 - count * gaps.purge
     assert len({window.name for window in windows}) == count
+
+
+def test_windows_begin_where_another_library_s_do(candles: Candles) -> None:
+    record, length, purge = candles.rows(0, 1_000), 50, 12
+    windows = walk_forward(record, 4, 800, 100, Gaps(purge))
+    other = WalkForward(
+        test_size=length, train_size=800, expand_train=True, purged_size=purge, reduce_test=True
+    )
+    splits = list(other.split(np.zeros((len(record), 1))))
+    assert len(splits) == len(windows)
+    for (train, test), window in zip(splits, windows, strict=True):
+        _, validation, ours = rows(record, window)
+        assert validation[1] == train[-1] + 1  # what chooses is known before the test range, too
+        assert ours[0] == test[0]
 
 
 def test_windows_of_one_day_have_names_of_their_own(candles: Candles) -> None:

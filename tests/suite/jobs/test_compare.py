@@ -60,6 +60,14 @@ def test_every_agent_is_in_every_venue(compared: tuple[Path, Comparison]) -> Non
     assert told["agents"]["cma_es"] == {"kind": "trained here", "trials": 2 * 4}
     assert told["summary"]["hold"]["test"]["fees"]["median"] > 0.0
     assert not told["in_sample"]
+    held = told["held"]["test"]["cma_es"]
+    assert len(held["pass_k"]) == 2
+    earned = [
+        row.measures["annual_log_return"]
+        for row in found.rows
+        if row.agent == "cma_es" and row.venue == "test"
+    ]
+    assert held["share"] == np.mean(np.array(earned) > 0.0)
 
 
 def test_the_page_is_made_again_from_the_folder(compared: tuple[Path, Comparison]) -> None:
