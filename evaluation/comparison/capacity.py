@@ -29,11 +29,14 @@ class Capacity:
         halved_usdt: Capital at which impact takes half of the annual return after costs; None where
             nothing is earned, or no order moved a market.
         gone_usdt: Capital at which it takes all of it.
+        whole_bar_usdt: Capital at which the largest order, beside the turnover of its bar, is all of that:
+            beyond, the law says nothing.
     """
 
     impact: float
     halved_usdt: float | None
     gone_usdt: float | None
+    whole_bar_usdt: float | None = None
 
     def to_dict(self) -> dict[str, float | None]:
         """The numbers by name."""
@@ -76,7 +79,13 @@ def measure_capacity(
     if earned <= 0.0 or lost <= 0.0:
         return Capacity(impact, None, None)
     gone = (earned / lost) ** 2
-    return Capacity(impact, gone / 4.0, gone)
+    return Capacity(impact, gone / 4.0, gone, _whole_bar(episodes, candles, rows))
+
+
+def _whole_bar(episodes: Episodes, candles: Candles, rows: IntArray) -> float:
+    orders = episodes.equity[0, :-1] * episodes.turnover[0]
+    shares = orders / np.maximum(candles.turnover[rows], 1.0)
+    return float(1.0 / shares.max())
 
 
 def _impact_of_one_usdt(

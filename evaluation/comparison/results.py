@@ -29,7 +29,8 @@ class Row:
         model: Name of the world model.
         window: Name of the walk-forward window; empty where there is one alone.
         measures: Figures by name: those of `Performance`, `Waterfall` and `Risk`, and
-            ``capacity_halved_usdt`` and ``capacity_gone_usdt`` where there is such a capital.
+            ``capacity_halved_usdt`` and ``capacity_gone_usdt`` where there is such a capital, at most
+            what makes the largest order all of its bar's turnover.
     """
 
     agent: str

@@ -92,7 +92,7 @@ EARNINGS_NOTE = (
     "holding: wealth after a year ÷ holding's, less 1, with a 95% interval by blocks of time. Worst days lose: the mean "
     "loss of the worst 5% of days. Under water: the share of the time below an earlier peak, and the longest such "
     "spell. Held: the mean size of the position ÷ equity. Halved at, gone at: the capital at which market impact takes half of the "
-    "return, and all of it."
+    "return, and all of it, at most that at which the largest order is all of its bar's turnover."
 )
 
 

@@ -210,11 +210,10 @@ def _figures(measured: Measured) -> dict[str, float]:
     steps = measured.waterfall.to_dict()
     del steps["log_return"]  # the annual one, which the performance has
     found |= steps
-    if measured.capacity is not None:
+    room = measured.capacity
+    if room is not None and room.whole_bar_usdt is not None:
         for name in ("halved_usdt", "gone_usdt"):
-            capital = getattr(measured.capacity, name)
-            if capital is not None:
-                found[f"capacity_{name}"] = capital
+            found[f"capacity_{name}"] = min(getattr(room, name), room.whole_bar_usdt)
     return found
 
 

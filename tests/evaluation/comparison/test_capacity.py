@@ -66,12 +66,23 @@ def test_twice_the_impact_leaves_a_quarter(candles, best):
     assert two.halved_usdt == pytest.approx(one.halved_usdt / 4)
 
 
+def test_the_largest_order_is_all_of_its_bar(candles):
+    few = candles.rows(0, 400)
+    row = int(BybitReplayEnv(few, episode_length=None).recorded.starts(None)[0])
+    side = np.sign(few.close[-1] - few.close[row])  # held to the end it earns
+    held = play(few, np.full(400, 0.5 * side))
+    held.turnover[0, 1:] = 0.0  # the one order, without those that keep the weight
+    found = measure_capacity(held, few, HOURS)
+    assert found.whole_bar_usdt == pytest.approx(few.turnover[row] / 0.5)
+
+
 def test_who_earns_nothing_has_no_capacity(candles):
     losing = play(candles, np.random.default_rng(0).uniform(-1, 1, 7_000))
     assert measure_capacity(losing, candles, HOURS).to_dict() == {
         "impact": 1.0,
         "halved_usdt": None,
         "gone_usdt": None,
+        "whole_bar_usdt": None,
     }
     idle = play(candles, np.zeros(7_000))
     assert measure_capacity(idle, candles, HOURS).gone_usdt is None
