@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from worldmodel_trading.jobs.train import train_agent
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, OutputError, TrainingBarsError
 from worldmodel_trading.market.files.export import write_candles
+from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.market.times import format_time
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -305,6 +307,32 @@ def test_the_audit_asks_every_question_once(
     told = json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8"))
     assert [rung["question"] for rung in told["ladder"]] == questions
     assert told["ranks"]["agreements"]["all"]["test"]["gross"]["spearman"]["units"] == 1
+
+
+def followed_by(first: Candles, later: Candles) -> Candles:
+    """A record that goes on with the bars of another, from the price where it ends."""
+    scale = first.close[-1] / later.open[0]
+    step = first.interval_ms
+    times = first.open_time_ms[-1] + step * np.arange(1, len(later) + 1, dtype=np.int64)
+    columns: dict[str, Any] = {"open_time_ms": np.concatenate([first.open_time_ms, times])}
+    for name in ("open", "high", "low", "close", "volume", "turnover"):
+        factor = 1.0 if name == "volume" else scale
+        columns[name] = np.concatenate([getattr(first, name), factor * getattr(later, name)])
+    return replace(first, **columns)
+
+
+@pytest.mark.slow
+def test_the_verdicts_are_right_where_the_edge_is_known(tmp_path: Path) -> None:
+    """Of the shipped world model's market, six more years than it has bars of."""
+    record = followed_by(synthetic_candles(), synthetic_candles(seed=4242, bars=6 * 8_760))
+    agents = ["cma_es", "random", "momentum", "reversion"]
+    found = compare(
+        agents, candles=record, out=tmp_path / "out", audit=False, dreams=16, horizon=240, workers=0
+    )
+    verdicts = found.verdicts["test"]
+    assert {agent for agent, verdict in verdicts.items() if verdict.good} == {"cma_es"}
+    assert found.luck["test"].snooping.consistent < 0.05
+    assert found.luck["test"].trials > 1_000
 
 
 IDLE = """
