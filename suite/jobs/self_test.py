@@ -46,7 +46,8 @@ class SelfTestConfig(Record):
             decides itself.
         episodes: Unseen stretches that judge.
         bars: Of each of them.
-        train_bars: Of the record that is learned on, one for each seed.
+        train_bars: Of the record that is learned on, one for each seed: long, for in a short one its
+            chance drift outweighs the edge, and a search ends at holding it.
         settings: The algorithm's own, in the place of its defaults.
     """
 
@@ -55,7 +56,7 @@ class SelfTestConfig(Record):
     steps: int = 300_000
     episodes: int = 12
     bars: int = YEAR
-    train_bars: int = 6 * YEAR
+    train_bars: int = 24 * YEAR
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     _bounds = {  # noqa: RUF012
