@@ -7,7 +7,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,9 @@ from worldmodel_trading.evaluation.policy import Policy
 from worldmodel_trading.ground import Recorded
 from worldmodel_trading.market.arrays import Float32Array
 from worldmodel_trading.market.errors import ConfigError
+
+BESIDE = ("hold", "flat")
+"""Rules that stand beside whoever is judged."""
 
 
 class Entrant(NamedTuple):
@@ -143,9 +146,20 @@ def named_object(name: str) -> Any:
         sys.path.remove(os.getcwd())
 
 
-def title_of(name: str) -> str:
-    """What an agent is called in tables: of a path the last part."""
-    return Path(name).name if Path(name).exists() else name
+def titles_of(names: Iterable[str], known: Collection[str]) -> dict[str, str]:
+    """What each agent is called in tables: of a path the last part, or all of it where that is taken.
+
+    Args:
+        names: As the user says them.
+        known: Names of rules and algorithms, which they keep whatever folders are called.
+    """
+    every = list(dict.fromkeys(names))
+    titles = {name: name for name in every if name in known}
+    for name in every:
+        if name not in known:
+            title = Path(name).name if Path(name).exists() else name
+            titles[name] = title if title not in titles.values() else name
+    return {name: titles[name] for name in every}
 
 
 def common_account(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from worldmodel_trading.agents.training import Ground
 from worldmodel_trading.dates import read_times, refuse_outside
 from worldmodel_trading.market.candles import Candles
@@ -104,8 +106,8 @@ def open_recorded_ranges(
     }
     last = int(record.open_time_ms[-1]) + record.interval_ms
     edges["test"] = (edges["validation"][1], given.get("end", last))
-    rows = {name: record.row_range(*ends) for name, ends in edges.items() if ends[0] < ends[1]}
-    ranges = {name: edges[name] for name, (first, stop) in rows.items() if stop - first >= _FEWEST}
+    bars = {name: np.searchsorted(record.open_time_ms, ends) for name, ends in edges.items()}
+    ranges = {name: edges[name] for name, (i, j) in bars.items() if j - i >= _FEWEST}
     if not ranges:
         raise ConfigError(
             f"the candles end before {format_time(made.train_start_ms)}, where the world model's "

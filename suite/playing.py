@@ -10,12 +10,11 @@ from worldmodel_trading.entrants import Entrant
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.vector import DreamVectorEnv
 from worldmodel_trading.evaluation.comparison.measured import Measured, measure_policy
+from worldmodel_trading.evaluation.comparison.results import DREAM
 from worldmodel_trading.evaluation.lanes import run_lanes
 from worldmodel_trading.evaluation.performance import Performance
 from worldmodel_trading.evaluation.rollout import Curve, play_through
 from worldmodel_trading.ground import Recorded
-
-DREAM = "dream"
 
 
 class Played(NamedTuple):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .components import table
+from .sentences import growth, share_text, signed
 
 Told = Mapping[str, Any]
 """``comparison.json``, parsed."""
@@ -17,7 +17,7 @@ KINDS = {"gross": "before costs", "net": "after costs"}
 
 def percent(log_return: float) -> str:
     """A log return as people think of it."""
-    grown = math.expm1(min(log_return, 50.0))
+    grown = growth(log_return)
     return f"{grown:+,.0%}" if abs(grown) >= 10 else f"{grown:+.1%}"
 
 
@@ -53,14 +53,6 @@ def _figure(figure: Mapping[str, float] | None, shown: Callable[[float], str]) -
     return median if low == high else f"{median}\n{low} to {high}"
 
 
-def _share(value: float) -> str:
-    return f"{value:.1%}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1%}"
-
-
 def _ratio(value: float) -> str:
     return f"{value:+.2f}"
 
@@ -78,12 +70,12 @@ _MEASURES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("Sharpe", "sharpe", _ratio),
     ("Sortino", "sortino", _ratio),
     ("Calmar", "calmar", _ratio),
-    ("worst days lose", "daily_cvar", _share),
-    ("worst fall", "max_drawdown", _share),
-    ("under water", "under_water", _share),
+    ("worst days lose", "daily_cvar", share_text),
+    ("worst fall", "max_drawdown", share_text),
+    ("under water", "under_water", share_text),
     ("longest", "longest_under_water_days", _days),
-    ("held", "exposure", _share),
-    ("traded a bar", "turnover", _share),
+    ("held", "exposure", share_text),
+    ("traded a bar", "turnover", share_text),
     ("halved at", "capacity_halved_usdt", _money),
     ("gone at", "capacity_gone_usdt", _money),
 )
@@ -199,7 +191,7 @@ def luck_table(told: Told, range_: str, caption: str) -> str:
                 span(one["sharpe"], _ratio),
                 f"{one['probabilistic_sharpe']:.3f}",
                 f"{one['deflated_sharpe']:.3f}",
-                span(one["over_holding"], _signed),
+                span(one["over_holding"], signed),
                 "yes" if one["superior"] else "no",
                 "–" if good is None else ("yes" if good["holds"] else "no"),
             ]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from ..comparison.results import Comparison, Figure, Promise
+from .sentences import growth
 from .text_table import aligned
 
 SEEN = "on bars that model, search or choice has seen"
@@ -21,7 +21,7 @@ def comparison_text(comparison: Comparison) -> str:
 
 def percent(log_return: float) -> str:
     """A log return as people think of it: +12%."""
-    return f"{math.expm1(min(log_return, 50.0)):+.0%}"
+    return f"{growth(log_return):+.0%}"
 
 
 def _span(figure: Figure) -> str:

@@ -84,8 +84,8 @@ def _outcome(results: RunResults, policy: str, venue: str, replay: SeedRange[Per
     """What the account made of 100 units of money on the last recorded range."""
     ends = results.candles and results.candles.ends(venue)
     when = f", {_day(ends[0])} to {_day(ends[1])}," if ends else ""
-    costs = in_range(replay, lambda measured: measured.costs, _share)
-    drawdown = in_range(replay, lambda measured: measured.max_drawdown, _share)
+    costs = in_range(replay, lambda measured: measured.costs, share_text)
+    drawdown = in_range(replay, lambda measured: measured.max_drawdown, share_text)
     return (
         f"In replay on the {venue} range{when} the {policy.replace('_', ' ')} "
         f"{_made(replay)} after {costs} of equity in costs, with a worst drawdown of {drawdown}."
@@ -95,7 +95,7 @@ def _outcome(results: RunResults, policy: str, venue: str, replay: SeedRange[Per
 def _made(replay: SeedRange[Performance]) -> str:
     """Gain or loss, in words that hold for the whole range."""
     low, high = math.expm1(replay.low.log_return), math.expm1(replay.high.log_return)
-    change = in_range(replay, lambda measured: math.expm1(measured.log_return), _signed)
+    change = in_range(replay, lambda measured: math.expm1(measured.log_return), signed)
     if never_traded(replay):
         return "never traded: it stayed out of the market"
     if max(abs(low), abs(high)) < _EVEN:
@@ -212,7 +212,7 @@ def _dream_against_market(
     if dream is None:
         return []
     promised, paid = (
-        in_range(spread, lambda measured: growth(measured.annual_log_return), _signed)
+        in_range(spread, lambda measured: growth(measured.annual_log_return), signed)
         for spread in (dream, replay)
     )
     sentence = f"Its dream promised {promised} a year; the market paid {paid}."
@@ -223,14 +223,14 @@ def _dream_against_market(
 
 def drift_sentence(drift: DriftOutcome) -> str:
     """What holding pays in the dreams, which is an assumption, and what it paid where they learned."""
-    paid = f"{_signed(drift.train.value)} ± {_share(drift.train.standard_error)}"
+    paid = f"{signed(drift.train.value)} ± {share_text(drift.train.standard_error)}"
     if drift.share < 1.0:
-        recent = f"{_signed(drift.recent.value)} ± {_share(drift.recent.standard_error)}"
+        recent = f"{signed(drift.recent.value)} ± {share_text(drift.recent.standard_error)}"
         paid += f", its last {drift.share:.0%} {recent}"
     dreamed = (
         ""
         if drift.dreamed is None
-        else f" A held position earns {_signed(drift.dreamed)} a year there."
+        else f" A held position earns {signed(drift.dreamed)} a year there."
     )
     return (
         f"The drift of the dreams is an assumption that every ranking of policies inherits (--drift "
@@ -270,11 +270,13 @@ def growth(annual_log_return: float) -> float:
     return math.expm1(min(annual_log_return, _MAX_LOG))
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """A fraction as percent, with its sign."""
     return f"{value:+.1%}"
 
 
-def _share(value: float) -> str:
+def share_text(value: float) -> str:
+    """A fraction as percent."""
     return f"{value:.1%}"
 
 

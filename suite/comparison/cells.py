@@ -217,6 +217,11 @@ def _figures(measured: Measured) -> dict[str, float]:
     return found
 
 
+def is_given(name: str) -> bool:
+    """Whether a name is a folder's or file's; rules and algorithms go before what is called like them."""
+    return name not in RULES and not is_trained(name) and Path(name).exists()
+
+
 def is_trained(name: str) -> bool:
     """Whether an agent is trained for each world model and seed."""
     return name in LEARNED

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from worldmodel_trading.agents.registry import LEARNED
 from worldmodel_trading.agents.rules.known import RULES, make_rule
 from worldmodel_trading.agents.training import TrainConfig
-from worldmodel_trading.comparison.cells import Stage, is_trained
+from worldmodel_trading.comparison.cells import Stage, is_given, is_trained
 from worldmodel_trading.comparison.config import TEST, CompareConfig
 from worldmodel_trading.comparison.stages import Stages
 from worldmodel_trading.entrants import common_account, find_entrant
@@ -30,7 +29,7 @@ def refuse_unfit(
         if is_trained(name):
             TrainConfig(agent=name, **config.own(name))
             continue
-        if not Path(name).exists() and ":" not in name:
+        if not is_given(name) and ":" not in name:
             raise ConfigError(
                 f"there is no agent {name!r}; expected an agent's folder, module:callable, a rule "
                 f"({', '.join(RULES)}), or one to be trained ({', '.join(LEARNED)})"
@@ -84,7 +83,7 @@ def refuse_seen(agents: Sequence[str], config: CompareConfig, stages: Stages) ->
 
 def _refuse_learned(name: str, config: CompareConfig, stage: Stage) -> None:
     """Refuse an agent that was trained or chosen on bars of the test range."""
-    if not Path(name).exists():
+    if not is_given(name):
         return
     policy = find_entrant(name, config.observation, trust=config.trust).policy
     record = getattr(policy, "record", None)

@@ -30,14 +30,16 @@ _GAIN = 0.05  # of log return a year: less is no gain that a dream could promise
 
 
 def climb_model(recorded: Recorded, seed: int, drift: str | float) -> list[Rung]:
-    """What can be asked of a world model without any agent; empty where nothing is recorded.
+    """What can be asked of a world model without any agent.
+
+    Nothing is where training or test range are not recorded.
 
     Args:
         recorded: The world model and its record.
         seed: Of dreams.
         drift: What a held position earns in dreams.
     """
-    if recorded.candles is None or "test" not in recorded.ranges:
+    if recorded.candles is None or not {"train", "test"} <= set(recorded.ranges):
         return []
     config = FidelityConfig(seed=seed, drift=drift)
     begin, end = recorded.ranges["train"][0], recorded.ranges["test"][1]

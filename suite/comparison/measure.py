@@ -10,6 +10,7 @@ import numpy as np
 
 from worldmodel_trading.comparison.cells import Cell, Lived
 from worldmodel_trading.comparison.ladder import climb_agents, climb_lift, climb_ranks
+from worldmodel_trading.entrants import BESIDE
 from worldmodel_trading.evaluation.comparison.families import FamilyAudit, WorldPays
 from worldmodel_trading.evaluation.comparison.lift import Lift
 from worldmodel_trading.evaluation.comparison.luck import Luck, Verdict, hold_together, measure_luck
@@ -26,15 +27,14 @@ from worldmodel_trading.evaluation.comparison.results import (
     Row,
     Rung,
 )
-from worldmodel_trading.evaluation.performance import simple_returns
+from worldmodel_trading.evaluation.performance import RUIN_EQUITY, simple_returns
 from worldmodel_trading.evaluation.report.comparison_page import RESULTS, write_comparison_page
 from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.evaluation.significance import Interval
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.files.writer import whole_file
 
-HOLD, FLAT = "hold", "flat"
-"""Who is always there."""
+HOLD = BESIDE[0]
 
 
 def measure_comparison(
@@ -89,7 +89,7 @@ def _luck(facts: Facts, lived: Mapping[Cell, Lived], range_: str) -> Luck:
         seeds = _by_seed(lived, agent, range_)
         if not seeds:
             continue
-        totals = [float(np.log1p(np.maximum(one, -1 + 1e-12)).sum()) for one in seeds]
+        totals = [float(np.log1p(np.maximum(one, RUIN_EQUITY - 1)).sum()) for one in seeds]
         field[agent] = seeds[int(np.argsort(totals)[(len(totals) - 1) // 2])]
         searched = {
             (cell.window, cell.model, cell.seed if _is_searched(facts, agent) else 0): one.trials
@@ -99,7 +99,7 @@ def _luck(facts: Facts, lived: Mapping[Cell, Lived], range_: str) -> Luck:
         trials[agent] = sum(searched.values())
     length = max(map(len, field.values()))
     held = {name: _filled(returns, length) for name, returns in field.items()}
-    trials |= dict.fromkeys((HOLD, FLAT), 1)
+    trials |= dict.fromkeys(BESIDE, 1)
     return measure_luck(held, held[HOLD], bars_per_year=facts.bars_per_year, trials=trials)
 
 
@@ -143,7 +143,7 @@ def mean_series(lived: Mapping[Cell, Lived]) -> dict[tuple[str, str], FloatArray
     found: dict[tuple[str, str], dict[str, list[FloatArray]]] = {}
     for cell, one in lived.items():
         for place, curve in one.curves.items():
-            returns = np.diff(np.log(np.maximum(curve.equity, 1e-12)))
+            returns = np.diff(np.log(np.maximum(curve.equity, RUIN_EQUITY)))
             found.setdefault((cell.agent, place), {}).setdefault(cell.window, []).append(returns)
     return {
         key: np.concatenate([_mean(windows[name]) for name in sorted(windows)])

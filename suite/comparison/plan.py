@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from worldmodel_trading.agents.lifting import LiftConfig
+from worldmodel_trading.agents.registry import LEARNED
 from worldmodel_trading.agents.rules.known import RULES
 from worldmodel_trading.agents.training import TrainConfig
 from worldmodel_trading.comparison.audits import CrossTask, LadderTask, LiftTask, RankTask
-from worldmodel_trading.comparison.cells import Cell, Stage, Task, is_trained, slug_of
+from worldmodel_trading.comparison.cells import Cell, Stage, Task, is_given, is_trained, slug_of
 from worldmodel_trading.comparison.config import TEST, CompareConfig
 from worldmodel_trading.comparison.stages import Stages
-from worldmodel_trading.entrants import find_entrant, title_of
+from worldmodel_trading.entrants import find_entrant, titles_of
 from worldmodel_trading.evaluation.comparison.results import DREAM
 from worldmodel_trading.market.errors import ConfigError
 
@@ -144,12 +145,8 @@ class Plan:
 
     @property
     def titles(self) -> dict[str, str]:
-        """What each agent is called: the last part of its path, or all of it where that is taken."""
-        titles: dict[str, str] = {}
-        for name in self.agents:
-            title = title_of(name)
-            titles[name] = title if title not in titles.values() else name
-        return titles
+        """What each agent is called."""
+        return titles_of(self.agents, [*RULES, *LEARNED])
 
     def crossed(self, lifts: Sequence[LiftTask]) -> list[CrossTask]:
         """Of several world models of one window."""
@@ -160,7 +157,7 @@ class Plan:
 
 def _belongs(name: str, fingerprint: str, trust: bool) -> bool:
     """Whether an agent can see through a world model: a trained one through its own alone."""
-    if not Path(name).exists():
+    if not is_given(name):
         return True
     learned = find_entrant(name, "latent", trust=trust).policy
     own = getattr(learned, "world_model_hash", None)

@@ -13,7 +13,7 @@ from worldmodel_trading.agents.folder import AGENT_FILE
 from worldmodel_trading.agents.registry import LEARNED
 from worldmodel_trading.agents.rules.known import RULES
 from worldmodel_trading.comparison.audits import joined_lift
-from worldmodel_trading.comparison.cells import Cell, Lived, is_trained
+from worldmodel_trading.comparison.cells import Cell, Lived, is_given, is_trained
 from worldmodel_trading.comparison.checks import (
     refuse_missing,
     refuse_rules,
@@ -31,6 +31,7 @@ from worldmodel_trading.comparison.stages import (
     walked_stages,
 )
 from worldmodel_trading.comparison.windows import Gaps, Window, walk_forward
+from worldmodel_trading.entrants import BESIDE
 from worldmodel_trading.evaluation.checks import check_whole
 from worldmodel_trading.evaluation.comparison.results import Comparison, Facts
 from worldmodel_trading.ground import Cuts
@@ -46,8 +47,6 @@ from worldmodel_trading.output import refuse_taken, run_folder
 from worldmodel_trading.pool import Piece, work_through
 from worldmodel_trading.progress import Counter
 from worldmodel_trading.split import cut_rows
-
-_BESIDE = ("hold", "flat")  # always in the table
 
 
 def compare(
@@ -100,7 +99,7 @@ def compare(
     refuse_taken(out, "compare", overwrite=overwrite)
     processes = num_cores() if workers is None else workers
     check_whole("workers", processes, 0)
-    job = _Job(config, tuple(dict.fromkeys([*agents, *_BESIDE])), Path(out), processes)
+    job = _Job(config, tuple(dict.fromkeys([*agents, *BESIDE])), Path(out), processes)
     cuts = Cuts(start, train_end, validation_end, end)
     sources = list(world_model) if isinstance(world_model, list | tuple) else [world_model]
     if config.walk_forward:
@@ -144,7 +143,7 @@ class _Job:
     def walk(self, candles: Any, cuts: Cuts, *, resume: bool, overwrite: bool) -> Comparison:
         """Compare in windows that walk forward."""
         for name in self.agents:
-            if Path(name).exists():
+            if is_given(name):
                 raise ConfigError(
                     f"{name} was trained in a world model of its own, and each window has another: name "
                     f"one to be trained there ({', '.join(LEARNED)}), a rule, or module:callable"
@@ -246,6 +245,8 @@ class _Job:
 def _identity(name: str) -> str:
     """What tells an agent from another: of a folder its content."""
     path = Path(name)
+    if not is_given(name):
+        return name
     file = path / AGENT_FILE if path.is_dir() else path
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else name
 

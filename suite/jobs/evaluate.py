@@ -12,11 +12,12 @@ import numpy as np
 
 from worldmodel_trading.agents.rules.known import RULES
 from worldmodel_trading.entrants import (
+    BESIDE,
     Entrant,
     common_account,
     find_entrant,
     rule_entrant,
-    title_of,
+    titles_of,
 )
 from worldmodel_trading.envs.spaces import ObservationKind
 from worldmodel_trading.evaluation.performance import Performance
@@ -30,8 +31,6 @@ from worldmodel_trading.market.synthetic import SYMBOL
 from worldmodel_trading.output import job_folder, refuse_taken
 from worldmodel_trading.playing import Markets, Played
 from worldmodel_trading.progress import Counter, tell
-
-_BESIDE = ("hold", "flat")  # always in the table
 
 
 @dataclass(frozen=True)
@@ -146,15 +145,9 @@ def _entrants(
         if record is not None:
             accounts[name] = record.account
     account = common_account(config.account, accounts)
-    for name in dict.fromkeys([*agents, *_BESIDE]):
-        title = title_of(name) if name in found else name
-        entrant = found[name] if name in found else rule_entrant(name, recorded, account)
-        entrants[title if title not in entrants else name] = entrant
+    for name, title in titles_of([*agents, *BESIDE], RULES).items():
+        entrants[title] = found[name] if name in found else rule_entrant(name, recorded, account)
     return entrants, account
-
-
-def _title(name: str) -> str:
-    return Path(name).name if Path(name).exists() else name
 
 
 def _judge(

@@ -63,12 +63,12 @@ def dress(browser: Any, dark: bool) -> None:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
 
 
-def until(browser: Any, script: str, *arguments: Any) -> None:
-    """Wait until a script's expression is true."""
+def until(browser: Any, script: str, *arguments: Any) -> bool:
+    """Wait until a script's expression is true; raises where it never becomes so."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     waiting = WebDriverWait(browser, _PATIENCE_S, poll_frequency=0.05)
-    waiting.until(lambda b: b.execute_script(f"return {script}", *arguments), script)
+    return bool(waiting.until(lambda b: b.execute_script(f"return {script}", *arguments), script))
 
 
 def charts(browser: Any) -> list[Any]:

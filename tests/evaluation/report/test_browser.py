@@ -57,7 +57,7 @@ def test_a_mouse_over_a_chart_is_answered(browser: Any, run_page: Path) -> None:
     place = charts(browser)[0]
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", place)
     ActionChains(browser).move_to_element(place).perform()
-    until(
+    assert until(
         browser, 'document.querySelectorAll(".hoverlayer .legend, .hoverlayer .hovertext").length'
     )
 
@@ -67,7 +67,7 @@ def test_a_click_on_a_name_hides_its_line(browser: Any, run_page: Path) -> None:
     place = charts(browser)[0]
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", place)
     place.find_element("css selector", ".legendtoggle").click()
-    until(
+    assert until(
         browser,
         '[...document.querySelector(".js-plotly-plot").data].some(t => t.visible === "legendonly")',
     )
@@ -77,7 +77,9 @@ def test_charts_follow_when_it_gets_dark(browser: Any, run_page: Path) -> None:
     show(browser, run_page, NARROW, dark=False)
     charts(browser)
     dress(browser, dark=True)
-    until(browser, 'document.querySelector(".js-plotly-plot").layout.font.color === "#98a1ac"')
+    assert until(
+        browser, 'document.querySelector(".js-plotly-plot").layout.font.color === "#98a1ac"'
+    )
 
 
 def test_the_first_column_stays_where_a_table_is_scrolled(browser: Any, run_page: Path) -> None:

@@ -276,6 +276,43 @@ def test_a_range_without_bars_is_refused(
     assert found.places == ["dream at 1"]
 
 
+def test_what_is_called_like_a_folder_is_not_taken_for_it(
+    market_model: WorldModel, candles: Candles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {name: SEARCH[name] for name in ("generations", "population", "dreams")}
+    for name in ("hold", "cma_es", "momentum"):
+        train_agent(
+            "cma_es", market_model, tmp_path / name, candles=candles, settings=settings, horizon=24
+        )
+    monkeypatch.chdir(tmp_path)
+    found = compare(
+        ["momentum", "cma_es", "./hold"], market_model, candles, "out",
+        settings={"cma_es": SEARCH}, workers=0, **SMALL,
+    )  # fmt: skip
+    kinds = {agent: facts["kind"] for agent, facts in found.facts.agents.items()}
+    assert kinds == {
+        **{"momentum": "rule", "cma_es": "trained here", "./hold": "given"},
+        **{"hold": "rule", "flat": "rule"},
+    }
+    walked = {"walk_forward": 2, "model": WINDOWS, "purge": 48, "settings": {"cma_es": SEARCH}}
+    with pytest.raises(ConfigError, match=r"\./hold was trained in a world model of its own"):
+        compare(["cma_es", "./hold"], market_model, candles, "no", **{**SMALL, **walked})
+
+
+@pytest.mark.slow
+def test_a_record_without_the_training_range_is_audited_as_far_as_it_goes(
+    market_model: WorldModel, candles: Candles, tmp_path: Path
+) -> None:
+    late = candles.between(market_model.provenance.validation_start_ms, None)
+    small = {**SMALL, "audit": True, "policy_dreams": 16, "settings": {"cma_es": SEARCH}}
+    found = compare(["cma_es"], market_model, late, tmp_path / "out", workers=0, **small)
+    assert found.ranks is not None
+    assert found.lift is not None
+    assert "recorded training range" not in found.ranks.headline["test"]["gross"].floors
+    assert "search on recorded bars" not in found.lift.searches[0].rivals
+    assert not any("forecast" in rung.question for rung in found.ladder)
+
+
 def test_a_folder_holds_one_comparison(
     compared: tuple[Path, Comparison], market_model: WorldModel, candles: Candles
 ) -> None:
