@@ -9,24 +9,27 @@ from dataclasses import MISSING, fields
 from typing import Any, NoReturn
 
 from worldmodel_trading.agent_arguments import add_agents, add_evaluate, add_train
+from worldmodel_trading.applications import APPLICATIONS
 from worldmodel_trading.comparison.arguments import add_compare
 from worldmodel_trading.config import RunConfig
+from worldmodel_trading.shared_arguments import (
+    CANDLES,
+    DRIFT,
+    TIME,
+    add_candles,
+    add_drift,
+    add_exchange,
+    add_overwrite,
+    add_seed_and_out,
+    add_store,
+    add_world_model,
+    number_or_text,
+    setting,
+)
 
 Job = Callable[[argparse.Namespace], object]
 
 _MARKET = "the market"
-_CANDLES = "file of candles (docs/candles.md), bybit:SYMBOL:INTERVAL (stored), or synthetic"
-_TIME = (
-    "ISO time, UTC unless it says otherwise, such as 2024-01-01 or '2024-01-01 12:00'; or seconds or "
-    "milliseconds since 1970"
-)
-
-
-_DRIFT = (
-    "what a held position earns in dreams, an assumption: recorded, as the world model was trained; "
-    "zero, nothing on average; or the mean simple return a year, such as 0.2 "
-    "(default: recorded)"
-)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,7 +63,8 @@ def parser(jobs: Mapping[str, Job]) -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action=_Version, nargs=0, help="print the version")
     each = whole.add_subparsers(title="jobs", required=True, metavar="JOB")
-    for name, (summary, add) in _JOBS.items():
+    made = {name: (one.SUMMARY, one.add) for name, one in APPLICATIONS.items()}
+    for name, (summary, add) in {**_JOBS, **made}.items():
         one = each.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         one.set_defaults(job=jobs[name])
         one.add_argument(
@@ -76,8 +80,8 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         for name, help_text in settings.items():
             _add_setting(group, name, help_text)
         if title == _MARKET:
-            _add_exchange(group)
-            _add_store(group)
+            add_exchange(group)
+            add_store(group)
 
 
 def _add_setting(group: Any, name: str, help_text: str) -> None:
@@ -94,16 +98,16 @@ def _add_setting(group: Any, name: str, help_text: str) -> None:
 def _add_fetch(fetch: argparse.ArgumentParser) -> None:
     fetch.add_argument("--symbol", required=True, help="instrument, such as BTCUSDT")
     fetch.add_argument("--interval", default="60", help="bar length, Bybit's code (default: 60)")
-    fetch.add_argument("--start", required=True, metavar="TIME", help=f"first bar; {_TIME}")
+    fetch.add_argument("--start", required=True, metavar="TIME", help=f"first bar; {TIME}")
     fetch.add_argument("--end", metavar="TIME", help="end, exclusive (default: now)")
-    _add_exchange(fetch)
-    _add_store(fetch)
+    add_exchange(fetch)
+    add_store(fetch)
 
 
 def _add_watch(watch: argparse.ArgumentParser) -> None:
     watch.add_argument("--symbol", required=True, help="instrument, such as BTCUSDT")
     watch.add_argument("--interval", default="60", help="bar length, Bybit's code (default: 60)")
-    _add_world_model(watch)
+    add_world_model(watch)
     watch.add_argument(
         "--controller", metavar="FILE", help="a linear controller to follow (default: stay flat)"
     )
@@ -113,12 +117,12 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
     watch.add_argument(
         "--stream-url", metavar="URL", help="of the WebSocket (default: Bybit's public one)"
     )
-    _add_exchange(watch)
+    add_exchange(watch)
 
 
 def _add_dream(dream: argparse.ArgumentParser) -> None:
-    _add_world_model(dream)
-    _add_candles(dream)
+    add_world_model(dream)
+    add_candles(dream)
     dream.add_argument(
         "--at", metavar="TIME", help="last bar that the dreams know (default: the record's last)"
     )
@@ -134,15 +138,15 @@ def _add_dream(dream: argparse.ArgumentParser) -> None:
         help="τ: above 1 the dreams are wilder than the market, 0 always takes the likeliest bar "
         "(default: 1.0)",
     )
-    _add_drift(dream)
-    _add_seed_and_out(dream, "runs/dream", "the table and the picture")
+    add_drift(dream)
+    add_seed_and_out(dream, "runs/dream", "the table and the picture")
 
 
 def _add_forecast(forecast: argparse.ArgumentParser) -> None:
-    _add_world_model(forecast)
-    _add_candles(forecast)
+    add_world_model(forecast)
+    add_candles(forecast)
     forecast.add_argument(
-        "--start", metavar="TIME", help=f"forecast from this bar on; {_TIME} (default: the first)"
+        "--start", metavar="TIME", help=f"forecast from this bar on; {TIME} (default: the first)"
     )
     forecast.add_argument("--end", metavar="TIME", help="end, exclusive (default: the last bar)")
     forecast.add_argument(
@@ -162,9 +166,9 @@ def _add_fidelity(fidelity: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="a trained world model, or several of one market (repeatable; default: the one that ships)",
     )
-    _add_candles(fidelity)
-    _add_drift(fidelity)
-    _add_seed_and_out(fidelity, "runs/fidelity", "the numbers and the page")
+    add_candles(fidelity)
+    add_drift(fidelity)
+    add_seed_and_out(fidelity, "runs/fidelity", "the numbers and the page")
     fidelity.add_argument(
         "--seeds",
         type=int,
@@ -191,97 +195,33 @@ def _add_report(report: argparse.ArgumentParser) -> None:
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:
-    _add_world_model(train)
-    _add_candles(train)
-    add_train(train, _setting)
-    _add_drift(train)
-    _add_seed_and_out(train, "runs/agent", "the agent", of="networks, dreams and draws")
+    add_world_model(train)
+    add_candles(train)
+    add_train(train, setting)
+    add_drift(train)
+    add_seed_and_out(train, "runs/agent", "the agent", of="networks, dreams and draws")
 
 
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
-    _add_world_model(evaluate)
-    _add_candles(evaluate)
-    add_evaluate(evaluate, _setting)
-    _add_drift(evaluate)
-    _add_seed_and_out(evaluate, "runs/evaluate", "the numbers and the curves")
+    add_world_model(evaluate)
+    add_candles(evaluate)
+    add_evaluate(evaluate, setting)
+    add_drift(evaluate)
+    add_seed_and_out(evaluate, "runs/evaluate", "the numbers and the curves")
 
 
 def _add_compare(compare: argparse.ArgumentParser) -> None:
-    _add_candles(compare)
-    add_compare(compare, _setting)
-    _add_drift(compare)
-    _add_seed_and_out(compare, "runs/comparison", "the tables and the page")
+    add_candles(compare)
+    add_compare(compare, setting)
+    add_drift(compare)
+    add_seed_and_out(compare, "runs/comparison", "the tables and the page")
 
 
 def _add_pretrained(pretrained: argparse.ArgumentParser) -> None:
     pretrained.add_argument(
         "--out", required=True, metavar="FOLDER", help="folder for the world model"
     )
-    _add_overwrite(pretrained)
-
-
-def _add_exchange(group: Any) -> None:
-    group.add_argument(
-        "--category",
-        default="linear",
-        choices=("linear", "inverse", "spot"),
-        help="of the exchange's products (default: linear)",
-    )
-    group.add_argument("--base-url", metavar="URL", help="of the REST interface (default: Bybit's)")
-
-
-def _add_store(group: Any) -> None:
-    group.add_argument(
-        "--data-dir",
-        metavar="FOLDER",
-        help="the store of fetched data (default: $WORLDMODEL_TRADING_DATA, or the user's data "
-        "folder)",
-    )
-
-
-def _add_world_model(group: Any) -> None:
-    group.add_argument(
-        "--world-model",
-        default="default",
-        metavar="FOLDER",
-        help="a trained world model (default: the one that ships)",
-    )
-
-
-def _add_candles(group: Any) -> None:
-    group.add_argument(
-        "--candles", metavar="SOURCE", help=f"{_CANDLES}; the default is the synthetic market"
-    )
-    _add_store(group)
-
-
-def _add_drift(group: Any) -> None:
-    group.add_argument(
-        "--drift",
-        default="recorded",
-        type=_number_or_text,
-        metavar="DRIFT",
-        help=_DRIFT,
-    )
-
-
-def _add_seed_and_out(
-    group: Any, folder: str, content: str, of: str = "the dreams: the same seed, the same dreams"
-) -> None:
-    group.add_argument("--seed", type=int, default=0, metavar="N", help=f"of {of} (default: 0)")
-    group.add_argument(
-        "--out",
-        default=folder,
-        metavar="FOLDER",
-        help=f"folder for {content} alone (default: {folder})",
-    )
-    _add_overwrite(group)
-
-
-def _add_overwrite(group: Any) -> None:
-    group.add_argument(
-        "--overwrite", action="store_true", help="replace the results of a job in the folder"
-    )
+    add_overwrite(pretrained)
 
 
 _JOBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
@@ -298,23 +238,6 @@ _JOBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "report": ("make the page of a folder again from what its job left there", _add_report),
     "pretrained": ("rebuild the world model that ships", _add_pretrained),
 }
-
-
-def _number_or_text(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
 
 
 def _object_or_text(text: str) -> Any:
@@ -334,18 +257,18 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "preset": {"choices": ("market", "paper")},
     "covariance": {"choices": ("diagonal", "full")},
     "device": {"choices": ("cpu", "cuda", "auto")},
-    "funding": {"type": _number_or_text, "metavar": "SOURCE"},
-    "drift": {"type": _number_or_text, "metavar": "DRIFT"},
+    "funding": {"type": number_or_text, "metavar": "SOURCE"},
+    "drift": {"type": number_or_text, "metavar": "DRIFT"},
     "instrument": {"type": _object_or_text, "metavar": "SOURCE"},
-    "account": {"action": "append", "default": [], "type": _setting, "metavar": "NAME=VALUE"},
+    "account": {"action": "append", "default": [], "type": setting, "metavar": "NAME=VALUE"},
     "out": {"metavar": "FOLDER"},
 }
 _RUN: dict[str, dict[str, str]] = {
     _MARKET: {
-        "candles": f"{_CANDLES}; without it, --symbol is fetched, or the synthetic market taken",
+        "candles": f"{CANDLES}; without it, --symbol is fetched, or the synthetic market taken",
         "symbol": "instrument, such as BTCUSDT; names that of a file that does not",
         "interval": "bar length as Bybit's code: 1 … 720 minutes, D, W",
-        "start": f"first bar used; {_TIME}",
+        "start": f"first bar used; {TIME}",
         "train_end": "end of the training range, exclusive: 70%% of the bars if not given",
         "validation_end": "end of the validation range, exclusive: 85%% of the bars if not given",
         "end": "end of the test range, exclusive: that of the record if not given",
@@ -384,7 +307,7 @@ _RUN: dict[str, dict[str, str]] = {
         "pessimism": "λ: a position is paid so much less in them where the world model's members disagree; "
         "it takes several, see --members",
         "recent": "share of the training range, its last, in which dreams begin",
-        "drift": _DRIFT,
+        "drift": DRIFT,
         "evaluation_dreams": "dreams that measure each policy in the end",
         "workers": "processes that dream for the search, 0 for this one alone; the result is the "
         "same (default: 0, and one a core for paper)",

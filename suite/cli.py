@@ -12,6 +12,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from worldmodel_trading.applications import APPLICATIONS, Application
 from worldmodel_trading.arguments import parser
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.dates import read_times
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _do(arguments: Sequence[str] | None, options: argparse.Namespace) -> int:
     """Do the job; the exit status is what it returns where that is a number, else 0."""
     try:
-        parser(_JOBS).parse_args(arguments, options)
+        parser({**_JOBS, **_APPLICATIONS}).parse_args(arguments, options)
         be_quiet(options.quiet)
         _use_data_folder(options)
         job: Callable[[argparse.Namespace], object] = options.job
@@ -388,6 +389,17 @@ _JOBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "report": _report,
     "pretrained": _pretrained,
 }
+
+
+def _applied(application: Application) -> Callable[[argparse.Namespace], object]:
+    def do(options: argparse.Namespace) -> object:
+        _one_thread()
+        return application.do(options)
+
+    return do
+
+
+_APPLICATIONS = {name: _applied(one) for name, one in APPLICATIONS.items()}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -80,7 +80,7 @@ def imports() -> dict[str, set[str]]:
     """What each module of the package imports of it, by dotted names; a face loads nothing."""
     suite = folder("cli")
     files = {f"{PACKAGE}.{path.stem}": path for path in suite.glob("*.py")}
-    for inner in ("comparison", "jobs"):
+    for inner in ("applications", "comparison", "jobs"):
         files |= {f"{PACKAGE}.{inner}.{path.stem}": path for path in (suite / inner).glob("*.py")}
     for path in [path for room in ROOMS for path in modules(room)]:
         files[".".join([*package_of(path), path.stem])] = path

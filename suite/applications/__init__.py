@@ -1,0 +1,22 @@
+"""What dreams are good for: a job each, in a module that says what it takes and what it does."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Protocol
+
+
+class Application(Protocol):
+    """A module of this package; none imports what is slow before it is asked to do something."""
+
+    SUMMARY: str
+
+    def add(self, parser: argparse.ArgumentParser) -> None:
+        """Add what the job takes, beside ``--quiet``."""
+
+    def do(self, options: argparse.Namespace) -> object:
+        """Do it; what it returns is the exit status where that is a number, else 0."""
+
+
+APPLICATIONS: dict[str, Application] = {}
+"""By the job's name, in the order that ``--help`` lists them."""
