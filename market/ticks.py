@@ -35,6 +35,21 @@ def tick_of(prices: FloatArray) -> float:
     return 0.0
 
 
+def on_grid(prices: FloatArray, tick: float) -> FloatArray:
+    """The prices of the grid that are nearest, at least a tick, as decimal fractions are read [N].
+
+    Args:
+        prices: In quote currency.
+        tick: Of eight digits or fewer after the point, as `tick_of` finds it.
+    """
+    digits = range(_MOST_DIGITS + 1)
+    exact = (d for d in digits if abs(tick * 10.0**d - round(tick * 10.0**d)) < 1e-6)
+    unit = 10.0 ** next(exact, _MOST_DIGITS)
+    step = max(1.0, float(round(tick * unit)))
+    settled: FloatArray = np.maximum(1.0, np.rint(prices * unit / step)) * step / unit
+    return settled
+
+
 @compiled
 def log_ratio(above: float, below: float) -> float:
     """log(above ÷ below) of positive prices, by its series where they are near each other."""

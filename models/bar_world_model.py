@@ -17,7 +17,7 @@ from ..market.clock import calendar_cells
 from ..market.features import Scaler
 from ..market.numerics.float32 import noise_from_bits
 from ..market.sources import open_candles
-from ..market.streams import bar_numbers, relative_volume_slope
+from ..market.streams import bar_numbers, relative_volume_slope, stream_memories
 from ..market.ticks import tick_of
 from .bars.config import MarketConfig
 from .bars.dreaming import encode_record, standardise
@@ -275,6 +275,30 @@ def start_lanes(world_model: BarWorldModel, warmup: int | None = None) -> BarLan
     lanes.z[:] = bank.z[:, -1]
     lanes.raw[:], lanes.memory[:], lanes.drawn[:] = bank.features, bank.memory, bank.bars[:, -1]
     lanes.open_time_ms[:], lanes.close[:] = bank.open_time_ms, bank.close
+    see(world_model, lanes)
+    return lanes
+
+
+def lanes_after(
+    world_model: BarWorldModel, candles: Candles, rows: IntArray, warmup: int | None = None
+) -> BarLanes:
+    """One lane at the close of each of some recorded bars.
+
+    Args:
+        world_model: Whose features, V and M.
+        candles: The record.
+        rows: Of the newest bars [N]; their warm-ups, with complete features, are before them.
+        warmup: Bars that M hears up to each; None takes as many as the bank's segments have.
+    """
+    config, heard = world_model.config, warmup or world_model.bank.z.shape[1]
+    features = world_model.features(candles)[rows[:, np.newaxis] + np.arange(1 - heard, 1)]
+    latents, last = world_model.encode(features), candles.open_time_ms[rows]
+    lanes = BarLanes.empty(len(rows), config)
+    lanes.z[:], lanes.raw[:] = latents[:, -1], features[:, -1]
+    lanes.h[:], lanes.c[:] = world_model.warmed(latents, last)
+    lanes.memory[:] = stream_memories(candles, config.features, rows)
+    lanes.drawn[:] = bar_numbers(candles)[rows]
+    lanes.open_time_ms[:], lanes.close[:] = last, candles.close[rows]
     see(world_model, lanes)
     return lanes
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -24,6 +25,7 @@ from ..market.errors import ConfigError, FeatureError
 from ..market.features import Scaler, compute_features
 from ..market.sources import open_candles
 from ..market.streams import StreamSpec
+from ..market.times import Time
 from .feature_range import complete_runs
 from .forecast import ReturnForecast
 from .mdn_rnn import State
@@ -271,6 +273,49 @@ class WorldModel(ABC):
         entered = z[:, :-1] if self.config.preset == "paper" else z
         latent = entered[:, -1] if entered.shape[1] else np.zeros_like(z[:, 0])
         return State(*(torch.from_numpy(part.copy()) for part in (hidden, cell, latent)))
+
+    def hallucinate(
+        self,
+        paths: int,
+        bars: int,
+        temperature: float = 1.0,
+        seed: int = 0,
+        *,
+        candles: CandleSource = None,
+        at: Time | None = None,
+        start_price: float | None = None,
+        start_time: Time | None = None,
+        drift: str | float = "recorded",
+    ) -> Iterator[Candles]:
+        """Dream markets and give each as whole candles, one after the other.
+
+        Path i has the same bits however many are asked for; memory is bounded, whatever their number.
+        Each bar opens at the close before it, prices lie on the record's tick (where that is at most a
+        thousandth of the price), volumes are in the symbol's units.
+
+        Args:
+            paths: How many.
+            bars: Of each.
+            temperature: τ: above 1 they are wilder than the market, 0 always takes the likeliest bar.
+            seed: The same seed, the same paths.
+            candles: A record that all go on from, anything `open_candles` opens; None lets each begin
+                at a segment of the training range, drawn from the model's bank.
+            at: The moment in the record at which they begin: bars that have closed by then are known.
+                None is its end.
+            start_price: Where the first bars open, quote currency; None is the close that they follow.
+            start_time: When the first bars open; None is after the bar that they follow.
+            drift: What a held position earns; see `with_drift`.
+
+        Raises:
+            ConfigError: The preset is ``paper``, or a setting is impossible.
+            FeatureError: There are too few bars without a gap before the moment.
+        """
+        made = import_module(".hallucination", __package__)
+        settings = made.Hallucination(
+            paths, bars, temperature, seed, start_price, start_time, drift
+        )
+        found: Iterator[Candles] = iter(made.Hallucinations(self, settings, candles, at))
+        return found
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json``, ``model.safetensors`` and ``manifest.json`` into a folder."""

@@ -15,8 +15,13 @@ from ...market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ...market.candles import Candles
 from ...market.errors import ConfigError
 from ...market.settings import whole_number
-from ...market.streams import bar_numbers, stream_memories
-from ...models.bar_world_model import BarWorldModel, chosen, draw_bar_noise, see, start_lanes
+from ...models.bar_world_model import (
+    BarWorldModel,
+    chosen,
+    draw_bar_noise,
+    lanes_after,
+    start_lanes,
+)
 from ...models.bars.config import MarketConfig
 from ...models.bars.dreaming import dream_bars, expect_returns
 from ...models.bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork
@@ -130,17 +135,7 @@ class BarEngine(Engine):
 
     def after(self, candles: Candles, rows: IntArray) -> BarState:
         """The state of N lanes at the closes of recorded bars [N], their warm-ups before them."""
-        windows = rows[:, np.newaxis] + np.arange(1 - self.warmup, 1)
-        features = self.world_model.features(candles)[windows]
-        latents, last = self.world_model.encode(features), candles.open_time_ms[rows]
-        lanes = BarLanes.empty(len(rows), self.config)
-        lanes.z[:], lanes.raw[:] = latents[:, -1], features[:, -1]
-        lanes.h[:], lanes.c[:] = self.world_model.warmed(latents, last)
-        lanes.memory[:] = stream_memories(candles, self.config.features, rows)
-        lanes.drawn[:] = bar_numbers(candles)[rows]
-        lanes.open_time_ms[:], lanes.close[:] = last, candles.close[rows]
-        see(self.world_model, lanes)
-        return BarState(lanes)
+        return BarState(lanes_after(self.world_model, candles, rows, self.warmup))
 
     def draw_noise(self, rng: np.random.Generator, num_lanes: int) -> Noise:
         """One step's noise of N lanes: four uniforms and four normals."""

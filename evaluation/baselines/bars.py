@@ -8,11 +8,11 @@ import numpy as np
 
 from ...market.arrays import BoolArray, FloatArray, IntArray
 from ...market.candles import Candles
+from ...market.drawn import drawn_candles
 from ...market.streams import bar_numbers
 
 _ROUNDING = 1e-9
 _ALIKE = 50  # bars on either side that are as large as one
-_MOST = 700.0  # a log price beyond has no float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,21 +124,19 @@ class Bars:
             start_price: The close before its first bar.
             like: Gives symbol and interval.
         """
-        level = np.log(start_price) + np.cumsum(np.append(0.0, self.log_return[path]))
-        prices = np.exp(np.clip(level, -_MOST, _MOST))
-        opening, close = prices[:-1], prices[1:]
-        high, low = np.maximum(opening, close), np.minimum(opening, close)
-        if self.upper is not None and self.lower is not None:
-            high, low = high * np.exp(self.upper[path]), low * np.exp(-self.lower[path])
-        volume = np.ones(len(close)) if self.volume is None else self.volume[path]
-        return Candles(
-            open_time_ms=self.open_time_ms[path],
-            open=opening,
-            high=high,
-            low=low,
-            close=close,
-            volume=volume,
-            turnover=volume * close,
+        nothing = np.zeros(self.log_return.shape[1])
+        upper, lower, volume = (
+            default if part is None else part[path]
+            for part, default in (
+                (self.upper, nothing),
+                (self.lower, nothing),
+                (self.volume, nothing + 1.0),
+            )
+        )
+        return drawn_candles(
+            self.open_time_ms[path],
+            np.stack([self.log_return[path], upper, lower, volume], axis=1),
+            start_price,
             symbol=like.symbol,
             interval=like.interval,
         )

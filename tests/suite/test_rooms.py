@@ -22,11 +22,11 @@ PACKAGE = "worldmodel_trading"
 PARTS = {  # of each room, its files and the rooms in it; each may import those before it
     "market": """
         arrays errors extras settings records times intervals numerics instruments candles funding_clock
-        funding synthetic optimal_policy account files bybit sources inspection clock ticks streams features
+        funding synthetic optimal_policy account files bybit sources inspection clock ticks drawn streams features
     """,
     "models": """
         config mixture vae mdn_rnn decoded_return forward feature_range forecast provenance machine
-        bars presets devices hub storage world_model bar_world_model paper_world_model encoded drift load regimes ood quality
+        bars presets devices hub storage world_model bar_world_model paper_world_model encoded drift load regimes ood hallucination quality
         training
     """,
     "envs": """
