@@ -52,6 +52,9 @@ from .features import StreamingFeatures as StreamingFeatures
 from .features import compute_features as compute_features
 from .files.export import to_frame as to_frame
 from .files.export import write_candles as write_candles
+from .files.paths import read_path as read_path
+from .files.paths import read_paths as read_paths
+from .files.paths import write_paths as write_paths
 from .files.reader import read_candles as read_candles
 from .files.reader import read_funding as read_funding
 from .funding import FundingRates as FundingRates

@@ -42,9 +42,7 @@ def drawn_candles(
     high = _settled(np.maximum(opening, close) * np.exp(upper), tick)
     low = _settled(np.minimum(opening, close) * np.exp(-lower), tick)
     mean = 0.25 * (opening + high + low + close)
-    return Candles(
-        open_time_ms, opening, high, low, close, volume, volume * mean, symbol, interval
-    )
+    return Candles(open_time_ms, opening, high, low, close, volume, volume * mean, symbol, interval)
 
 
 def _settled(prices: FloatArray, tick: float) -> FloatArray:

@@ -40,6 +40,7 @@ def open_candles(
 
     Args:
         source: Candles as they are; a file, frame or list, as `read_candles` takes them;
+            ``"dreams.parquet#12"``, one path of a table or folder of many (`write_paths`);
             ``"bybit:BTCUSDT:60"``, candles that ``worldmodel-trading fetch`` has stored (the
             network is not touched); ``"synthetic"`` or None, the embedded market.
         symbol: Names the instrument of a file or frame that does not name it itself.
@@ -75,6 +76,11 @@ def _open(
     from .files.reader import read_candles
 
     if isinstance(source, str) and not os.path.exists(source):
+        file, _, number = source.rpartition("#")
+        if os.path.exists(file) and number.isdecimal():
+            from .files.paths import read_path
+
+            return read_path(file, int(number))
         raise CandleError(
             f"there is no file {source!r}; expected the path of a {_FILE}, "
             f"'bybit:SYMBOL:INTERVAL', or {EMBEDDED!r}"

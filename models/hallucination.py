@@ -34,7 +34,9 @@ from .world_model import WorldModel
 if TYPE_CHECKING:
     from ..market.sources import CandleSource
 
-_BARS_AT_ONCE = 1 << 19  # of all paths that are dreamed together: 32 MB of noise, and as much of bars
+_BARS_AT_ONCE = (
+    1 << 19
+)  # of all paths that are dreamed together: 32 MB of noise, and as much of bars
 _FINEST = 1e-3  # of a price: a tick that is more of it would shape the returns
 
 
@@ -129,7 +131,9 @@ class Hallucinations:
         self.known: Candles | None = None
         if candles is not None or at is not None:
             self.known = known_at(world_model, candles, at)
-        self._members = with_drift(world_model, settings.drift).members
+        dreamer = with_drift(world_model, settings.drift)
+        assert isinstance(dreamer, BarWorldModel)
+        self._members = dreamer.members
         self._segments = _chosen_segments(world_model, segments)
         self._meter = OODMeter.fit(world_model) if ood else None
         self._starts = tuple(self._lanes(member) for member in self._members)
@@ -191,7 +195,9 @@ class Hallucinations:
         noise = np.empty((asked.bars, 8, len(numbers)), dtype=np.float32)
         member, row = (np.empty(len(numbers), dtype=np.int64) for _ in range(2))
         for lane, number in enumerate(numbers):
-            rng = np.random.default_rng(np.random.SeedSequence(asked.seed, spawn_key=(int(number),)))
+            rng = np.random.default_rng(
+                np.random.SeedSequence(asked.seed, spawn_key=(int(number),))
+            )
             member[lane], row[lane] = self._origin(int(number), rng.random())
             noise[:, :, lane] = draw_bar_noise(rng, 1, asked.bars)[:, :, 0]
         bars = np.empty((len(numbers), asked.bars, 4))
@@ -242,9 +248,7 @@ class Hallucinations:
                 ood[own, t] = self._meter.read(np.concatenate([lanes.z, lanes.h], axis=1))
 
 
-def known_at(
-    world_model: BarWorldModel, candles: CandleSource, at: Time | None = None
-) -> Candles:
+def known_at(world_model: BarWorldModel, candles: CandleSource, at: Time | None = None) -> Candles:
     """The bars of a record that have closed by a moment, enough of them to dream on from.
 
     Args:

@@ -56,6 +56,7 @@ from .market.candles import Candles as Candles
 from .market.errors import WorldModelTradingError as WorldModelTradingError
 from .market.features import StreamingFeatures as StreamingFeatures
 from .market.files.export import write_candles as write_candles
+from .market.files.paths import read_paths as read_paths
 from .market.files.reader import read_candles as read_candles
 from .market.files.reader import read_funding as read_funding
 from .market.funding import FundingRates as FundingRates

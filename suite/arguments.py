@@ -120,28 +120,6 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
     add_exchange(watch)
 
 
-def _add_dream(dream: argparse.ArgumentParser) -> None:
-    add_world_model(dream)
-    add_candles(dream)
-    dream.add_argument(
-        "--at", metavar="TIME", help="last bar that the dreams know (default: the record's last)"
-    )
-    dream.add_argument("--count", type=int, default=256, metavar="N", help="dreams (default: 256)")
-    dream.add_argument(
-        "--bars", type=int, default=168, metavar="N", help="bars of each (default: 168)"
-    )
-    dream.add_argument(
-        "--temperature",
-        type=float,
-        default=1.0,
-        metavar="X",
-        help="τ: above 1 the dreams are wilder than the market, 0 always takes the likeliest bar "
-        "(default: 1.0)",
-    )
-    add_drift(dream)
-    add_seed_and_out(dream, "runs/dream", "the table and the picture")
-
-
 def _add_forecast(forecast: argparse.ArgumentParser) -> None:
     add_world_model(forecast)
     add_candles(forecast)
@@ -232,7 +210,6 @@ _JOBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "agents": ("say which agents there are", add_agents),
     "fetch": ("download candles, funding rates and rules", _add_fetch),
     "watch": ("follow the live market, bar by bar; no orders", _add_watch),
-    "dream": ("hallucinate markets from a recorded moment on", _add_dream),
     "forecast": ("forecast the next return, bar by bar", _add_forecast),
     "fidelity": ("measure how like the market the dreams are", _add_fidelity),
     "report": ("make the page of a folder again from what its job left there", _add_report),

@@ -185,25 +185,6 @@ def _watch(options: argparse.Namespace) -> None:
     )
 
 
-def _dream(options: argparse.Namespace) -> None:
-    from worldmodel_trading.jobs.dream import dream
-
-    _one_thread()
-    picture = dream(
-        options.world_model,
-        options.candles,
-        options.at,
-        options.count,
-        options.bars,
-        options.temperature,
-        options.drift,
-        options.seed,
-        options.out,
-        options.overwrite,
-    )
-    tell(f"Picture: {picture}")
-
-
 def _forecast(options: argparse.Namespace) -> None:
     from worldmodel_trading.jobs.forecast import forecast
 
@@ -383,7 +364,6 @@ _JOBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "agents": _agents,
     "fetch": _fetch,
     "watch": _watch,
-    "dream": _dream,
     "forecast": _forecast,
     "fidelity": _fidelity,
     "report": _report,

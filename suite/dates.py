@@ -8,7 +8,7 @@ from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import CandleError, ConfigError
 from worldmodel_trading.market.times import Time, format_time, to_ms
 
-_FIRST_BARS = ("start", "at")  # these name a bar; the others are ends, exclusive
+_FIRST_BARS = ("start",)  # these name a bar; the others are ends, exclusive
 
 
 def flag(name: str) -> str:

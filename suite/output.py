@@ -18,7 +18,7 @@ from worldmodel_trading.market.files.writer import (
 )
 from worldmodel_trading.progress import say
 
-Job = Literal["run", "train", "dream", "fidelity", "evaluate", "compare", "pretrained"]
+Job = Literal["run", "train", "fidelity", "evaluate", "compare", "pretrained"]
 
 _RUN_FILE = "run.json"  # says whose a folder is; a world model's manifest says so itself
 _RESULTS = "results.json"
@@ -43,7 +43,6 @@ _FILES: dict[Job, tuple[str, ...]] = {
         "checkpoints",
         "tensorboard",
     ),
-    "dream": ("dreams.parquet", "fan.png"),
     "evaluate": ("evaluation.json", "curves.parquet"),
     "compare": (
         "comparison.json",
@@ -187,7 +186,7 @@ def _written_there(folder: Path) -> Held | None:
     try:
         said = json.loads((folder / _RUN_FILE).read_bytes())
         job = said.get("job", "run")
-        if job in ("dream", "fidelity", "evaluate"):
+        if job in ("fidelity", "evaluate"):
             return Held(job)
         return Held(job if job in _LAST else "run", str(said["run_id"]))
     except FileNotFoundError:

@@ -45,6 +45,7 @@ def test_every_example_is_tested() -> None:
         "02_ppo_dream_to_replay.py",
         "03_cma_es_dream_to_replay.py",
         *FOREIGN,
+        "11_hallucinate.py",
     ] == SCRIPTS
 
 
@@ -106,3 +107,11 @@ def test_cma_es_from_dream_to_replay(tmp_path: Path) -> None:
         assert len(re.findall(rf"^{name} +│.*│.*│", shown, re.MULTILINE)) == 1
     assert (tmp_path / "kept.safetensors").exists()
     assert (tmp_path / "kept.json").exists()
+
+
+def test_hallucinate(tmp_path: Path) -> None:
+    shown = run("11_hallucinate.py", "--paths", "3", "--bars", "400", cwd=tmp_path)
+    for name in ("holding", "momentum"):
+        number = r"[+-]\d\.\d{4}"
+        said = rf"^{name} in 3 dreams: median {number}, 90% between {number} and {number}$"
+        assert re.search(said, shown, re.MULTILINE)

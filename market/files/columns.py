@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 NO_ROWS = "there are no rows: expected at least one after the header"
 
+PATH = "path"
+"""The column that says of a table's rows which of several paths they are of."""
+
 _TIMES = (
     *("open_time_ms", "open_time", "timestamp", "timestamp_ms", "time_ms", "start_time", "start"),
     *("datetime", "unix", "unix_timestamp", "unix_time", "gmt_time", "time", "date", "ts", "t"),

@@ -49,15 +49,19 @@ def write_candles(candles: Candles, path: str | os.PathLike[str]) -> None:
         CandleError: Another ending.
         OutputError: It cannot be written.
     """
-    import pyarrow as pa
-
     target = Path(path)
     write = _writer(target)
+    with whole_file(target) as temporary:
+        write(candle_table(candles), str(temporary))
+
+
+def candle_table(candles: Candles) -> pa.Table:
+    """Candles as an Arrow table, which says the symbol and the interval of itself."""
+    import pyarrow as pa
+
     names = ("open_time_ms", *_PRICES, "volume", "turnover")
     table = pa.table([getattr(candles, name) for name in names], names=["timestamp", *names[1:]])
-    table = table.replace_schema_metadata({"symbol": candles.symbol, "interval": candles.interval})
-    with whole_file(target) as temporary:
-        write(table, str(temporary))
+    return table.replace_schema_metadata({"symbol": candles.symbol, "interval": candles.interval})
 
 
 def _writer(path: Path) -> Callable[[pa.Table, str], None]:

@@ -20,7 +20,7 @@ from ..candles import UNNAMED, Candles
 from ..errors import CandleError, FundingError, TableError, WorldModelTradingError
 from ..funding import FundingRates
 from .cells import looks_naive, parse_numbers, parse_times
-from .columns import CANDLES, FUNDING, NO_ROWS, Layout, choose_columns, infer_interval
+from .columns import CANDLES, FUNDING, NO_ROWS, PATH, Layout, choose_columns, infer_interval
 from .tables import open_table, readable
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ _LOCAL_TIME_HINT = (
 _PLACE_HINT = (
     "the columns have no names and were read as {names}: if they are others, give them a header"
 )
+_PATHS_HINT = "the table holds several paths: open one as 'FILE#0', or all by read_paths"
 _NEWEST_FIRST_HINT = "the record runs newest first, and its rows are counted from the end"
 
 
@@ -169,6 +170,8 @@ def _read(source: object, layout: Layout) -> _Record:
     hints = [_LOCAL_TIME_HINT] if naive else []
     if table.by_place:
         hints.append(_PLACE_HINT.format(names=", ".join(table.names[:6])))
+    if PATH in table.names:
+        hints.append(_PATHS_HINT)
     if len(times) > 1 and bool((np.diff(times) < 0).all()):
         times = times[::-1]
         values = {role: column[::-1] for role, column in values.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -78,6 +79,56 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         _forget(temporary)
         raise
+
+
+@contextmanager
+def whole_folder(path: str | os.PathLike[str], pattern: str) -> Iterator[Path]:
+    """A folder to fill in the place of another, which it replaces when the block ends well.
+
+    If the block raises, nothing of it stays, and the old folder is as it was.
+
+    Args:
+        path: The folder to replace.
+        pattern: What the names of its files are like: a folder that holds others is not replaced.
+
+    Yields:
+        An empty folder beside it.
+
+    Raises:
+        OutputError: It holds something else, or cannot be written; the message says what to do.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        refuse_others(target, pattern)
+        temporary.mkdir(parents=True)
+        yield temporary
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.replace(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise cannot_write(target, error) from error
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def refuse_others(folder: Path, pattern: str) -> None:
+    """Refuse a folder that holds a file of another name.
+
+    Raises:
+        OutputError: It does.
+    """
+    if not folder.exists():
+        return
+    others = [found.name for found in folder.iterdir() if not found.match(pattern)]
+    if others:
+        raise OutputError(
+            f"{folder} holds {others[0]}, which is none of the files to be written there: name another "
+            "folder"
+        )
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Protocol
 
+from worldmodel_trading.applications import hallucinate
+
 
 class Application(Protocol):
     """A module of this package; none imports what is slow before it is asked to do something."""
@@ -18,5 +20,7 @@ class Application(Protocol):
         """Do it; what it returns is the exit status where that is a number, else 0."""
 
 
-APPLICATIONS: dict[str, Application] = {}
+APPLICATIONS: dict[str, Application] = {
+    "hallucinate": hallucinate,
+}
 """By the job's name, in the order that ``--help`` lists them."""

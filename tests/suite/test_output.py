@@ -12,7 +12,6 @@ from worldmodel_trading.models.world_model import WorldModel
 from worldmodel_trading.output import Job, is_begun, job_folder, refuse_taken, run_folder
 
 FILES: dict[Job, set[str]] = {
-    "dream": {"dreams.parquet", "fan.png"},
     "fidelity": {"fidelity.json", "fidelity.html"},
     "evaluate": {"evaluation.json", "curves.parquet"},
     "pretrained": {"config.json", "manifest.json", "model.safetensors"},
@@ -136,7 +135,7 @@ def do(job: Job, out: Path, model: WorldModel, *, overwrite: bool = False) -> No
                 write_whole(folder / name, job)
 
 
-JOBS: tuple[Job, ...] = ("run", "dream", "fidelity", "pretrained")
+JOBS: tuple[Job, ...] = ("run", "evaluate", "fidelity", "pretrained")
 PAIRS = [(a, b) for a in JOBS for b in JOBS if (a, b) != ("run", "run")]
 
 
@@ -159,10 +158,10 @@ def test_a_job_takes_the_place_of_a_job_only_when_told(
 
 
 def test_what_lies_there_stays_until_a_job_has_something_to_write(tmp_path: Path) -> None:
-    with job_folder(tmp_path, "dream") as emptied:
-        write_whole(emptied() / "fan.png", b"old")
-    with job_folder(tmp_path, "dream", overwrite=True) as emptied:
-        assert (tmp_path / "fan.png").read_bytes() == b"old"
+    with job_folder(tmp_path, "evaluate") as emptied:
+        write_whole(emptied() / "curves.parquet", b"old")
+    with job_folder(tmp_path, "evaluate", overwrite=True) as emptied:
+        assert (tmp_path / "curves.parquet").read_bytes() == b"old"
         emptied()
         assert names(tmp_path) == {"run.json"}
     with job_folder(tmp_path, "fidelity"):  # a job that left nothing is in nobody's way

@@ -1,4 +1,4 @@
-"""``dream``, ``forecast`` and ``fidelity``, and a run that goes on from its checkpoints."""
+"""``forecast`` and ``fidelity``, and a run that goes on from its checkpoints."""
 
 from __future__ import annotations
 
@@ -39,35 +39,6 @@ def candles_file(candles: Candles, tmp_path_factory: pytest.TempPathFactory) -> 
     return str(path)
 
 
-def test_dreams_begin_where_the_record_stands(
-    model_folder: str, candles_file: str, candles: Candles, tmp_path: Path
-) -> None:
-    at = 1_000
-    moment = str(np.datetime64(int(candles.open_time_ms[at]), "ms"))
-    arguments = ["--world-model", model_folder, "--candles", candles_file, "--at", moment]
-    shape = ["--count", "7", "--bars", "30"]
-    for folder in ("one", "two"):
-        assert main(["dream", *arguments, *shape, "--out", str(tmp_path / folder)]) == 0
-    table = pd.read_parquet(tmp_path / "one" / "dreams.parquet")
-    assert len(table) == 7 * 31
-    assert table.ood.between(0.0, 1.0).all()
-    first = table[table.open_time_ms == candles.open_time_ms[at]]
-    np.testing.assert_allclose(first.close, candles.close[at], rtol=1e-12)
-    last = table[table.open_time_ms == candles.open_time_ms[at + 30]]
-    assert last.close.nunique() == 7
-    pd.testing.assert_frame_equal(table, pd.read_parquet(tmp_path / "two" / "dreams.parquet"))
-    picture = (tmp_path / "one" / "fan.png").read_bytes()
-    assert picture.startswith(b"\x89PNG")
-    again = ["dream", *arguments, "--count", "2", "--bars", "3", "--out", str(tmp_path / "one")]
-    assert main(again) == 2
-    assert (tmp_path / "one" / "fan.png").read_bytes() == picture
-    assert main([*again, "--overwrite"]) == 0
-    assert len(pd.read_parquet(tmp_path / "one" / "dreams.parquet")) == 2 * 4
-
-
-@pytest.mark.parametrize(
-    "job", ["dream --count 3 --bars 5 --out dreams", "forecast --save all.csv"]
-)
 def test_no_library_warns_at_the_terminal(job: str, model_folder: str, tmp_path: Path) -> None:
     """Not even where all warnings are asked for; `test_run` has the same of ``run``."""
     command = [sys.executable, "-W", "default", "-m", "worldmodel_trading", *job.split()]
@@ -80,34 +51,6 @@ def test_no_library_warns_at_the_terminal(job: str, model_folder: str, tmp_path:
     )
     assert done.stdout != ""
     assert done.stderr == ""
-
-
-def test_dreams_know_nothing_of_what_comes_after(
-    model_folder: str, candles: Candles, tmp_path: Path
-) -> None:
-    tables = []
-    for name, bars in (("short", 1_001), ("long", 1_400)):
-        path = tmp_path / f"{name}.parquet"
-        write_candles(candles.rows(0, bars), path)
-        moment = str(np.datetime64(int(candles.open_time_ms[1_000]), "ms"))
-        where = ["--world-model", model_folder, "--candles", str(path), "--at", moment]
-        out = tmp_path / name
-        assert main(["dream", *where, "--count", "3", "--bars", "5", "--out", str(out)]) == 0
-        tables.append(pd.read_parquet(out / "dreams.parquet"))
-    pd.testing.assert_frame_equal(*tables)
-
-
-def test_too_little_history_to_dream_from(
-    model_folder: str,
-    candles_file: str,
-    candles: Candles,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    moment = str(np.datetime64(int(candles.open_time_ms[50]), "ms"))
-    arguments = ["--world-model", model_folder, "--candles", candles_file, "--at", moment]
-    assert main(["dream", *arguments, "--out", str(tmp_path)]) == 2
-    assert "bars in a row" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
