@@ -227,7 +227,8 @@ def _refuse_mixing(folder: Path, held: Held | None, ours: Held, resume: bool) ->
 
 def _refuse_unclaimed(folder: Path, job: Job, held: Held | None) -> None:
     """Refuse to write over what has a job's names, and of which nothing says that a job wrote it."""
-    unclaimed = [] if held is not None and held.job == job else _lying(folder, job)
+    claimed = [] if held is None else _lying(folder, held.job)
+    unclaimed = [path for path in _lying(folder, job) if path not in claimed]
     if unclaimed:
         mark = _MANIFEST if job == "pretrained" else _RUN_FILE
         raise OutputError(

@@ -230,7 +230,7 @@ print("torch" in sys.modules)
 
 def jobs() -> list[str]:
     """Every job of the command line."""
-    parser = cli.parser(cli._JOBS)
+    parser = cli.parser({**cli._JOBS, **cli._APPLICATIONS})
     actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     return sorted(actions[0].choices)
 
