@@ -8,9 +8,9 @@ Any Gymnasium environment that speaks the info protocol will do (``equity``, ``w
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,21 +154,61 @@ def run_episode(
         ConfigError: The environment's info lacks a key, or the policy was trained in another world
             model than the environment's.
     """
+    infos, actions, rewards, terminated = [], [], [], False
+    for step in play_episode(env, policy, seed, options, deterministic):
+        infos.append(_checked_info(step.info))
+        if step.action is not None:
+            actions.append(np.copy(step.action))
+            rewards.append(float(step.reward))
+            terminated = bool(step.terminated)
+    return _record(infos, actions, rewards, terminated)
+
+
+class Step(NamedTuple):
+    """What an environment answered, and the action that it answered to.
+
+    Attributes:
+        observation: What is seen now.
+        info: What is told now.
+        action: None of a reset, like what follows.
+        reward: Of the action.
+        terminated: Whether the episode ended by itself.
+        truncated: Whether it was cut short.
+    """
+
+    observation: Any
+    info: dict[str, Any]
+    action: Any = None
+    reward: Any = 0.0
+    terminated: bool = False
+    truncated: bool = False
+
+
+def play_episode(
+    env: Environment,
+    policy: Policy,
+    seed: int | None = None,
+    options: dict[str, Any] | None = None,
+    deterministic: bool = True,
+) -> Iterator[Step]:
+    """Play one episode, and tell of the reset and each step; arguments as in `run_episode`.
+
+    Raises:
+        ConfigError: The policy was trained in another world model than the environment's.
+    """
     check_policy(policy, getattr(_unwrapped(env), "world_model_hash", None))
     observation, info = env.reset(seed=None if seed is None else seed_number(seed), options=options)
-    infos, actions, rewards = [_checked_info(info)], [], []
+    step = Step(observation, info)
+    yield step
     state, episode_start = None, np.ones(1, dtype=bool)
-    terminated = truncated = False
-    while not (terminated or truncated):
+    while not (step.terminated or step.truncated):
         action, state = policy.predict(
-            observation, state=state, episode_start=episode_start, deterministic=deterministic
+            step.observation, state=state, episode_start=episode_start, deterministic=deterministic
         )
         observation, reward, terminated, truncated, info = env.step(action)
-        infos.append(_checked_info(info))
-        actions.append(np.copy(action))
-        rewards.append(float(reward))
+        step = Step(observation, info, action, reward, bool(terminated), bool(truncated))
+        yield step
         episode_start = np.zeros(1, dtype=bool)
-    return _record(infos, actions, rewards, bool(terminated))
 
 
 def evaluate_policy(

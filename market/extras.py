@@ -10,6 +10,7 @@ from .errors import MissingPackageError
 
 EXTRAS: Final = {
     "huggingface_hub": "hub",
+    "minari": "minari",
     "mlflow": "mlflow",
     "pygame": "render",
     "sb3_contrib": "agents",

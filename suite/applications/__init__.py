@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Protocol
 
-from worldmodel_trading.applications import hallucinate
+from worldmodel_trading.applications import export, hallucinate
 
 
 class Application(Protocol):
@@ -22,5 +22,6 @@ class Application(Protocol):
 
 APPLICATIONS: dict[str, Application] = {
     "hallucinate": hallucinate,
+    "export": export,
 }
 """By the job's name, in the order that ``--help`` lists them."""

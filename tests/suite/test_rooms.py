@@ -36,7 +36,7 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
         device scorers
     """,
     "evaluation": """
-        policy performance episodes rollout lanes checks significance loss_tests likelihood baselines horizons density truth ageing
+        policy performance episodes rollout transitions lanes checks significance loss_tests likelihood baselines horizons density truth ageing
         untrained results stored seeds drift outcome comparison report fidelity
     """,
     "agents": """
