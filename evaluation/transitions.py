@@ -158,7 +158,7 @@ def check_minari(dataset_id: str, folder: str | os.PathLike[str] | None = None) 
 
     try:
         parse_dataset_id(dataset_id)
-    except ValueError:
+    except (ValueError, TypeError):  # the latter of a name without a version
         raise ConfigError(
             f"the data set of Minari is called {dataset_id!r}; expected a name such as "
             "bybit/btc-ppo-v0: namespace (or none), name and version"

@@ -174,7 +174,7 @@ def _environment(
         **account,
     }
     if config.venue == _DREAM:
-        dreamed = {
+        dreamed: dict[str, Any] = {
             "horizon": config.horizon,
             "temperature": config.temperature,
             "drift": config.drift,
@@ -186,6 +186,6 @@ def _environment(
             f"or say --venue {_DREAM}"
         )
     start, end = recorded.ranges[config.venue]
-    played = {"start": start, "end": end, "episode_length": config.horizon}
+    played: dict[str, Any] = {"start": start, "end": end, "episode_length": config.horizon}
     source = candles or "synthetic"
     return gym.make("worldmodel_trading:BybitReplay-v0", candles=source, **played, **shared)
