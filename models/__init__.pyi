@@ -4,6 +4,7 @@ from .config import PaperConfig as PaperConfig
 from .drift import dreamed_drift as dreamed_drift
 from .drift import with_drift as with_drift
 from .forecast import ReturnForecast as ReturnForecast
+from .joint_world_model import JointWorldModel as JointWorldModel
 from .load import open_world_model as open_world_model
 from .mdn_rnn import MDNRNN as MDNRNN
 from .ood import OODMeter as OODMeter
@@ -19,6 +20,8 @@ from .regimes import Regimes as Regimes
 from .training.callbacks import TensorBoardCallback as TensorBoardCallback
 from .training.callbacks import TrainingCallback as TrainingCallback
 from .training.callbacks import TrainingHistory as TrainingHistory
+from .training.fine_tuning import FineTuneConfig as FineTuneConfig
+from .training.fine_tuning import fine_tune as fine_tune
 from .training.tracking import MLflowTracker as MLflowTracker
 from .training.tracking import Tracker as Tracker
 from .training.tracking import TrackerCallback as TrackerCallback

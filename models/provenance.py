@@ -34,6 +34,8 @@ class Provenance:
         data_hash: SHA-256 of the training candles, see `Candles.data_hash`.
         seed: Of the training.
         versions: Of Python and the libraries that matter.
+        parent: Fingerprint of the world model that it was fine-tuned from; empty if of none.
+        together: SHA-256 of the training candles of the other symbols that V and M learned from.
     """
 
     symbol: str
@@ -46,6 +48,8 @@ class Provenance:
     data_hash: str
     seed: int
     versions: dict[str, str] = field(default_factory=dict)
+    parent: str = ""
+    together: dict[str, str] = field(default_factory=dict)
 
     @property
     def interval_ms(self) -> int:
@@ -68,16 +72,24 @@ class Provenance:
         Raises:
             OtherMarketError: The interval is another, or the symbol is and that is not allowed.
         """
-        if interval != self.interval:
-            raise OtherMarketError(
-                f"the candles' interval is {interval}; this world model was trained on "
-                f"{self.interval}: give candles of that interval, or train a world model on these"
-            )
+        self.check_interval(interval)
         other = self.other_market(symbol)
         if other and not allow_other:
             raise OtherMarketError(refused_market(other))
         if other:
             warnings.warn(other, OtherMarketWarning, stacklevel=2)
+
+    def check_interval(self, interval: str) -> None:
+        """Refuse bars of another length.
+
+        Raises:
+            OtherMarketError: They are.
+        """
+        if interval != self.interval:
+            raise OtherMarketError(
+                f"the candles' interval is {interval}; this world model was trained on "
+                f"{self.interval}: give candles of that interval, or train a world model on these"
+            )
 
     def other_market(self, symbol: str) -> str:
         """What a person is told of bars of another symbol; empty if it is the model's, or unnamed.
@@ -101,6 +113,8 @@ class Provenance:
             ModelFileError: A field is missing, unknown or of the wrong kind.
         """
         kinds = {f.name: str(f.type) for f in dataclasses.fields(cls)}
+        if isinstance(values, Mapping):
+            values = {**_UNTOLD, **values}
         if not isinstance(values, Mapping) or set(values) != set(kinds):
             raise ModelFileError(
                 f"the provenance has the wrong fields; expected {', '.join(kinds)}"
@@ -114,6 +128,10 @@ class Provenance:
         except CandleError as error:
             raise ModelFileError(f"provenance: {error}") from None
         return cls(**values)
+
+
+_UNTOLD: dict[str, Any] = {"parent": "", "together": {}}
+"""Of models stored before these were told."""
 
 
 def refused_market(other: str) -> str:

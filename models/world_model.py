@@ -40,6 +40,8 @@ _KINDS = {
     "paper": (".paper_world_model", "PaperWorldModel"),
 }
 """Of each preset: loaded when one is met, for they know this module."""
+_FINE_TUNING = ".training.fine_tuning"
+"""Likewise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,6 +325,13 @@ class WorldModel(ABC):
 
     def _parts(self) -> Parts:
         return Parts(self.config, self.provenance, self.scaler, self.vae, self.mdn_rnn, self.bank)
+
+    def fine_tune(
+        self, train: CandleSource, validation: CandleSource, settings: Any = None, **rest: Any
+    ) -> Any:
+        """A world model of another market, from what was learned of this; see `fine_tune`."""
+        module = import_module(_FINE_TUNING, __package__)
+        return module.fine_tune(self, train, validation, settings, **rest)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:

@@ -70,7 +70,10 @@ from .market.synthetic import synthetic_candles as synthetic_candles
 from .models.bars.config import MarketConfig as MarketConfig
 from .models.config import PaperConfig as PaperConfig
 from .models.drift import with_drift as with_drift
+from .models.joint_world_model import JointWorldModel as JointWorldModel
 from .models.load import open_world_model as open_world_model
+from .models.training.fine_tuning import FineTuneConfig as FineTuneConfig
+from .models.training.fine_tuning import fine_tune as fine_tune
 from .models.training.train import train_world_model as train_world_model
 from .models.world_model import WorldModel as WorldModel
 from .registration import register_environments as register_environments

@@ -13,10 +13,10 @@ import torch
 from ...market.errors import ConfigError
 from ...market.sources import open_candles
 from ...models.bar_world_model import BarWorldModel
-from ...models.feature_range import with_context
+from ...models.training.bar_ground import BarGround, training_ranges
+from ...models.training.bars import train_bar_networks
 from ...models.training.callbacks import Callbacks, TrainingHistory
 from ...models.training.loops import Session
-from ...models.training.train import train_bars, training_ranges
 
 if TYPE_CHECKING:
     from ...market.sources import CandleSource
@@ -61,6 +61,6 @@ def with_random_encoder(
         Callbacks(TrainingHistory(), ()),
         torch.device("cpu"),
     )
-    candles = [train, with_context(validation, train, ranges[1])]
-    parts = train_bars(candles, ranges, world_model.scaler, session, random_encoder=True)
-    return BarWorldModel(config, world_model.provenance, world_model.scaler, *parts)
+    ground = BarGround.of(train, validation, ranges, config, world_model.scaler)
+    networks = train_bar_networks(*ground.bars, session, random_encoder=True)
+    return ground.world_model(*networks, world_model.provenance, config, session)

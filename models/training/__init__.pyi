@@ -2,6 +2,8 @@ from .callbacks import TensorBoardCallback as TensorBoardCallback
 from .callbacks import TrainingCallback as TrainingCallback
 from .callbacks import TrainingHistory as TrainingHistory
 from .default_model import build_default as build_default
+from .fine_tuning import FineTuneConfig as FineTuneConfig
+from .fine_tuning import fine_tune as fine_tune
 from .tracking import MLflowTracker as MLflowTracker
 from .tracking import Tracker as Tracker
 from .tracking import TrackerCallback as TrackerCallback

@@ -13,171 +13,43 @@ the volatility of the next 6 and 24 bars, the next volume. It steadies what litt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...market.arrays import FloatArray, IntArray
-from ...market.candles import Candles
-from ...market.clock import calendar_cells
-from ...market.features import Scaler
-from ...market.streams import FEATURES, bar_numbers
 from ..bars.config import CALENDAR, MarketConfig
-from ..bars.networks import FEATURE_LIMIT, BarRNN, BarVAE, build_bar_networks
-from ..feature_range import FeatureRange
+from ..bars.networks import BarRNN, BarVAE, build_bar_networks
 from ..mixture import Mixture, mixture_log_prob
+from .bar_ranges import OUTLOOK, BarRange
 from .loops import Session
 from .mean_tempering import slope_of
 from .sequences import chunk_starts
 from .stage import Stage, StageSettings
 
-_OUTLOOK = (0.3, 0.15, 0.15, 0.1)  # weights: next range, volatility of 6 and 24 bars, next volume
-_OUTLOOK_BARS = (6, 24)
 _MEMORY = "mdn_rnn.lstm."
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _TRUNK_PACE = 0.05  # of the memory's learning rate
-_VARIANCE_FLOOR = 1e-10  # of mean squared returns
 
 
-@dataclass(frozen=True, eq=False)
-class BarRange:
-    """A range of bars as tensors; row t looks from the close of bar t at bar t + 1.
+class Learner(nn.Module):
+    """V, M and the outlook's head, whose weights are drawn from the seed: what the stages share."""
 
-    Attributes:
-        features: Standardised and clipped [T, F], 0 where incomplete.
-        cells: Of the calendar of bar t + 1 [T, 2].
-        bars: Of bar t + 1, as `BarRNN.bar_log_prob` takes them [T, 4].
-        outlook: Standardised targets of the auxiliary loss [T, 4]; NaN where the range ends before.
-        rows: Rows t that count: complete features, and a bar without a gap after them [N].
-        months: The month of each row [T].
-        times: How often a month counts, by its number; None is once.
-        source: The range.
-    """
-
-    features: Tensor
-    cells: Tensor
-    bars: Tensor
-    outlook: Tensor
-    rows: Tensor
-    source: FeatureRange
-    months: IntArray
-    times: IntArray | None = None
-
-    def resampled(self, rng: np.random.Generator) -> BarRange:
-        """The same with as many of its months, drawn with replacement (Breiman 1996)."""
-        known = np.unique(self.months)
-        times = np.bincount(rng.choice(known, len(known)), minlength=int(known[-1]) + 1)
-        rows = self.rows.numpy()
-        repeated = np.repeat(rows, times[self.months[rows]])
-        return replace(self, rows=torch.from_numpy(repeated), times=times)
-
-    def counted(self, starts: IntArray, scored: int) -> IntArray:
-        """First rows of chunks, each as often as the month of its first scored row counts."""
-        if self.times is None:
-            return starts
-        return np.repeat(starts, self.times[self.months[starts + scored]])
-
-    def to(self, device: torch.device) -> BarRange:
-        """The same on another device."""
-        parts = ("features", "cells", "bars", "outlook", "rows")
-        moved: dict[str, Any] = {name: getattr(self, name).to(device) for name in parts}
-        return replace(self, **moved)
-
-
-class _Learner(nn.Module):
-    """V, M and the outlook's head: what the stages share."""
-
-    def __init__(self, vae: BarVAE, mdn_rnn: BarRNN) -> None:
+    def __init__(self, vae: BarVAE, mdn_rnn: BarRNN, seed: int = 0) -> None:
         super().__init__()
         self.vae, self.mdn_rnn = vae, mdn_rnn
-        self.outlook = nn.Linear(mdn_rnn.now.out_features, len(_OUTLOOK))
-
-
-def bar_range(
-    candles: Candles,
-    source: FeatureRange,
-    scaler: Scaler,
-    scale: float,
-    withheld: Sequence[int] = (),
-) -> BarRange:
-    """A range of candles, standardised by the training range's scaler and scale of returns.
-
-    Args:
-        candles: The range.
-        source: Its features.
-        scaler: The training range's.
-        scale: Deviation of the training range's log returns.
-        withheld: Columns of the features that are 0 throughout.
-    """
-    features = np.nan_to_num(scaler.without(withheld).transform(source.features))
-    features = np.clip(features, -FEATURE_LIMIT, FEATURE_LIMIT).astype(np.float32)
-    bars = _next_bars(candles, source.features, scale)
-    rows = _rows(source)
-    times = candles.open_time_ms + candles.interval_ms
-    return BarRange(
-        torch.from_numpy(features),
-        torch.from_numpy(calendar_cells(times, candles.interval)),
-        torch.from_numpy(np.nan_to_num(bars).astype(np.float32)),
-        torch.from_numpy(_outlooks(candles, source, scaler).astype(np.float32)),
-        torch.from_numpy(rows),
-        source,
-        candles.open_time_ms.astype("datetime64[ms]").astype("datetime64[M]").astype(np.int64),
-    )
-
-
-def _rows(source: FeatureRange) -> IntArray:
-    ends = [np.arange(max(a, source.scored_from - 1), b - 1) for a, b in source.runs]
-    return np.concatenate([*ends, np.empty(0, dtype=np.int64)])
-
-
-def _next_bars(candles: Candles, features: FloatArray, scale: float) -> FloatArray:
-    """What came after each bar [T, 4]; the last row is NaN."""
-    numbers = bar_numbers(candles)
-    numbers[:, :3] /= scale
-    numbers[:, 3] = features[:, _column("volume")]
-    return np.concatenate([numbers[1:], np.full((1, 4), np.nan)])
-
-
-def _column(name: str) -> int:
-    return [feature.name for feature in FEATURES].index(name)
-
-
-def _outlooks(candles: Candles, source: FeatureRange, scaler: Scaler) -> FloatArray:
-    """Log range of the next bar, log volatilities of the next ones, next volume, standardised [T, 4].
-
-    All by the units of the features, which the training range gave.
-    """
-    features, count = source.features, len(candles)
-    log_range = features[:, _column("range")] + features[:, _column("level")]
-    volume = features[:, _column("volume")]
-    squares = np.nan_to_num(bar_numbers(candles)[:, 0]) ** 2
-    total = np.concatenate([[0.0], np.cumsum(squares)])
-    columns = [np.append(log_range[1:], np.nan)]
-    for bars in _OUTLOOK_BARS:
-        ahead = np.full(count, np.nan)
-        sums = total[bars + 1 :] - total[1:-bars]
-        ahead[: len(sums)] = 0.5 * np.log(sums / bars + _VARIANCE_FLOOR)
-        columns.append(ahead)
-    columns.append(np.append(volume[1:], np.nan))
-    level, size = scaler.mean[_column("level")], scaler.scale
-    ranges = scaler.scale[_column("range")] + size[_column("level")]
-    middle = level + scaler.mean[_column("range")]
-    means = (middle, level, level, scaler.mean[_column("volume")])
-    scales = (ranges, size[_column("level")] + 0.2, size[_column("level")] + 0.2)
-    outlook = np.stack(columns, axis=1) - np.array(means)
-    result: FloatArray = outlook / np.array([*scales, size[_column("volume")]])
-    return result
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.outlook = nn.Linear(mdn_rnn.now.out_features, len(OUTLOOK))
 
 
 def train_bar_networks(
     train: BarRange,
     validation: BarRange,
-    scale: float,
     session: Session,
+    *,
+    symbols: int = 0,
     random_encoder: bool = False,
 ) -> tuple[BarVAE, BarRNN]:
     """V and M by the four stages, each keeping what validates best.
@@ -185,31 +57,42 @@ def train_bar_networks(
     Args:
         train: The training range.
         validation: The validation range.
-        scale: Deviation of the training range's log returns.
         session: The training's.
+        symbols: How many the ranges were joined from; M's calendar has as many rows more.
         random_encoder: Whether V keeps random weights, its numbers standardised: a control.
     """
     config = session.config
     assert isinstance(config, MarketConfig)
     vae, mdn_rnn = build_bar_networks(config, session.stage_seed(1))
-    mdn_rnn.return_scale.fill_(scale)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(session.stage_seed(2))
-        learner = _Learner(vae, mdn_rnn).to(session.device)
+    learner = Learner(vae, mdn_rnn, session.stage_seed(2))
+    mdn_rnn.calendar = _with_symbols(mdn_rnn.calendar, symbols)
+    learner.to(session.device)
     if session.member and config.resample_months:
         train = train.resampled(np.random.default_rng(session.stage_seed(8)))
     train, validation = train.to(session.device), validation.to(session.device)
     if random_encoder:
         _standardise(vae, train.features[train.rows])
-    _forecast_stage(learner, train, validation, session, teach_vae=not random_encoder)
+    forecast_stage(learner, train, validation, session, _forecasting(learner, random_encoder))
     if not random_encoder:
-        _vae_stage(learner, train, validation, session)
+        vae_stage(learner, train, validation, session)
     _memory_stage(learner, train, validation, session)
-    if config.temper_mean:
-        _temper_mean(learner, train, validation, session)
-    _head_stage(learner, train, validation, session)
+    head_stage(learner, train, validation, session)
     learner.cpu()
     return learner.vae, learner.mdn_rnn
+
+
+def _with_symbols(calendar: nn.Parameter, symbols: int) -> nn.Parameter:
+    """The calendar's table [cells, C] with a row of zeros for each symbol."""
+    return nn.Parameter(
+        torch.cat([calendar.data, calendar.data.new_zeros(symbols, calendar.shape[1])])
+    )
+
+
+def _forecasting(learner: Learner, random_encoder: bool) -> list[Any]:
+    """What learns in the first stage."""
+    vae, mdn_rnn = learner.vae, learner.mdn_rnn
+    learning: list[Any] = [mdn_rnn.now, mdn_rnn.return_head, learner.outlook, mdn_rnn.calendar]
+    return learning if random_encoder else [*learning, vae.forecast_hidden, vae.forecast_out]
 
 
 @torch.no_grad()
@@ -236,7 +119,7 @@ def _stage(
 ) -> Stage:
     config = session.config
     settings = StageSettings(
-        session.stage_name(name), epochs, epochs, rate, config.gradient_clip, 0.0
+        session.stage_name(name), epochs, epochs, rate, config.gradient_clip, 0.0, session.warm
     )
     optimiser = torch.optim.AdamW(groups, lr=rate)
     seed, kept = session.stage_seed(number), session.checkpoint(name)
@@ -254,42 +137,47 @@ def _decayed(modules: list[Any], decay: float, pace: float = 1.0) -> list[dict[s
     ]
 
 
-def _forecast_stage(
-    learner: _Learner,
+def forecast_stage(
+    learner: Learner,
     train: BarRange,
     validation: BarRange,
     session: Session,
-    teach_vae: bool,
+    learning: list[Any],
+    name: str = "forecast",
+    number: int = 3,
 ) -> None:
+    """Teach what forecasts the next return, on single bars, what M remembers held as it is.
+
+    Args:
+        learner: In place.
+        train: The training range.
+        validation: The validation range.
+        session: The training's.
+        learning: Modules and parameters.
+        name: Of the stage.
+        number: Of its seed.
+    """
     config, vae, mdn_rnn = session.config, learner.vae, learner.mdn_rnn
-    learning: list[Any] = [mdn_rnn.now, mdn_rnn.return_head, learner.outlook]
     if CALENDAR in config.withheld:
         mdn_rnn.calendar.data.zero_()
-    else:
-        learning.append(mdn_rnn.calendar)
-    if teach_vae:
-        learning += [vae.forecast_hidden, vae.forecast_out]
-    stage = _stage(
-        "forecast",
-        3,
-        config.forecast_epochs,
-        learner,
-        _decayed(learning, config.weight_decay),
-        config.learning_rate,
-        session,
-    )
+        learning = [part for part in learning if part is not mdn_rnn.calendar]
+    groups = _decayed(learning, config.weight_decay)
+    epochs, rate = config.forecast_epochs, config.learning_rate
+    stage = _stage(name, number, epochs, learner, groups, rate, session)
+    hidden = remembered(learner, train)
 
     def batch_loss(rows: Tensor) -> Tensor:
         noise = torch.randn((len(rows), train.features.shape[1]), generator=stage.generator)
         features = train.features[rows] + config.feature_noise * noise.to(session.device)
         known = vae.outlook(features, config.feature_dropout)
-        trunk = mdn_rnn.trunk(known, mdn_rnn.calendars(train.cells[rows]))
+        heard = None if hidden is None else hidden[rows]
+        trunk = mdn_rnn.trunk(known, mdn_rnn.calendars(train.cells[rows]), heard)
         return _return_loss(learner, trunk, train, rows, config)
 
     learner.load_state_dict(
         stage.fit(
             _epochs(stage, train, config, batch_loss),
-            lambda: {"validation_loss": return_nll(stage.averaged, validation, memory=False)},
+            lambda: {"validation_loss": return_nll(stage.averaged, validation)},
         )
     )
 
@@ -314,14 +202,14 @@ def _epochs(stage: Stage, train: BarRange, config: Any, batch_loss: Any) -> Any:
 
 
 def _return_loss(
-    learner: _Learner, trunk: Tensor, train: BarRange, rows: Tensor, config: Any
+    learner: Learner, trunk: Tensor, train: BarRange, rows: Tensor, config: Any
 ) -> Tensor:
     """Of the next return: its NLL, how far the mean strays, and the outlook."""
     mixture = learner.mdn_rnn.return_mixture(trunk)
     nll = -mixture_log_prob(mixture, train.bars[rows][..., :1]).mean()
     asked = train.outlook[rows]
     error = (learner.outlook(trunk) - asked.nan_to_num()) ** 2 * asked.isfinite()
-    outlook = (error * error.new_tensor(_OUTLOOK)).sum(-1).mean()
+    outlook = (error * error.new_tensor(OUTLOOK)).sum(-1).mean()
     mean, variance = moments(mixture)
     strays = (mean * mean / variance).mean()
     loss: Tensor = nll + config.mean_weight * strays + config.outlook_weight * outlook
@@ -337,31 +225,49 @@ def moments(mixture: Mixture) -> tuple[Tensor, Tensor]:
     return mean, variance.clamp(min=1e-8)
 
 
+def return_nll(learner: nn.Module, data: BarRange) -> float:
+    """Mean -log p of the standardised return of the bars that count."""
+    return float(return_losses(learner, data).mean())
+
+
 @torch.no_grad()
-def return_nll(learner: nn.Module, data: BarRange, memory: bool = True) -> float:
-    """Mean -log p of the standardised return of the bars that count, with or without memory."""
-    assert isinstance(learner, _Learner)
-    trunk = _trunks(learner, data, memory)[data.rows]
+def return_losses(learner: nn.Module, data: BarRange) -> Tensor:
+    """-log p of the standardised return of each bar that counts [N], float64."""
+    assert isinstance(learner, Learner)
+    trunk = _trunks(learner, data)[data.rows]
     mixture = learner.mdn_rnn.return_mixture(trunk)
-    nll = -mixture_log_prob(mixture, data.bars[data.rows][..., :1])
-    return float(nll.double().mean())
+    return -mixture_log_prob(mixture, data.bars[data.rows][..., :1]).double()
 
 
 @torch.no_grad()
-def _trunks(learner: _Learner, data: BarRange, memory: bool) -> Tensor:
+def _trunks(learner: Learner, data: BarRange) -> Tensor:
     """The layer before the return's head at every bar [T, trunk], the state run along each run."""
-    vae, mdn_rnn = learner.vae, learner.mdn_rnn
-    known = vae.encode(data.features).mean[:, : vae.forecast_size]
-    calendars = mdn_rnn.calendars(data.cells)
+    known, calendars = _heard(learner, data)
+    return learner.mdn_rnn.trunk(known, calendars, remembered(learner, data))
+
+
+def _heard(learner: Learner, data: BarRange) -> tuple[Tensor, Tensor]:
+    """What M hears at every bar: the forecasting numbers of z [T, Z'] and the calendar [T, C]."""
+    known = learner.vae.encode(data.features).mean[:, : learner.vae.forecast_size]
+    return known, learner.mdn_rnn.calendars(data.cells)
+
+
+@torch.no_grad()
+def remembered(learner: Learner, data: BarRange) -> Tensor | None:
+    """M's state after every bar [T, H]; None where its return's head hears nothing of it."""
+    mdn_rnn = learner.mdn_rnn
+    if not mdn_rnn.before.weight.any():
+        return None
+    known, calendars = _heard(learner, data)
     hidden = known.new_zeros(len(known), mdn_rnn.hidden_size)
-    if memory:
-        for start, stop in data.source.runs:
-            rows = slice(start, stop)
-            hidden[rows] = mdn_rnn.remember(known[None, rows], calendars[None, rows])[0]
-    return mdn_rnn.trunk(known, calendars, hidden if memory else None)
+    for start, stop in data.source.runs:
+        rows = slice(start, stop)
+        hidden[rows] = mdn_rnn.remember(known[None, rows], calendars[None, rows])[0]
+    return hidden
 
 
-def _vae_stage(learner: _Learner, train: BarRange, validation: BarRange, session: Session) -> None:
+def vae_stage(learner: Learner, train: BarRange, validation: BarRange, session: Session) -> None:
+    """Teach z's other numbers and the decoder, in place."""
     config, vae = session.config, learner.vae
     learning: list[Any] = [
         vae.encoder_hidden,
@@ -378,7 +284,7 @@ def _vae_stage(learner: _Learner, train: BarRange, validation: BarRange, session
 
     @torch.no_grad()
     def validate() -> dict[str, float]:
-        assert isinstance(stage.averaged, _Learner)
+        assert isinstance(stage.averaged, Learner)
         fixed = torch.Generator().manual_seed(0)
         features = validation.features[validation.rows]
         loss = _elbo_loss(stage.averaged.vae, features, config.kl_weight, fixed)
@@ -401,7 +307,7 @@ def _elbo_loss(vae: BarVAE, features: Tensor, beta: float, generator: torch.Gene
 
 
 def _memory_stage(
-    learner: _Learner, train: BarRange, validation: BarRange, session: Session
+    learner: Learner, train: BarRange, validation: BarRange, session: Session
 ) -> None:
     config, mdn_rnn = session.config, learner.mdn_rnn
     deaf = {name: value.clone() for name, value in learner.state_dict().items()}
@@ -441,7 +347,7 @@ def _memory_stage(
 
 @torch.no_grad()
 def _trust_memory(
-    learner: _Learner, deaf: dict[str, Tensor], validation: BarRange, session: Session
+    learner: Learner, deaf: dict[str, Tensor], validation: BarRange, session: Session
 ) -> None:
     """Let the forecast hear the memory as far as the validation range pays for it, in place.
 
@@ -466,26 +372,29 @@ def _trust_memory(
 
 
 @torch.no_grad()
-def _temper_mean(
-    learner: _Learner, train: BarRange, validation: BarRange, session: Session
+def temper_mean(
+    vae: BarVAE, mdn_rnn: BarRNN, train: BarRange, validation: BarRange, session: Session
 ) -> None:
     """Keep of the varying mean forecast what the validation range paid for (`mean_tempering`)."""
+    learner = Learner(vae, mdn_rnn)
+    trust = mdn_rnn.mean_trust
+    trust[0], trust[1] = 1.0, 0.0
     level = _means(learner, train)[0].mean()
     mean, variance = _means(learner, validation)
     slope = slope_of(validation.bars[validation.rows, 0].double(), mean, variance)
-    trust = learner.mdn_rnn.mean_trust
     trust[0], trust[1] = slope.trusted, level
     session.callbacks.on_note(str(slope))
 
 
-def _means(learner: _Learner, data: BarRange) -> tuple[Tensor, Tensor]:
+def _means(learner: Learner, data: BarRange) -> tuple[Tensor, Tensor]:
     """Mean and variance of the return's forecasts of the bars that count, each [N], float64."""
-    trunk = _trunks(learner, data, memory=True)[data.rows]
+    trunk = _trunks(learner, data)[data.rows]
     mean, variance = moments(learner.mdn_rnn.return_mixture(trunk))
     return mean.double(), variance.double()
 
 
-def _head_stage(learner: _Learner, train: BarRange, validation: BarRange, session: Session) -> None:
+def head_stage(learner: Learner, train: BarRange, validation: BarRange, session: Session) -> None:
+    """Teach the heads of wicks and volume, in place."""
     config, mdn_rnn = session.config, learner.mdn_rnn
     heads: list[Any] = [
         getattr(mdn_rnn, f"{name}_{part}")
@@ -494,7 +403,7 @@ def _head_stage(learner: _Learner, train: BarRange, validation: BarRange, sessio
     ]
     groups = _decayed(heads, config.weight_decay / 4)
     stage = _stage("heads", 6, config.head_epochs, learner, groups, config.learning_rate, session)
-    trunks = [_trunks(learner, data, memory=True) for data in (train, validation)]
+    trunks = [_trunks(learner, data) for data in (train, validation)]
 
     def log_probs(rnn: BarRNN, data: BarRange, trunk: Tensor, rows: Tensor) -> Tensor:
         calendars = rnn.calendars(data.cells[rows]).detach()
@@ -506,7 +415,7 @@ def _head_stage(learner: _Learner, train: BarRange, validation: BarRange, sessio
 
     @torch.no_grad()
     def validate() -> dict[str, float]:
-        assert isinstance(stage.averaged, _Learner)
+        assert isinstance(stage.averaged, Learner)
         loss = -log_probs(stage.averaged.mdn_rnn, validation, trunks[1], validation.rows)
         return {"validation_loss": loss.item()}
 

@@ -37,6 +37,7 @@ class Session:
         identity: Of candles, settings and seed, for the checkpoints.
         resume: Go on from the checkpoints.
         member: Which of several world models of one market is trained.
+        warm: Whether stages begin from weights that may be the best there are.
     """
 
     config: Any
@@ -47,6 +48,7 @@ class Session:
     identity: str = ""
     resume: bool = False
     member: int = 0
+    warm: bool = False
 
     def members(self, count: int) -> list[Session]:
         """A session for each of several world models of one market."""

@@ -38,6 +38,7 @@ class StageSettings:
         learning_rate: At its highest.
         gradient_clip: Largest norm of the gradient.
         ema_decay: Of the averaged weights, a step.
+        keeps_start: Whether the weights that it begins with may be the best.
     """
 
     name: str
@@ -46,6 +47,7 @@ class StageSettings:
     learning_rate: float
     gradient_clip: float
     ema_decay: float
+    keeps_start: bool = False
 
 
 @dataclass
@@ -115,6 +117,8 @@ class Stage:
         try:
             if progress.rows:
                 self._callbacks.on_resume(settings.name, progress.rows)
+            elif settings.keeps_start:
+                progress.best_loss, progress.best_epoch = validate()["validation_loss"], -1
             while not self._done():
                 row = self._epoch(epoch_loss, validate)
                 progress.rows.append(row)

@@ -6,43 +6,42 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from ...market.arrays import Float32Array, IntArray, spread
+from ...market.arrays import Float32Array
 from ...market.candles import Candles
 from ...market.errors import TrainingError
 from ...market.features import Scaler, volume_level
 from ...market.settings import seed_number
 from ...market.sources import open_candles
-from ...market.streams import AVERAGE_VOLUME, bar_numbers, stream_memories
-from ..bar_world_model import BarWorldModel
 from ..bars.config import MarketConfig
-from ..bars.dreaming import encode_record
-from ..bars.networks import BarRNN, BarVAE
-from ..bars.packed import BarNetwork
 from ..config import PaperConfig
 from ..devices import choose_device
 from ..encoded import encode_range, scaled_tensor
-from ..feature_range import FeatureRange, feature_range, with_context
+from ..feature_range import FeatureRange
+from ..joint_world_model import JointWorldModel
 from ..mdn_rnn import MDNRNN
 from ..paper_world_model import PaperWorldModel
 from ..presets import AnyConfig
-from ..provenance import BarBank, Provenance, WarmupBank, library_versions
+from ..provenance import WarmupBank
 from ..vae import LATENT_LIMIT, VAE, silence_idle_dimensions
 from ..world_model import WorldModel
 from .bar_calibration import calibrated
-from .bars import BarRange, bar_range, train_bar_networks
+from .bar_ground import BarGround, bank_rows, provenance_of, training_ranges
+from .bars import train_bar_networks
 from .calibration import calibrate_dreams
 from .callbacks import Callbacks, TrainingCallback, TrainingHistory
 from .collapse import mdn_rnn_warnings, vae_warnings
+from .joint import Split, train_joint
 from .loops import Session, train_mdn_rnn, train_vae
 
 if TYPE_CHECKING:
     from ...market.sources import CandleSource
 
 
+@overload
 def train_world_model(
     train: CandleSource,
     validation: CandleSource,
@@ -54,12 +53,43 @@ def train_world_model(
     checkpoint_dir: str | Path | None = None,
     resume: bool = False,
     device: str = "cpu",
-) -> tuple[WorldModel, TrainingHistory]:
+) -> tuple[WorldModel, TrainingHistory]: ...
+
+
+@overload
+def train_world_model(
+    train: Sequence[Candles],
+    validation: Sequence[Candles],
+    config: MarketConfig | None = None,
+    *,
+    seed: int = 0,
+    source: str = "",
+    callbacks: Sequence[TrainingCallback] = (),
+    checkpoint_dir: str | Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+) -> tuple[JointWorldModel, TrainingHistory]: ...
+
+
+def train_world_model(
+    train: CandleSource | Sequence[Candles],
+    validation: CandleSource | Sequence[Candles],
+    config: AnyConfig | None = None,
+    *,
+    seed: int = 0,
+    source: str = "",
+    callbacks: Sequence[TrainingCallback] = (),
+    checkpoint_dir: str | Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+) -> tuple[WorldModel | JointWorldModel, TrainingHistory]:
     """Train V, then M; choose the epochs on the validation candles.
 
     Args:
-        train: Training candles: anything `open_candles` opens.
-        validation: Candles after them. The end of the training range serves as their context.
+        train: Training candles: anything `open_candles` opens; or a list of `Candles`, one for each
+            symbol of a joint world model.
+        validation: Candles after them, as many. The end of the training range serves as their
+            context.
         config: Settings; None are the default ones for the candles' interval.
         seed: Of weights, data order and noise; the same seed gives the same model on one machine.
         source: Where the candles come from, in words, for the provenance.
@@ -71,12 +101,14 @@ def train_world_model(
             sizes a CPU is as fast.
 
     Raises:
-        TrainingError: The candles are too few, the loss is not finite, or the checkpoints belong
-            to another training.
+        ConfigError: A joint world model is asked of the ``paper`` preset.
+        TrainingError: The candles are too few, the loss is not finite, the checkpoints belong
+            to another training, or symbols cannot be learned together (`refuse_leaks`).
         FeatureError: A feature never changes (constant prices, no volume).
     """
-    train, validation = open_candles(train), open_candles(validation)
-    config = config or MarketConfig.for_interval(train.interval)
+    several = _several(train), _several(validation)
+    splits = _splits(train, validation, several)
+    config = config or MarketConfig.for_interval(splits[0][0].interval)
     seed = seed_number(seed)
     history = TrainingHistory()
     session = Session(
@@ -85,25 +117,54 @@ def train_world_model(
         callbacks=Callbacks(history, callbacks),
         device=choose_device(device),
         checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
-        identity=_identity(train, validation, config, seed),
+        identity=_identity(splits, config, seed),
         resume=resume,
     )
+    if several[0] is not None:
+        return train_joint(splits, session, source), history
+    return _train_one(*splits[0], session, source), history
+
+
+def _several(source: object) -> list[Candles] | None:
+    """The candles of several symbols, where it is a list of them; a list of rows is one's."""
+    if not isinstance(source, list | tuple) or not source:
+        return None
+    found = [one for one in source if isinstance(one, Candles)]
+    return found if len(found) == len(source) else None
+
+
+def _splits(
+    train: Any, validation: Any, several: tuple[list[Candles] | None, list[Candles] | None]
+) -> list[Split]:
+    """Training and validation candles of each symbol."""
+    trains, validations = several
+    if trains is None and validations is None:
+        return [(open_candles(train), open_candles(validation))]
+    if trains is None or validations is None or len(trains) != len(validations):
+        raise TrainingError(
+            "of several symbols, training and validation candles are lists of Candles, one of each "
+            "for every symbol, in one order"
+        )
+    return list(zip(trains, validations, strict=True))
+
+
+def _train_one(train: Candles, validation: Candles, session: Session, source: str) -> WorldModel:
+    config = session.config
     ranges = training_ranges(train, validation, config)
-    spec = config.features
-    scaler = Scaler.fit(ranges[0].features, spec.names, spec.may_rest)
-    provenance = _provenance(train, validation, seed, source)
+    provenance = provenance_of(train, validation, session.seed, source)
     if isinstance(config, MarketConfig):
-        contexts = [train, with_context(validation, train, ranges[1])]
+        ground = BarGround.of(train, validation, ranges, config)
         members = []
         for own in session.members(config.members):
-            networks = train_bars(contexts, ranges, scaler, own)
-            shown = scaler.without(config.withheld_columns)
-            member = BarWorldModel(config, provenance, shown, *networks)
+            networks = train_bar_networks(*ground.bars, own)
+            member = ground.world_model(*networks, provenance, config, own)
             members.append(calibrated(member, train, own))
         members[0].others = tuple(members[1:])
-        return members[0], history
+        return members[0]
+    spec = config.features
+    scaler = Scaler.fit(ranges[0].features, spec.names, spec.may_rest)
     parts = _train_paper(ranges, scaler, train, session)
-    return PaperWorldModel(config, provenance, scaler, *parts), history
+    return PaperWorldModel(config, provenance, scaler, *parts)
 
 
 def _train_paper(
@@ -129,36 +190,9 @@ def _train_paper(
     return vae, mdn_rnn, bank
 
 
-def training_ranges(
-    train: Candles, validation: Candles, config: AnyConfig
-) -> tuple[FeatureRange, FeatureRange]:
-    """Training and validation range as features.
-
-    Raises:
-        TrainingError: One is too short.
-    """
-    train_range = feature_range(train, config.features)
-    context = config.warmup_bars + 1
-    validation_range = feature_range(validation, config.features, train, context)
-    needed = max(config.chunk_bars + 1, config.warmup_bars)
-    if train_range.longest_run < needed:
-        raise TrainingError(
-            f"the training range has {train_range.longest_run} bars in a row with complete "
-            f"features, after {config.features.warmup} bars of look-back; expected at least "
-            f"{needed}: give a longer range, or shorter look-backs "
-            f"({type(config).__name__}.for_interval({train.interval!r}) has "
-            f"{type(config).for_interval(train.interval).features.warmup} bars) and chunk_bars"
-        )
-    if len(validation_range.complete_rows) < 2:
-        raise TrainingError(
-            f"the validation range has {len(validation_range.complete_rows)} bars with complete "
-            "features; expected at least 2: give a longer range"
-        )
-    return train_range, validation_range
-
-
-def _identity(train: Candles, validation: Candles, config: AnyConfig, seed: int) -> str:
-    parts = [train.data_hash(), validation.data_hash(), config.to_dict(), seed]
+def _identity(splits: Sequence[Split], config: AnyConfig, seed: int) -> str:
+    hashes = [part.data_hash() for split in splits for part in split]
+    parts = [*hashes, config.to_dict(), seed]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -167,90 +201,11 @@ def _warn(session: Session, warnings: list[str]) -> None:
         session.callbacks.on_warning(text)
 
 
-def _provenance(train: Candles, validation: Candles, seed: int, source: str) -> Provenance:
-    step = train.interval_ms
-    return Provenance(
-        symbol=train.symbol,
-        interval=train.interval,
-        source=source,
-        train_start_ms=int(train.open_time_ms[0]),
-        train_end_ms=int(train.open_time_ms[-1]) + step,
-        validation_start_ms=int(validation.open_time_ms[0]),
-        validation_end_ms=int(validation.open_time_ms[-1]) + step,
-        data_hash=train.data_hash(),
-        seed=seed,
-        versions=library_versions(),
-    )
-
-
-def train_bars(
-    candles: Sequence[Candles],
-    ranges: Sequence[FeatureRange],
-    scaler: Scaler,
-    session: Session,
-    *,
-    random_encoder: bool = False,
-) -> tuple[BarVAE, BarRNN, BarBank]:
-    """V, M and the bank of a world model of bars.
-
-    Args:
-        candles: Training and validation range, the latter with its context.
-        ranges: Their features.
-        scaler: Of the features.
-        session: The training's.
-        random_encoder: Whether V keeps random weights, as a control.
-    """
-    config = session.config
-    assert isinstance(config, MarketConfig)
-    scale, withheld = float(np.nanstd(bar_numbers(candles[0])[:, 0])), config.withheld_columns
-    bars = [
-        bar_range(some, source, scaler, scale, withheld)
-        for some, source in zip(candles, ranges, strict=True)
-    ]
-    vae, mdn_rnn = train_bar_networks(bars[0], bars[1], scale, session, random_encoder)
-    bank = _bar_bank(vae, mdn_rnn, scaler.without(withheld), bars[0], candles[0], config)
-    return vae, mdn_rnn, bank
-
-
-def _bar_bank(
-    vae: BarVAE,
-    mdn_rnn: BarRNN,
-    scaler: Scaler,
-    bars: BarRange,
-    candles: Candles,
-    config: MarketConfig,
-) -> BarBank:
-    network, features = BarNetwork.of(vae, mdn_rnn, scaler, config), bars.features.numpy()
-    z = np.empty((len(features), config.latent_size), dtype=np.float32)
-    encode_record(network.parameters, network.sizes, features, z)
-    last, rows = _bank_rows(bars.source, config)
-    memory = stream_memories(candles, config.features, last)
-    return BarBank(
-        z=z[rows],
-        open_time_ms=candles.open_time_ms[last],
-        close=candles.close[last],
-        volume_level=memory[:, AVERAGE_VOLUME],
-        memory=memory,
-        features=bars.source.features[last],
-        bars=bar_numbers(candles)[rows].astype(np.float32),
-    )
-
-
-def _bank_rows(source: FeatureRange, config: AnyConfig) -> tuple[IntArray, IntArray]:
-    """Last rows of segments spread evenly over the training range [S], and all of theirs [S, W]."""
-    width = config.warmup_bars
-    ends = [np.arange(start + width - 1, stop) for start, stop in source.runs]
-    possible = np.concatenate(ends)
-    count = min(config.bank_segments, len(possible))
-    last = possible[spread(count, len(possible))]
-    return last, last[:, None] + np.arange(-width + 1, 1)
-
-
 def _warmup_bank(
     z: Float32Array, source: FeatureRange, candles: Candles, config: PaperConfig
 ) -> WarmupBank:
     """Segments spread evenly over the training range."""
-    last, rows = _bank_rows(source, config)
+    last, rows = bank_rows(source, config)
     return WarmupBank(
         z=np.clip(z[rows], -LATENT_LIMIT, LATENT_LIMIT),
         open_time_ms=candles.open_time_ms[last],

@@ -14,7 +14,8 @@ from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.models.load import open_world_model
 from worldmodel_trading.models.presets import AnyConfig
-from worldmodel_trading.models.training.train import train_world_model, training_ranges
+from worldmodel_trading.models.training.bar_ground import training_ranges
+from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
 
 MODELS = "world_models"

@@ -54,12 +54,13 @@ from worldmodel_trading.models.drift import dreamed_drift, with_drift
 from worldmodel_trading.models.machine import this_machine
 from worldmodel_trading.models.provenance import library_versions
 from worldmodel_trading.models.quality import mdn_rnn_quality, vae_quality
+from worldmodel_trading.models.training.bar_ground import training_ranges
 from worldmodel_trading.models.training.callbacks import (
     Row,
     TensorBoardCallback,
     TrainingHistory,
 )
-from worldmodel_trading.models.training.train import train_world_model, training_ranges
+from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
 from worldmodel_trading.output import refuse_taken, run_folder
 from worldmodel_trading.progress import Counter, TrainingConsole, say, tell
