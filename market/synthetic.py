@@ -146,6 +146,17 @@ class SyntheticMarket:
         rng = np.random.Generator(np.random.PCG64(seed))
         open_time_ms = to_ms(start) + self.interval_ms * np.arange(bars, dtype=np.int64)
         regimes = self._sample_regimes(bars, rng)
+        drawn = self.draw_bars(regimes, open_time_ms, rng)
+        return self._candles(open_time_ms, *drawn.T), regimes
+
+    def draw_bars(
+        self, regimes: IntArray, open_time_ms: IntArray, rng: np.random.Generator
+    ) -> FloatArray:
+        """Bars [T, 4] of given regimes [T] that open then [T].
+
+        Columns: log return, log of the wicks above and below the body, volume; `market.streams.BAR_NUMBERS`.
+        """
+        bars = len(regimes)
         burst = (rng.random(bars) < BURST_PROBABILITY).astype(np.int64)
         activity = _log_activity(open_time_ms, self.interval_ms)[np.arange(bars), regimes]
         sigma = _volatilities()[regimes, burst] * np.exp(activity)
@@ -154,7 +165,21 @@ class SyntheticMarket:
         above, below = (_sample_wicks(log_return, sigma, no_wick, rng) for _ in range(2))
         log_volume = _log_volume_means()[regimes, burst] + activity
         volume = np.exp(log_volume + LOG_VOLUME_SIGMA * rng.standard_normal(bars))
-        return self._candles(open_time_ms, log_return, above, below, volume), regimes
+        return np.stack([log_return, above, below, volume], axis=1)
+
+    def next_regimes(self, regimes: IntArray, rng: np.random.Generator) -> IntArray:
+        """The regimes [N] of the bars after bars of given regimes [N]."""
+        leaves = rng.random(len(regimes)) < 1.0 / _column("duration")[regimes]
+        others = (regimes + rng.integers(1, len(REGIMES), size=len(regimes))) % len(REGIMES)
+        return np.where(leaves, others, regimes)
+
+    @cached_property
+    def mean_volume(self) -> float:
+        """Of a bar, over all regimes and the week [base currency]."""
+        week = np.arange(0, INTERVALS_MS["W"], self.interval_ms)
+        activity = np.exp(_log_activity(week, self.interval_ms)).mean(axis=0)
+        ordinary = np.exp(_log_volume_means() + 0.5 * LOG_VOLUME_SIGMA**2) @ _BURST_SHARES
+        return float(self.stationary @ (activity * ordinary))
 
     def filter(self, candles: Candles) -> FloatArray:
         """Regime probabilities [T, R] given every bar up to and including t (Hamilton 1989).
