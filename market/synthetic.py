@@ -150,17 +150,23 @@ class SyntheticMarket:
         return self._candles(open_time_ms, *drawn.T), regimes
 
     def draw_bars(
-        self, regimes: IntArray, open_time_ms: IntArray, rng: np.random.Generator
+        self,
+        regimes: IntArray,
+        open_time_ms: IntArray,
+        rng: np.random.Generator,
+        shocks: FloatArray | None = None,
     ) -> FloatArray:
         """Bars [T, 4] of given regimes [T] that open then [T].
 
         Columns: log return, log of the wicks above and below the body, volume; `market.streams.BAR_NUMBERS`.
+        ``shocks`` [T] stand for the standard normal numbers of the returns, which are drawn where None.
         """
         bars = len(regimes)
         burst = (rng.random(bars) < BURST_PROBABILITY).astype(np.int64)
         activity = _log_activity(open_time_ms, self.interval_ms)[np.arange(bars), regimes]
         sigma = _volatilities()[regimes, burst] * np.exp(activity)
-        log_return = self._log_drift()[regimes] - 0.5 * sigma**2 + sigma * rng.standard_normal(bars)
+        shocks = rng.standard_normal(bars) if shocks is None else shocks
+        log_return = self._log_drift()[regimes] - 0.5 * sigma**2 + sigma * shocks
         no_wick = _column("no_wick")[regimes]
         above, below = (_sample_wicks(log_return, sigma, no_wick, rng) for _ in range(2))
         log_volume = _log_volume_means()[regimes, burst] + activity

@@ -7,7 +7,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,6 +87,48 @@ def find_entrant(name: str, observation: ObservationKind, *, trust: bool = False
         f"there is no agent {name!r}; expected an agent's folder, module:callable, or a rule: "
         f"{', '.join(RULES)}"
     )
+
+
+def open_entrants(
+    agents: Sequence[str],
+    recorded: Recorded,
+    account: Mapping[str, Any],
+    observation: ObservationKind,
+    *,
+    trust: bool = False,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+) -> tuple[dict[str, Entrant], dict[str, Any]]:
+    """Who is judged, by title, with `BESIDE` among them, and the account that all of them have.
+
+    Args:
+        agents: As the user names them.
+        recorded: The world model and its record.
+        account: Settings that were given; empty takes those of the agents' own training.
+        observation: What a ``module:callable`` looks at.
+        trust: Unpickle bare zips.
+        settings: Of rules, by their names.
+
+    Raises:
+        ConfigError: One cannot be found, or settings are those of no rule that is judged.
+    """
+    given = settings or {}
+    for name in given:
+        if name not in RULES or name not in (*agents, *BESIDE):
+            raise ConfigError(
+                f"settings are given for {name!r}, which is no rule that is judged here: those are "
+                f"{', '.join(agent for agent in (*agents, *BESIDE) if agent in RULES)}"
+            )
+    found = {n: find_entrant(n, observation, trust=trust) for n in agents if n not in RULES}
+    records = {name: getattr(one.policy, "record", None) for name, one in found.items()}
+    accounts = {name: each.account for name, each in records.items() if each is not None}
+    shared = common_account(account, accounts)
+    entrants = {
+        title: found[name]
+        if name in found
+        else rule_entrant(name, recorded, shared, given.get(name))
+        for name, title in titles_of([*agents, *BESIDE], RULES).items()
+    }
+    return entrants, shared
 
 
 def rule_entrant(

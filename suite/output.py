@@ -18,7 +18,7 @@ from worldmodel_trading.market.files.writer import (
 )
 from worldmodel_trading.progress import say
 
-Job = Literal["run", "train", "fidelity", "evaluate", "compare", "pretrained"]
+Job = Literal["run", "train", "fidelity", "evaluate", "compare", "stress", "pretrained"]
 
 _RUN_FILE = "run.json"  # says whose a folder is; a world model's manifest says so itself
 _RESULTS = "results.json"
@@ -56,6 +56,7 @@ _FILES: dict[Job, tuple[str, ...]] = {
         "checkpoints",
     ),
     "fidelity": ("fidelity.json", "fidelity.html", "page.json"),
+    "stress": ("stress.json", "stress.html"),
     "pretrained": (_MANIFEST, "config.json", "model.safetensors"),
 }
 _LAST = {
@@ -186,7 +187,7 @@ def _written_there(folder: Path) -> Held | None:
     try:
         said = json.loads((folder / _RUN_FILE).read_bytes())
         job = said.get("job", "run")
-        if job in ("fidelity", "evaluate"):
+        if job in ("fidelity", "evaluate", "stress"):
             return Held(job)
         return Held(job if job in _LAST else "run", str(said["run_id"]))
     except FileNotFoundError:

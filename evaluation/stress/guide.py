@@ -21,9 +21,12 @@ _TARGETS = 3  # squares, volume, the square of the reach
 _RIDGE = 1e-3
 _FLOOR = 1e-12
 _LEAST_CHANCE = 1e-12
+_WIDE_SHARE, _WIDTH = 0.25, 2.0
 _OVERSAMPLED = 8  # moments to begin from, for each lane
 _FIRST, _SECOND = np.meshgrid(*2 * [np.geomspace(0.6, 300.0, 60)], indexing="ij")
-_VARIANCES = polygamma(1, _FIRST / 2) + polygamma(1, _SECOND / 2)  # of the logarithm of an F variable
+_VARIANCES = polygamma(1, _FIRST / 2) + polygamma(
+    1, _SECOND / 2
+)  # of the logarithm of an F variable
 _THIRDS = polygamma(2, _FIRST / 2) - polygamma(2, _SECOND / 2)  # its third central moment
 
 
@@ -35,6 +38,9 @@ class Stepper(Protocol):
 
     def step(self, state: Any, rng: np.random.Generator) -> FloatArray:
         """Live one bar of every lane, in place; the bars [N, 4], columns `BAR_NUMBERS`."""
+
+    def leap(self, state: Any, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+        """The same with `wider` shocks; the bars, and the logarithm of what each lane then stands for [N]."""
 
     def copy(self, state: Any, which: IntArray) -> Any:
         """Copies of some lanes."""
@@ -81,7 +87,10 @@ class Guide:
     @classmethod
     def fit(cls, lived: Sequence[_Lived]) -> Guide:
         """Regress what came on the outlook before it, bar by bar."""
-        seen, targets = (np.concatenate(parts, axis=axis) for parts, axis in zip(zip(*lived, strict=True), (1, 2), strict=True))
+        seen, targets = (
+            np.concatenate(parts, axis=axis)
+            for parts, axis in zip(zip(*lived, strict=True), (1, 2), strict=True)
+        )
         fits = [_regress(*pair) for pair in zip(seen, targets, strict=True)]
         weights, degrees = (np.stack(parts) for parts in zip(*fits, strict=True))
         return cls(weights, degrees, seen.shape[1])
@@ -159,6 +168,18 @@ def begin(
     return stepper.copy(many, which), np.log(chance.mean()) - np.log(chance[which])
 
 
+def wider(shocks: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """Standard normal shocks [N], some of which are made larger, and the logarithm of their weights [N].
+
+    With probability a the shock is multiplied by s: x then weighs φ(x) ÷ ((1 − a) φ(x) + a φ(x/s)/s), which is
+    never more than 1/(1 − a).
+    """
+    chosen = rng.random(len(shocks)) < _WIDE_SHARE
+    made = np.where(chosen, _WIDTH * shocks, shocks)
+    ratio = np.exp(0.5 * made**2 * (1.0 - 1.0 / _WIDTH**2)) / _WIDTH
+    return made, -np.log(1.0 - _WIDE_SHARE + _WIDE_SHARE * ratio)
+
+
 def systematic(weights: FloatArray, count: int, rng: np.random.Generator) -> IntArray:
     """Columns [G, n] drawn by weights [G, m], each row by one uniform number (systematic resampling)."""
     edges = np.cumsum(weights, axis=1)
@@ -167,15 +188,14 @@ def systematic(weights: FloatArray, count: int, rng: np.random.Generator) -> Int
     shift = np.arange(len(weights))[:, None]  # so that rows follow one another
     found = np.searchsorted((edges + shift).ravel(), (points + shift).ravel(), side="right")
     found = found.reshape(points.shape) - shift * weights.shape[1]
-    return np.minimum(found, weights.shape[1] - 1)
+    columns: IntArray = np.minimum(found, weights.shape[1] - 1)
+    return columns
 
 
 def _rest(lived: FloatArray) -> FloatArray:
     """The three sums of the bars to come [T, 3, N], of returns and relative volumes [T, 2, N]."""
     returns = lived[:, 0]
-    squares, volume = (
-        np.cumsum(part[::-1], axis=0)[::-1] for part in (returns**2, lived[:, 1])
-    )
+    squares, volume = (np.cumsum(part[::-1], axis=0)[::-1] for part in (returns**2, lived[:, 1]))
     highest, lowest = np.zeros((2, *returns.shape))
     for t in range(len(returns) - 1, -1, -1):
         last = t + 1 == len(returns)
@@ -194,7 +214,8 @@ def _regress(outlook: FloatArray, targets: FloatArray) -> tuple[FloatArray, Floa
     table = _with_one(outlook)
     penalty = _RIDGE * len(table) * np.eye(table.shape[1])
     penalty[-1, -1] = 0.0  # the level is free
-    weights = np.linalg.solve(table.T @ table + penalty, table.T @ targets.T).T
+    solved = np.linalg.solve(table.T @ table + penalty, table.T @ targets.T)
+    weights = np.asarray(solved.T, dtype=np.float64)
     missed = targets - weights @ table.T
     missed -= missed.mean(axis=1, keepdims=True)
     return weights, np.stack([_match(one) for one in missed])

@@ -7,16 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...envs.engine.bar_engine import BarEngine, BarState
+from ...envs.engine.bar_engine import STILL, BarEngine, BarState
 from ...envs.engine.opening import open_engine
 from ...market.arrays import FloatArray, IntArray
 from ...market.errors import ConfigError
-from ...market.streams import AVERAGE_VOLUME
 from ...market.intervals import INTERVALS_MS
+from ...market.streams import AVERAGE_VOLUME
 from ...market.synthetic import REGIMES, SyntheticMarket
 from ...models.bar_world_model import BarWorldModel, chosen
-from ...models.bars.packed import BarLanes
+from ...models.bars.packed import UNIFORMS, BarLanes
 from ...models.world_model import WorldModel
+from .guide import wider
 
 
 class DreamStepper:
@@ -48,10 +49,25 @@ class DreamStepper:
 
     def step(self, state: BarState, rng: np.random.Generator) -> FloatArray:
         """See `Stepper`."""
+        self.advance(state, rng)
+        return state.bars
+
+    def leap(self, state: BarState, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+        """See `Stepper`: the shocks are those of the returns, inside the mixture's components."""
         count = len(state.z)
         noise = self.engine.draw_noise(rng, count)
+        shocks, log_weight = wider(noise.table[UNIFORMS].astype(np.float64), rng)
+        noise.table[UNIFORMS] = shocks
         self.engine.step(state, np.zeros(count), noise, self._temperature)
-        return state.bars
+        return state.bars, log_weight
+
+    def advance(
+        self, state: BarState, rng: np.random.Generator, given: FloatArray | None = None
+    ) -> FloatArray:
+        """Live a bar of every lane in place, those given [N, 4] or dreamed ones; log returns [N]."""
+        count = len(state.z)
+        noise = STILL if given is not None else self.engine.draw_noise(rng, count)
+        return self.engine.step(state, np.zeros(count), noise, self._temperature, given)
 
     def copy(self, state: BarState, which: IntArray) -> BarState:
         """See `Stepper`."""
@@ -103,9 +119,18 @@ class SyntheticStepper:
 
     def step(self, state: RegimeState, rng: np.random.Generator) -> FloatArray:
         """See `Stepper`."""
+        self._advance(state, rng)
+        return self._market.draw_bars(state.regime, state.open_time_ms, rng)
+
+    def leap(self, state: RegimeState, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+        """See `Stepper`."""
+        self._advance(state, rng)
+        shocks, log_weight = wider(rng.standard_normal(len(state.regime)), rng)
+        return self._market.draw_bars(state.regime, state.open_time_ms, rng, shocks), log_weight
+
+    def _advance(self, state: RegimeState, rng: np.random.Generator) -> None:
         state.regime[:] = self._market.next_regimes(state.regime, rng)
         state.open_time_ms[:] += self._market.interval_ms
-        return self._market.draw_bars(state.regime, state.open_time_ms, rng)
 
     def copy(self, state: RegimeState, which: IntArray) -> RegimeState:
         """See `Stepper`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Protocol
 
-from worldmodel_trading.applications import export, hallucinate
+from worldmodel_trading.applications import export, hallucinate, stress
 
 
 class Application(Protocol):
@@ -23,5 +23,6 @@ class Application(Protocol):
 APPLICATIONS: dict[str, Application] = {
     "hallucinate": hallucinate,
     "export": export,
+    "stress": stress,
 }
 """By the job's name, in the order that ``--help`` lists them."""

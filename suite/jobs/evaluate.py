@@ -10,15 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel_trading.agents.rules.known import RULES
-from worldmodel_trading.entrants import (
-    BESIDE,
-    Entrant,
-    common_account,
-    find_entrant,
-    rule_entrant,
-    titles_of,
-)
+from worldmodel_trading.entrants import Entrant, open_entrants
 from worldmodel_trading.envs.spaces import ObservationKind
 from worldmodel_trading.evaluation.performance import Performance
 from worldmodel_trading.evaluation.policy import check_policy
@@ -99,7 +91,9 @@ def evaluate(
     refuse_taken(out, "evaluate", overwrite=overwrite)
     recorded = open_recorded_ranges(world_model, candles, cuts)
     venues = _venues(config, recorded)
-    entrants, account = _entrants(agents, config, recorded)
+    entrants, account = open_entrants(
+        agents, recorded, config.account, config.observation, trust=config.trust
+    )
     for entrant in entrants.values():
         check_policy(entrant.policy, recorded.world_model.fingerprint)
     with job_folder(out, "evaluate", overwrite=overwrite) as emptied:
@@ -127,27 +121,6 @@ def _venues(config: EvaluateConfig, recorded: Recorded) -> list[str]:
             "leave it out of --venues"
         )
     return list(config.venues)
-
-
-def _entrants(
-    agents: Sequence[str], config: EvaluateConfig, recorded: Recorded
-) -> tuple[dict[str, Entrant], dict[str, Any]]:
-    """Who is judged, by name, and the account that all of them have."""
-    entrants: dict[str, Entrant] = {}
-    accounts: dict[str, Mapping[str, Any]] = {}
-    found = {
-        name: find_entrant(name, config.observation, trust=config.trust)
-        for name in agents
-        if name not in RULES
-    }
-    for name, entrant in found.items():
-        record = getattr(entrant.policy, "record", None)
-        if record is not None:
-            accounts[name] = record.account
-    account = common_account(config.account, accounts)
-    for name, title in titles_of([*agents, *BESIDE], RULES).items():
-        entrants[title] = found[name] if name in found else rule_entrant(name, recorded, account)
-    return entrants, account
 
 
 def _judge(

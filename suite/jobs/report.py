@@ -8,6 +8,7 @@ from pathlib import Path
 from worldmodel_trading.evaluation.fidelity.report import rewrite_fidelity
 from worldmodel_trading.evaluation.report.comparison_page import rewrite_comparison
 from worldmodel_trading.evaluation.report.run_page import rewrite_run
+from worldmodel_trading.evaluation.report.stress_page import rewrite_stress
 from worldmodel_trading.market.errors import OutputError
 from worldmodel_trading.market.files.writer import refuse_unwritable, sole_writer
 from worldmodel_trading.output import Job, is_begun, job_of
@@ -17,11 +18,12 @@ _PAGES: dict[Job, Callable[[Path], Path]] = {
     "run": rewrite_run,
     "fidelity": rewrite_fidelity,
     "compare": rewrite_comparison,
+    "stress": rewrite_stress,
 }
 
 
 def report(folder: str) -> Path:
-    """Write the page of a run, a fidelity measurement or a comparison anew.
+    """Write the page of a run, a fidelity measurement, a comparison or a stress test anew.
 
     Args:
         folder: What ``--out`` was.

@@ -33,12 +33,12 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
     "envs": """
         protocol arguments spaces one_account trace picture_axes picture rendering recorded base engine
         recorded_state replay dream_funding dream_bars dream_lanes dream_lane paper_lane bar_lane dream_view dream
-        replay_lanes vector population
+        replay_lanes vector given_lanes population
         device scorers
     """,
     "evaluation": """
         policy performance episodes rollout transitions lanes checks significance loss_tests likelihood baselines horizons density truth ageing
-        untrained results stored seeds drift outcome comparison report fidelity
+        untrained results stored seeds drift outcome comparison stress report fidelity
     """,
     "agents": """
         linear objectives cma_es candidates identity dream_search rules families lifting noise live sb3 registry standardised
