@@ -46,6 +46,7 @@ def test_every_example_is_tested() -> None:
         "03_cma_es_dream_to_replay.py",
         *FOREIGN,
         "11_hallucinate.py",
+        "12_stress.py",
     ] == SCRIPTS
 
 
@@ -115,3 +116,10 @@ def test_hallucinate(tmp_path: Path) -> None:
         number = r"[+-]\d\.\d{4}"
         said = rf"^{name} in 3 dreams: median {number}, 90% between {number} and {number}$"
         assert re.search(said, shown, re.MULTILINE)
+
+
+def test_stress(tmp_path: Path) -> None:
+    shown = run("12_stress.py", "--paths", "512", cwd=tmp_path, quiet=False)
+    assert re.search(r"^chance \d\.\d\d%, between \d\.\d\d% and \d\.\d\d%$", shown, re.MULTILINE)
+    assert re.search(r"^hold: the worst paths lose \d+\.\d%$", shown, re.MULTILINE)
+    assert (tmp_path / "stress" / "stress.html").exists()

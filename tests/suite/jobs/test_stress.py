@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "12",
     ]
     arguments += ["--condition", CONDITION, "--paths", "512", "--leverage", "3", "--out", str(out)]
-    assert main(["stress", "-q", *arguments]) == 0
+    assert main(["stress", *arguments]) == 0
     return out
 
 
