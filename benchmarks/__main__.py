@@ -20,6 +20,7 @@ from . import (
     device,
     dreams,
     environments,
+    exploring,
     learning,
     live,
     populations,
@@ -40,6 +41,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     *learning.BENCHMARKS,
     *live.BENCHMARKS,
     *processes.BENCHMARKS,
+    *exploring.BENCHMARKS,
     *device.BENCHMARKS,
 )
 

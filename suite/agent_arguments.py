@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from worldmodel_trading.agents.registry import ALGORITHMS, LEARNED
+from worldmodel_trading.shared_arguments import add_account_settings, number_or_text
 
 Setting = Callable[[str], tuple[str, Any]]
 _VENUES = ("dream", "validation", "test")
@@ -86,7 +87,7 @@ def add_train(train: argparse.ArgumentParser, setting: Setting) -> None:
         help="end after so many looks without a better one (default: never)",
     )
     add_ranges(train)
-    add_account(train, setting)
+    add_account(train)
     train.add_argument(
         "--resume", action="store_true", help="go on from the newest checkpoint in the folder"
     )
@@ -113,7 +114,7 @@ def add_evaluate(evaluate: argparse.ArgumentParser, setting: Setting) -> None:
     )
     add_judging(evaluate)
     add_ranges(evaluate)
-    add_account(evaluate, setting)
+    add_account(evaluate)
 
 
 def add_judging(judging: argparse.ArgumentParser) -> None:
@@ -154,27 +155,13 @@ def add_ranges(group: Any) -> None:
         )
 
 
-def add_account(group: Any, setting: Setting) -> None:
+def add_account(group: Any) -> None:
     """What the account pays, and all its other settings."""
     group.add_argument(
         "--funding",
         default="off",
-        type=_number_or_text,
+        type=number_or_text,
         metavar="SOURCE",
         help="what positions pay: a file of rates, bybit:SYMBOL, a constant rate, or off (default)",
     )
-    group.add_argument(
-        "--account",
-        action="append",
-        default=[],
-        type=setting,
-        metavar="NAME=VALUE",
-        help="any setting of the account, such as taker_fee=0.0002 or leverage=3; repeatable",
-    )
-
-
-def _number_or_text(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    add_account_settings(group)

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _do(arguments: Sequence[str] | None, options: argparse.Namespace) -> int:
     """Do the job; the exit status is what it returns where that is a number, else 0."""
     try:
-        parser({**_JOBS, **_APPLICATIONS}).parse_args(arguments, options)
+        parser(_JOBS).parse_args(arguments, options)
         be_quiet(options.quiet)
         _use_data_folder(options)
         job: Callable[[argparse.Namespace], object] = options.job
@@ -356,6 +356,14 @@ def _pretrained(options: argparse.Namespace) -> None:
     tell(f"World model: {options.out}")
 
 
+def _applied(application: Application) -> Callable[[argparse.Namespace], object]:
+    def do(options: argparse.Namespace) -> object:
+        _one_thread()
+        return application.do(options)
+
+    return do
+
+
 _JOBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "run": _run,
     "train": _train,
@@ -368,18 +376,9 @@ _JOBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "fidelity": _fidelity,
     "report": _report,
     "pretrained": _pretrained,
+    **{name: _applied(one) for name, one in APPLICATIONS.items()},
 }
 
-
-def _applied(application: Application) -> Callable[[argparse.Namespace], object]:
-    def do(options: argparse.Namespace) -> object:
-        _one_thread()
-        return application.do(options)
-
-    return do
-
-
-_APPLICATIONS = {name: _applied(one) for name, one in APPLICATIONS.items()}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -18,7 +18,7 @@ from worldmodel_trading.market.files.writer import (
 )
 from worldmodel_trading.progress import say
 
-Job = Literal["run", "train", "fidelity", "evaluate", "compare", "stress", "pretrained"]
+Job = Literal["run", "train", "fidelity", "evaluate", "compare", "stress", "explore", "pretrained"]
 
 _RUN_FILE = "run.json"  # says whose a folder is; a world model's manifest says so itself
 _RESULTS = "results.json"
@@ -55,6 +55,13 @@ _FILES: dict[Job, tuple[str, ...]] = {
         "world_models",
         "checkpoints",
     ),
+    "explore": (
+        "explore.json",
+        "explore.html",
+        "candidates.parquet",
+        "world_models",
+        "checkpoints",
+    ),
     "fidelity": ("fidelity.json", "fidelity.html", "page.json"),
     "stress": ("stress.json", "stress.html"),
     "pretrained": (_MANIFEST, "config.json", "model.safetensors"),
@@ -63,8 +70,9 @@ _LAST = {
     "run": _RESULTS,
     "train": "agent.json",
     "compare": "comparison.json",
+    "explore": "explore.json",
 }  # of the jobs that can be gone on with
-_NOUNS = {"run": "run", "train": "training", "compare": "comparison"}
+_NOUNS = {"run": "run", "train": "training", "compare": "comparison", "explore": "exploration"}
 _UNTOLD = "one that cannot be told"
 
 
@@ -141,7 +149,7 @@ def run_folder(
     Args:
         path: The folder; made if need be.
         run_id: The run's name.
-        job: ``run``, ``train`` or ``compare``.
+        job: One that can be gone on with.
         resume: Go on with the same run.
         overwrite: Let this run take the place of another, or begin the same one anew.
 

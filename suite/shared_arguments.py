@@ -91,6 +91,35 @@ def add_overwrite(group: Any) -> None:
     )
 
 
+def add_account_settings(group: Any) -> None:
+    """Any setting of the account."""
+    group.add_argument(
+        "--account",
+        action="append",
+        default=[],
+        type=setting,
+        metavar="NAME=VALUE",
+        help="any setting of the account, such as taker_fee=0.0002 or leverage=3; repeatable",
+    )
+
+
+def add_workers(group: Any) -> None:
+    """Processes."""
+    group.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes, 0 for this one alone; the results are the same (default: one a core)",
+    )
+
+
+def add_resume(group: Any) -> None:
+    """Whether stopped work is gone on with."""
+    group.add_argument(
+        "--resume", action="store_true", help="go on with what is not there yet, to the same result"
+    )
+
+
 def number_or_text(text: str) -> float | str:
     """A number, or what is not one as it stands."""
     try:

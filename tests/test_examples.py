@@ -24,6 +24,13 @@ FOREIGN = {  # the package that an example needs, and steps that take it seconds
     "10_rllib.py": ("ray", 256),
 }
 
+APPLICATIONS = {  # what makes an example small, and what it prints
+    "15_explore.py": (
+        ["--count", "60", "--dreams", "4", "--horizon", "24", "--out", "explored"],
+        r"(linear|momentum) \d+: (good|may be luck)",
+    ),
+}
+
 
 def run(name: str, *arguments: str, cwd: Path, quiet: bool = True) -> str:
     done = subprocess.run(
@@ -47,6 +54,7 @@ def test_every_example_is_tested() -> None:
         *FOREIGN,
         "11_hallucinate.py",
         "12_stress.py",
+        *APPLICATIONS,
     ] == SCRIPTS
 
 
@@ -123,3 +131,9 @@ def test_stress(tmp_path: Path) -> None:
     assert re.search(r"^chance \d\.\d\d%, between \d\.\d\d% and \d\.\d\d%$", shown, re.MULTILINE)
     assert re.search(r"^hold: the worst paths lose \d+\.\d%$", shown, re.MULTILINE)
     assert (tmp_path / "stress" / "stress.html").exists()
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_applications_do_what_they_are_for(name: str, tmp_path: Path) -> None:
+    arguments, printed = APPLICATIONS[name]
+    assert re.search(printed, run(name, *arguments, cwd=tmp_path, quiet=False))

@@ -117,12 +117,18 @@ def pay_of(paths: Iterable[MarketPaths], families: Sequence[Family], broker: Bro
     Where the paths tell what each bar was expected to return, the return drawn is replaced by that: a
     dream promises its expectation, and what chance adds in a few hundred dreams says nothing of it.
     """
-    parts = [_joined([_promised(family, some, broker) for family in families], 0) for some in paths]
+    parts = [_joined([promised(family, some, broker) for family in families], 0) for some in paths]
     return Pay.of(_joined(parts, 1))
 
 
-def _promised(family: Family, paths: MarketPaths, broker: BrokerConfig) -> Scores:
-    """Scores with the luck of the draw taken out of the returns, the deviations' cost left in."""
+def promised(family: Family, paths: MarketPaths, broker: BrokerConfig) -> Scores:
+    """Scores with the luck of the draw taken out of the returns, the deviations' cost left in.
+
+    Args:
+        family: P policies.
+        paths: N paths; of those that expect nothing the scores are as drawn.
+        broker: The account's rules.
+    """
     drawn = family.score(paths, broker)
     if paths.expected is None:
         return drawn
@@ -140,13 +146,14 @@ def dreamed(
     bars: int,
     broker: BrokerConfig,
     rng: np.random.Generator,
+    temperature: float = 1.0,
 ) -> Iterator[MarketPaths]:
     """A world model's dreams, from starts spread over its bank."""
     engine = open_engine(world_model)
     segments = spread(dreams, engine.num_segments)
     for first in range(0, dreams, _TOGETHER):
         some = segments[first : first + _TOGETHER]
-        yield dream_paths(engine, some, bars, rng, broker=broker, in_full=True)
+        yield dream_paths(engine, some, bars, rng, temperature, broker=broker, in_full=True)
 
 
 def drawn(
@@ -186,7 +193,7 @@ def drawn(
         made = made.shifted(drift - float(np.expm1(made.log_return).mean()))
     for number, row in enumerate(rows.tolist()):
         candles = _following(train.rows(row + 1 - past, row + 1), made, number)
-        paths = _stacked(Seen.of(candles, world_model).paths((past - 1, len(candles)), bars))
+        paths = stacked(Seen.of(candles, world_model).paths((past - 1, len(candles)), bars))
         if made.expected is not None:
             paths = replace(paths, expected=made.expected[number].reshape(paths.bars.shape[:2]))
         yield paths
@@ -237,13 +244,15 @@ def _following(past: Candles, made: Bars, number: int) -> Candles:
     return replace(past, **joined)
 
 
-def _stacked(paths: Sequence[MarketPaths]) -> MarketPaths:
-    """Paths [1, T] of one length as one array of paths [N, T]."""
+def stacked(paths: Sequence[MarketPaths]) -> MarketPaths:
+    """Paths of one length that tell their features as one array of paths [N, T]."""
     features = [one.features for one in paths if one.features is not None]
+    expected = [one.expected for one in paths if one.expected is not None]
     return MarketPaths(
         np.concatenate([one.view for one in paths]),
         np.concatenate([one.bars for one in paths]),
         features=np.concatenate(features),
+        expected=np.concatenate(expected) if expected else None,
     )
 
 

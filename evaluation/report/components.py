@@ -7,10 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from .plot import MAX_POINTS, Plot
+from .plot import MAX_POINTS, Numbers
 from .theme import script, style
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 CHARTS_NOTE = (
     "With a mouse, drag over a chart to look closer and double-click to see all of it again; a click on "
@@ -21,6 +24,28 @@ _HYPHENED = re.compile(r"([^\s&;]+-[^\s&;]+)")  # words that no line may end wit
 _LONG = 18  # characters of a cell that had better wrap
 
 Tone = Literal["good", "bad", "unsure", "plain"]
+
+
+class Picture(Protocol):
+    """What `chart` draws, such as a `Plot`."""
+
+    @property
+    def label(self) -> str:
+        """What it shows, for those who cannot see it."""
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+
+    @property
+    def min_width(self) -> int:
+        """In pixels; a narrower screen scrolls."""
+
+    def figure(self) -> Figure:
+        """Plotly's figure, in light colours."""
+
+    def numbers(self) -> list[Numbers]:
+        """The numbers behind it."""
 
 
 @dataclass(frozen=True)
@@ -113,18 +138,19 @@ def heading(title: str) -> str:
     return f"<h3>{escape(title)}</h3>"
 
 
-def chart(plot: Plot, caption: str) -> str:
+def chart(plot: Picture, caption: str) -> str:
     """A picture under its caption, and the numbers behind it, which open at a click."""
     drawn = plot.figure().to_json().replace("<", "\\u003c")
+    wide = f";min-width:{plot.min_width}px" if plot.min_width else ""
     return (
-        f'<figure class="chart"><figcaption>{escape(caption)}</figcaption>'
+        f'<figure class="chart"><figcaption>{escape(caption)}</figcaption><div class="scroll">'
         f'<div class="plot" role="img" aria-label="{escape(plot.label)}" '
-        f'style="height:{plot.height}px"></div>'
+        f'style="height:{plot.height}px{wide}"></div></div>'
         f'<script type="application/json">{drawn}</script>{_behind(plot)}</figure>'
     )
 
 
-def _behind(plot: Plot) -> str:
+def _behind(plot: Picture) -> str:
     tables = []
     for numbers in plot.numbers():
         shown = len(numbers.rows)

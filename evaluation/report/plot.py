@@ -74,6 +74,7 @@ class Plot:
         percent_y: Whether y is a fraction, shown in percent.
         y_range: Fixed ends of the vertical axis, or None to fit.
         height: In pixels.
+        min_width: In pixels; a narrower screen scrolls. 0 fits any.
     """
 
     label: str
@@ -87,6 +88,7 @@ class Plot:
     percent_y: bool = False
     y_range: tuple[float, float] | None = None
     height: int = 330
+    min_width: int = 0
     _traces: list[dict[str, Any]] = field(default_factory=list, repr=False)
     _rules: list[dict[str, Any]] = field(default_factory=list, repr=False)
     _tags: list[_Tag] = field(default_factory=list, repr=False)
@@ -344,34 +346,16 @@ class Plot:
     def _layout(self) -> dict[str, Any]:
         behind = any(trace.get("yaxis") == "y2" for trace in self._traces)
         layout: dict[str, Any] = {
-            "template": {},
-            "autosize": True,
-            "height": self.height,
-            "margin": {"l": 8, "r": 12, "t": 10, "b": 8},
-            "paper_bgcolor": tint("paper", 0.0),
+            **bare_layout(self.height),
             "plot_bgcolor": tint("paper", 0.0),
-            "font": {
-                "family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif",
-                "size": 12.5,
-                "color": color("muted"),
-            },
             "hovermode": self._hovermode(),
-            "hoverlabel": {
-                "bgcolor": color("paper"),
-                "bordercolor": color("muted"),
-                "font": {"color": color("ink"), "size": 12.5},
-            },
-            "legend": {
-                "orientation": "h", "x": 0, "y": 1.01, "xanchor": "left", "yanchor": "bottom",
-                "font": {"color": color("ink")},
-            },
             "bargap": 0.25 if self._names else 0,
             "barmode": "group" if self._names else "overlay",
             "xaxis": self._axis(self.x_label, self.log_x, self.percent_x, grid=False),
             "yaxis": self._axis(self.y_label, self.log_y, self.percent_y, grid=True),
             "shapes": self._rules,
             "annotations": self._annotations(),
-        }  # fmt: skip
+        }
         if self.time_x:
             layout["xaxis"] |= {"type": "date", "hoverformat": "%Y-%m-%d %H:%M"}
         if self._names:
@@ -448,6 +432,31 @@ class Plot:
     def _height(self, y: float) -> float:
         """Where an annotation lies: on logarithmic axes by its logarithm."""
         return math.log10(max(y, 1e-12)) if self.log_y else y
+
+
+def bare_layout(height: int) -> dict[str, Any]:
+    """What every picture's layout has in common, in Plotly's terms."""
+    return {
+        "template": {},
+        "autosize": True,
+        "height": height,
+        "margin": {"l": 8, "r": 12, "t": 10, "b": 8},
+        "paper_bgcolor": tint("paper", 0.0),
+        "font": {
+            "family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif",
+            "size": 12.5,
+            "color": color("muted"),
+        },
+        "hoverlabel": {
+            "bgcolor": color("paper"),
+            "bordercolor": color("muted"),
+            "font": {"color": color("ink"), "size": 12.5},
+        },
+        "legend": {
+            "orientation": "h", "x": 0, "y": 1.01, "xanchor": "left", "yanchor": "bottom",
+            "font": {"color": color("ink")},
+        },
+    }  # fmt: skip
 
 
 def thin(x: FloatArray, y: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Protocol
 
-from worldmodel_trading.applications import export, hallucinate, stress
+from worldmodel_trading.applications import explore, export, hallucinate, stress
 
 
 class Application(Protocol):
@@ -24,5 +24,6 @@ APPLICATIONS: dict[str, Application] = {
     "hallucinate": hallucinate,
     "export": export,
     "stress": stress,
+    "explore": explore,
 }
 """By the job's name, in the order that ``--help`` lists them."""

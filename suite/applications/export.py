@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from worldmodel_trading.agent_arguments import add_account, add_ranges
-from worldmodel_trading.shared_arguments import add_candles, add_drift, add_world_model, setting
+from worldmodel_trading.shared_arguments import add_candles, add_drift, add_world_model
 
 SUMMARY = "write episodes of an agent to Parquet and Minari, for offline learning"
 
@@ -41,7 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_drift(parser)
     add_ranges(parser)
-    add_account(parser, setting)
+    add_account(parser)
     parser.add_argument(
         "--observation",
         default="latent",

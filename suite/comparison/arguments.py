@@ -8,6 +8,7 @@ from typing import Any
 
 from worldmodel_trading.agent_arguments import add_account, add_judging, add_ranges
 from worldmodel_trading.market.errors import ConfigError
+from worldmodel_trading.shared_arguments import add_resume, add_workers
 
 Setting = Callable[[str], tuple[str, Any]]
 
@@ -69,12 +70,7 @@ def add_compare(compare: argparse.ArgumentParser, setting: Setting) -> None:
         help="a setting of a rule or of an agent's training, such as momentum.horizon=24 or "
         "ppo.steps=300000; repeatable",
     )
-    compare.add_argument(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="processes, 0 for this one alone; the result is the same (default: one a core)",
-    )
+    add_workers(compare)
     compare.add_argument(
         "--no-audit",
         dest="audit",
@@ -106,10 +102,8 @@ def add_compare(compare: argparse.ArgumentParser, setting: Setting) -> None:
     compare.add_argument(
         "--end", metavar="TIME", help="end of the test range, exclusive (default: the record's)"
     )
-    add_account(compare, setting)
-    compare.add_argument(
-        "--resume", action="store_true", help="go on with the cells that are not there yet"
-    )
+    add_account(compare)
+    add_resume(compare)
 
 
 def _add_windows(compare: argparse.ArgumentParser, setting: Setting) -> None:

@@ -78,13 +78,11 @@ class RankTask:
             bars=self.horizon,
             drift=self.drift,
         )
-        with whole_file(self.file) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **dict(_columns(pays)))
+        write_pays(self.file, pays)
 
     def result(self) -> WorldPays:
         """What was written."""
-        with np.load(self.file, allow_pickle=False) as stored:
-            return _pays({name: stored[name] for name in stored.files})
+        return read_pays(self.file)
 
     def _trained(self) -> list[Family]:
         """Agents that were trained in the world model: controllers, and all others."""
@@ -101,6 +99,18 @@ class RankTask:
 
 def _reads_all(policy: LinearController) -> bool:
     return not getattr(policy, "hidden_size", 0)
+
+
+def write_pays(file: Path, pays: WorldPays) -> None:
+    """Write what policies were promised and paid, whole or not at all."""
+    with whole_file(file) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **dict(_columns(pays)))
+
+
+def read_pays(file: Path) -> WorldPays:
+    """Read what `write_pays` wrote."""
+    with np.load(file, allow_pickle=False) as stored:
+        return _pays({name: stored[name] for name in stored.files})
 
 
 def _columns(pays: WorldPays) -> Iterator[tuple[str, Any]]:

@@ -67,7 +67,15 @@ def test_what_a_face_lists_is_imported_from_where_it_is_defined(name: str) -> No
             assert home == module.__name__ or not home.startswith(PACKAGE), alias.name
 
 
-OWN = {"__version__", "compare", "register_environments", "self_test", "stress", "train_agent"}
+OWN = {
+    "__version__",
+    "compare",
+    "explore",
+    "register_environments",
+    "self_test",
+    "stress",
+    "train_agent",
+}
 """What the front door has of itself, and not of a room."""
 
 

@@ -41,7 +41,7 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
         untrained results stored seeds drift outcome comparison stress report fidelity
     """,
     "agents": """
-        linear objectives cma_es candidates identity dream_search rules families lifting noise live sb3 registry standardised
+        linear objectives cma_es candidates identity dream_search rules search_spaces families lifting noise live sb3 registry standardised
         sb3_models sb3_state folder callbacks sb3_training training
     """,
 }
@@ -81,7 +81,7 @@ def imports() -> dict[str, set[str]]:
     """What each module of the package imports of it, by dotted names; a face loads nothing."""
     suite = folder("cli")
     files = {f"{PACKAGE}.{path.stem}": path for path in suite.glob("*.py")}
-    for inner in ("applications", "comparison", "jobs"):
+    for inner in ("applications", "comparison", "exploration", "jobs"):
         files |= {f"{PACKAGE}.{inner}.{path.stem}": path for path in (suite / inner).glob("*.py")}
     for path in [path for room in ROOMS for path in modules(room)]:
         files[".".join([*package_of(path), path.stem])] = path
@@ -231,7 +231,7 @@ print("torch" in sys.modules)
 
 def jobs() -> list[str]:
     """Every job of the command line."""
-    parser = cli.parser({**cli._JOBS, **cli._APPLICATIONS})
+    parser = cli.parser(cli._JOBS)
     actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     return sorted(actions[0].choices)
 

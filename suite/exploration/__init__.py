@@ -1,0 +1,1 @@
+"""What `explore` does, piece by piece."""
