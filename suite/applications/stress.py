@@ -90,7 +90,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="unpickle a bare Stable-Baselines3 zip, which runs what its author wrote",
     )
     add_ranges(parser)
-    add_account(parser, setting)
+    add_account(parser)
     add_drift(parser)
     add_seed_and_out(parser, "runs/stress", "the numbers and the page")
 
