@@ -48,10 +48,13 @@ _DAY, _WEEK = INTERVALS_MS["D"], INTERVALS_MS["W"]
 _MONTH_DAYS = 365.25 / 12
 _SPLIT = 0.8  # of the months, for V and M; the rest stops their training
 _WINDOW = 168  # bars of a window of the search, and of the blocks that scores are kept in
-_ENDS = "2021-07-01,2022-01-01,2022-07-01,2023-01-01,2023-07-01,2024-01-01"
+_ENDS = "2022-07-01,2023-01-01,2023-07-01,2024-01-01"
 
 Losses = dict[str, FloatArray]
 """Of a learner by what it was trained on: losses of the test bars, or minus the log returns of weeks."""
+
+Found = dict[int, dict[str, list[Losses]]]
+"""By months and learner, one for each end."""
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -59,17 +62,24 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = _arguments(given)
     torch.set_num_threads(1)
     candles = read_candles(arguments.candles)
-    found: dict[int, dict[str, list[Losses]]] = {}
+    found: Found = {}
     for months in arguments.months:
         for number, end in enumerate(arguments.ends.split(",")):
             for learner, losses in measure(candles, end, months, number, arguments).items():
                 found.setdefault(months, {}).setdefault(learner, []).append(losses)
             print(f"{months} months to {end}", file=sys.stderr, flush=True)
+            _keep(found, arguments.out)
     print(table(candles.symbol, found))
-    if arguments.out is not None:
-        kept = {m: {k: [_means(one) for one in v] for k, v in f.items()} for m, f in found.items()}
-        write_whole(arguments.out, json.dumps(kept, indent=2) + "\n")
     return 0
+
+
+def _keep(found: Found, out: Path | None) -> None:
+    if out is not None:
+        kept = {
+            months: {learner: [_means(one) for one in each] for learner, each in learners.items()}
+            for months, learners in found.items()
+        }
+        write_whole(out, json.dumps(kept, indent=2) + "\n")
 
 
 def measure(
@@ -156,7 +166,7 @@ def weekly_growth(
     return growth
 
 
-def table(symbol: str, found: dict[int, dict[str, list[Losses]]]) -> str:
+def table(symbol: str, found: Found) -> str:
     """What came out, as Markdown."""
     lines = [
         f"| {symbol}: trained on | learner | {REAL} | {DREAMS} | {BOOTSTRAP} | {ALONE} |",
@@ -202,11 +212,11 @@ def _arguments(given: Iterable[str] | None) -> argparse.Namespace:
     parser.add_argument("--ends", default=_ENDS, help="ends of the months, exclusive")
     parser.add_argument("--test-start", default="2024-01-01")
     parser.add_argument("--test-end", default="2025-01-01")
-    parser.add_argument("--paths", type=int, default=5, help="dreams, and bootstrapped paths")
+    parser.add_argument("--paths", type=int, default=3, help="dreams, and bootstrapped paths")
     parser.add_argument("--bars", type=int, default=2_160, help="bars of each")
-    parser.add_argument("--searches", type=int, default=3, help="seeds of the search")
-    parser.add_argument("--generations", type=int, default=40)
-    parser.add_argument("--windows", type=int, default=32, help="that score a candidate")
+    parser.add_argument("--searches", type=int, default=2, help="seeds of the search")
+    parser.add_argument("--generations", type=int, default=30)
+    parser.add_argument("--windows", type=int, default=16, help="that score a candidate")
     parser.add_argument("--model", default="{}", help="settings of the world model, JSON")
     parser.add_argument("--out", type=Path, help="a JSON file for the mean losses of every end")
     return parser.parse_args(None if given is None else list(given))

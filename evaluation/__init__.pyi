@@ -91,4 +91,8 @@ from .significance import sharpe_evidence as sharpe_evidence
 from .significance import sharpe_standard_error as sharpe_standard_error
 from .significance import stationary_bootstrap_interval as stationary_bootstrap_interval
 from .significance import stationary_bootstrap_rows as stationary_bootstrap_rows
+from .transitions import Transitions as Transitions
+from .transitions import record_episodes as record_episodes
+from .transitions import write_minari as write_minari
+from .transitions import write_transitions as write_transitions
 from .truth import distance_to_truth as distance_to_truth

@@ -164,7 +164,7 @@ def _add_fidelity(fidelity: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SOURCE",
-        help="also measure other paths: module:function, or a folder of candle files (repeatable)",
+        help="also measure other paths: module:function, a folder of candle files, or a table of paths (repeatable)",
     )
 
 

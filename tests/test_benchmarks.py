@@ -299,3 +299,40 @@ def test_the_audit_prints_and_keeps_its_tables(
         "lift.json",
     }
     assert json.loads((out / "audit.json").read_text())["families"]["random linear"] == 8
+
+
+def test_records_are_joined_whole_weeks_apart(module) -> None:
+    candles = synthetic_candles(seed=4, bars=1_000)
+    first, second = candles.rows(0, 300), candles.rows(100, 700)
+    whole = module("augmentation").joined([first, second, second])
+    assert len(whole) == 1_500
+    week = 7 * 86_400_000
+    for gap, record in zip(whole.gaps(), (second, second), strict=True):
+        assert week <= gap.before_ms - gap.after_ms < 2 * week
+        assert (gap.before_ms - record.open_time_ms[0]) % week == 0
+        assert whole.open[gap.row] == pytest.approx(whole.close[gap.row - 1], rel=1e-12)
+    ratio = whole.close[-600:] / second.close
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_augmentation_has_a_row_for_each_learner(
+    module, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    candles = synthetic_candles(seed=4, bars=4_400)
+    write_candles(candles, tmp_path / "SYNTHUSDT-60.csv")
+    end, start = (str(np.datetime64(int(candles.open_time_ms[r]), "ms")) for r in (1_500, 3_800))
+    epochs = ("forecast_epochs", "vae_epochs", "mdn_rnn_epochs", "head_epochs")
+    tiny = json.dumps({**dict.fromkeys(epochs, 1), "calibration_rounds": 0})
+    given = ["--candles", str(tmp_path / "SYNTHUSDT-60.csv"), "--months", "1", "--ends", end]
+    given += ["--test-start", start, "--paths", "2", "--bars", "900", "--model", tiny]
+    given += ["--searches", "1", "--generations", "2", "--windows", "2"]
+    out = tmp_path / "losses.json"
+    augmentation = module("augmentation")
+    assert augmentation.main([*given, "--out", str(out)]) == 0
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[1] for row in rows] == ["har_t", "memoryless", "controller"]
+    kept = json.loads(out.read_text())["1"]
+    for learner, (losses,) in kept.items():
+        assert list(losses) == ["months", "+ dreams", "+ bootstrap", "dreams alone"]
+        assert len(set(losses.values())) > 1, learner

@@ -17,6 +17,7 @@ import numpy as np
 from ...market.arrays import IntArray, spread
 from ...market.candles import Candles
 from ...market.errors import ConfigError
+from ...market.files.paths import read_paths
 from ...market.files.reader import read_candles
 from ..baselines.bars import Bars
 from ..baselines.bootstrap import BarBootstrap
@@ -96,24 +97,25 @@ GENERATORS: dict[str, Generator] = {
 
 
 def open_generator(source: str) -> tuple[str, Generator]:
-    """A generator and its name, from ``module:function`` or a folder of candle files.
+    """A generator and its name, from ``module:function``, a folder of candle files or a table of paths.
 
     Args:
         source: ``my_package.dreams:draw``, a `Generator`; or a folder in which each file is a path,
-            as `read_candles` reads it. Paths are cut to the shortest.
+            as `read_candles` reads it, or a table of paths, as ``hallucinate`` writes both. Paths are
+            cut to the shortest.
 
     Raises:
         ConfigError: Nothing of the kind is there.
     """
-    folder = Path(source)
-    if folder.is_dir():
-        return folder.name, recorded_generator(folder)
+    place = Path(source)
+    if place.exists():
+        return place.name, recorded_generator(place)
     module, _, name = source.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
-            f"--generator is {source!r}; expected module:function or a folder of candle files "
+            f"--generator is {source!r}; expected module:function, a folder of candle files or a table of paths "
             f"({error})"
         ) from None
     if not callable(found):
@@ -121,21 +123,20 @@ def open_generator(source: str) -> tuple[str, Generator]:
     return name, found
 
 
-def recorded_generator(folder: Path) -> Generator:
-    """The paths in a folder, one candle file each, as a generator that draws them all.
+def recorded_generator(place: Path) -> Generator:
+    """The paths in a folder, one candle file each, or in a table, as a generator that draws them all.
 
     Raises:
         ConfigError: The folder holds no file.
     """
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    if not files:
-        raise ConfigError(f"{folder} holds no candle files; expected a file for each path")
+    files = sorted(path for path in place.iterdir() if path.is_file()) if place.is_dir() else []
+    if place.is_dir() and not files:
+        raise ConfigError(f"{place} holds no candle files; expected a file for each path")
 
     def draw(train: Candles, rows: IntArray, bars: int, rng: np.random.Generator) -> Bars:
-        paths = [
-            Bars.of(read_candles(path, symbol=train.symbol, interval=train.interval))
-            for path in files
-        ]
+        given = {"symbol": train.symbol, "interval": train.interval}
+        records = (read_candles(path, **given) for path in files) if files else read_paths(place)
+        paths = [Bars.of(record) for record in records]
         length = min(path.log_return.shape[1] for path in paths)
         cut = [path.cut(slice(None), slice(0, length)) for path in paths]
 

@@ -20,6 +20,7 @@ from worldmodel_trading.evaluation.fidelity.stylised import autocorrelation
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.files.export import write_candles
+from worldmodel_trading.market.files.paths import write_paths
 from worldmodel_trading.market.synthetic import synthetic_candles
 
 
@@ -91,6 +92,17 @@ def test_a_folder_of_candle_files(train: Candles, tmp_path: Path) -> None:
     assert drawn.upper is not None
     assert expected.upper is not None
     assert drawn.upper[1] == pytest.approx(expected.upper[0], abs=1e-9)
+
+
+def test_a_table_of_paths(train: Candles, tmp_path: Path) -> None:
+    pieces = [train.rows(0, 300), train.rows(500, 750)]
+    with write_paths(tmp_path / "dreams.csv") as paths:
+        for piece in pieces:
+            paths.add(piece)
+    name, generator = open_generator(str(tmp_path / "dreams.csv"))
+    drawn = generator(train, np.array([0]), 10, np.random.default_rng(0))
+    assert name == "dreams.csv"
+    assert drawn.log_return[1] == pytest.approx(Bars.of(pieces[1]).log_return[0])
 
 
 @pytest.mark.parametrize("source", ["nowhere", "numpy:no_such_thing", "numpy:pi", ":x"])
