@@ -68,8 +68,8 @@ def main(given: Sequence[str] | None = None) -> int:
             for learner, losses in measure(candles, end, months, number, arguments).items():
                 found.setdefault(months, {}).setdefault(learner, []).append(losses)
             print(f"{months} months to {end}", file=sys.stderr, flush=True)
-            _keep(found, arguments.out)
-    print(table(candles.symbol, found))
+        print(table(candles.symbol, months, found[months]), flush=True)
+        _keep(found, arguments.out)
     return 0
 
 
@@ -166,19 +166,18 @@ def weekly_growth(
     return growth
 
 
-def table(symbol: str, found: Found) -> str:
-    """What came out, as Markdown."""
+def table(symbol: str, months: int, learners: dict[str, list[Losses]]) -> str:
+    """What came out of so many months, as Markdown."""
     lines = [
-        f"| {symbol}: trained on | learner | {REAL} | {DREAMS} | {BOOTSTRAP} | {ALONE} |",
-        "|---|---|---|---|---|---|",
+        f"| {symbol}, {months} months | {REAL} | {DREAMS} | {BOOTSTRAP} | {ALONE} |",
+        "|---|---|---|---|---|",
     ]
-    for months, learners in found.items():
-        for learner, each in learners.items():
-            own = [_mean(one[REAL]) for one in each]
-            cells = [f"{np.median(own):.3f} ({min(own):.3f} to {max(own):.3f})"]
-            cells += [change(each, name, weekly=learner == CONTROLLER) for name in _OTHERS]
-            lines.append(f"| {months} months | {learner} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    for learner, each in learners.items():
+        own = [_mean(one[REAL]) for one in each]
+        cells = [f"{np.median(own):.3f} ({min(own):.3f} to {max(own):.3f})"]
+        cells += [change(each, name, weekly=learner == CONTROLLER) for name in _OTHERS]
+        lines.append(f"| {learner} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
 
 
 _OTHERS = (DREAMS, BOOTSTRAP, ALONE)

@@ -6,7 +6,7 @@ What is accepted, what is refused and what is only flagged is the table of docs/
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,16 +52,19 @@ def write_candles(candles: Candles, path: str | os.PathLike[str]) -> None:
     target = Path(path)
     write = _writer(target)
     with whole_file(target) as temporary:
-        write(candle_table(candles), str(temporary))
+        write(candle_table([candles]), str(temporary))
 
 
-def candle_table(candles: Candles) -> pa.Table:
-    """Candles as an Arrow table, which says the symbol and the interval of itself."""
+def candle_table(records: Sequence[Candles]) -> pa.Table:
+    """Records of one symbol one after the other, as a table that says symbol and interval of itself."""
+    import numpy as np
     import pyarrow as pa
 
     names = ("open_time_ms", *_PRICES, "volume", "turnover")
-    table = pa.table([getattr(candles, name) for name in names], names=["timestamp", *names[1:]])
-    return table.replace_schema_metadata({"symbol": candles.symbol, "interval": candles.interval})
+    columns = [np.concatenate([getattr(one, name) for one in records]) for name in names]
+    table = pa.table(columns, names=["timestamp", *names[1:]])
+    said = {"symbol": records[0].symbol, "interval": records[0].interval}
+    return table.replace_schema_metadata(said)
 
 
 def _writer(path: Path) -> Callable[[pa.Table, str], None]:

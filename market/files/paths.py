@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -115,23 +115,27 @@ def _write_one(folder: Path, number: int, candles: Candles) -> None:
     write_candles(candles, folder / _FILE.format(number))
 
 
+class _Path(NamedTuple):
+    """A path that waits to be written."""
+
+    number: int
+    candles: Candles
+    more: dict[str, FloatArray]
+
+
 class _Rows:
     """A table that grows by whole paths."""
 
     def __init__(self, path: str, *, parquet: bool) -> None:
         self._path, self._parquet = path, parquet
         self._writer: Any = None
-        self._waiting: list[pa.Table] = []
+        self._waiting: list[_Path] = []
+        self._rows = 0
 
     def put(self, number: int, candles: Candles, more: dict[str, FloatArray]) -> None:
-        import pyarrow as pa
-
-        table = candle_table(candles)
-        table = table.add_column(0, PATH, pa.array(np.full(len(table), number)))
-        for name, values in more.items():
-            table = table.append_column(name, pa.array(values))
-        self._waiting.append(table)
-        if sum(map(len, self._waiting)) >= _ROWS:
+        self._waiting.append(_Path(number, candles, more))
+        self._rows += len(candles)
+        if self._rows >= _ROWS:
             self._flush()
 
     def close(self) -> None:
@@ -141,10 +145,12 @@ class _Rows:
             self._writer.close()
 
     def _flush(self) -> None:
-        import pyarrow as pa
-
-        table = pa.concat_tables(self._waiting)
-        self._waiting.clear()
+        paths, self._waiting, self._rows = self._waiting, [], 0
+        table = candle_table([path.candles for path in paths])
+        lengths = [len(path.candles) for path in paths]
+        table = table.add_column(0, PATH, [np.repeat([path.number for path in paths], lengths)])
+        for name in paths[0].more:
+            table = table.append_column(name, [np.concatenate([p.more[name] for p in paths])])
         if self._writer is None:
             self._writer = self._opened(table.schema)
         if self._parquet:
