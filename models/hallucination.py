@@ -166,7 +166,7 @@ class Hallucinations:
         """The paths, so many at a time.
 
         Args:
-            most: Paths of a block; None is as many as 64 MB hold.
+            most: Paths of a block; None is as many as have 262,144 bars.
         """
         size = most or max(1, _BARS_AT_ONCE // self.settings.bars)
         for first in range(0, self.settings.paths, size):
