@@ -4,9 +4,9 @@ from .config import PaperConfig as PaperConfig
 from .drift import dreamed_drift as dreamed_drift
 from .drift import with_drift as with_drift
 from .forecast import ReturnForecast as ReturnForecast
-from .joint_world_model import JointWorldModel as JointWorldModel
 from .hallucination import Hallucination as Hallucination
 from .hallucination import Hallucinations as Hallucinations
+from .joint_world_model import JointWorldModel as JointWorldModel
 from .load import open_world_model as open_world_model
 from .mdn_rnn import MDNRNN as MDNRNN
 from .ood import OODMeter as OODMeter

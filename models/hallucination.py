@@ -34,9 +34,7 @@ from .world_model import WorldModel
 if TYPE_CHECKING:
     from ..market.sources import CandleSource
 
-_BARS_AT_ONCE = (
-    1 << 19
-)  # of all paths that are dreamed together: 32 MB of noise, and as much of bars
+_BARS_AT_ONCE = 1 << 18  # of all paths dreamed together: 8 MB of noise, and as much of bars
 _FINEST = 1e-3  # of a price: a tick that is more of it would shape the returns
 
 
