@@ -15,11 +15,11 @@ from ..market.account.broker import ScalarAccount, dream_bars
 from ..market.account.rules import BrokerConfig
 from ..market.arrays import FloatArray
 from ..market.candles import Candles
-from ..market.errors import FeatureError
+from ..market.errors import ConfigError, FeatureError
 from ..market.features import StreamingFeatures, valid_rows
 from ..market.sources import open_candles
 from ..market.streams import numbers_after
-from ..models.regimes import Regimes
+from ..models.regimes.opening import RegimeSource, open_regimes
 from ..models.world_model import WorldModel
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ class Decision:
     Attributes:
         open_time_ms: Open time of the bar [ms UTC].
         close: Its close.
-        regime: Name of the market's regime.
-        volatility: Mean forecast volatility of that regime, percent a bar.
+        regime: Name of the market's likeliest regime, given the bars so far.
+        regime_probability: How likely it is.
+        volatility: Of the bars that follow those of the regime, as recorded, percent a bar.
         target: Weight that the policy wants.
         weight: Drifted weight of a paper account before that.
         equity: Equity of the paper account, 1 at the start.
@@ -43,6 +44,7 @@ class Decision:
     open_time_ms: int
     close: float
     regime: str
+    regime_probability: float
     volatility: float
     target: float
     weight: float
@@ -56,20 +58,29 @@ class LiveTrader:
         world_model: Sees the market.
         policy: Chooses the target weight from [z, h, account].
         broker: The paper account's rules.
+        regimes: Anything `open_regimes` opens; None finds three in the world model's own bank.
 
     Raises:
         ConfigError: The policy was trained in another world model.
     """
 
     def __init__(
-        self, world_model: WorldModel, policy: Policy, broker: BrokerConfig | None = None
+        self,
+        world_model: WorldModel,
+        policy: Policy,
+        broker: BrokerConfig | None = None,
+        regimes: RegimeSource = None,
     ) -> None:
         check_policy(policy, world_model.fingerprint)
         self._world_model = world_model
         self._engine = open_engine(world_model)
         self._policy = policy
         self._account = ScalarAccount(broker)
-        self._regimes = Regimes.fit(world_model)
+        found = open_regimes(True if regimes is None else regimes, world_model)
+        if found is None:
+            raise ConfigError("regimes is False; expected regimes that can be told, or None")
+        self._regimes = found
+        self._followed = found.follow()
         self._features = StreamingFeatures(world_model.config.features)
         self._silence = self._engine.draw_noise(np.random.default_rng(0), 1)
         self._state: Any = None
@@ -104,6 +115,7 @@ class LiveTrader:
         self._features = StreamingFeatures(self._world_model.config.features)
         self._features.update(history)
         self._state = self._engine.after(history, np.array([len(history) - 1]))
+        self._followed = self._regimes.after(self._world_model, history)
         self._close, self._last = float(history.close[-1]), history
         return self._decide()
 
@@ -125,6 +137,8 @@ class LiveTrader:
         if isinstance(self._engine, BarEngine):
             forced = numbers_after(bar.rows(len(bar) - 1, len(bar)), np.array([self._close]))
         self._engine.step(self._state, np.array([self._target]), self._silence, forced=forced)
+        heard = self._world_model.heard(self._state.z)
+        self._followed.update(heard, self._state.open_time_ms)
         self._close, self._last = close, bar
         return self._decide()
 
@@ -155,12 +169,14 @@ class LiveTrader:
         self._account.show(observation)
         action, _ = self._policy.predict(observation, deterministic=True)
         self._target = float(np.clip(action[0], -1.0, 1.0))
-        regime = int(self._regimes.classify(self._world_model.outlook(state.z, state.h)[0]))
+        believed = self._followed.believed[0]
+        regime = int(believed.argmax())
         return Decision(
             open_time_ms=int(state.open_time_ms[0]),
             close=self._close,
             regime=self._regimes.names[regime],
-            volatility=float(self._regimes.volatility[regime]),
+            regime_probability=float(believed[regime]),
+            volatility=self._regimes.traits[regime].volatility,
             target=self._target,
             weight=weight,
             equity=self._account.equity,

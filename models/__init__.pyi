@@ -18,7 +18,8 @@ from .quality import MDNRNNQuality as MDNRNNQuality
 from .quality import VAEQuality as VAEQuality
 from .quality import mdn_rnn_quality as mdn_rnn_quality
 from .quality import vae_quality as vae_quality
-from .regimes import Regimes as Regimes
+from .regimes.opening import open_regimes as open_regimes
+from .regimes.regimes import Regimes as Regimes
 from .training.callbacks import TensorBoardCallback as TensorBoardCallback
 from .training.callbacks import TrainingCallback as TrainingCallback
 from .training.callbacks import TrainingHistory as TrainingHistory

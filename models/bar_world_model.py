@@ -135,7 +135,7 @@ class BarWorldModel(WorldModel):
 
     def remembered(self, z: Float32Array, next_open_time_ms: IntArray) -> Float32Array:
         """The state h after each latent [N, T, H], from zeros; see `WorldModel.remembered`."""
-        return self.compiled_memory.run(self._heard(z), self.calendars(next_open_time_ms))
+        return self.compiled_memory.run(self.heard(z), self.calendars(next_open_time_ms))
 
     def warmed(
         self, z: Float32Array, last_open_time_ms: IntArray
@@ -144,7 +144,7 @@ class BarWorldModel(WorldModel):
         step = self.provenance.interval_ms
         back = step * np.arange(1 - z.shape[1], 1)
         times = np.asarray(last_open_time_ms)[:, None] + back + step
-        return self.compiled_memory.final(self._heard(z), self.calendars(times))
+        return self.compiled_memory.final(self.heard(z), self.calendars(times))
 
     def calendars(self, open_time_ms: IntArray) -> Float32Array:
         """What M is told of the calendar of bars that open then [..., C]."""
@@ -153,12 +153,9 @@ class BarWorldModel(WorldModel):
         told: Float32Array = table[cells[..., 0]] + table[cells[..., 1]]
         return told
 
-    def _heard(self, z: Float32Array) -> Float32Array:
+    def heard(self, z: Float32Array) -> Float32Array:
+        """What M hears of latents [..., Z]: the numbers that forecast."""
         return np.ascontiguousarray(z[..., : self.config.forecast_size])
-
-    def outlook(self, z: Float32Array, h: Float32Array) -> Float32Array:
-        """Of z [..., Z] and h [..., H] what tells the market's moods apart: what forecasts of z."""
-        return z[..., : self.config.forecast_size]
 
     def return_mixture(
         self, after: Tensor, z: Tensor, next_open_time_ms: IntArray

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unus
 from ..market.arrays import Float32Array, FloatArray
 from ..market.numerics.compiled import compiled_sums
 from ..market.numerics.products import product
-from .regimes import training_states
+from .states import training_states
 
 if TYPE_CHECKING:
     from .world_model import WorldModel
@@ -41,7 +41,7 @@ class OODMeter:
         """From the states that M has along the model's own warm-up segments."""
         from sklearn.covariance import LedoitWolf
 
-        z, h, segment, _ = training_states(world_model)
+        z, h, segment = training_states(world_model)
         states = np.concatenate([z, h], axis=1).astype(np.float64)
         calibrating = segment % _HOLD_OUT == 0
         with threadpool_limits(limits=1):  # more would round in another order

@@ -61,9 +61,9 @@ class PaperWorldModel(WorldModel):
         """The state h after each latent [N, T, H], from zeros; see `WorldModel.remembered`."""
         return self.compiled_memory.run(z, calendar(next_open_time_ms))
 
-    def outlook(self, z: Float32Array, h: Float32Array) -> Float32Array:
-        """Of z [..., Z] and h [..., H] what tells the market's moods apart: h, for z is one bar's."""
-        return h
+    def heard(self, z: Float32Array) -> Float32Array:
+        """What M hears of latents [..., Z]: all of them."""
+        return z
 
     def return_mixture(
         self, after: Tensor, z: Tensor, next_open_time_ms: IntArray

@@ -177,8 +177,8 @@ class WorldModel(ABC):
         """
 
     @abstractmethod
-    def outlook(self, z: Float32Array, h: Float32Array) -> Float32Array:
-        """Of z [..., Z] and h [..., H] what tells the market's moods apart [..., S]."""
+    def heard(self, z: Float32Array) -> Float32Array:
+        """What M hears of latents [..., Z]: [..., Z']."""
 
     @abstractmethod
     def return_mixture(

@@ -74,6 +74,8 @@ from .models.config import PaperConfig as PaperConfig
 from .models.drift import with_drift as with_drift
 from .models.joint_world_model import JointWorldModel as JointWorldModel
 from .models.load import open_world_model as open_world_model
+from .models.regimes.opening import open_regimes as open_regimes
+from .models.regimes.regimes import Regimes as Regimes
 from .models.training.fine_tuning import FineTuneConfig as FineTuneConfig
 from .models.training.fine_tuning import fine_tune as fine_tune
 from .models.training.train import train_world_model as train_world_model

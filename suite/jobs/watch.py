@@ -87,7 +87,7 @@ def _history(client: BybitClient, symbol: str, interval: str, category: str, bar
 def _line(decision: Decision) -> str:
     return (
         f"{format_time(decision.open_time_ms)}  close {decision.close:g}  "
-        f"regime {decision.regime} (σ {decision.volatility:.2f}% a bar)  "
+        f"regime {decision.regime} ({decision.regime_probability:.0%}, σ {decision.volatility:.2f}% a bar)  "
         f"target {decision.target:+.3f}  weight {decision.weight:+.3f}  "
         f"paper equity {decision.equity:.4f}"
     )

@@ -9,7 +9,7 @@ from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.vector import DreamVectorEnv
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.models.ood import OODMeter
-from worldmodel_trading.models.regimes import training_states
+from worldmodel_trading.models.states import training_states
 from worldmodel_trading.models.world_model import WorldModel
 
 HOLD = np.zeros(1, dtype=np.float32)
@@ -17,7 +17,7 @@ HOLD = np.zeros(1, dtype=np.float32)
 
 def test_readings_are_quantiles_of_states_that_were_not_fitted(tiny_model: WorldModel) -> None:
     meter = OODMeter.fit(tiny_model)
-    z, h, segment, _ = training_states(tiny_model)
+    z, h, segment = training_states(tiny_model)
     held_out = np.concatenate([z, h], axis=1)[segment % 4 == 0]
     readings = np.sort(meter.read(held_out))
     np.testing.assert_allclose(readings, (np.arange(len(readings)) + 1) / len(readings), atol=0.02)
