@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from ...market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ...market.clock import calendar_cells
 from ...market.intervals import interval_ms
 from ...market.numerics.compiled import compiled
-from .chain import believe
-from .reading import read_step
-
-if TYPE_CHECKING:
-    from .regimes import Regimes
+from .chain import Chain, believe
+from .reading import Reading, read_step
 
 
 class RegimeFilter:
     """Follows N lanes; a record, a stream and a dream of the same bars give the same bits.
 
     Args:
-        regimes: Which are followed.
+        reading: Tells the chain's coordinate from what M hears.
+        chain: How the regimes follow each other.
         num_lanes: N.
 
     Attributes:
         believed: Probabilities of the regimes at each lane's newest bar [N, R].
     """
 
-    def __init__(self, regimes: Regimes, num_lanes: int = 1) -> None:
-        self._regimes, size = regimes, len(regimes.reading.kernel) // 2
-        self._bar_ms = interval_ms(regimes.reading.interval)
+    def __init__(self, reading: Reading, chain: Chain, num_lanes: int = 1) -> None:
+        self._reading, self._chain, size = reading, chain, len(reading.kernel) // 2
+        self._bar_ms = interval_ms(reading.interval)
         self._before: Float32Array = np.zeros((num_lanes, size), dtype=np.float32)
         self._times: IntArray = np.full(num_lanes, np.iinfo(np.int64).min // 2)
-        self.believed: FloatArray = np.tile(regimes.chain.stationary, (num_lanes, 1))
+        self.believed: FloatArray = np.tile(chain.stationary, (num_lanes, 1))
 
     def update(self, heard: Float32Array, open_time_ms: IntArray) -> FloatArray:
         """Let one bar of every lane enter.
@@ -48,20 +44,20 @@ class RegimeFilter:
         Returns:
             What is believed of each lane now [N, R], a fresh array.
         """
-        regimes = self._regimes
-        cells = calendar_cells(open_time_ms, regimes.reading.interval)
+        reading, chain = self._reading, self._chain
+        cells = calendar_cells(open_time_ms, reading.interval)
         follows: BoolArray = np.asarray(open_time_ms - self._times == self._bar_ms)
         follow(
             np.ascontiguousarray(heard),
             self._before,
             follows,
             cells,
-            regimes.reading.kernel,
-            regimes.reading.hours,
-            regimes.chain.means,
-            regimes.chain.deviations,
-            regimes.chain.transition,
-            regimes.chain.stationary,
+            reading.kernel,
+            reading.hours,
+            chain.means,
+            chain.deviations,
+            chain.transition,
+            chain.stationary,
             self.believed,
         )
         self._times[:] = open_time_ms

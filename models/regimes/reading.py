@@ -88,7 +88,7 @@ def read_step(
         hours: [C].
     """
     size = heard.shape[0]
-    total = -hours[cells[0]] - hours[cells[1]]
+    total: float = -hours[cells[0]] - hours[cells[1]]
     for d in range(size):
         total += kernel[d] * float(heard[d])
     for d in range(size):

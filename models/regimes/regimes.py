@@ -108,7 +108,7 @@ class Regimes:
 
     def follow(self, num_lanes: int = 1) -> RegimeFilter:
         """A filter that hears bars as they come, of N markets side by side."""
-        return RegimeFilter(self, num_lanes)
+        return RegimeFilter(self.reading, self.chain, num_lanes)
 
     def filter(self, world_model: WorldModel, candles: CandleSource) -> FloatArray:
         """Probabilities [T, R] of the regimes at each close, given the bars up to it alone.
