@@ -29,6 +29,7 @@ from .bars.dreaming import dream_bars
 from .bars.packed import BarLanes
 from .drift import with_drift
 from .ood import OODMeter
+from .regimes.opening import RegimeSource, open_regimes
 from .world_model import WorldModel
 
 if TYPE_CHECKING:
@@ -123,6 +124,11 @@ class Hallucinations:
             raise ConfigError(
                 f"a world model of the preset {world_model.config.preset} hears what an account does and "
                 "draws no whole bars, so it has no market to write down: take one of the preset market"
+            )
+        if segments is not None and not (candles is None and at is None):
+            raise ConfigError(
+                "paths begin in segments of the bank, such as those of a regime, or at a moment of a "
+                "record, which is in whatever regime it is: say one of the two"
             )
         self.world_model = world_model
         self.settings = settings
@@ -244,6 +250,23 @@ class Hallucinations:
             bars[own, t] = lanes.drawn
             if self._meter is not None and ood is not None:
                 ood[own, t] = self._meter.read(np.concatenate([lanes.z, lanes.h], axis=1))
+
+
+def segments_in(
+    world_model: WorldModel, regime: str | None, regimes: RegimeSource = True
+) -> IntArray | None:
+    """Segments of the bank at whose end the market was in a regime; None where none is asked for.
+
+    Args:
+        world_model: Whose bank.
+        regime: By its name.
+        regimes: Anything `open_regimes` opens.
+
+    Raises:
+        ConfigError: There is no such regime.
+    """
+    found = None if regime is None else open_regimes(regimes, world_model)
+    return None if regime is None or found is None else found.segments(world_model, regime)
 
 
 def known_at(world_model: BarWorldModel, candles: CandleSource, at: Time | None = None) -> Candles:

@@ -288,6 +288,8 @@ class WorldModel(ABC):
         start_price: float | None = None,
         start_time: Time | None = None,
         drift: str | float = "recorded",
+        from_regime: str | None = None,
+        regimes: Any = True,
     ) -> Iterator[Candles]:
         """Dream markets and give each as whole candles, one after the other.
 
@@ -307,6 +309,8 @@ class WorldModel(ABC):
             start_price: Where the first bars open, quote currency; None is the close that they follow.
             start_time: When the first bars open; None is after the bar that they follow.
             drift: What a held position earns; see `with_drift`.
+            from_regime: Begin in segments that end in the regime of that name; not with a record.
+            regimes: Which regimes there are, anything `open_regimes` opens.
 
         Raises:
             ConfigError: The preset is ``paper``, or a setting is impossible.
@@ -316,7 +320,9 @@ class WorldModel(ABC):
         settings = made.Hallucination(
             paths, bars, temperature, seed, start_price, start_time, drift
         )
-        found: Iterator[Candles] = iter(made.Hallucinations(self, settings, candles, at))
+        segments = made.segments_in(self, from_regime, regimes)
+        paths_of = made.Hallucinations(self, settings, candles, at, segments=segments)
+        found: Iterator[Candles] = iter(paths_of)
         return found
 
     def save_pretrained(self, folder: str | Path) -> None:

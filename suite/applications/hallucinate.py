@@ -26,6 +26,16 @@ def add(parser: argparse.ArgumentParser) -> None:
         "the end of --candles; without those, segments of the training range)",
     )
     parser.add_argument(
+        "--from-regime",
+        metavar="NAME",
+        help="begin in segments of the training range that end in that regime",
+    )
+    parser.add_argument(
+        "--regimes",
+        metavar="FOLDER",
+        help="where regimes were saved (default: three are found in the model's own bank)",
+    )
+    parser.add_argument(
         "--paths", type=int, default=256, metavar="N", help="markets (default: 256)"
     )
     parser.add_argument(
@@ -92,6 +102,8 @@ def do(options: argparse.Namespace) -> None:
         options.out,
         candles=options.candles,
         like=options.like,
+        from_regime=options.from_regime,
+        regimes=options.regimes,
         ood=options.ood,
         picture=options.picture,
         overwrite=options.overwrite,

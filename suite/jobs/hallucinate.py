@@ -15,7 +15,11 @@ from worldmodel_trading.market.files.paths import check_target, write_paths
 from worldmodel_trading.market.files.writer import refuse_unwritable, whole_file
 from worldmodel_trading.market.sources import open_candles
 from worldmodel_trading.market.times import Time, format_time
-from worldmodel_trading.models.hallucination import Hallucination, Hallucinations
+from worldmodel_trading.models.hallucination import (
+    Hallucination,
+    Hallucinations,
+    segments_in,
+)
 from worldmodel_trading.models.load import open_world_model
 from worldmodel_trading.progress import Counter, tell
 
@@ -29,6 +33,8 @@ def hallucinate(
     *,
     candles: str | None = None,
     like: Time | None = None,
+    from_regime: str | None = None,
+    regimes: str | None = None,
     ood: bool = False,
     picture: str | None = None,
     overwrite: bool = False,
@@ -41,6 +47,8 @@ def hallucinate(
         out: A ``.parquet`` or ``.csv`` file for one table, or a folder for a file of each path.
         candles: A record that they go on from; None, without ``like``, begins in the model's bank.
         like: The moment in it at which they begin.
+        from_regime: Begin in segments of the bank that end in the regime of that name.
+        regimes: Where regimes were saved; None finds three in the model's own bank.
         ood: Write the out-of-distribution meter's reading as a column of the table.
         picture: A ``.png`` file for a fan of the first 1,000; for paths that go on from a record.
         overwrite: Replace what is there.
@@ -58,7 +66,8 @@ def hallucinate(
     record = None if candles is None and like is None else open_candles(candles)
     if record is not None:
         refuse_outside(record, {"like": like})
-    made = Hallucinations(model, settings, record, like, ood=ood)
+    segments = segments_in(model, from_regime, True if regimes is None else regimes)
+    made = Hallucinations(model, settings, record, like, segments=segments, ood=ood)
     closes = _write(made, out, keep=_DRAWN if picture is not None else 0)
     _summarise(made, closes)
     if picture is not None and record is not None and made.known is not None:

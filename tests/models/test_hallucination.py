@@ -21,6 +21,7 @@ from worldmodel_trading.models.bar_world_model import (
 )
 from worldmodel_trading.models.bars.dreaming import dream_bars
 from worldmodel_trading.models.hallucination import Hallucination, Hallucinations
+from worldmodel_trading.models.regimes.regimes import Regimes
 from worldmodel_trading.models.world_model import WorldModel
 
 
@@ -137,6 +138,22 @@ def test_paths_begin_in_the_segments_that_are_named(market_model: BarWorldModel)
     assert begun == set(bank.open_time_ms[[3, 5]].tolist())
     with pytest.raises(ConfigError, match="expected some of the 16"):
         Hallucinations(market_model, Hallucination(8, 2), segments=np.array([16]))
+
+
+def test_paths_begin_in_a_regime(market_model: BarWorldModel) -> None:
+    regimes = Regimes.fit(market_model, count=2, bootstraps=0)
+    ends = regimes.of_bank(market_model)
+    assert set(ends) == {0, 1}
+    name = regimes.names[int(ends[0])]
+    of_regime = market_model.bank.open_time_ms[ends == ends[0]] + 3_600_000
+    paths = market_model.hallucinate(20, 2, from_regime=name, regimes=regimes)
+    begun = {int(path.open_time_ms[0]) for path in paths}
+    assert begun <= set(of_regime.tolist())
+    assert len(begun) > 1
+    with pytest.raises(ConfigError, match="no regime"):
+        market_model.hallucinate(1, 2, from_regime="sideways", regimes=regimes)
+    with pytest.raises(ConfigError, match="say one of the two"):
+        market_model.hallucinate(1, 2, from_regime=name, regimes=regimes, at="2020-03-01")
 
 
 def test_the_meter_reads_what_the_engine_shows(market_model: BarWorldModel) -> None:
