@@ -76,14 +76,3 @@ def test_paths_begin_like_a_moment(
     again = [*command[:-5], "--paths", "2", "--bars", "3", "--out", str(out), "--overwrite"]
     assert main(again) == 0
     assert len(pd.read_parquet(out)) == 6
-
-
-def test_a_model_that_hears_actions_is_refused(
-    paper_model: WorldModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    paper_model.save_pretrained(tmp_path / "model")
-    out = tmp_path / "dreams.parquet"
-    command = ["hallucinate", "--world-model", str(tmp_path / "model"), "--out", str(out)]
-    assert main(command) == 2
-    assert "the preset paper hears what an account does" in capsys.readouterr().err
-    assert not out.exists()
