@@ -39,11 +39,11 @@ def candles_file(candles: Candles, tmp_path_factory: pytest.TempPathFactory) -> 
     return str(path)
 
 
-def test_no_library_warns_at_the_terminal(job: str, model_folder: str, tmp_path: Path) -> None:
+def test_no_library_warns_at_the_terminal(model_folder: str, tmp_path: Path) -> None:
     """Not even where all warnings are asked for; `test_run` has the same of ``run``."""
-    command = [sys.executable, "-W", "default", "-m", "worldmodel_trading", *job.split()]
+    command = [sys.executable, "-W", "default", "-m", "worldmodel_trading", "forecast"]
     done = subprocess.run(
-        [*command, "--world-model", model_folder],
+        [*command, "--save", "all.csv", "--world-model", model_folder],
         capture_output=True,
         text=True,
         cwd=tmp_path,
