@@ -46,6 +46,7 @@ from .jobs.explore import explore as explore
 from .jobs.self_test import self_test as self_test
 from .jobs.stress import stress as stress
 from .jobs.train import train_agent as train_agent
+from .jobs.transfer import transfer as transfer
 from .market.account.rewards import DifferentialSharpe as DifferentialSharpe
 from .market.account.rewards import Reward as Reward
 from .market.account.rewards import RewardStep as RewardStep

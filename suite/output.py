@@ -18,7 +18,9 @@ from worldmodel_trading.market.files.writer import (
 )
 from worldmodel_trading.progress import say
 
-Job = Literal["run", "train", "fidelity", "evaluate", "compare", "stress", "explore", "pretrained"]
+Job = Literal[
+    "run", "train", "fidelity", "evaluate", "compare", "stress", "explore", "transfer", "pretrained"
+]
 
 _RUN_FILE = "run.json"  # says whose a folder is; a world model's manifest says so itself
 _RESULTS = "results.json"
@@ -62,6 +64,7 @@ _FILES: dict[Job, tuple[str, ...]] = {
         "world_models",
         "checkpoints",
     ),
+    "transfer": ("transfer.json", "transfer.html", "models", "checkpoints"),
     "fidelity": ("fidelity.json", "fidelity.html", "page.json"),
     "stress": ("stress.json", "stress.html"),
     "pretrained": (_MANIFEST, "config.json", "model.safetensors"),
@@ -71,8 +74,15 @@ _LAST = {
     "train": "agent.json",
     "compare": "comparison.json",
     "explore": "explore.json",
+    "transfer": "transfer.json",
 }  # of the jobs that can be gone on with
-_NOUNS = {"run": "run", "train": "training", "compare": "comparison", "explore": "exploration"}
+_NOUNS = {
+    "run": "run",
+    "train": "training",
+    "compare": "comparison",
+    "explore": "exploration",
+    "transfer": "transfer",
+}
 _UNTOLD = "one that cannot be told"
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +25,7 @@ from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.bar_world_model import BarWorldModel
 from worldmodel_trading.models.bars.config import MarketConfig
+from worldmodel_trading.models.joint_world_model import JointWorldModel
 from worldmodel_trading.models.paper_world_model import PaperWorldModel
 
 ROOT = Path(__file__).parent.parent
@@ -234,6 +236,30 @@ def test_the_ablation_changes_one_setting_a_row(module) -> None:
         changed = variant.config().to_dict()
         plain = default.config().to_dict()
         assert {name for name in changed if changed[name] != plain[name]} == set(variant.changes)
+
+
+@pytest.mark.filterwarnings("ignore:the candles are of")
+def test_a_joint_model_is_measured_beside_one_of_each_symbol(
+    module, market_model: BarWorldModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = replace(synthetic_candles(seed=5, bars=2_600), symbol="ONEUSDT", instrument=None)
+    write_candles(record, tmp_path / "ONEUSDT-60.csv")
+    market_model.save_pretrained(tmp_path / "out" / "ONEUSDT-0")
+    members = {"ONEUSDT": market_model}
+    JointWorldModel(members).save_pretrained(tmp_path / "out" / "joint-0")
+    times = [str(np.datetime64(int(record.open_time_ms[row]), "ms")) for row in (1_500, 1_900)]
+    words = ["--record", f"{tmp_path / 'ONEUSDT-60.csv'}:2020-01-01", "--seeds", "1"]
+    words += ["--train-end", times[0], "--validation-end", times[1], "--out", str(tmp_path / "out")]
+    assert module("transfer").main(words) == 0
+    validation, test = capsys.readouterr().out.splitlines()[-2:]
+    returns = 100 * np.log(record.close[1_900:] / record.close[1_899:-1])
+    forecast = market_model.return_forecast(record).rows(1_899, 2_599)
+    nll = f"{-forecast.log_prob(returns).mean():.4f}"
+    assert (
+        test
+        == f"| ONEUSDT | test | {nll} ({nll}–{nll}) | {nll} ({nll}–{nll}) | +0.0000 (+0.0000 to +0.0000) |"
+    )
+    assert validation.startswith("| ONEUSDT | validation |")
 
 
 def test_rates_are_medians_and_ratios_of_them(module) -> None:

@@ -25,6 +25,7 @@ FOREIGN = {  # the package that an example needs, and steps that take it seconds
 }
 
 APPLICATIONS = {  # what makes an example small, and what it prints
+    "14_transfer.py": (["--steps", "600"], r"fine-tuned: \d\.\d{4} nats a bar on 2000 unseen bars"),
     "15_explore.py": (
         ["--count", "60", "--dreams", "4", "--horizon", "24", "--out", "explored"],
         r"(linear|momentum) \d+: (good|may be luck)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Protocol
 
-from worldmodel_trading.applications import explore, export, hallucinate, stress
+from worldmodel_trading.applications import explore, export, hallucinate, stress, transfer
 
 
 class Application(Protocol):
@@ -25,5 +25,6 @@ APPLICATIONS: dict[str, Application] = {
     "export": export,
     "stress": stress,
     "explore": explore,
+    "transfer": transfer,
 }
 """By the job's name, in the order that ``--help`` lists them."""
