@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..market.arrays import FloatArray
+from ..market.arrays import BoolArray, FloatArray
 from .loss_tests import LossDifference, diebold_mariano
 
 FINE_TUNED, SCRATCH, NOT_ADAPTED, HAR_T = "fine-tuned", "from scratch", "not adapted", "HAR-t"
@@ -104,15 +104,14 @@ class Transfer:
     cells: tuple[TransferCell, ...]
 
     @property
-    def scored(self) -> FloatArray:
-        """Which bars of the test range all learners have a forecast for [T]; 1 or 0."""
+    def scored(self) -> BoolArray:
+        """Which bars of the test range all learners have a forecast for [T]."""
         made = [cell.losses for cell in self.cells if cell.made]
-        found: FloatArray = np.isfinite(np.stack(made)).all(axis=0).astype(np.float64)
-        return found
+        return np.asarray(np.isfinite(np.stack(made)).all(axis=0))
 
     def losses(self, key: Key) -> FloatArray:
         """Losses of the scored bars, the mean over seeds [N]."""
-        kept = self.scored > 0
+        kept = self.scored
         found = [cell.losses[kept] for cell in self.cells if cell.key == key and cell.made]
         return np.asarray(np.mean(found, axis=0))
 
@@ -133,7 +132,7 @@ class Transfer:
 
     def _row(self, key: Key) -> TransferRow:
         cells = [cell for cell in self.cells if cell.key == key]
-        kept = self.scored > 0
+        kept = self.scored
         nll = [float(cell.losses[kept].mean()) for cell in cells if cell.made]
         notes = [cell.note for cell in cells if not cell.made]
         names = dict.fromkeys(name for cell in cells for name in cell.figures)
@@ -182,7 +181,7 @@ class Transfer:
         }
 
     def _cell(self, cell: TransferCell) -> dict[str, Any]:
-        kept = self.scored > 0
+        kept = self.scored
         said = {name: value for name, value in vars(cell).items() if name != "losses"}
         return {**said, "nll": float(cell.losses[kept].mean()) if cell.made else None}
 

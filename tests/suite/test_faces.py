@@ -75,6 +75,7 @@ OWN = {
     "self_test",
     "stress",
     "train_agent",
+    "transfer",
 }
 """What the front door has of itself, and not of a room."""
 
