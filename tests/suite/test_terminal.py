@@ -18,7 +18,7 @@ COMMAND = [sys.executable, "-m", "worldmodel_trading"]
 EVERY_HELP = """
 import sys
 from worldmodel_trading.cli import main
-for job in ("", "run", "fetch", "watch", "dream", "forecast", "fidelity", "pretrained"):
+for job in ("", "run", "fetch", "watch", "hallucinate", "forecast", "fidelity", "pretrained"):
     try:
         main([*filter(None, [job]), "--help"])
     except SystemExit as stop:
