@@ -59,7 +59,7 @@ def style() -> str:
     return f"""
 :root {{ color-scheme: light dark; {_variables(0)} }}
 @media (prefers-color-scheme: dark) {{ :root {{ {_variables(1)} }} }}
-{_beside("page.css")}"""
+{beside("page.css")}"""
 
 
 def script() -> str:
@@ -67,9 +67,10 @@ def script() -> str:
     shades = json.dumps(_exchanges(), separators=(",", ":"))
     return (
         f'<script id="shades" type="application/json">{shades}</script>\n'
-        f"<script>{_beside('page.js')}</script>\n"
+        f"<script>{beside('page.js')}</script>\n"
     )
 
 
-def _beside(name: str) -> str:
+def beside(name: str) -> str:
+    """A file of this package, as text."""
     return (resources.files(__package__) / name).read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Protocol
 
-from worldmodel_trading.applications import explore, export, hallucinate, stress, transfer
+from worldmodel_trading.applications import explore, export, hallucinate, play, stress, transfer
 
 
 class Application(Protocol):
@@ -26,5 +26,6 @@ APPLICATIONS: dict[str, Application] = {
     "stress": stress,
     "explore": explore,
     "transfer": transfer,
+    "play": play,
 }
 """By the job's name, in the order that ``--help`` lists them."""

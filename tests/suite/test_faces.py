@@ -71,6 +71,7 @@ OWN = {
     "__version__",
     "compare",
     "explore",
+    "play",
     "register_environments",
     "self_test",
     "stress",
