@@ -169,7 +169,11 @@ def _add_fidelity(fidelity: argparse.ArgumentParser) -> None:
 
 
 def _add_report(report: argparse.ArgumentParser) -> None:
-    report.add_argument("folder", metavar="FOLDER", help="the --out of a run, fidelity or compare")
+    report.add_argument(
+        "folder",
+        metavar="FOLDER",
+        help="the --out of a job that leaves a page, such as run or compare",
+    )
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...market.arrays import FloatArray, spread
+from ...market.errors import ConfigError
 from ...market.files.writer import write_whole
+from ...market.intervals import describe_interval
 from .comparison_charts import floors
 from .comparison_tables import KINDS, agent_name, luck_note, luck_table, percent, ranks_table
 from .components import (
@@ -41,11 +44,32 @@ _SHOWN = {
 }
 
 
-def write_explore_page(file: Path, told: Told, candidates: pd.DataFrame) -> Path:
+RESULTS, REPORT, CANDIDATES = "explore.json", "explore.html", "candidates.parquet"
+
+
+def rewrite_explore(folder: str | Path) -> Path:
+    """Make the page of an exploration again from its folder.
+
+    Raises:
+        ConfigError: ``explore.json`` or ``candidates.parquet`` is missing, or is none.
+    """
+    import pandas as pd
+
+    path = Path(folder)
+    try:
+        told = json.loads((path / RESULTS).read_bytes())
+        candidates = pd.read_parquet(path / CANDIDATES)
+        told["verified"], told["finalists"], candidates["score"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} is no exploration ({error!r}): do the work anew") from None
+    return write_explore_page(path, told, candidates)
+
+
+def write_explore_page(folder: Path, told: Told, candidates: pd.DataFrame) -> Path:
     """Write the page.
 
     Args:
-        file: Where to.
+        folder: Where to.
         told: What ``explore.json`` holds.
         candidates: A row for each candidate.
     """
@@ -61,7 +85,7 @@ def write_explore_page(file: Path, told: Told, candidates: pd.DataFrame) -> Path
     ]
     body = "".join(filter(None, parts))
     title = f"{told['candidates']:,} candidates in dreams of {market['symbol']}"
-    return write_whole(file, page(title, body, f"bars of {market['interval']}"))
+    return write_whole(folder / REPORT, page(title, body, describe_interval(market["interval"])))
 
 
 def explore_verdict(told: Told) -> Verdict:

@@ -71,7 +71,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> None:
     """Do it."""
-    from worldmodel_trading.jobs.explore import PAGE, explore
+    from worldmodel_trading.evaluation.report.explore_page import REPORT
+    from worldmodel_trading.jobs.explore import explore
     from worldmodel_trading.progress import tell
 
     taken = ("objective", "drift", "seed", *(name.replace("-", "_") for name in _NUMBERS))
@@ -85,4 +86,4 @@ def do(options: argparse.Namespace) -> None:
         account=dict(options.account),
         **{name: getattr(options, name) for name in (*taken, *where)},
     )
-    tell(f"\nPage: {options.out}/{PAGE}")
+    tell(f"\nPage: {options.out}/{REPORT}")

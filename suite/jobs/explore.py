@@ -15,7 +15,11 @@ from worldmodel_trading.comparison.stages import given_stages, keep_models
 from worldmodel_trading.entrants import BESIDE
 from worldmodel_trading.evaluation.checks import check_whole
 from worldmodel_trading.evaluation.comparison.families import FamilyAudit
-from worldmodel_trading.evaluation.report.explore_page import write_explore_page
+from worldmodel_trading.evaluation.report.explore_page import (
+    CANDIDATES,
+    RESULTS,
+    write_explore_page,
+)
 from worldmodel_trading.evaluation.report.explore_text import explore_text
 from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.exploration.config import ExploreConfig
@@ -60,8 +64,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from worldmodel_trading.evaluation.policy import Policy
-
-RESULTS, PAGE, CANDIDATES = "explore.json", "explore.html", "candidates.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,7 +254,7 @@ class _Exploring:
     def _write(self, told: Mapping[str, Any], table: pd.DataFrame) -> None:
         with whole_file(self.folder / CANDIDATES) as temporary:
             table.to_parquet(temporary, index=False)
-        write_explore_page(self.folder / PAGE, told, table)
+        write_explore_page(self.folder, told, table)
         write_results(self.folder / RESULTS, told)
 
     def _file(self, name: str) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from worldmodel_trading.evaluation.fidelity.report import rewrite_fidelity
 from worldmodel_trading.evaluation.report.comparison_page import rewrite_comparison
+from worldmodel_trading.evaluation.report.explore_page import rewrite_explore
 from worldmodel_trading.evaluation.report.run_page import rewrite_run
 from worldmodel_trading.evaluation.report.stress_page import rewrite_stress
 from worldmodel_trading.market.errors import OutputError
@@ -19,11 +20,12 @@ _PAGES: dict[Job, Callable[[Path], Path]] = {
     "fidelity": rewrite_fidelity,
     "compare": rewrite_comparison,
     "stress": rewrite_stress,
+    "explore": rewrite_explore,
 }
 
 
 def report(folder: str) -> Path:
-    """Write the page of a run, a fidelity measurement, a comparison or a stress test anew.
+    """Write the page of a run, a fidelity measurement, a comparison, a stress test or an exploration anew.
 
     Args:
         folder: What ``--out`` was.

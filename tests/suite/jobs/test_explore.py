@@ -112,6 +112,14 @@ def test_the_folder_and_the_page(explored: tuple[Path, Exploration]) -> None:
     assert found.told["ranks"]["agreements"]["all"]["test"]
 
 
+def test_the_page_is_made_again_from_the_folder(explored: tuple[Path, Exploration]) -> None:
+    page = explored[0] / "explore.html"
+    made = page.read_bytes()
+    page.unlink()
+    assert main(["report", str(explored[0])]) == 0
+    assert page.read_bytes() == made
+
+
 def test_workers_change_nothing(
     explored: tuple[Path, Exploration], market_model: WorldModel, candles: Candles, tmp_path: Path
 ) -> None:
