@@ -19,7 +19,7 @@ from worldmodel_trading.market.files.writer import (
 from worldmodel_trading.progress import say
 
 Job = Literal[
-    "run", "train", "fidelity", "evaluate", "compare", "stress", "explore", "transfer", "pretrained"
+    "run", "train", "fidelity", "evaluate", "compare", "stress", "regimes", "explore", "transfer", "pretrained"
 ]
 
 _RUN_FILE = "run.json"  # says whose a folder is; a world model's manifest says so itself
@@ -67,6 +67,7 @@ _FILES: dict[Job, tuple[str, ...]] = {
     "transfer": ("transfer.json", "transfer.html", "models", "checkpoints"),
     "fidelity": ("fidelity.json", "fidelity.html", "page.json"),
     "stress": ("stress.json", "stress.html"),
+    "regimes": ("regimes.json", "periods.json", "regimes.html"),
     "pretrained": (_MANIFEST, "config.json", "model.safetensors"),
 }
 _LAST = {
@@ -205,7 +206,7 @@ def _written_there(folder: Path) -> Held | None:
     try:
         said = json.loads((folder / _RUN_FILE).read_bytes())
         job = said.get("job", "run")
-        if job in ("fidelity", "evaluate", "stress"):
+        if job in ("fidelity", "evaluate", "stress", "regimes"):
             return Held(job)
         return Held(job if job in _LAST else "run", str(said["run_id"]))
     except FileNotFoundError:

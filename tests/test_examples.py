@@ -25,6 +25,10 @@ FOREIGN = {  # the package that an example needs, and steps that take it seconds
 }
 
 APPLICATIONS = {  # what makes an example small, and what it prints
+    "13_regimes.py": (
+        ["--count", "3", "--dreams", "8"],
+        r"(?m)^calm.*: \d+% of all bars, \d+ bars at a time; dreams from it move \d\.\d\d% a bar$",
+    ),
     "14_transfer.py": (["--steps", "600"], r"fine-tuned: \d\.\d{4} nats a bar on 2000 unseen bars"),
     "15_explore.py": (
         ["--count", "60", "--dreams", "4", "--horizon", "24", "--out", "explored"],

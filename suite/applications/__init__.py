@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Protocol
 
-from worldmodel_trading.applications import explore, export, hallucinate, play, stress, transfer
+from worldmodel_trading.applications import explore, export, hallucinate, play, regimes, stress, transfer
 
 
 class Application(Protocol):
@@ -24,6 +24,7 @@ APPLICATIONS: dict[str, Application] = {
     "hallucinate": hallucinate,
     "export": export,
     "stress": stress,
+    "regimes": regimes,
     "explore": explore,
     "transfer": transfer,
     "play": play,

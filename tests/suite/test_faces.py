@@ -71,6 +71,7 @@ OWN = {
     "__version__",
     "compare",
     "explore",
+    "find_regimes",
     "play",
     "register_environments",
     "self_test",
