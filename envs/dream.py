@@ -11,6 +11,7 @@ import numpy as np
 from ..market.account.rewards import RewardLike
 from ..market.account.rules import BrokerConfig
 from ..market.arrays import FloatArray, IntArray
+from ..market.candles import Candles
 from ..market.errors import ConfigError
 from ..market.features import volume_level
 from ..market.sources import open_candles, with_order_rules
@@ -27,6 +28,7 @@ from .dream_lanes import DreamLanes
 from .dream_view import bars_between, candles_of, dreamed_on, warm_up_bars
 from .engine.bar_engine import BarEngine
 from .engine.opening import open_engine
+from .followed_regimes import FollowedRegimes
 from .one_account import FLOAT32, AccountStep
 from .paper_lane import Forced, PaperLane
 from .protocol import read_options
@@ -36,6 +38,7 @@ from .trace import PastBars
 
 if TYPE_CHECKING:
     from ..market.sources import FundingSource, InstrumentSource
+    from ..models.regimes.opening import RegimeSource
 
 _ONE = np.ones(1, dtype=np.bool_)
 
@@ -80,8 +83,8 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
     just lived), ``cost`` (fees and slippage of this step, a fraction of the equity before),
     ``slippage`` (the part of the cost that is no fee), ``funding`` (paid for the bar, such a
     fraction, too; negative is received), ``turnover`` (|Δw| traded at this step), ``time_ms`` (open
-    time of the bar just closed; the dream's clock runs on from the segment's), and ``ood`` (the meter's reading, where it is
-    on).
+    time of the bar just closed; the dream's clock runs on from the segment's), ``ood`` (the meter's reading, where it is
+    on), and ``regime``, where ``regimes`` are given (its name, from the bars up to that close).
 
     ## Reset options
     ``segment``: index of a warm-up segment. Or ``candles`` (and ``start``, a time): do not dream but
@@ -114,6 +117,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         pessimism: λ: at every bar the reward is λ · |w| · d less for a position w, where the world
             model's members disagree by d about the bar's return (see `Pessimism`); for world models
             of several members. Equity and info are as they are without.
+        regimes: Tell the market's regime in the info; see `BybitReplayEnv`.
         account: Any other setting of the account; see `BybitReplayEnv`. With leverage above 1,
             slippage by range or impact, the bars' ranges and volumes are those drawn (``paper``: decoded
             from z).
@@ -142,6 +146,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         instrument: InstrumentSource = None,
         drift: str | float = "recorded",
         pessimism: float = 0.0,
+        regimes: RegimeSource = None,
         **account: Any,
     ) -> None:
         refuse_unknown(DreamEnv, self.public_name, account)
@@ -152,8 +157,18 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         )
         self.engine = open_engine(model, warmup)
         charged = DreamFunding(funding, model, instrument)
+        self._followed = FollowedRegimes.open(regimes, model, 1)
         self._lanes = DreamLanes(
-            self.engine, 1, observation, temperature, horizon, charged, ood_limit, broker, pessimism
+            self.engine,
+            1,
+            observation,
+            temperature,
+            horizon,
+            charged,
+            ood_limit,
+            broker,
+            pessimism,
+            self._followed,
         )
         self._recorded: RecordedPath | None = None
         super().__init__(
@@ -188,6 +203,8 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
             )
             self._lanes.place(_ONE, path.first_state(), *path.levels())
             self._recorded, num_steps = path, path.num_bars
+            if self._followed is not None:
+                self._followed.stand(*path.place)
         else:
             num_steps = self._lanes.begin(_ONE, self.np_random, given.get("segment"))
         observation: Observation = np.zeros(self._size, FLOAT32)
@@ -202,6 +219,8 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         observation, stepped = lane.step(account, target, due, self.np_random, forced)
         if self._lanes.pessimism is not None:
             self._doubt = lane.doubt
+        if self._followed is not None:
+            self._followed.update(lane.z[np.newaxis], np.array([lane.time_ms]))
         if self._recorded is not None and self._recorded.ended:
             stepped = self._deliver(observation, stepped)
         return observation, lane.price, lane.time_ms, stepped
@@ -227,6 +246,8 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         return dreamed_on(self.engine, lane.state(), lane.price, held, self._lanes.temperature)
 
     def _tell(self, info: dict[str, Any]) -> bool:
+        if self._followed is not None:
+            info["regime"] = str(self._followed.names()[0])
         limit = self._lanes.ood_limit
         if limit is None:
             return False
@@ -282,6 +303,11 @@ class RecordedPath:
             return self._record.close[row], np.ones(1)
         spec = self._engine.config.features
         return self._record.close[row], volume_level(self._record, spec, row)
+
+    @property
+    def place(self) -> tuple[Candles, int]:
+        """The record, and the row of its newest bar."""
+        return self._record, self._row
 
     def past(self) -> PastBars:
         """The bars up to the newest."""

@@ -17,6 +17,7 @@ from .dream_bars import lived_bars
 from .dream_funding import DreamFunding
 from .engine.base import Engine, Noise
 from .engine.pessimism import Pessimism
+from .followed_regimes import FollowedRegimes
 from .protocol import Chance, draw_integers, for_lanes
 from .spaces import FEATURE_BOUND, ObservationKind, check_observation, observation_layout
 
@@ -101,6 +102,7 @@ class DreamLanes:
             1 only measures, None does not.
         broker: The account's rules.
         pessimism: λ; see `Pessimism`.
+        followed: Tells the lanes' regimes, or None.
 
     Attributes:
         state: Where the lanes are.
@@ -114,6 +116,7 @@ class DreamLanes:
         ood_limit: A quantile, or None.
         pessimism: What makes `doubt`, or None.
         doubt: What the bar just lived takes from the reward of a weight of 1 [N], or None.
+        followed: As given.
     """
 
     option = "segment"
@@ -129,6 +132,7 @@ class DreamLanes:
         ood_limit: float | None,
         broker: BrokerConfig,
         pessimism: float = 0.0,
+        followed: FollowedRegimes | None = None,
     ) -> None:
         self.max_steps = _check_horizon(horizon)
         self.temperature = check_temperature(temperature)
@@ -136,6 +140,7 @@ class DreamLanes:
         self.ood_limit = _check_quantile(ood_limit)
         self.pessimism = Pessimism.of(engine, pessimism)
         self.doubt: FloatArray | None = None
+        self.followed = followed
         self._meter = None if ood_limit is None else OODMeter.fit(engine.world_model)
         self.engine = engine
         self.num_lanes = num_lanes
@@ -173,6 +178,8 @@ class DreamLanes:
             if index is not None:
                 segments[i] = index
         self.place(lanes, self.engine.start(segments), *self.engine.levels(segments))
+        if self.followed is not None:
+            self.followed.begin(lanes, segments)
         return self.max_steps
 
     def _segment(self, given: object) -> int | None:
@@ -216,6 +223,8 @@ class DreamLanes:
         log_return = self.engine.step(self.state, targets, noise, self.temperature, forced)
         if self.pessimism is not None and forced is None:
             self.pessimism.follow(self.state)
+        if self.followed is not None:
+            self.followed.update(self.state.z, self.state.open_time_ms)
         bars: FloatArray = self.bars.step(self.state, log_return)
         if not self.funding.is_off:
             bars[:, 4] = self._charge(chance, waiting)
@@ -251,11 +260,14 @@ class DreamLanes:
         else:
             self.engine.view(self.state, out)
 
-    def extra_info(self) -> dict[str, FloatArray]:
-        """``ood``: the meter's readings [N], if it is on."""
-        if self.ood_limit is None:
-            return {}
-        return {"ood": self.reading(self.state.z, self.state.h)}
+    def extra_info(self) -> dict[str, Any]:
+        """``ood``: the meter's readings [N], if it is on; ``regime``: names [N], if they are told."""
+        told: dict[str, Any] = {}
+        if self.ood_limit is not None:
+            told["ood"] = self.reading(self.state.z, self.state.h)
+        if self.followed is not None:
+            told["regime"] = self.followed.names()
+        return told
 
     def reading(self, z: Float32Array, h: Float32Array) -> FloatArray:
         """The meter's readings [...] of latents [..., Z] and hidden states [..., H]."""

@@ -24,6 +24,7 @@ from ..market.sources import (
 from ..market.times import Time
 from .arguments import refuse_unknown
 from .base import Observation, Start, TradingEnv
+from .followed_regimes import recorded_regimes
 from .one_account import FLOAT32, AccountStep, step_recorded
 from .protocol import read_options
 from .recorded import (
@@ -38,6 +39,7 @@ from .trace import PastBars
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource, FundingSource, InstrumentSource
+    from ..models.regimes.opening import RegimeSource
     from ..models.world_model import WorldModel
     from .recorded_state import RecordedState
 
@@ -88,7 +90,8 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
     ``slippage`` (the part of the cost that is no fee), ``funding`` (paid for the bar, such a
     fraction, too; negative is received), ``turnover`` (|Δw| traded at this step), ``time_ms`` (open
     time of the bar just closed), and, where the record reaches the contract's end, ``delivered`` (whether it
-    ended with this bar; the weight is then 0).
+    ended with this bar; the weight is then 0); and ``regime``, where
+    ``regimes`` are given (its name, from the bars up to that close).
 
     ## Reset options
     ``start``: a time: begin at the first possible row at or after it. What would be ignored is
@@ -126,6 +129,8 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
             the instrument's present interval holds.
         instrument: The symbol's trading rules: ``"bybit:SYMBOL"``, which ``fetch`` stores, a mapping
             of an `Instrument`'s fields, or an `Instrument`. Stored candles bring their own.
+        regimes: Tell the market's regime in the info: `Regimes`, the folder that they were saved in, or True
+            for three found in the world model's own bank; None tells none, at no cost. Needs a world model.
         account: Any other setting of the account (`BrokerConfig.from_settings`): ``leverage``,
             ``maintenance_margin``, ``no_trade_band``, ``slippage_per_range``, ``impact`` with
             ``impact_capital_usdt``, ``capital_usdt``, … ``account_observation`` names what the
@@ -168,6 +173,7 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         unrecorded_funding_rate: float = 0.0,
         instrument: InstrumentSource = None,
         observation: ObservationKind | None = None,
+        regimes: RegimeSource = None,
         **account: Any,
     ) -> None:
         refuse_unknown(BybitReplayEnv, self.public_name, account)
@@ -188,6 +194,7 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         self._time_at: Callable[[int], int] = self.recorded.candles.open_time_ms.item
         self._close_at: Callable[[int], float] = self.recorded.candles.close.item
         self._state = open_recorded_state(self.recorded, model, 1)
+        self._regimes = recorded_regimes(regimes, model, self.recorded.candles)
         longest = self._episode_length or int(self.recorded.steps_left.max())
         super().__init__(self.recorded.layout, actions, broker, reward, render_mode, longest)
         if model is not None:
@@ -239,6 +246,8 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
     def _tell(self, info: dict[str, Any]) -> bool:
         if self.recorded.delivery_row is not None:
             info["delivered"] = self._row == self.recorded.delivery_row
+        if self._regimes is not None:
+            info["regime"] = str(self._regimes[self._row])
         return False
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.times import Time
+from .followed_regimes import Names
 from .protocol import Chance, draw_integers, for_lanes
 from .recorded import RecordedMarket, check_random_start
 from .recorded_state import RecordedState
@@ -22,6 +23,7 @@ class ReplayLanes:
         episode_length: Bars of an episode; None plays to the end of the stretch.
         random_start: Whether starts are drawn, or are the first possible one.
         state: M's state beside the record, where it depends on the actions.
+        regimes: Their names at each close of the record [T], or None.
 
     Attributes:
         rows: Where the lanes are on the record [N].
@@ -39,6 +41,7 @@ class ReplayLanes:
         episode_length: int | None,
         random_start: bool,
         state: RecordedState | None = None,
+        regimes: Names | None = None,
     ) -> None:
         self.layout = recorded.layout
         self._recorded = recorded
@@ -46,6 +49,7 @@ class ReplayLanes:
         self._length = episode_length
         self._random_start = check_random_start(random_start)
         self._state = state
+        self._regimes = regimes
         self.max_steps = episode_length or int(recorded.steps_left.max())
         self._last = len(recorded.candles) - 1
         self.rows: IntArray = np.full(num_lanes, self._starts[0])
@@ -95,10 +99,15 @@ class ReplayLanes:
         if self._state is not None:
             out[:, self.layout["hidden"]] = self._state.hidden
 
-    def extra_info(self) -> dict[str, BoolArray]:
-        """``delivered`` [N], where the record reaches the contract's end."""
+    def extra_info(self) -> dict[str, BoolArray | Names]:
+        """``delivered`` [N], where the record reaches the contract's end; ``regime`` [N], if told."""
+        told: dict[str, BoolArray | Names] = {}
         ended = self.delivered()
-        return {} if ended is None else {"delivered": ended}
+        if ended is not None:
+            told["delivered"] = ended
+        if self._regimes is not None:
+            told["regime"] = self._regimes[self.rows]
+        return told
 
     def delivered(self) -> BoolArray | None:
         """Lanes [N] that stand on the contract's last bar; None where the record has none."""

@@ -41,6 +41,7 @@ from .spaces import (
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource, FundingSource, InstrumentSource
+    from ..models.regimes.opening import RegimeSource
     from ..models.world_model import WorldModel
 
 Observations = Float32Array
@@ -77,7 +78,7 @@ class Lanes(Protocol):
     def view(self, out: Observations) -> None:
         """Write what policies see besides the account into ``out`` [N, D - 1]."""
 
-    def extra_info(self) -> Mapping[str, FloatArray | BoolArray]:
+    def extra_info(self) -> Mapping[str, Any]:
         """What this market tells beyond the others, arrays [N]."""
 
     def delivered(self) -> BoolArray | None:
@@ -356,8 +357,10 @@ class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         max_episode_steps: int | None = None,
         instrument: InstrumentSource = None,
         observation: ObservationKind | None = None,
+        regimes: RegimeSource = None,
         **account: Any,
     ) -> None:
+        from .followed_regimes import recorded_regimes
         from .replay_lanes import ReplayLanes
 
         num_envs = check_num_envs(num_envs)
@@ -378,6 +381,7 @@ class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
             check_length(episode_length),
             random_start,
             open_recorded_state(recorded, model, num_envs),
+            recorded_regimes(regimes, model, recorded.candles),
         )
         super().__init__(
             num_envs, lanes, actions, broker, reward, autoreset_mode, max_episode_steps
@@ -410,6 +414,7 @@ class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         instrument: InstrumentSource = None,
         drift: str | float = "recorded",
         pessimism: float = 0.0,
+        regimes: RegimeSource = None,
         **account: Any,
     ) -> None:
         from ..models.drift import with_drift
@@ -417,6 +422,7 @@ class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         from .dream_funding import DreamFunding
         from .dream_lanes import DreamLanes
         from .engine.opening import open_engine
+        from .followed_regimes import FollowedRegimes
 
         num_envs = check_num_envs(num_envs)
         refuse_rendering(render_mode)
@@ -438,6 +444,7 @@ class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
             ood_limit,
             broker,
             pessimism,
+            FollowedRegimes.open(regimes, model, num_envs),
         )
         super().__init__(
             num_envs, lanes, actions, broker, reward, autoreset_mode, max_episode_steps

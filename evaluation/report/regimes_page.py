@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -162,7 +162,8 @@ def _map(results: RegimeResults) -> Plot:
     plot = Plot("latents by regime", "first component", "second component", height=420)
     for regime, name in enumerate(results.regimes.names):
         inside = results.labels == regime
-        plot.points(*results.latent_map[inside].T, _hue(regime), name, size=3.0)
+        across, up = results.latent_map[inside].T
+        plot.points(across, up, _hue(regime), name, size=3.0)
     return plot
 
 
@@ -182,10 +183,10 @@ def _hue(regime: int) -> str:
 
 
 def _period_rows(
-    by_agent: dict[str, list[Periods]] | object, names: Sequence[str]
+    by_agent: Mapping[str, Sequence[Periods]], names: Sequence[str]
 ) -> list[list[list[str]]]:
     groups = []
-    for agent, found in dict(by_agent).items():  # type: ignore[call-overload]
+    for agent, found in by_agent.items():
         rows = []
         for i, (name, each) in enumerate(zip(names, found, strict=True)):
             year = each.annual_log_return
@@ -201,11 +202,11 @@ def _period_rows(
 _PERIOD_TITLES = ["", "regime", "share", "visits", "log return a year", "volatility a year", "Sharpe", "largest fall"]  # fmt: skip
 
 
-def _periods(by_agent: object, names: Sequence[str]) -> str:
+def _periods(by_agent: Mapping[str, Sequence[Periods]], names: Sequence[str]) -> str:
     return table(_PERIOD_TITLES, _period_rows(by_agent, names), text_columns=2)
 
 
-def _period_lines(by_agent: object, names: Sequence[str]) -> list[str]:
+def _period_lines(by_agent: Mapping[str, Sequence[Periods]], names: Sequence[str]) -> list[str]:
     rows = [_PERIOD_TITLES, *(row for group in _period_rows(by_agent, names) for row in group)]
     return ["  ".join(row).rstrip() for row in aligned(rows)]
 
