@@ -8,7 +8,7 @@ from ...market.arrays import FloatArray
 from ...market.candles import Candles
 from ...market.intervals import INTERVALS_MS
 from ...models.regimes.choice import choose
-from ...models.regimes.observed import stretches
+from ...models.regimes.observed import cut, stretches
 from ...models.regimes.reading import Reading
 from ...models.world_model import WorldModel
 from ..untrained import random_networks
@@ -45,7 +45,7 @@ def believed_by(
         times = stretch.open_time_ms
         inside = (times >= made.train_start_ms) & (times < made.train_end_ms)
         if inside.sum() > 1:
-            training.append(type(stretch)(*(part[inside] for part in stretch)))
+            training.append(cut(stretch, inside))
     reading = Reading.fit(training, interval)
     read = [reading.read(one.heard, one.open_time_ms) for one in training]
     chain = choose(read, count, "hmm", seed, 0)[0].chain

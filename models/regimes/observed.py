@@ -57,7 +57,7 @@ def observe(world_model: WorldModel, candles: CandleSource = None) -> list[Stret
         record.open_time_ms < made.train_end_ms
     )
     found = [
-        _cut(stretch, inside[start:stop]) for start, stop, stretch in stretches(world_model, record)
+        cut(stretch, inside[start:stop]) for start, stop, stretch in stretches(world_model, record)
     ]
     bars = sum(len(stretch.size) for stretch in found)
     if bars < _FEWEST:
@@ -89,7 +89,8 @@ def sizes(numbers: FloatArray) -> FloatArray:
     return np.asarray(np.log(covered + SCALE_FLOOR))
 
 
-def _cut(stretch: Stretch, inside: np.ndarray) -> Stretch:
+def cut(stretch: Stretch, inside: np.ndarray) -> Stretch:
+    """The bars of a stretch [T] that are inside."""
     return Stretch(*(part[inside] for part in stretch))
 
 
