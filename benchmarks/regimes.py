@@ -22,7 +22,7 @@ from worldmodel_trading.evaluation.regimes.controls import (
     last_day,
     terciles,
 )
-from worldmodel_trading.evaluation.regimes.explained import Explained, explained
+from worldmodel_trading.evaluation.regimes.outcomes import Explained, explained
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.sources import open_candles

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...market.arrays import FloatArray, IntArray
 from ...models.regimes.regimes import Regimes
-from .explained import Explained
+from .outcomes import Explained
 from .periods import Periods
 
 ByRegime = list[Periods]

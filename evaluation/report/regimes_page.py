@@ -12,7 +12,7 @@ from ...market.files.writer import write_whole
 from ...market.intervals import describe_interval
 from ...market.times import format_time
 from ..regimes.controls import RANDOM_ENCODER, RAW_FEATURES, TERCILES
-from ..regimes.explained import Explained
+from ..regimes.outcomes import Explained
 from ..regimes.periods import Periods
 from ..regimes.results import RegimeResults
 from ..significance import Interval

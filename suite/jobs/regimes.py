@@ -18,7 +18,7 @@ from worldmodel_trading.evaluation.regimes.controls import (
     believed_by,
     terciles,
 )
-from worldmodel_trading.evaluation.regimes.explained import Explained, explained
+from worldmodel_trading.evaluation.regimes.outcomes import Explained, explained
 from worldmodel_trading.evaluation.regimes.periods import Periods, labels_at, measure_periods
 from worldmodel_trading.evaluation.regimes.results import RegimeResults
 from worldmodel_trading.evaluation.report.regimes_page import REGIMES, regimes_text, write_regimes

@@ -11,7 +11,7 @@ from worldmodel_trading.evaluation.regimes.controls import (
     believed_by,
     terciles,
 )
-from worldmodel_trading.evaluation.regimes.explained import daily_rows, explained, next_day
+from worldmodel_trading.evaluation.regimes.outcomes import daily_rows, explained, next_day
 from worldmodel_trading.evaluation.regimes.periods import labels_at, measure_periods
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
