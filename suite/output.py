@@ -19,7 +19,16 @@ from worldmodel_trading.market.files.writer import (
 from worldmodel_trading.progress import say
 
 Job = Literal[
-    "run", "train", "fidelity", "evaluate", "compare", "stress", "regimes", "explore", "transfer", "pretrained"
+    "run",
+    "train",
+    "fidelity",
+    "evaluate",
+    "compare",
+    "stress",
+    "regimes",
+    "explore",
+    "transfer",
+    "pretrained",
 ]
 
 _RUN_FILE = "run.json"  # says whose a folder is; a world model's manifest says so itself

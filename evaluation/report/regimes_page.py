@@ -145,7 +145,7 @@ def _choice(results: RegimeResults) -> str:
     )
     return (
         "Numbers of regimes tried, their BIC (lower is better) and the lowest adjusted Rand index of a fit on "
-        f"resampled blocks: {tried}. Of those that every resample finds again (0.8 or more) the one of the "
+        f"resampled blocks: {tried}. Of those that every resample finds again (0.9 or more) the one of the "
         "lowest BIC is taken; where there is none, the most stable."
     )
 
