@@ -43,8 +43,8 @@ from .evaluation.rollout import run_episode as run_episode
 from .evaluation.seeds import SeedRange as SeedRange
 from .jobs.compare import compare as compare
 from .jobs.explore import explore as explore
-from .jobs.regimes import find_regimes as find_regimes
 from .jobs.play import play as play
+from .jobs.regimes import find_regimes as find_regimes
 from .jobs.self_test import self_test as self_test
 from .jobs.stress import stress as stress
 from .jobs.train import train_agent as train_agent

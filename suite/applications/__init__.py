@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Protocol
 
-from worldmodel_trading.applications import explore, export, hallucinate, play, regimes, stress, transfer
+from worldmodel_trading.applications import (
+    explore,
+    export,
+    hallucinate,
+    play,
+    regimes,
+    stress,
+    transfer,
+)
 
 
 class Application(Protocol):
