@@ -51,15 +51,27 @@ class _Moments(NamedTuple):
     volume_trend: float
 
 
-def calibrated(world_model: BarWorldModel, candles: Candles, session: Session) -> BarWorldModel:
+def calibrated(
+    world_model: BarWorldModel,
+    candles: Candles,
+    session: Session,
+    parent: BarWorldModel | None = None,
+    share: float = 1.0,
+) -> BarWorldModel:
     """The world model with `BarRNN.calibration` set.
 
     Args:
         world_model: Trained.
         candles: The training range.
         session: The training's.
+        parent: Calibrated, whose dreams say what a market is like in the long run where the training range
+            is a few months of it; None for the training range alone.
+        share: How far the training range is believed, beside the parent's dreams.
     """
     record, calibration = _recorded(world_model, candles), world_model.mdn_rnn.calibration
+    if parent is not None:
+        long_run = _dreamed(parent.recent(1.0), np.random.default_rng(session.stage_seed(9)))
+        record = _between(_rescaled(long_run, parent, world_model), record, share)
     rounds = session.config.calibration_rounds
     rng = np.random.default_rng(session.stage_seed(7))
     values, kept = np.zeros(4), []
@@ -82,6 +94,24 @@ def calibrated(world_model: BarWorldModel, candles: Candles, session: Session) -
     if kept:
         calibration[:] = calibration.new_tensor(np.mean(kept, axis=0))
     return world_model.recent(1.0)  # compiled anew, with these numbers
+
+
+def _rescaled(moments: _Moments, parent: BarWorldModel, world_model: BarWorldModel) -> _Moments:
+    """Moments whose level is standardised as another world model does."""
+    old, new = parent.scaler, world_model.scaler
+    ratio = float(old.scale[_LEVEL] / new.scale[_LEVEL])
+    moved = float((old.mean[_LEVEL] - new.mean[_LEVEL]) / new.scale[_LEVEL])
+    return moments._replace(level=moments.level * ratio + moved, spread=moments.spread * ratio)
+
+
+def _between(long_run: _Moments, record: _Moments, share: float) -> _Moments:
+    """Moments on the way from those of a long run to those of a record, whose volume has no trend."""
+    return _Moments(
+        long_run.size ** (1.0 - share) * record.size**share,
+        long_run.level + share * (record.level - long_run.level),
+        long_run.spread ** (1.0 - share) * record.spread**share,
+        0.0,
+    )
 
 
 def _recorded(world_model: BarWorldModel, candles: Candles) -> _Moments:

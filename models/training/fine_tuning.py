@@ -8,7 +8,8 @@
 | ``encoder`` | what V tells M besides, unless V is frozen | the same |
 | ``vae`` | z's other numbers and the decoder, unless V is frozen | the same |
 | ``heads`` | wicks and volume | the same |
-| constants | the tick, the bank, trust in the mean, calibration | the target's ranges, as in training |
+| constants | the tick, the bank, trust in the mean | the target's ranges, as in training |
+| calibration | size, level and spread of dreams | the parent's dreams and the target's record, as far as its units |
 
 Every stage begins at what was best before. One of the forecast's is kept where the validation range
 gains by it more than its standard error, and own units likewise: a target whose bars say nothing new
@@ -136,7 +137,7 @@ def fine_tune(
     _teach(learner, start.ground, settings, session)
     told = provenance_of(train, validation, seed, source, parent=parent.fingerprint)
     made = start.ground.world_model(learner.vae, learner.mdn_rnn, told, config, session)
-    return calibrated(made, train, session), history
+    return calibrated(made, train, session, start.parent, start.share), history
 
 
 def _members(parent: WorldModel | JointWorldModel) -> list[BarWorldModel]:

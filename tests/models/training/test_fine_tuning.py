@@ -14,6 +14,12 @@ from worldmodel_trading.market.errors import ConfigError, OtherMarketError, Trai
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.bar_world_model import BarWorldModel
 from worldmodel_trading.models.paper_world_model import PaperWorldModel
+from worldmodel_trading.models.training.bar_calibration import (
+    _LEVEL,
+    _between,
+    _Moments,
+    _rescaled,
+)
 from worldmodel_trading.models.training.fine_tuning import FineTuneConfig, fine_tune, pays
 from worldmodel_trading.models.world_model import WorldModel
 
@@ -134,3 +140,21 @@ def test_a_gain_pays_where_it_exceeds_its_standard_error() -> None:
     assert not pays(losses, losses + 0.1)
     chance = [pays(losses, losses + rng.normal(size=1_600)) for _ in range(200)]
     assert 0.05 < np.mean(chance) < 0.3  # a normal exceeds its deviation in 16 of 100
+
+
+def test_dreams_are_held_to_the_parents_as_far_as_its_units_are(
+    market_model: BarWorldModel, tuned: BarWorldModel
+) -> None:
+    told = _Moments(size=0.01, level=1.5, spread=0.8, volume_trend=0.3)
+    same = _rescaled(told, market_model, tuned)
+    old, new = market_model.scaler, tuned.scaler
+    for mine, theirs in (
+        (told.level, same.level),
+        (told.level + told.spread, same.level + same.spread),
+    ):
+        raw = mine * old.scale[_LEVEL] + old.mean[_LEVEL]
+        assert theirs * new.scale[_LEVEL] + new.mean[_LEVEL] == pytest.approx(raw)
+    record = _Moments(size=0.04, level=-0.5, spread=0.2, volume_trend=0.0)
+    assert _between(told, record, 0.0) == pytest.approx(told._replace(volume_trend=0.0))
+    assert _between(told, record, 1.0) == pytest.approx(record)
+    assert _between(told, record, 0.5) == pytest.approx((0.02, 0.5, 0.4, 0.0))
