@@ -362,3 +362,31 @@ def test_augmentation_has_a_row_for_each_learner(
     for learner, (losses,) in kept.items():
         assert list(losses) == ["months", "+ dreams", "+ bootstrap", "dreams alone"]
         assert len(set(losses.values())) > 1, learner
+
+
+def test_splitting_and_tails_print_their_tables(
+    module, market_model: BarWorldModel, candles: Candles, tmp_path: Path, capsys
+) -> None:
+    stress = module("stress")
+    few = [
+        "--paths",
+        "128",
+        "--repetitions",
+        "2",
+        "--plain-synthetic",
+        "500",
+        "--plain-dreams",
+        "0",
+    ]
+    assert stress.main(["splitting", *few]) == 0
+    told = capsys.readouterr().out
+    assert told.count("| synthetic market |") == len(stress.CONDITIONS[stress.SYNTHETIC])
+    market_model.save_pretrained(tmp_path / "model")
+    write_candles(candles, tmp_path / "candles.csv")
+    given = ["--candles", str(tmp_path / "candles.csv"), "--world-model", str(tmp_path / "model")]
+    saved = tmp_path / "tails.json"
+    assert stress.main(["tails", *given, "--paths", "100", "--save", str(saved)]) == 0
+    told = capsys.readouterr().out
+    assert told.count("| filtered historical simulation |") == 2
+    tests = json.loads(saved.read_text())["tails"]
+    assert [one["quantile"]["level"] for one in tests["dreams, model"]] == [0.01, 0.05]

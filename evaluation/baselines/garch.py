@@ -67,9 +67,18 @@ class GarchModel:
         return self._draw(candles, rows, paths, bars, rng)[0]
 
     def _draw(
-        self, candles: Candles, rows: IntArray, paths: int, bars: int, rng: np.random.Generator
+        self,
+        candles: Candles,
+        rows: IntArray,
+        paths: int,
+        bars: int,
+        rng: np.random.Generator,
+        shocks: FloatArray | None = None,
     ) -> tuple[FloatArray, FloatArray]:
-        """Those, and the variance that each was drawn with, percent² [N, paths, bars]."""
+        """Those, and the variance that each was drawn with, percent² [N, paths, bars].
+
+        ``shocks`` are standardised residuals [R] to draw from; None draws Student's.
+        """
         p = self.parameters
         factors = self.season[places(candles.open_time_ms, candles.interval)]
         returns = np.append(percent_returns(candles) / factors, np.nan)
@@ -79,7 +88,11 @@ class GarchModel:
         spread = np.sqrt((p.degrees - 2) / p.degrees)
         drawn, spreads = np.empty((2, len(rows), paths, bars))
         for t in range(bars):
-            noise = spread * rng.standard_t(p.degrees, variance.shape)
+            noise = (
+                spread * rng.standard_t(p.degrees, variance.shape)
+                if shocks is None
+                else rng.choice(shocks, variance.shape)
+            )
             shock = np.sqrt(variance) * noise
             spreads[..., t] = seasons[:, None, t] ** 2 * variance
             variance = p.omega + (p.alpha + p.gamma * (shock < 0)) * shock**2 + p.beta * variance
@@ -93,6 +106,43 @@ class GarchModel:
         mean = self.parameters.mean * self.season[places(times, candles.interval)] / 100
         expected = mean + 0.5 * (mean**2 + variance / 100**2)
         return Bars(times, drawn / 100, expected=expected, note=self.parameters.note)
+
+
+@dataclass(frozen=True, eq=False)
+class FilteredHistory:
+    """Filtered historical simulation: GARCH's variances, and the shocks that the record had.
+
+    Barone-Adesi, Giannopoulos & Vosper 1999, "VaR without correlations for portfolios of derivative
+    securities".
+
+    Attributes:
+        model: Of the variances.
+        shocks: Residuals of the training range ÷ their deviation [R], drawn with replacement.
+    """
+
+    model: GarchModel
+    shocks: FloatArray
+
+    @classmethod
+    def fit(cls, candles: Candles, train_rows: Rows, *, clock: bool = True) -> Self:
+        """Fit the model on the training rows, and filter their shocks out.
+
+        Raises:
+            ConfigError: As `GarchModel.fit`.
+        """
+        model = GarchModel.fit(candles, train_rows, clock=clock)
+        factors = model.season[places(candles.open_time_ms, candles.interval)]
+        returns = percent_returns(candles) / factors
+        deviation = np.sqrt(garch_variance(returns, model.parameters))
+        shocks = ((returns - model.parameters.mean) / deviation)[as_slice(train_rows)]
+        shocks = shocks[np.isfinite(shocks)]
+        return cls(model, (shocks - shocks.mean()) / shocks.std())
+
+    def simulate(
+        self, candles: Candles, rows: IntArray, paths: int, bars: int, rng: np.random.Generator
+    ) -> FloatArray:
+        """Log returns [N, paths, bars] in percent that may follow each of N rows."""
+        return self.model._draw(candles, rows, paths, bars, rng, self.shocks)[0]
 
 
 def fit_garch(

@@ -12,6 +12,7 @@ from ...market.files.writer import write_whole
 from ...market.intervals import describe_interval
 from ..results import to_plain, write_results
 from .comparison_charts import hues
+from .comparison_tables import agent_name
 from .components import (
     CHARTS_NOTE,
     Tile,
@@ -44,7 +45,7 @@ _MEASURES = {
 _LOSS_NOTE = (
     "Losses are fractions of the equity at the start; negative ones are gains. Value at risk is the loss that "
     "one path in twenty exceeds, expected shortfall (CVaR) the mean loss of those; under water is the share of "
-    "bars on which equity is below what it once was. In brackets 95% intervals over independent repetitions."
+    "bars on which equity is below what it once was. Beneath each a 95% interval over independent repetitions."
 )
 _CHANCE_NOTE = (
     "The probability is the world model's, of a window begun at a random moment of its training range, with a "
@@ -125,7 +126,7 @@ def stress_verdict(told: Told) -> Verdict:
     subject = agents[0] if agents else "hold"
     worst = max(names, key=lambda name: _value(told, subject, name, "expected_shortfall"))
     deciding = (
-        f"In its worst scenario, {worst}, {_name(subject)} loses {_percent(_value(told, subject, worst, 'mean_loss'))} "
+        f"In its worst scenario, {worst}, {agent_name(subject)} loses {_percent(_value(told, subject, worst, 'mean_loss'))} "
         f"on average and {_span(told, subject, worst, 'expected_shortfall')} in the worst twentieth of the paths; "
         f"{_span(told, subject, worst, 'liquidation_rate')} of the paths end the account."
     )
@@ -134,7 +135,12 @@ def stress_verdict(told: Told) -> Verdict:
         return Verdict("Only holding was judged", "plain", deciding, tiles)
     safer = [name for name in names if _apart(told, subject, name) < 0]
     worse = [name for name in names if _apart(told, subject, name) > 0]
-    word = f"{subject}: smaller tails than holding in {len(safer)} of {len(names)} scenarios, larger in {len(worse)}"
+    word = f"{subject}: tails like holding's"
+    if safer or worse:
+        word = (
+            f"{subject}: smaller tails than holding in {len(safer)} of {len(names)} scenarios, larger in "
+            f"{len(worse)}"
+        )
     tone = "bad" if worse else "good" if len(safer) == len(names) else "unsure"
     return Verdict(word, tone, deciding, tiles)  # type: ignore[arg-type]
 
@@ -199,10 +205,6 @@ def _met(told: Told, *, events: bool) -> list[str]:
         for name, facts in told["scenarios"].items()
         if facts["paths"] and not (events and name == _DREAMS)
     ]
-
-
-def _name(agent: str) -> str:
-    return "holding" if agent == "hold" else agent
 
 
 def _value(told: Told, agent: str, name: str, measure: str, account: str = "usual") -> float:
@@ -278,7 +280,7 @@ def _loss_groups(told: Told, account: str, agents: Sequence[str]) -> list[list[l
             found = told["losses"][agent][name][account]
             cells = [_with_span(found[key]) for key in _MEASURES.values()]
             rows.append(
-                [name if not rows else "", _name(agent), *cells, _percent(found["worst_loss"])]
+                [name if not rows else "", agent_name(agent), *cells, _percent(found["worst_loss"])]
             )
         groups.append(rows)
     return groups
@@ -300,7 +302,7 @@ def _window_rows(told: Told) -> tuple[list[str], list[list[list[str]]]]:
         "window",
         "begins",
         "market",
-        *(f"loss, {_name(agent)}" for agent in agents),
+        *(f"loss, {agent_name(agent)}" for agent in agents),
     ]
     groups: dict[str, list[list[str]]] = {}
     for i, one in enumerate(told["windows"].get("hold", [])):
@@ -340,7 +342,7 @@ def _tails(told: Told, account: str) -> Plot:
     colors = hues(agents)
     for agent in agents:
         heights = [_value(told, agent, name, "expected_shortfall", account) for name in names]
-        plot.columns(names, heights, colors[agent], _name(agent))
+        plot.columns(names, heights, colors[agent], agent_name(agent))
     return plot
 
 
@@ -362,6 +364,6 @@ def _worst(told: Told, agents: list[str]) -> list[str]:
         plot = Plot(f"Equity on the worst path, {name}", "bars", "equity", whole_x=True, height=260)
         for agent in agents:
             path = told["losses"][agent][name]["usual"]["worst_equity"]
-            plot.line(list(range(len(path))), path, colors[agent], _name(agent))
+            plot.line(list(range(len(path))), path, colors[agent], agent_name(agent))
         found.append(chart(plot, f"Equity on each agent's worst path, {name}"))
     return found

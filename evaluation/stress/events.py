@@ -64,19 +64,21 @@ class Windows:
 
     Attributes:
         candles: The record.
-        rows: The bar before each window [R].
+        every: The bar before each window that there is.
+        rows: Those that are looked at [R]: all, or as many, evenly spread, as tell all there is.
         usual: Usual volume there [R].
         bars: T.
     """
 
     candles: Candles
+    every: IntArray
     rows: IntArray
     usual: FloatArray
     bars: int
 
     @classmethod
     def of(cls, candles: Candles, spec: StreamSpec, known: BoolArray, bars: int) -> Windows:
-        """All of them, or as many, evenly spread, as tell all there is.
+        """All of them.
 
         Args:
             candles: The record.
@@ -89,21 +91,21 @@ class Windows:
         """
         starts = np.arange(max(len(candles) - bars, 0))
         whole = candles.open_time_ms[starts + bars] - candles.open_time_ms[starts]
-        rows = starts[(whole == bars * candles.interval_ms) & known[: len(starts)]]
-        rows = rows[:: max(1, math.ceil(len(rows) / _MOST_STARTS))]
+        every = starts[(whole == bars * candles.interval_ms) & known[: len(starts)]]
+        rows = every[:: max(1, math.ceil(len(every) / _MOST_STARTS))]
         if not len(rows):
             raise ConfigError(
                 f"no window of {bars} bars without a gap, with {spec.warmup} bars before it, fits into "
                 f"{len(candles)} candles: give a longer record, or fewer bars"
             )
         usual = stream_memories(candles, spec, rows)[:, AVERAGE_VOLUME]
-        return cls(candles, rows, usual, bars)
+        return cls(candles, every, rows, usual, bars)
 
     def between(self, start_ms: int, end_ms: int) -> Windows:
         """Those whose bars all lie there."""
         times, step = self.candles.open_time_ms[self.rows], self.candles.interval_ms
         some = (times + step >= start_ms) & (times + (self.bars + 1) * step <= end_ms)
-        return Windows(self.candles, self.rows[some], self.usual[some], self.bars)
+        return Windows(self.candles, self.every, self.rows[some], self.usual[some], self.bars)
 
     def progress(self, condition: Condition) -> Progress:
         """How far each comes towards a condition."""
@@ -176,13 +178,11 @@ def remembered(windows: Windows) -> list[Moment]:
     found: list[Moment] = []
     if windows.candles.symbol == SYMBOL:
         return found
+    times = windows.candles.open_time_ms
     for title, start in HISTORY.items():
-        first = to_ms(start) - windows.candles.interval_ms
-        at = int(np.searchsorted(windows.candles.open_time_ms[windows.rows], first))
-        rows = windows.rows[at : at + 1]  # there may be none so late
-        late_ms = windows.candles.open_time_ms[rows] - first
-        if (late_ms <= windows.bars * windows.candles.interval_ms).all():
-            found += [Moment(title, int(row)) for row in rows]
+        row = int(np.searchsorted(times, to_ms(start))) - 1
+        if row in windows.every:
+            found.append(Moment(title, row))
     return found
 
 

@@ -9,15 +9,18 @@ from arch import arch_model
 
 from worldmodel_trading.evaluation.baselines.clock import places, season_of
 from worldmodel_trading.evaluation.baselines.garch import (
+    FilteredHistory,
     GarchModel,
     filter_garch,
     fit_garch,
     garch_variance,
+    percent_returns,
 )
 from worldmodel_trading.evaluation.baselines.student_t import mean_nll
 from worldmodel_trading.evaluation.likelihood import GarchParameters
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
+from worldmodel_trading.market.synthetic import synthetic_candles
 
 HOUR_MS = 3_600_000
 MONDAY_MS = 1_577_664_000_000 + 7 * 24 * HOUR_MS  # 2020-01-06 00:00
@@ -154,3 +157,21 @@ def test_later_bars_change_nothing_before(market):
 def test_wrong_input_is_named(returns, message):
     with pytest.raises(ConfigError, match=message):
         fit_garch(returns, (0, len(returns)))
+
+
+def test_filtered_history_draws_the_shocks_that_were() -> None:
+    candles = synthetic_candles(bars=2_000, seed=2)
+    fitted = FilteredHistory.fit(candles, (0, 1_500))
+    assert fitted.shocks.mean() == pytest.approx(0.0, abs=1e-12)
+    assert fitted.shocks.std() == pytest.approx(1.0)
+    assert len(fitted.shocks) == 1_499  # the first bar has no return
+    rows = np.array([1_600, 1_700])
+    drawn = fitted.simulate(candles, rows, 400, 3, np.random.default_rng(0))
+    assert drawn.shape == (2, 400, 3)
+    seasons = fitted.model.season[places(candles.open_time_ms, candles.interval)]
+    season = seasons[rows + 1]
+    returns = percent_returns(candles) / seasons
+    deviation = np.sqrt(garch_variance(returns, fitted.model.parameters)[rows + 1])
+    shocks = (drawn[:, :, 0] / season[:, None] - fitted.model.parameters.mean) / deviation[:, None]
+    nearest = np.abs(shocks[..., None] - fitted.shocks).min(axis=-1)
+    assert nearest.max() < 1e-9
