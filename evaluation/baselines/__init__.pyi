@@ -1,5 +1,6 @@
 from .bars import Bars as Bars
 from .bootstrap import BarBootstrap as BarBootstrap
+from .garch import FilteredHistory as FilteredHistory
 from .garch import GarchModel as GarchModel
 from .garch import garch_variance as garch_variance
 from .har import HAR as HAR

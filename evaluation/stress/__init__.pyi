@@ -6,3 +6,6 @@ from .splitting import Sampled as Sampled
 from .splitting import sample_condition as sample_condition
 from .steppers import DreamStepper as DreamStepper
 from .steppers import SyntheticStepper as SyntheticStepper
+from .tails import TailTest as TailTest
+from .tails import day_tails as day_tails
+from .tails import tail_test as tail_test
