@@ -68,6 +68,7 @@ from .performance import measure_performance as measure_performance
 from .performance import sharpe_ratio as sharpe_ratio
 from .performance import sortino_ratio as sortino_ratio
 from .policy import Policy as Policy
+from .regimes.staying import stay_in_regime as stay_in_regime
 from .report.run_page import report_html as report_html
 from .report.run_page import write_report as write_report
 from .report.sentences import summarise as summarise

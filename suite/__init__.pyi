@@ -37,6 +37,7 @@ from .evaluation.fidelity.report import fidelity_summary as fidelity_summary
 from .evaluation.fidelity.report import write_fidelity as write_fidelity
 from .evaluation.loss_tests import diebold_mariano as diebold_mariano
 from .evaluation.performance import measure_performance as measure_performance
+from .evaluation.regimes.staying import stay_in_regime as stay_in_regime
 from .evaluation.report.text_table import comparison_table as comparison_table
 from .evaluation.rollout import evaluate_policy as evaluate_policy
 from .evaluation.rollout import run_episode as run_episode

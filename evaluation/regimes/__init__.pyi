@@ -5,3 +5,5 @@ from .outcomes import explained as explained
 from .outcomes import next_day as next_day
 from .periods import Periods as Periods
 from .periods import measure_periods as measure_periods
+from .staying import Stayed as Stayed
+from .staying import stay_in_regime as stay_in_regime
