@@ -23,6 +23,7 @@ from worldmodel_trading.evaluation.regimes.controls import (
     terciles,
 )
 from worldmodel_trading.evaluation.regimes.outcomes import Explained, explained
+from worldmodel_trading.evaluation.regimes.staying import stay_in_regime
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.sources import open_candles
@@ -44,10 +45,14 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--candles", help="their market's record")
     parser.add_argument("--seeds", type=int, default=3, help="world models of the synthetic market")
     parser.add_argument("--bars", type=int, default=20_000, help="of each unseen synthetic path")
+    parser.add_argument("--stay", action="store_true", help="how long the first one's dreams stay")
     parser.add_argument("--count", type=int, default=COUNT, help="regimes of a recorded market")
     arguments = parser.parse_args(given)
     torch.set_num_threads(1)
-    if arguments.world_model:
+    if arguments.stay:
+        model = open_world_model(arguments.world_model[0])
+        print(stay_table(model, open_candles(arguments.candles), arguments.count))
+    elif arguments.world_model:
         models = [open_world_model(folder) for folder in arguments.world_model]
         print(recorded_table(models, open_candles(arguments.candles), arguments.count))
     else:
@@ -129,6 +134,24 @@ def recorded_table(models: Sequence[WorldModel], candles: Candles, count: int) -
         "|---|---|---|",
     ]
     return "\n".join([*head, *(_line(name, each) for name, each in found.items())])
+
+
+def stay_table(model: WorldModel, candles: Candles, count: int) -> str:
+    """The chance that dreams begun in a regime stay there, and what staying leaves of 4,096 paths."""
+    regimes = Regimes.fit(model, candles, count=count, bootstraps=0)
+    lines = [
+        "| regime | bars | chance to stay | effective paths | deviation, a bar |",
+        "|---|---|---|---|---|",
+    ]
+    for name in regimes.names:
+        for bars in (24, 72):
+            found = stay_in_regime(model, regimes, name, bars=bars, paths=4096)
+            chance = found.probability
+            lines.append(
+                f"| {name} | {bars} | {chance.value:.3f} ({chance.low:.3f} to {chance.high:.3f}) "
+                f"| {found.effective:,.0f} | {100 * found.bars[..., 0].std():.2f}% |"
+            )
+    return "\n".join(lines)
 
 
 def _known(model: WorldModel, candles: Candles, count: int, seed: int) -> dict[str, FloatArray]:

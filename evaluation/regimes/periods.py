@@ -91,7 +91,7 @@ def _visits(inside: np.ndarray) -> list[tuple[int, int]]:
 
 def _fall(growth: FloatArray) -> float:
     path = np.concatenate([[0.0], np.cumsum(growth)])
-    return float(-np.expm1((path - np.maximum.accumulate(path)).min()))
+    return float(abs(np.expm1((path - np.maximum.accumulate(path)).min())))
 
 
 def labels_at(

@@ -57,14 +57,6 @@ class Reading:
             out[t] = read_step(heard[t], heard[t + 1], cells[t + 1], self.kernel, self.hours)
         return out
 
-    def explained(self, stretches: Sequence[Stretch]) -> float:
-        """R² of the bars' sizes, beyond their hours, given the coordinate."""
-        read = np.concatenate([self.read(s.heard, s.open_time_ms) for s in stretches])
-        sizes = np.concatenate([stretch.size[1:] for stretch in stretches])
-        cells = _cells(np.concatenate([s.open_time_ms[1:] for s in stretches]), self.interval)
-        beyond = sizes - cells @ _least_squares(cells, sizes)
-        return float(np.corrcoef(read, beyond)[0, 1] ** 2)
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
         return {"kernel": self.kernel.tolist(), "hours": self.hours.tolist()}
