@@ -26,8 +26,8 @@ help:  ## List the jobs
 run: $(VENV)/.run  ## The main job on the embedded market
 	$(BIN)/worldmodel-trading run $(RUN)
 
-test: $(VENV)/.test  ## Every test
-	$(BIN)/pytest
+test: $(VENV)/.test  ## Every test, one process a core
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 test-lowest: $(VENV)-lowest/.test  ## What depends on other packages, with their lowest versions
 	$(VENV)-lowest/bin/pytest -m "not slow" -W default::DeprecationWarning \
