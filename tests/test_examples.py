@@ -34,6 +34,7 @@ APPLICATIONS = {  # what makes an example small, and what it prints
         ["--count", "60", "--dreams", "4", "--horizon", "24", "--out", "explored"],
         r"(linear|momentum) \d+: (good|may be luck)",
     ),
+    "16_play.py": (["--bars", "12"], r"open play\.html in a browser: \d\.\d MB"),
 }
 
 
