@@ -1,6 +1,6 @@
 """Write a page on which you trade recorded bars and dreams by hand, and guess which windows are dreams.
 
-    python examples/16_play.py --out play.html    # then open it in a browser
+python examples/16_play.py --out play.html    # then open it in a browser
 """
 
 from __future__ import annotations

@@ -118,20 +118,25 @@ def add_evaluate(evaluate: argparse.ArgumentParser, setting: Setting) -> None:
 
 
 def add_judging(judging: argparse.ArgumentParser) -> None:
-    """How agents are judged: in which dreams, and what of theirs is opened."""
+    """How agents are judged: in which dreams, and how they are opened."""
     judging.add_argument(
         "--dreams", type=int, default=256, metavar="N", help="dreams that measure (default: 256)"
     )
     judging.add_argument(
         "--horizon", type=int, default=720, metavar="N", help="bars of each (default: 720)"
     )
-    judging.add_argument(
+    add_opening(judging)
+
+
+def add_opening(opening: argparse.ArgumentParser) -> None:
+    """How agents that are named are opened."""
+    opening.add_argument(
         "--observation",
         default="latent",
         choices=("latent", "features"),
         help="what a module:callable looks at (default: latent)",
     )
-    judging.add_argument(
+    opening.add_argument(
         "--trust",
         action="store_true",
         help="unpickle a bare Stable-Baselines3 zip, which runs what its author wrote",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from worldmodel_trading.agent_arguments import add_account, add_ranges
+from worldmodel_trading.agent_arguments import add_account, add_opening, add_ranges
 from worldmodel_trading.shared_arguments import add_candles, add_drift, add_world_model
 
 SUMMARY = "write episodes of an agent to Parquet and Minari, for offline learning"
@@ -42,17 +42,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_drift(parser)
     add_ranges(parser)
     add_account(parser)
-    parser.add_argument(
-        "--observation",
-        default="latent",
-        choices=("latent", "features"),
-        help="what a module:callable looks at (default: latent)",
-    )
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="unpickle a bare Stable-Baselines3 zip, which runs what its author wrote",
-    )
+    add_opening(parser)
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the first episode (default: 0)"
     )
@@ -70,12 +60,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> None:
     """Play and write."""
-    import torch
-
     from worldmodel_trading.ground import Cuts
     from worldmodel_trading.jobs.export import ExportConfig, export
 
-    torch.set_num_threads(1)
     config = ExportConfig(
         account=dict(options.account), **{name: getattr(options, name) for name in _CONFIG}
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from worldmodel_trading.agent_arguments import add_account, add_ranges
+from worldmodel_trading.agent_arguments import add_account, add_opening, add_ranges
 from worldmodel_trading.shared_arguments import add_candles, add_seed_and_out, add_world_model
 
 SUMMARY = "find a market's regimes in the latent space, name them, and see agents by regime"
@@ -41,17 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="fits on resampled blocks for each number of regimes (default: 5)",
     )
-    parser.add_argument(
-        "--observation",
-        default="latent",
-        choices=("latent", "features"),
-        help="what a module:callable looks at (default: latent)",
-    )
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="unpickle a bare Stable-Baselines3 zip, which runs what its author wrote",
-    )
+    add_opening(parser)
     add_ranges(parser)
     add_account(parser)
     add_seed_and_out(parser, "runs/regimes", "the regimes and the page", "resamples and intervals")
@@ -59,12 +49,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> None:
     """Find, play and write."""
-    import torch
-
     from worldmodel_trading.ground import Cuts
     from worldmodel_trading.jobs.regimes import find_regimes
 
-    torch.set_num_threads(1)
     named = ("count", "method", "bootstraps", "observation", "trust", "funding", "seed")
     find_regimes(
         options.world_model,

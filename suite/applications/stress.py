@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from worldmodel_trading.agent_arguments import add_account, add_ranges
+from worldmodel_trading.agent_arguments import add_account, add_opening, add_ranges
 from worldmodel_trading.shared_arguments import (
     add_candles,
     add_drift,
@@ -78,17 +78,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--temperature", type=float, default=1.0, metavar="X", help="τ of the dreams (default: 1.0)"
     )
-    parser.add_argument(
-        "--observation",
-        default="latent",
-        choices=("latent", "features"),
-        help="what a module:callable looks at (default: latent)",
-    )
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="unpickle a bare Stable-Baselines3 zip, which runs what its author wrote",
-    )
+    add_opening(parser)
     add_ranges(parser)
     add_account(parser)
     add_drift(parser)
@@ -97,13 +87,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> None:
     """See `Application`."""
-    import torch
-
     from worldmodel_trading.comparison.arguments import by_agent
     from worldmodel_trading.ground import Cuts
     from worldmodel_trading.jobs.stress import Widened, stress
 
-    torch.set_num_threads(1)
     account = dict(options.account)
     if options.leverage is not None:
         account["leverage"] = options.leverage

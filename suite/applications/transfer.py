@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from worldmodel_trading.shared_arguments import CANDLES, TIME, add_overwrite, add_store
+from worldmodel_trading.shared_arguments import (
+    CANDLES,
+    TIME,
+    add_overwrite,
+    add_resume,
+    add_store,
+)
 
 SUMMARY = "fine-tune a world model of another market, and measure what that is worth by bars known"
 
@@ -59,23 +65,23 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, default=0, metavar="N", help="processes (default: 0, this one)"
     )
-    parser.add_argument("--resume", action="store_true", help="go on with what was stopped")
+    add_resume(parser)
     parser.add_argument(
-        "--out", default="transfer", metavar="FOLDER", help="for the results (default: transfer)"
+        "--out",
+        default="runs/transfer",
+        metavar="FOLDER",
+        help="for the results (default: runs/transfer)",
     )
     add_overwrite(parser)
 
 
 def do(options: argparse.Namespace) -> None:
     """Measure and tell."""
-    import torch
-
     from worldmodel_trading.evaluation.report.transfer_page import transfer_text
     from worldmodel_trading.jobs.transfer import transfer
     from worldmodel_trading.market.errors import ConfigError
     from worldmodel_trading.progress import tell
 
-    torch.set_num_threads(1)
     try:
         bars = tuple(n if n == "all" else int(n) for n in options.bars.split(","))
     except ValueError:

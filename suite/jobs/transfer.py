@@ -94,7 +94,7 @@ class TransferConfig(Record):
 def transfer(
     parents: Any,
     candles: Any,
-    out: str | Path = "transfer",
+    out: str | Path = "runs/transfer",
     *,
     start: Time | None = None,
     train_end: Time | None = None,
