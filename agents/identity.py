@@ -36,10 +36,10 @@ def search_identity(
         validation: What chooses.
     """
     world_model = venue.world_model
-    members: Any = getattr(world_model, "members", (world_model,))
+    members: Any = world_model.members
     facts = {
         "members": [one.fingerprint for one in members],
-        "drifts": [float(getattr(one.mdn_rnn, "drift", 0.0)) for one in members],
+        "drifts": [float(one.drift) for one in members],
         "venue": [type(venue).__name__, venue.num_segments, getattr(venue, "warmup", None)],
         "config": asdict(config),
         "account": broker.view.account_observation,

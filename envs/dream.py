@@ -112,8 +112,8 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
         instrument: The symbol's trading rules, as in ``BybitReplay-v0``; by default those that the
             store has of the symbol that the world model was trained on.
         drift: What dreams pay a position that is held, an assumption: ``"recorded"`` as the world model was
-            trained, ``"zero"`` nothing on average, or the mean simple return a year as a fraction (world models that
-            draw bars alone; see `with_drift`).
+            trained, ``"zero"`` nothing on average, or the mean simple return a year as a fraction (see
+            `with_drift`).
         pessimism: λ: at every bar the reward is λ · |w| · d less for a position w, where the world
             model's members disagree by d about the bar's return (see `Pessimism`); for world models
             of several members. Equity and info are as they are without.

@@ -46,14 +46,14 @@ class DriftOutcome:
 
     Attributes:
         setting: ``recorded``, ``zero`` or a simple return a year, as asked for.
-        dreamed: Mean simple return a year in the dreams; None where the preset's dreams tell none.
+        dreamed: Mean simple return a year in the dreams.
         train: Of the training range.
         recent: Of its last part, where the dreams begin.
         share: How much of the training range that is.
     """
 
     setting: str | float
-    dreamed: float | None
+    dreamed: float
     train: RecordedDrift
     recent: RecordedDrift
     share: float

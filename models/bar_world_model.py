@@ -105,10 +105,10 @@ class BarWorldModel(WorldModel):
         """The grid that dreamed prices lie on [quote currency]; 0 where the record has none."""
         return self.mdn_rnn.tick_size or 0.0
 
-    @cached_property
-    def assumed(self) -> dict[float, BarWorldModel]:
-        """This world model with drifts that were asked for, see `models.drift`."""
-        return {}
+    @property
+    def drift(self) -> float:
+        """Added to every return's mean, in units of M's `return_scale`; see `models.drift`."""
+        return self.mdn_rnn.drift
 
     def remembering(self, mdn_rnn: BarRNN) -> BarWorldModel:
         """The same world model with another M, which remembers as this one does; by itself."""

@@ -8,19 +8,24 @@ learned: z, h and forecasts of spread and shape are the same under any.
 
 from __future__ import annotations
 
+import itertools
+import math
 from copy import deepcopy
 from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..market.errors import ConfigError
 from ..market.records import Bounds
 from ..market.settings import plain, real_number
 from .bar_world_model import BarWorldModel, chosen, draw_bar_noise, start_lanes
-from .bars.config import MarketConfig
 from .bars.dreaming import dream_bars
 from .bars.packed import BarLanes
+from .latent_dreams import free_dreams
+from .paper_world_model import PaperWorldModel
+from .vae import LATENT_LIMIT
 from .world_model import WorldModel
 
 RECORDED: Literal["recorded"] = "recorded"
@@ -33,15 +38,14 @@ _ROUNDS = 2  # a shift moves momentum as well, and that the mean: the second fin
 _ONE = np.float32(1.0)
 
 
-def drift_setting(drift: object, preset: str) -> str | float:
+def drift_setting(drift: object) -> str | float:
     """The setting, if it is one: ``"recorded"``, ``"zero"``, or a simple return a year.
 
     Args:
         drift: What was given.
-        preset: Of the world model whose dreams it is for.
 
     Raises:
-        ConfigError: It is no such setting, or the preset's dreams have none to set.
+        ConfigError: It is no such setting.
     """
     if isinstance(drift, str) and drift == RECORDED:
         return drift
@@ -51,18 +55,13 @@ def drift_setting(drift: object, preset: str) -> str | float:
             f"drift is {plain(drift)!r}; expected {RECORDED}, {ZERO}, or the mean simple return a "
             f"year as a fraction, {DRIFTS.describe('drift')}"
         )
-    if preset != MarketConfig.preset:
-        raise ConfigError(
-            f"drift is {plain(drift)!r}, and dreams of the {preset} preset have none to set: say "
-            f"{RECORDED}, or take the preset {MarketConfig.preset}"
-        )
     return ZERO if drift == ZERO else float(number)
 
 
 def with_drift(world_model: WorldModel, drift: str | float) -> WorldModel:
     """The same world model, whose dreams pay a held position so much a year.
 
-    One constant is added to the mean of every return, so that the mean simple return of a bar,
+    One constant is added to the mean of every log return, so that the mean simple return of a bar,
     over dreams of 720 bars from the whole bank at a temperature of 1, is the drift ÷ bars a year.
     What the mean forecast varies around it stays as it is, and so do z and h.
 
@@ -73,35 +72,78 @@ def with_drift(world_model: WorldModel, drift: str | float) -> WorldModel:
             of a bar times the bars of a year, as a fraction.
 
     Raises:
-        ConfigError: The drift is no such setting, or the preset's dreams have none to set.
+        ConfigError: The drift is no such setting.
     """
-    drift = drift_setting(drift, world_model.config.preset)
+    drift = drift_setting(drift)
     if drift == RECORDED:
         return world_model
-    assert isinstance(world_model, BarWorldModel)  # by its preset
     wanted = 0.0 if drift == ZERO else float(drift)
     if wanted not in world_model.assumed:
-        shifted = world_model
-        for _ in range(_ROUNDS):
-            shifted = _shifted(shifted, wanted - _measured(shifted))
-        others = (with_drift(other, drift) for other in world_model.others)
-        shifted.others = tuple(other for other in others if isinstance(other, BarWorldModel))
-        world_model.assumed[wanted] = shifted
+        world_model.assumed[wanted] = _paying(world_model, wanted)
     return world_model.assumed[wanted]
 
 
-def dreamed_drift(world_model: WorldModel) -> float | None:
-    """Mean simple return a year of free dreams of 720 bars, as a fraction.
+def _paying(world_model: WorldModel, wanted: float) -> WorldModel:
+    if isinstance(world_model, PaperWorldModel):
+        a_bar, years = _measured(world_model), world_model.provenance.bars_per_year
+        missing = math.log1p(wanted / years) - math.log1p(a_bar / years)
+        return world_model.drifting(world_model.drift + missing)
+    assert isinstance(world_model, BarWorldModel)
+    shifted = world_model
+    for _ in range(_ROUNDS):
+        shifted = _shifted(shifted, wanted - _measured(shifted))
+    others = (with_drift(other, wanted) for other in world_model.others)
+    shifted.others = tuple(other for other in others if isinstance(other, BarWorldModel))
+    return shifted
 
-    By the expectation of each bar's mixture, which chance blurs far less than draws of it; None for
-    presets whose dreams have no such mixture. Of several members the mean.
+
+def dreamed_drift(world_model: WorldModel) -> float:
+    """Mean simple return a year of free dreams of 720 bars, in which nobody trades, as a fraction.
+
+    By the expectation of each bar's mixture, which chance blurs far less than draws of it. Of several
+    members the mean.
     """
-    if not isinstance(world_model, BarWorldModel):
-        return None
     return float(np.mean([_measured(member) for member in world_model.members]))
 
 
-def _measured(world_model: BarWorldModel) -> float:
+def _measured(world_model: WorldModel) -> float:
+    if isinstance(world_model, BarWorldModel):
+        expected = _bars_pay(world_model)
+    else:
+        assert isinstance(world_model, PaperWorldModel)
+        expected = _latents_pay(world_model)
+    return float(np.mean(expected)) * world_model.provenance.bars_per_year
+
+
+@torch.no_grad()
+def _latents_pay(world_model: PaperWorldModel) -> list[float]:
+    """Mean simple return of some bars along dreams of latents, over dreams."""
+    normals, interval_ms = torch.Generator().manual_seed(1), world_model.provenance.interval_ms
+    parts = (world_model.mdn_rnn, world_model.bank, interval_ms, _BARS)
+    dreamed = free_dreams(*parts, torch.Generator().manual_seed(0))
+    looked = itertools.islice(dreamed, 0, None, _LOOK_EVERY)
+    return [_decoded_return(world_model, bar.state.hidden, normals) for bar in looked]
+
+
+def _decoded_return(
+    world_model: PaperWorldModel, hidden: Tensor, generator: torch.Generator
+) -> float:
+    """Mean simple return of the next bar, over lanes.
+
+    By a pair of opposite draws from every component: their mean has the decoder's expectation, of which
+    `decoded_return_mixture` is an approximation.
+    """
+    mixture = world_model.mdn_rnn.latent_mixture(hidden)
+    strays = mixture.log_sigmas.exp() * torch.randn(mixture.means.shape, generator=generator)
+    pairs = torch.stack([mixture.means + strays, mixture.means - strays])
+    decoded = world_model.vae.decode(pairs.clamp(-LATENT_LIMIT, LATENT_LIMIT))[..., 0]
+    scale, mean = world_model.return_scaling
+    simple = torch.expm1(decoded.double() * scale + mean).mean(0)
+    return float((torch.softmax(mixture.logits.double(), dim=-1) * simple).sum(-1).mean())
+
+
+def _bars_pay(world_model: BarWorldModel) -> list[float]:
+    """The same along dreams of bars."""
     starts = start_lanes(world_model)
     count = max(_LANES, len(starts.z))
     lanes = chosen(starts, np.resize(np.arange(len(starts.z)), count))
@@ -111,7 +153,7 @@ def _measured(world_model: BarWorldModel) -> float:
         if bar % _LOOK_EVERY == 0:
             expected.append(_expected_return(world_model, lanes))
         dream_bars(*lanes, *world_model.network, noise, 0, _ONE, False)
-    return float(np.mean(expected)) * world_model.provenance.bars_per_year
+    return expected
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -21,7 +22,12 @@ _RETURN = 0  # column of the log return among the features
 
 
 class PaperWorldModel(WorldModel):
-    """V of one bar's features, M over [z, a], and the return decoded from z; see `WorldModel`."""
+    """V of one bar's features, M over [z, a], and the return decoded from z; see `WorldModel`.
+
+    Attributes:
+        drift: Added to every dreamed log return: an assumption of dreams, no part of what was learned,
+            and not kept (`models.drift`). What V decodes from z is the same under any.
+    """
 
     config: PaperConfig
     vae: VAE
@@ -39,6 +45,24 @@ class PaperWorldModel(WorldModel):
     ) -> None:
         super().__init__(config, provenance, scaler, vae, mdn_rnn, bank)
         self.mdn_rnn.hold(self.vae.held_dimensions())
+        self.drift = 0.0
+
+    def recent(self, share: float) -> Self:
+        """The same world model, whose dreams begin late; see `WorldModel.recent`."""
+        made = super().recent(share)
+        made.drift = self.drift
+        return made
+
+    def drifting(self, drift: float) -> PaperWorldModel:
+        """The same world model, with that much added to every dreamed log return."""
+        made = self.recent(1.0)
+        made.drift = drift
+        return made
+
+    @property
+    def return_scaling(self) -> tuple[float, float]:
+        """Scale and mean that make a log return of a decoded one; the drift is in the mean."""
+        return float(self.scaler.scale[_RETURN]), float(self.scaler.mean[_RETURN]) + self.drift
 
     @cached_property
     def compiled_vae(self) -> CompiledVAE:
@@ -69,7 +93,7 @@ class PaperWorldModel(WorldModel):
         self, after: Tensor, z: Tensor, next_open_time_ms: IntArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Weights, means and sigmas [T, K], percent, from hidden states after z entered."""
-        scale, mean = 100 * self.scaler.scale[_RETURN], 100 * self.scaler.mean[_RETURN]
+        scale, mean = (100.0 * part for part in self.return_scaling)
         with torch.no_grad():
             mixture = self.mdn_rnn.latent_mixture(after)
             means, sigmas = decoded_return_mixture(self.vae, mixture)

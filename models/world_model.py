@@ -157,6 +157,16 @@ class WorldModel(ABC):
         return made
 
     @property
+    def members(self) -> tuple[WorldModel, ...]:
+        """All that were trained on the market, this one first."""
+        return (self,)
+
+    @cached_property
+    def assumed(self) -> dict[float, WorldModel]:
+        """This world model with drifts that were asked for, see `models.drift`."""
+        return {}
+
+    @property
     @abstractmethod
     def compiled_vae(self) -> Any:
         """V for use: the same bits for a bar wherever and in whatever company it is computed."""

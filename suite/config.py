@@ -163,7 +163,7 @@ class RunConfig(Record):
     def _drift(self) -> str | float:
         from worldmodel_trading.models.drift import drift_setting
 
-        return drift_setting(self.drift, self.preset)
+        return drift_setting(self.drift)
 
     def _write_out(self) -> None:
         """Turn times into ISO text and numpy's numbers into Python's, as JSON has them."""

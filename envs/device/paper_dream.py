@@ -53,7 +53,7 @@ class PaperDream(DeviceDream):
         self._engine = engine
         self._rnn = copy.deepcopy(world_model.mdn_rnn).to(device)
         self._vae = copy.deepcopy(world_model.vae).to(device)
-        self._scale, self._mean = _scaling(engine, _RETURN)
+        self._scale, self._mean = world_model.return_scaling
         self._inside = [
             (column, *_scaling(engine, column))
             for column in map(engine.config.features.names.index, ("range", "log_volume"))

@@ -41,7 +41,7 @@ class PaperWeights:
     def of(cls, world_model: PaperWorldModel) -> Self:
         """Lay out a world model's weights."""
         latent, spread = _latent_head(world_model.mdn_rnn)
-        scaler = world_model.scaler
+        scale, mean = world_model.return_scaling
         *inner, last = mlp_layers(world_model.vae.decoder)
         return cls(
             memory=CompiledLSTM.of(world_model.mdn_rnn),
@@ -49,8 +49,8 @@ class PaperWeights:
             latent_bias=latent.bias,
             spread=spread,
             decoder=(*inner, last.outputs(slice(1))),
-            return_scale=float(scaler.scale[0]),
-            return_mean=float(scaler.mean[0]),
+            return_scale=scale,
+            return_mean=mean,
         )
 
     @cached_property

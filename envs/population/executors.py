@@ -65,9 +65,9 @@ class SerialExecutor:
 class ProcessExecutor:
     """Computes blocks in processes of this machine, each on one thread.
 
-    The world model reaches the workers as a saved folder that each loads once, checksums verified:
-    about a megabyte, and unlike a segment of shared memory it needs no process to clean up after
-    one that was killed. A worker that dies is reported by a `RuntimeWarning`; the pool starts anew
+    The world model reaches the workers as bytes that each unpacks once, with what is not kept on disk:
+    its drift. That is about a megabyte, and unlike a segment of shared memory it needs no process to
+    clean up after one that was killed. A worker that dies is reported by a `RuntimeWarning`; the pool starts anew
     and does the blocks that are missing. Ctrl-C ends the workers.
 
     Args:
@@ -80,7 +80,7 @@ class ProcessExecutor:
         self._folder = tempfile.TemporaryDirectory(prefix="worldmodel-trading-")
         self._faults = Path(self._folder.name) / "faults"
         self._faults.mkdir()
-        world_model.save_pretrained(Path(self._folder.name) / "world_model")
+        self._packed = pickle.dumps(world_model)
         self._num_workers, self._warmup = num_workers, warmup
         self._serial = 0
         self._start()
@@ -106,12 +106,11 @@ class ProcessExecutor:
         self._folder.cleanup()
 
     def _start(self) -> None:
-        folder = Path(self._folder.name) / "world_model"
         with interrupts_held():
             self._pool = ProcessPoolExecutor(
                 self._num_workers,
                 initializer=_begin,
-                initargs=(folder, self._warmup, self._faults),
+                initargs=(self._packed, self._warmup, self._faults),
                 env=dict.fromkeys(THREAD_VARIABLES, "1"),
             )
             self._ready: Future[None] = self._pool.submit(_is_ready)
@@ -173,7 +172,7 @@ _engine: Engine | None = None
 _job: tuple[int, Job[Any]] | None = None
 
 
-def _begin(folder: Path, warmup: int, faults: Path) -> None:
+def _begin(packed: bytes, warmup: int, faults: Path) -> None:
     """A worker's first act: the dream it will compute, and where it leaves a last word."""
     global _engine
     import torch
@@ -181,7 +180,7 @@ def _begin(folder: Path, warmup: int, faults: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the pool's to handle
     faulthandler.enable((faults / str(os.getpid())).open("w"))
     torch.set_num_threads(1)
-    _engine = open_engine(WorldModel.from_pretrained(folder), warmup)
+    _engine = open_engine(pickle.loads(packed), warmup)
 
 
 def _is_ready() -> None:

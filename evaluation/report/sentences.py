@@ -227,14 +227,10 @@ def drift_sentence(drift: DriftOutcome) -> str:
     if drift.share < 1.0:
         recent = f"{signed(drift.recent.value)} ± {share_text(drift.recent.standard_error)}"
         paid += f", its last {drift.share:.0%} {recent}"
-    dreamed = (
-        ""
-        if drift.dreamed is None
-        else f" A held position earns {signed(drift.dreamed)} a year there."
-    )
     return (
         f"The drift of the dreams is an assumption that every ranking of policies inherits (--drift "
-        f"{drift.setting}).{dreamed} The training range paid {paid} (simple returns a year, one standard error)."
+        f"{drift.setting}). A held position earns {signed(drift.dreamed)} a year there. "
+        f"The training range paid {paid} (simple returns a year, one standard error)."
     )
 
 

@@ -23,14 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...market.arrays import Float32Array, FloatArray, IntArray
-from ...market.features import calendar
-from ..mdn_rnn import MDNRNN, State, warmup_inputs
+from ...market.arrays import Float32Array, FloatArray
+from ..latent_dreams import free_dreams
+from ..mdn_rnn import MDNRNN
 from ..provenance import WarmupBank
 from ..vae import VAE
 
 DREAM_BARS = 720
-_LANES = 256
 _GAIN = 0.5  # the dimensions answer together, through volatility: a whole step is unstable
 _COOLING = 10.0
 _LEAN = 0.5  # of the miss in log volatility, a round
@@ -177,35 +176,12 @@ def dreamed_moments(
     generator: torch.Generator,
 ) -> Moments:
     """Of free dreams, in which nobody trades."""
-    lanes = np.resize(np.arange(len(bank)), max(_LANES, len(bank)))
-    times, latent = bank.open_time_ms[lanes], torch.from_numpy(bank.z[lanes, -1])
-    state = _warm_state(mdn_rnn, bank.z[lanes], times, interval_ms)
     sums = torch.zeros(2, mdn_rnn.latent_size, dtype=torch.float64)
     returned = torch.zeros(2, dtype=torch.float64)
-    for _ in range(bars):
-        times = times + interval_ms
-        state = mdn_rnn.advance(latent, torch.from_numpy(calendar(times)), None, state)
-        uniforms = torch.rand(len(lanes), generator=generator)
-        normals = torch.randn(len(lanes), mdn_rnn.latent_size, generator=generator)
-        drawn = mdn_rnn.sample_next(state, uniforms, normals)
+    for before, _, drawn in free_dreams(mdn_rnn, bank, interval_ms, bars, generator):
         returns = vae.decode(drawn)[:, 0].double()
-        sums += torch.stack([drawn.double().mean(0), ((drawn - latent).double() ** 2).mean(0)])
+        sums += torch.stack([drawn.double().mean(0), ((drawn - before).double() ** 2).mean(0)])
         returned += torch.stack([returns.mean(), (returns**2).mean()])
-        latent = drawn
     first, changed = (sums / bars).numpy()
     mean, square = (returned / bars).tolist()
     return Moments(first, np.sqrt(changed), mean, float(np.sqrt(square - mean**2)))
-
-
-def _warm_state(
-    mdn_rnn: MDNRNN,
-    latents: Float32Array,
-    last_open_time_ms: IntArray,
-    interval_ms: int,
-) -> State:
-    """The state after recorded latents [N, W, Z], from zeros; see `WorldModel.warm_up`."""
-    inputs, waves = warmup_inputs(latents, last_open_time_ms, interval_ms)
-    if not inputs.shape[1]:
-        return mdn_rnn.initial_state(len(latents))
-    state: State = mdn_rnn(torch.from_numpy(inputs), torch.from_numpy(waves))[1]
-    return state

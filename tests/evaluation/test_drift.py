@@ -53,5 +53,8 @@ def test_it_is_told_with_its_error() -> None:
     said = drift_sentence(DriftOutcome("zero", 0.001, train, recent, 0.25))
     assert "inherits (--drift zero). A held position earns +0.1% a year there." in said
     assert "paid +71.4% ± 37.4%, its last 25% -10.0% ± 60.7% (simple" in said
-    whole = drift_sentence(DriftOutcome("recorded", None, train, train, 1.0))
-    assert "(--drift recorded). The training range paid +71.4% ± 37.4% (simple" in whole
+    whole = drift_sentence(DriftOutcome("recorded", 0.7, train, train, 1.0))
+    assert (
+        "A held position earns +70.0% a year there. The training range paid +71.4% ± 37.4% (simple"
+        in whole
+    )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from worldmodel_trading.envs.engine.paper_engine import PaperEngine
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.models.bar_world_model import (
@@ -19,6 +20,7 @@ from worldmodel_trading.models.bar_world_model import (
 )
 from worldmodel_trading.models.bars.dreaming import dream_bars
 from worldmodel_trading.models.drift import dreamed_drift, drift_setting, with_drift
+from worldmodel_trading.models.paper_world_model import PaperWorldModel
 from worldmodel_trading.models.world_model import WorldModel
 
 YEAR = 8_760
@@ -79,25 +81,60 @@ def test_it_goes_where_the_model_goes(market_model: BarWorldModel) -> None:
     assert dreamed_drift(with_drift(assumed, 2.0)) == pytest.approx(2.0, abs=0.01)
 
 
-def test_as_recorded_a_model_is_itself(
-    market_model: BarWorldModel, paper_model: WorldModel
+def test_as_recorded_a_model_is_itself(tiny_model: WorldModel) -> None:
+    assert with_drift(tiny_model, "recorded") is tiny_model
+
+
+def test_latents_and_what_they_mean_are_the_same(
+    paper_model: PaperWorldModel, candles: Candles
 ) -> None:
-    assert with_drift(market_model, "recorded") is market_model
-    assert with_drift(paper_model, "recorded") is paper_model
-    with pytest.raises(
-        ConfigError, match="dreams of the paper preset have none to set: say recorded, or take"
-    ):
-        with_drift(paper_model, "zero")
+    """Of the ``paper`` preset, whose drift is added to the decoded return, one constant."""
+    assumed = with_drift(paper_model, -1.5)
+    assert isinstance(assumed, PaperWorldModel)
+    assert assumed.drift != 0.0
+    assert dreamed_drift(assumed) == pytest.approx(-1.5, abs=1e-6)
+    assert assumed.fingerprint == paper_model.fingerprint
+    for other in (with_drift(paper_model, -1.5), pickle.loads(pickle.dumps(assumed))):
+        assert other.drift == assumed.recent(0.5).drift == assumed.drift
+    again = with_drift(assumed, 0.6)
+    assert again.drift > assumed.drift
+    before, after = (m.return_forecast(candles).rows(1_900, 2_500) for m in (paper_model, assumed))
+    np.testing.assert_array_equal(before.weights, after.weights)
+    np.testing.assert_array_equal(before.sigmas, after.sigmas)
+    np.testing.assert_allclose(after.means - before.means, 100.0 * assumed.drift, atol=1e-12)
+    z = paper_model.bank.z[:, -1]
+    np.testing.assert_array_equal(paper_model.decode(z), assumed.decode(z))
+
+
+@pytest.mark.parametrize("drift", ["zero", 3.0])
+def test_draws_of_latents_pay_it(drift: float | str, paper_model: PaperWorldModel) -> None:
+    """By the engine, over as many bars of other dreams than it was measured on."""
+    engine = PaperEngine(_opened(with_drift(paper_model, drift)))
+    lanes = np.resize(np.arange(engine.num_segments), 2_000)
+    state, rng = engine.start(lanes), np.random.default_rng(9)
+    simple = [
+        np.expm1(engine.step(state, np.zeros(2_000), engine.draw_noise(rng, 2_000)))
+        for _ in range(720)
+    ]
+    means = np.mean(simple, axis=0) * YEAR
+    error = means.std() * np.sqrt(1 / len(means) + 1 / 256)
+    assert error < 0.2
+    assert means.mean() == pytest.approx(0.0 if drift == "zero" else drift, abs=4 * error)
+
+
+def _opened(model: WorldModel) -> PaperWorldModel:
+    assert isinstance(model, PaperWorldModel)
+    return model
 
 
 @pytest.mark.parametrize("drift", ["none", "0.1", np.nan, 11.0, True, None])
 def test_no_other_setting_is_taken(drift: Any) -> None:
     with pytest.raises(ConfigError, match="expected recorded, zero, or the mean simple return"):
-        drift_setting(drift, "market")
+        drift_setting(drift)
 
 
 def test_numbers_of_any_kind_are_taken() -> None:
-    assert [drift_setting(d, "market") for d in (np.float32(0.5), 1, "zero")] == [0.5, 1.0, "zero"]
+    assert [drift_setting(d) for d in (np.float32(0.5), 1, "zero")] == [0.5, 1.0, "zero"]
 
 
 def test_every_member_pays_the_drift(market_model: BarWorldModel) -> None:

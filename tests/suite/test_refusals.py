@@ -39,7 +39,6 @@ REFUSALS = {
     "run --recent nan": "recent is nan; expected a number, 0 < recent ≤ 1",
     "run --drift nan": f"drift is nan; expected {DRIFT}",
     "run --drift up": f"drift is 'up'; expected {DRIFT}",
-    "run --drift zero --preset paper": "drift is 'zero', and dreams of the paper preset have none",
     "run --refit 0": f"refit is 0; {COUNT(1)}",
     "run --end 2020-06-01 --refit 600": "refit is 600 bars, and the test range has 548: give fewer",
     "run --taker-fee nan": "taker_fee is nan; expected a number",

@@ -26,7 +26,7 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
     """,
     "models": """
         config mixture vae mdn_rnn decoded_return forward feature_range forecast provenance machine
-        bars presets devices hub storage world_model bar_world_model joint_world_model paper_world_model encoded drift load
+        bars presets devices hub storage world_model bar_world_model joint_world_model paper_world_model encoded latent_dreams drift load
         states regimes ood hallucination quality
         training
     """,

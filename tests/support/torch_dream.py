@@ -25,5 +25,5 @@ def draw_bar(
     with torch.no_grad():
         latent = model.mdn_rnn.sample_next(state, uniforms, normals, temperature)
         scaled = model.vae.decode(latent)[:, _RETURN]
-    returns = scaled.double() * model.scaler.scale[_RETURN] + model.scaler.mean[_RETURN]
-    return returns, latent
+    scale, mean = model.return_scaling
+    return scaled.double() * scale + mean, latent

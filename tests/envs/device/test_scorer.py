@@ -26,6 +26,7 @@ from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.funding import FundingRates
 from worldmodel_trading.market.funding_clock import FUNDING_INTERVAL_MS
+from worldmodel_trading.models.drift import with_drift
 from worldmodel_trading.models.world_model import WorldModel
 
 BROKERS = {
@@ -104,6 +105,15 @@ def test_funding_is_drawn_as_the_compiled_engine_draws_it(
     with DeviceDreams(tiny_model, device, chunk_bars=9) as there:
         found = there.score(population(tiny_model), dreams, BROKERS["default"])
     assert_close(found, expected)
+
+
+def test_a_drift_is_dreamed_there_too(tiny_model: WorldModel, device: str) -> None:
+    model, dreams, broker = with_drift(tiny_model, 9.0), some_dreams(tiny_model), BROKERS["default"]
+    expected = expected_scores(model, dreams, broker)
+    unmoved = expected_scores(tiny_model, dreams, broker)
+    assert np.abs(expected.log_return - unmoved.log_return).max() > 1e-3
+    with DeviceDreams(model, device, chunk_bars=9) as there:
+        assert_close(there.score(population(tiny_model), dreams, broker), expected)
 
 
 def test_accounts_end_as_they_do_on_the_compiled_engine(

@@ -20,11 +20,29 @@ from worldmodel_trading.models.paper_world_model import PaperWorldModel
 from worldmodel_trading.models.world_model import WorldModel
 
 
+def test_a_drift_moves_returns_alone(paper_model: PaperWorldModel) -> None:
+    """By the same constant in every lane: z, h and c are the same to the last bit."""
+    drifting = paper_model.drifting(0.01)
+    engines = [PaperEngine(model) for model in (paper_model, drifting)]
+    states = [engine.start(np.zeros(70, dtype=np.int64)) for engine in engines]
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        noise, targets = engines[0].draw_noise(rng, 70), rng.uniform(-1, 1, 70)
+        plain, moved = (
+            engine.step(state, targets, noise)
+            for engine, state in zip(engines, states, strict=True)
+        )
+        np.testing.assert_allclose(moved - plain, 0.01, atol=1e-15)
+        assert_same_state(states[1], states[0], np.arange(70))
+
+
+@pytest.mark.parametrize("drift", [0.0, 0.01])
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 0.0])
 @pytest.mark.parametrize("num_lanes", [1, 3, 70])
 def test_steps_equal_the_pytorch_module(
-    paper_model: PaperWorldModel, num_lanes: int, temperature: float
+    paper_model: PaperWorldModel, num_lanes: int, temperature: float, drift: float
 ) -> None:
+    paper_model = paper_model.drifting(drift)
     engine, rng = PaperEngine(paper_model), np.random.default_rng(2)
     state = engine.start(rng.integers(engine.num_segments, size=num_lanes))
     for _ in range(20):

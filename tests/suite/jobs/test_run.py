@@ -315,7 +315,7 @@ def test_the_same_seed_gives_the_same_results(
 def test_the_paper_preset_works_end_to_end(csv: Path, tmp_path: Path) -> None:
     out = tmp_path / "paper"
     done = subprocess.run(
-        [sys.executable, "-W", "default", "-m", "worldmodel_trading", "run", "--candles", str(csv), "--out", str(out), "--preset", "paper", *TINY],
+        [sys.executable, "-W", "default", "-m", "worldmodel_trading", "run", "--candles", str(csv), "--out", str(out), "--preset", "paper", "--drift", "zero", *TINY],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stderr == ""  # no library warns, not even who asks for all warnings
@@ -324,6 +324,7 @@ def test_the_paper_preset_works_end_to_end(csv: Path, tmp_path: Path) -> None:
     assert all(math.isfinite(number) for number in numbers(results))
     model = WorldModel.from_pretrained(tmp_path / "paper" / "world_model")
     assert model.config.preset == "paper"
+    assert results["drift"]["dreamed"] == pytest.approx(0.0, abs=1e-6)
     assert results["controller"]["dream_steps"] == 320 * 8 * 72
     assert len(results["controller"]["searches"]) == 1
 
