@@ -343,6 +343,7 @@ def test_a_drift_is_assumed_and_said(csv: Path, tmp_path: Path) -> None:
 
 def test_forecasts_age_and_are_refitted(csv: Path, tmp_path: Path) -> None:
     small = ["--search-seeds", "1", "--generations", "2", "--end", "2020-03-17", "--refit", "150"]
+    small += ["--members", "2"]
     results = job(csv, tmp_path, *small)
     ageing = results["world_model"]["ageing"]
     assert [(q["name"], q["range"]) for q in ageing] == [("2020 Q1", r) for r in RANGES[1:]]
@@ -361,6 +362,7 @@ def test_forecasts_age_and_are_refitted(csv: Path, tmp_path: Path) -> None:
     assert refitted.provenance.train_end_ms == candles.open_time_ms[first + 150 - 14 * 24]
     assert not (tmp_path / "refits" / "2").exists()
     own = WorldModel.from_pretrained(tmp_path / "world_model")
+    assert len(own.members) == len(refitted.members) == 2  # whose forecasts are pooled
     losses = [
         -model.return_forecast(candles).log_prob(np.append(returns[1:], np.nan))[rows]
         for model, rows in (
