@@ -10,6 +10,7 @@ from typing import Any
 
 from ...market.files.writer import write_whole
 from ...market.intervals import describe_interval
+from ...market.sources import EMBEDDED
 from ..outcome import RunResults
 from ..results import to_plain
 from ..rollout import Curve
@@ -234,6 +235,8 @@ def _provenance_sections(results: RunResults) -> list[str]:
     shown = [settings(title, part) for title, part in parts.items()]
     if results.config:
         shown.insert(0, details("commands", _commands(results)))
+        if results.config.get("preset") == "market":
+            shown.insert(1, details("what else its dreams are good for", _applications(results)))
     return [section("Where this comes from", *shown)] if shown else []
 
 
@@ -246,6 +249,24 @@ def _commands(results: RunResults) -> str:
     given += [f"--account {name}={value}" for name, value in settings.get("account", {}).items()]
     lines = " \\\n    ".join(["worldmodel-trading run", *given])
     return f"{lines}\nworldmodel-trading report FOLDER   # this page, again"
+
+
+def _applications(results: RunResults) -> str:
+    """What else the world model can be asked, by the commands that ask it."""
+    candles = results.config.get("candles")
+    record = "" if candles in (None, EMBEDDED) else f" --candles {shlex.quote(str(candles))}"
+    asked = f"--world-model FOLDER/world_model{record}"
+    return "\n".join(
+        (
+            f"worldmodel-trading compare momentum cma_es {asked}   # which agent is good",
+            f"worldmodel-trading fidelity {asked}   # how like the market the dreams are",
+            f"worldmodel-trading stress --agent momentum {asked}   # what crashes would cost",
+            f"worldmodel-trading regimes {asked}   # calm, wild, rising, and what follows",
+            f"worldmodel-trading explore linear momentum {asked}   # a hundred thousand candidates",
+            f"worldmodel-trading hallucinate {asked} --out dreams.parquet   # candles of its dreams",
+            f"worldmodel-trading play {asked}   # trade them by hand",
+        )
+    )
 
 
 def _title(results: RunResults) -> str:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from pages import HISTORY, run_curves, run_results
 
 import worldmodel_trading
+from worldmodel_trading import cli
 from worldmodel_trading.agents.linear import LinearController
+from worldmodel_trading.arguments import parser
 from worldmodel_trading.cli import main
 from worldmodel_trading.config import RunConfig
+from worldmodel_trading.evaluation.report.run_page import report_html
 from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.world_model import WorldModel
@@ -164,3 +170,14 @@ def test_the_default_model_drives_a_controller_of_its_size() -> None:
     policy = LinearController([0.0] * (env.observation_space.shape[0] + 1))  # type: ignore[arg-type,index]
     observation, _ = env.reset(seed=0)
     assert policy.predict(observation)[0].shape == (1,)
+
+
+def test_the_commands_on_a_run_s_page_are_commands() -> None:
+    results = replace(run_results(), config={"preset": "market", "candles": "my bars.csv"})
+    shown = html.unescape(report_html(results, run_curves(), HISTORY))
+    lines = re.findall(r"worldmodel-trading [^<\n]*--world-model FOLDER/[^<\n]*", shown)
+    assert len(lines) == 7
+    for line in lines:
+        given = shlex.split(line, comments=True)
+        options = parser(cli._JOBS).parse_args(given[1:])
+        assert options.candles == "my bars.csv"
