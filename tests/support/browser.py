@@ -101,6 +101,14 @@ def look_over(browser: Any, page: Path, width: int, dark: bool) -> None:
     assert not errors
 
 
+def look_at(page: Path) -> int:
+    """Look a page over on every screen; how many charts it has."""
+    with chromium() as browser:
+        for width, dark in LOOKS:
+            look_over(browser, page, width, dark)
+        return len(charts(browser))
+
+
 def _is_inside(browser: Any) -> None:
     """Nothing is wider than the screen but what scrolls in a box of its own."""
     width, room = browser.execute_script(

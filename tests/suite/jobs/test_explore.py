@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from browser import LOOKS, charts, chromium, look_over
+from browser import look_at
 
 from worldmodel_trading import explore
 from worldmodel_trading.agents.search_spaces import Place, draw_block
@@ -195,7 +195,4 @@ def test_from_the_command_line(
 
 @pytest.mark.browser
 def test_the_page_as_readers_see_it(explored: tuple[Path, Exploration]) -> None:
-    with chromium() as browser:
-        for width, dark in LOOKS:
-            look_over(browser, explored[0] / "explore.html", width, dark)
-        assert len(charts(browser)) == 2 + 1  # a space each, and the ranks
+    assert look_at(explored[0] / "explore.html") == 2 + 1  # a space each, and the ranks

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from browser import look_at
 
 from worldmodel_trading.cli import main
 from worldmodel_trading.jobs.regimes import find_regimes
@@ -53,3 +54,9 @@ def test_what_cannot_be_done_is_refused_before_work(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no agent 'nobody'"):
         find_regimes(agents=["nobody"], out=str(out))
     assert not out.exists()
+
+
+@pytest.mark.browser
+def test_the_page_as_readers_see_it(tmp_path: Path) -> None:
+    find_regimes(count=3, bootstraps=0, out=tmp_path / "regimes")
+    assert look_at(tmp_path / "regimes" / "regimes.html") == 3

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import look_at
 
 from worldmodel_trading.cli import main
 from worldmodel_trading.jobs.report import report
@@ -131,3 +132,8 @@ def test_widened_is_on_top_of_the_account() -> None:
     assert (widened["taker_fee"], widened["maker_fee"], widened["fill_delay"]) == (0.002, 0.0004, 3)
     with pytest.raises(ConfigError, match="no setting 'taker_fees'"):
         Widened().of({"taker_fees": 0.1})
+
+
+@pytest.mark.browser
+def test_the_page_as_readers_see_it(folder: Path) -> None:
+    assert look_at(folder / "stress.html")

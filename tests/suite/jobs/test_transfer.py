@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import look_at
 
 from worldmodel_trading.cli import main
 from worldmodel_trading.evaluation.transfer import (
@@ -156,3 +157,9 @@ def test_the_command_tells_the_table(
     assert "from scratch" in told
     assert main([*command, "--bars", "many"]) == 2
     assert "--bars is 'many'" in capsys.readouterr().err
+
+
+@pytest.mark.browser
+def test_the_page_as_readers_see_it(found: Transfer, folder: Path) -> None:
+    assert found.rows
+    assert look_at(folder / "transfer.html") == 1
