@@ -1,7 +1,7 @@
 """One lane of a dream of bars: where it is, what it shows, and what its bars do to an account.
 
 The numbers are those of a lane among many (`envs.dream_lanes`), to the last bit: the same compiled
-function steps it, and a second one settles its account.
+function steps it and settles its account.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from ..market.account.settlement import exact_bar, settle_state
 from ..market.arrays import Float32Array, FloatArray, IntArray
 from ..market.numerics.compiled import compiled
+from ..market.numerics.handed import Handed, row_at, rows_at
 from ..models.bars.dreaming import dream_bars
-from ..models.bars.packed import BarLanes
 from .dream_lane import show_market
 from .dream_lanes import DreamLanes
 from .engine.bar_engine import BarEngine, BarState
@@ -25,68 +25,44 @@ from .one_account import FLOAT32, AccountStep, account_of
 
 @compiled
 def step_bar(
-    z: Float32Array,
-    h: Float32Array,
-    c: Float32Array,
-    features: Float32Array,
-    raw_features: FloatArray,
-    memory: FloatArray,
-    open_time_ms: IntArray,
-    drawn: FloatArray,
-    close: FloatArray,
-    parameters: Float32Array,
-    sizes: IntArray,
-    numbers: FloatArray,
-    noise: Float32Array,
+    places: IntArray,
     first_noise: int,
     temperature: np.float32,
     forced: bool,
     account: FloatArray,
     due: float,
     funding_rate: float,
-    levels: FloatArray,
     observation: Float32Array,
 ) -> AccountStep:
     """Dream a bar, settle it, and look at what comes of it, in one call: a call costs, and an array.
 
     Args:
-        z: And the fifteen that follow: see `dream_bars`, of one lane.
-        h: See there.
-        c: See there.
-        features: See there.
-        raw_features: See there.
-        memory: See there.
-        open_time_ms: See there.
-        drawn: See there.
-        close: See there.
-        parameters: See there.
-        sizes: See there.
-        numbers: See there.
-        noise: See there.
-        first_noise: See there.
+        places: Where the arrays of a `BarLane` lie: see `Handed`.
+        first_noise: See `dream_bars`, like the two that follow.
         temperature: See there.
         forced: See there.
         account: State of a `ScalarAccount`, updated.
         due: Target weight that is filled now.
         funding_rate: Charged on a position held through the bar.
-        levels: Newest close, its bar's range and volume, all updated; and 1 where the policy sees the
-            features, 0 where [z, h] [4].
         observation: [D], written.
     """
+    z, h = rows_at(places, 0, np.float32), rows_at(places, 1, np.float32)
+    raw_features, drawn = rows_at(places, 4, np.float64), rows_at(places, 7, np.float64)
+    levels = row_at(places, 13, np.float64)
     dream_bars(
         z,
         h,
-        c,
-        features,
+        rows_at(places, 2, np.float32),
+        rows_at(places, 3, np.float32),
         raw_features,
-        memory,
-        open_time_ms,
+        rows_at(places, 5, np.float64),
+        row_at(places, 6, np.int64),
         drawn,
-        close,
-        parameters,
-        sizes,
-        numbers,
-        noise,
+        row_at(places, 8, np.float64),
+        row_at(places, 9, np.float32),
+        row_at(places, 10, np.int64),
+        row_at(places, 11, np.float64),
+        rows_at(places, 12, np.float32),
         first_noise,
         temperature,
         forced,
@@ -120,8 +96,11 @@ class BarLane:
         self._alone = not lanes.engine.world_model.others  # or one of several members
         self._together = not self._alone and (together or lanes.pessimism is not None)
         self._state: Any = lanes.engine.start(np.zeros(1, dtype=np.int64))
+        # newest close, its bar's range and volume; and 1 where the policy sees features, 0 where [z, h]
         self._levels: FloatArray = np.zeros(4)
         self._levels[3] = "features" in lanes.layout
+        network = cast(BarEngine, lanes.engine).network
+        self._handed = Handed(*self._state.lanes, *network, lanes.noise.table, self._levels)
         self._interval_ms = lanes.engine.interval_ms
         self._charge = None if lanes.funding.is_off else lanes.funding.charge_one
         self.time_ms = 0
@@ -181,29 +160,25 @@ class BarLane:
             rng: What noise and funding are drawn from.
             forced: Do not draw, but live this bar [4].
         """
-        lanes: BarLanes = self._state.lanes
         shared = self._lanes
         self.time_ms += self._interval_ms
-        column = 0 if forced is not None else shared.noise.next(rng)
         given = forced is not None
+        column = 0 if given else shared.noise.next(rng)
         if shared.pessimism is not None:
             self.doubt = shared.pessimism.doubt(self._state).item()
         if given:
-            lanes.drawn[0] = forced
+            self._state.lanes.drawn[0] = forced
         if not self._alone:
             given = self._led(column, forced)
         observation: Float32Array = np.empty(self._size, FLOAT32)
         stepped = step_bar(
-            *lanes,
-            *cast(BarEngine, shared.engine).network,
-            shared.noise.table,
+            self._handed.places,
             column,
             shared.temperature32,
             given,
             account,
             due,
             0.0 if self._charge is None else self._charge(self.time_ms, rng),
-            self._levels,
             observation,
         )
         if self._together and forced is None:

@@ -53,6 +53,8 @@ class DreamFunding:
             self._clock = constant_clock(dreamed_instrument(world_model, instrument))
             self._rates = np.array([funding])
             self._first, self._count = np.zeros(1, dtype=np.intp), np.ones(1, dtype=np.intp)
+        grids = self._clock.grids
+        self._grid = grids[0] if len(grids) == 1 else None  # the only one
         self.is_off = not self._rates.any()
 
     def charge(self, open_time_ms: IntArray, rng: np.random.Generator) -> FloatArray:
@@ -75,14 +77,14 @@ class DreamFunding:
         """`charge` of one bar."""
         if self.is_off:
             return 0.0
-        if len(self._clock.grids) > 1:
+        if self._grid is None:
             return self.charge(np.array([open_time_ms]), rng).item()
-        interval_ms, phase_ms = self._clock.grids[0]
-        since = open_time_ms - phase_ms
-        instants = (since + self._interval_ms) // interval_ms - since // interval_ms
+        interval_ms, phase_ms = self._grid
+        instants = ((open_time_ms - phase_ms) % interval_ms + self._interval_ms) // interval_ms
         charged = 0.0
-        for _ in range(instants):
-            charged += self._rates.item(rng.integers(len(self._rates)))
+        if instants:
+            for _ in range(instants):
+                charged += self._rates.item(rng.integers(len(self._rates)))
         return charged
 
     def _draw(self, instants: IntArray, rng: np.random.Generator) -> NDArray[np.integer]:
