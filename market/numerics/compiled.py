@@ -30,7 +30,8 @@ def compiled(function: Function) -> Function:
     gives infinity, as in numpy. The type is that of the function as written. A change in the file
     of any compiled function that it calls compiles it anew.
     """
-    return _compile(function, error_model="numpy")
+    # said, not left out: else what a fused function compiles on its way would be fused as well
+    return _compile(function, error_model="numpy", fastmath=False)
 
 
 def compiled_fused(function: Function) -> Function:

@@ -15,7 +15,7 @@ from worldmodel_trading.envs.engine import many_lanes as kernels
 from worldmodel_trading.market.arrays import Float32Array
 from worldmodel_trading.market.numerics import compiled as compiling
 from worldmodel_trading.market.numerics import vector_width
-from worldmodel_trading.market.numerics.compiled import compiled
+from worldmodel_trading.market.numerics.compiled import compiled, compiled_fused
 
 CALLEE = """
 from worldmodel_trading.market.numerics.compiled import compiled
@@ -106,3 +106,19 @@ def test_functions_compile_where_numba_has_no_such_passes(monkeypatch: pytest.Mo
     values = np.ones(3, dtype=np.float32)
     compiled(halve)(values)
     assert (values == 0.5).all()
+
+
+@compiled
+def exact(x: float) -> float:
+    return x * x - (1.0 + 2.0**-26)
+
+
+@compiled_fused
+def calls_exact(x: float) -> float:
+    return exact(x)
+
+
+def test_a_fused_caller_that_compiles_a_function_first_leaves_it_as_it_is() -> None:
+    x = 1.0 + 2.0**-27  # whose square, fused with the sum, would leave 2^-54
+    assert calls_exact(x) == 0.0
+    assert exact(x) == 0.0
