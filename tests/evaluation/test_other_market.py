@@ -145,13 +145,14 @@ def folder(market_model: WorldModel, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
-@pytest.mark.parametrize("job", ["dream", "forecast"])
+@pytest.mark.parametrize("job", ["hallucinate", "forecast"])
 def test_jobs_say_so_in_one_line(
     folder: Path, other: Candles, job: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "OTHERUSDT-60.parquet"
     write_candles(other, path)
-    more = ["--count", "2", "--bars", "3", "--out", str(tmp_path)] if job == "dream" else []
+    out = str(tmp_path / "dreams.parquet")
+    more = ["--paths", "2", "--bars", "3", "--out", out] if job == "hallucinate" else []
     assert main([job, "--world-model", str(folder), "--candles", str(path), *more]) == 0
     said = capsys.readouterr().err.splitlines()
     assert said == [
@@ -159,14 +160,16 @@ def test_jobs_say_so_in_one_line(
     ]
 
 
-@pytest.mark.parametrize("job", ["dream", "forecast", "fidelity"])
+@pytest.mark.parametrize("job", ["hallucinate", "forecast", "fidelity"])
 @pytest.mark.parametrize("interval", ["240", "D"])
 def test_jobs_refuse_another_interval(
     folder: Path, job: str, interval: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "SYNTH.parquet"
     write_candles(synthetic_candles(bars=400, interval=interval), path)
-    assert main([job, "--world-model", str(folder), "--candles", str(path)]) == 2
+    given = [job, "--world-model", str(folder), "--candles", str(path)]
+    out = [] if job == "forecast" else ["--out", str(tmp_path / "dreams.parquet")]
+    assert main([*given, *out]) == 2
     assert f"interval is {interval}" in capsys.readouterr().err
 
 
