@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -41,6 +41,26 @@ def write_results(path: Path_, results: object) -> Path:
     """
     text = json.dumps(to_plain(results), indent=2, allow_nan=False, ensure_ascii=False)
     return write_whole(path, text + "\n")
+
+
+def read_results(path: Path_, needed: Collection[str], what: str) -> dict[str, Any]:
+    """Read what `write_results` wrote.
+
+    Args:
+        path: The file.
+        needed: Keys that it must have.
+        what: What it should be, in words, such as ``comparison``.
+
+    Raises:
+        ConfigError: There is no such file, or it holds something else.
+    """
+    try:
+        told: dict[str, Any] = json.loads(Path(path).read_bytes())
+        for key in needed:
+            told[key]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} is no {what} ({error!r}): do the work anew") from None
+    return told
 
 
 def to_plain(value: object, place: str = "results") -> object:

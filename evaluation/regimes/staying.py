@@ -158,10 +158,7 @@ def _joined(found: list[tuple[FloatArray, IntArray, float]], chances: FloatArray
         np.full(len(b), s / max(len(b), 1)) for (b, _, _), s in zip(found, shares, strict=True)
     ]
     counted = sum(
-        float(
-            (share * np.bincount(founder) / len(founder))
-            @ (share * np.bincount(founder) / len(founder))
-        )
+        float(np.square(share * np.bincount(founder) / len(founder)).sum())
         for (_, founder, _), share in zip(found, shares, strict=True)
         if len(founder)
     )

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...market.errors import ConfigError
 from ...market.files.writer import write_whole
 from ...market.intervals import INTERVALS_MS, describe_interval
-from ..results import to_plain
+from ..results import read_results, to_plain
 from .comparison_charts import (
     climbs,
     equity_of_all,
@@ -91,12 +90,7 @@ def rewrite_comparison(folder: str | Path) -> Path:
     Raises:
         ConfigError: There is no ``comparison.json``, or it is none.
     """
-    path = Path(folder) / RESULTS
-    try:
-        told = json.loads(path.read_bytes())
-        told["summary"], told["config"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is no comparison ({error!r}): do the work anew") from None
+    told = read_results(Path(folder) / RESULTS, ("summary", "config"), "comparison")
     return write_comparison_page(folder, told)
 
 

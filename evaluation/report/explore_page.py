@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from ...market.arrays import FloatArray, spread
 from ...market.errors import ConfigError
 from ...market.files.writer import write_whole
 from ...market.intervals import describe_interval
+from ..results import read_results
 from .comparison_charts import floors
 from .comparison_tables import KINDS, agent_name, luck_note, luck_table, percent, ranks_table
 from .components import (
@@ -56,12 +56,13 @@ def rewrite_explore(folder: str | Path) -> Path:
     import pandas as pd
 
     path = Path(folder)
+    told = read_results(path / RESULTS, ("verified", "finalists"), "exploration")
     try:
-        told = json.loads((path / RESULTS).read_bytes())
         candidates = pd.read_parquet(path / CANDIDATES)
-        told["verified"], told["finalists"], candidates["score"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is no exploration ({error!r}): do the work anew") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path / CANDIDATES} cannot be read ({error}): do the work anew"
+        ) from None
     return write_explore_page(path, told, candidates)
 
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...market.errors import ConfigError
 from ...market.files.writer import write_whole
 from ...market.intervals import describe_interval
-from ..results import to_plain, write_results
+from ..results import read_results, to_plain, write_results
 from .comparison_charts import hues
 from .comparison_tables import agent_name
 from .components import (
@@ -73,12 +72,7 @@ def rewrite_stress(folder: str | Path) -> Path:
     Raises:
         ConfigError: There is no ``stress.json``, or it is none.
     """
-    path = Path(folder) / RESULTS
-    try:
-        told = json.loads(path.read_bytes())
-        told["scenarios"], told["losses"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is no stress test ({error!r}): do the work anew") from None
+    told = read_results(Path(folder) / RESULTS, ("scenarios", "losses"), "stress test")
     return write_whole(Path(folder) / REPORT, stress_html(told))
 
 

@@ -10,6 +10,7 @@ from worldmodel_trading.shared_arguments import (
     add_overwrite,
     add_resume,
     add_store,
+    add_workers,
 )
 
 SUMMARY = "fine-tune a world model of another market, and measure what that is worth by bars known"
@@ -62,9 +63,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="from how many known bars on (default: 2000)",
     )
-    parser.add_argument(
-        "--workers", type=int, default=0, metavar="N", help="processes (default: 0, this one)"
-    )
+    add_workers(parser)
     add_resume(parser)
     parser.add_argument(
         "--out",

@@ -42,7 +42,7 @@ def report(folder: str) -> Path:
     if job not in _PAGES:
         found = f"holds the results of the job {job}" if job else "holds no results of a job"
         raise OutputError(
-            f"{folder} {found}, which have no page; expected the --out folder of {', '.join(_PAGES)}"
+            f"{folder} {found}, of which no page is made again here; expected the --out folder of {', '.join(_PAGES)}"
         )
     if is_begun(path):
         raise OutputError(f"the {job} in {folder} was stopped before its end: go on with --resume")

@@ -27,7 +27,7 @@ from worldmodel_trading.models.joint_world_model import JointWorldModel
 from worldmodel_trading.models.paper_world_model import PaperWorldModel
 from worldmodel_trading.models.world_model import WorldModel
 
-SMALL = {"audited_bars": 800, "controllers": 20, "rank_dreams": 16}
+SMALL = {"audited_bars": 800, "controllers": 20, "rank_dreams": 16, "workers": 0}
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,9 @@ def test_a_joint_parent_begins_as_one_of_its_symbols(
     found: Transfer, parent: BarWorldModel, target: Candles, tmp_path: Path
 ) -> None:
     JointWorldModel({parent.provenance.symbol: parent}).save_pretrained(tmp_path / "joint")
-    again = transfer(tmp_path / "joint", target, tmp_path / "out", bars=(400,), **cuts(target))
+    again = transfer(
+        tmp_path / "joint", target, tmp_path / "out", bars=(400,), workers=0, **cuts(target)
+    )
     assert again.row((FINE_TUNED, 400)).nll == found.row((FINE_TUNED, 400)).nll
 
 
