@@ -33,7 +33,7 @@ from worldmodel_trading.evaluation.loss_tests import diebold_mariano
 from worldmodel_trading.evaluation.significance import stationary_bootstrap_interval
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.arrays import FloatArray
-from worldmodel_trading.market.candles import Candles
+from worldmodel_trading.market.candles import Candles, join_candles
 from worldmodel_trading.market.files.reader import read_candles
 from worldmodel_trading.market.files.writer import write_whole
 from worldmodel_trading.market.intervals import INTERVALS_MS
@@ -126,9 +126,7 @@ def joined(records: Sequence[Candles]) -> Candles:
         times = record.open_time_ms + weeks * _WEEK
         turnover = scale * record.turnover
         parts.append(replace(record, open_time_ms=times, turnover=turnover, **prices))
-    names = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
-    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return Candles(**columns, symbol=records[0].symbol, interval=records[0].interval)
+    return join_candles(parts)
 
 
 def forecast_losses(

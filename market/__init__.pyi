@@ -65,6 +65,10 @@ from .inspection import Finding as Finding
 from .inspection import inspect_candles as inspect_candles
 from .instruments import Instrument as Instrument
 from .optimal_policy import OptimalPolicy as OptimalPolicy
+from .series import Series as Series
+from .series import funding_series as funding_series
+from .series import with_funding as with_funding
+from .series import with_series as with_series
 from .sources import open_candles as open_candles
 from .sources import open_funding as open_funding
 from .sources import open_instrument as open_instrument

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ UNNAMED = "UNKNOWN"
 _MONDAY_MS = 4 * INTERVALS_MS["D"]  # 1970-01-05, the first Monday: weekly bars open on Mondays
 _PRICE_COLUMNS = ("open", "high", "low", "close")
 _COLUMNS = (*_PRICE_COLUMNS, "volume", "turnover")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,9 @@ class Candles:
         symbol: The instrument's name, ``BTCUSDT``.
         interval: Bybit's code: minutes as ``"1"`` … ``"720"``, or ``"D"``, ``"W"``.
         instrument: The symbol's trading rules, where they are known: the store's candles carry them.
+        columns: More numbers by name, each [T], as they were known at each bar's close; NaN where
+            nothing was. See `market.series`.
+        column_sources: Where each of them is from, in words.
 
     Raises:
         CandleError: Naming the first row that breaks a rule, its time, and what is wrong.
@@ -74,12 +79,17 @@ class Candles:
     symbol: str = UNNAMED
     interval: str = "60"
     instrument: Instrument | None = None
+    columns: Mapping[str, FloatArray] = field(default_factory=dict)
+    column_sources: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "open_time_ms", _column(self.open_time_ms, np.int64))
         for name in _COLUMNS:
             object.__setattr__(self, name, _column(getattr(self, name), np.float64))
+        more = {name: _column(values, np.float64) for name, values in self.columns.items()}
+        object.__setattr__(self, "columns", more)
         lengths = {name: len(getattr(self, name)) for name in ("open_time_ms", *_COLUMNS)}
+        lengths |= {name: len(values) for name, values in more.items()}
         if len(set(lengths.values())) != 1:
             raise CandleError(f"candle columns differ in length: {lengths}")
         if not len(self):
@@ -90,8 +100,11 @@ class Candles:
                 "give the rules of the symbol that is traded"
             )
         _validate(self)
+        _check_columns(self)
         for name in ("open_time_ms", *_COLUMNS):
             getattr(self, name).setflags(write=False)
+        for values in more.values():
+            values.setflags(write=False)
 
     def __len__(self) -> int:
         return len(self.open_time_ms)
@@ -143,7 +156,8 @@ class Candles:
     def rows(self, start: int, stop: int) -> Candles:
         """Bars ``start`` up to, not including, ``stop``, as candles of their own."""
         columns = {name: getattr(self, name)[start:stop] for name in ("open_time_ms", *_COLUMNS)}
-        return replace(self, **columns)
+        more = {name: values[start:stop] for name, values in self.columns.items()}
+        return replace(self, **columns, columns=more)
 
     def row_range(self, start: Time | None = None, end: Time | None = None) -> tuple[int, int]:
         """Rows ``[i, j)`` of the bars that open in ``[start, end)``; None is the open end."""
@@ -181,14 +195,35 @@ class Candles:
         return itertools.pairwise(edges)
 
     def data_hash(self) -> str:
-        """SHA-256 of symbol, interval and every number, as hexadecimal text."""
+        """SHA-256 of symbol, interval and every number, as hexadecimal text.
+
+        Candles without `columns` have the same hash whether or not others could have some.
+        """
         digest = hashlib.sha256(f"{self.symbol} {self.interval} {len(self)}".encode())
-        for field in fields(self)[:7]:
-            digest.update(np.ascontiguousarray(getattr(self, field.name)).tobytes())
+        for part in fields(self)[:7]:
+            digest.update(np.ascontiguousarray(getattr(self, part.name)).tobytes())
+        for name in sorted(self.columns):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(self.columns[name]).tobytes())
         return digest.hexdigest()
 
     def _gap_rows(self) -> IntArray:
         return np.flatnonzero(np.diff(self.open_time_ms) != self.interval_ms) + 1
+
+
+def join_candles(parts: Sequence[Candles]) -> Candles:
+    """Records of one symbol one after the other, with the columns that all of them have.
+
+    Raises:
+        CandleError: One does not begin after the one before it has ended.
+    """
+    names = ("open_time_ms", *_COLUMNS)
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(one, name) for one in parts]) for name in names
+    }
+    shared = [name for name in parts[-1].columns if all(name in one.columns for one in parts)]
+    more = {name: np.concatenate([one.columns[name] for one in parts]) for name in shared}
+    return replace(parts[-1], **columns, columns=more)
 
 
 def _column(values: object, dtype: type) -> NDArray[Any]:
@@ -199,6 +234,22 @@ def _column(values: object, dtype: type) -> NDArray[Any]:
     if column.ndim != 1:
         raise CandleError(f"candle columns must be one-dimensional; got shape {column.shape}")
     return column
+
+
+def _check_columns(candles: Candles) -> None:
+    """Refuse names that are no names, and numbers that are infinite."""
+    for name, values in candles.columns.items():
+        if not _NAME.fullmatch(name) or name in ("open_time_ms", *_COLUMNS):
+            raise CandleError(
+                f"a column is called {name!r}; expected letters, digits and underscores, 64 at most, "
+                f"and none of {', '.join(_COLUMNS)}"
+            )
+        if np.isinf(values).any():
+            raise CandleError(
+                _describe(candles, np.isinf(values), _saying("{name} is {value}", name, values))
+            )
+    sources = {name: candles.column_sources.get(name, "") for name in candles.columns}
+    object.__setattr__(candles, "column_sources", sources)
 
 
 _Rule = tuple[BoolArray, Callable[[int], str]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -35,6 +35,7 @@ def open_candles(
     start: Time | None = None,
     end: Time | None = None,
     instrument: InstrumentSource = None,
+    columns: Sequence[str] = (),
 ) -> Candles:
     """Candles from wherever they are.
 
@@ -49,8 +50,13 @@ def open_candles(
         end: Keep the bars that open before.
         instrument: The symbol's trading rules, see `open_instrument`; by default those that the
             candles bring along.
+        columns: More columns of a file or frame to keep, by their names.
+
+    Raises:
+        CandleError: There is no such source, a rule of candles is broken, or a column is missing.
     """
-    candles = _open(source, symbol, interval)
+    candles = _open(source, symbol, interval, columns)
+    refuse_lacking(candles, columns)
     rules = open_instrument(instrument, candles.symbol)
     if rules is not None:
         named = rules.symbol if candles.symbol == UNNAMED else candles.symbol
@@ -62,6 +68,7 @@ def _open(
     source: CandleSource,
     symbol: str | None,
     interval: str | None,
+    columns: Sequence[str],
 ) -> Candles:
     if isinstance(source, Candles):
         return source
@@ -85,7 +92,22 @@ def _open(
             f"there is no file {source!r}; expected the path of a {_FILE}, "
             f"'bybit:SYMBOL:INTERVAL', or {EMBEDDED!r}"
         )
-    return read_candles(source, symbol=symbol, interval=interval)
+    return read_candles(source, symbol=symbol, interval=interval, columns=columns)
+
+
+def refuse_lacking(candles: Candles, columns: Sequence[str]) -> None:
+    """Refuse candles that lack a column.
+
+    Raises:
+        CandleError: Saying which, what there is, and how they get it.
+    """
+    lacking = [name for name in columns if name not in candles.columns]
+    if lacking:
+        raise CandleError(
+            f"{candles.symbol} {candles.interval} candles have no column {', '.join(lacking)} (beside "
+            f"prices and volume: {', '.join(candles.columns) or 'none'}); read them with "
+            f"open_candles(file, columns={lacking!r}), or attach them with with_series or with_funding"
+        )
 
 
 def source_name(source: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..market.arrays import Float32Array, FloatArray, IntArray
-from ..market.candles import Candles
+from ..market.candles import Candles, join_candles
 from ..market.errors import TrainingError
 from ..market.features import Features, calendar, compute_features, valid_rows
 
@@ -94,6 +94,4 @@ def _join(context: Candles, candles: Candles) -> Candles:
             f"context is {context.symbol} {context.interval}, "
             f"the candles are {candles.symbol} {candles.interval}; expected the same"
         )
-    names = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
-    columns = {n: np.concatenate([getattr(context, n), getattr(candles, n)]) for n in names}
-    return replace(candles, **columns)  # type: ignore[arg-type]
+    return join_candles([context, candles])

@@ -69,6 +69,10 @@ from .market.funding import FundingRates as FundingRates
 from .market.inspection import inspect_candles as inspect_candles
 from .market.instruments import Instrument as Instrument
 from .market.optimal_policy import OptimalPolicy as OptimalPolicy
+from .market.series import Series as Series
+from .market.series import funding_series as funding_series
+from .market.series import with_funding as with_funding
+from .market.series import with_series as with_series
 from .market.sources import open_candles as open_candles
 from .market.sources import open_funding as open_funding
 from .market.synthetic import SyntheticMarket as SyntheticMarket

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -53,6 +54,7 @@ class Store:
         Raises:
             StoreError: There are none, or a file is truncated or altered.
         """
+        columns: dict[str, Any]
         columns, _ = self._candles(category, symbol, interval).read()
         if not len(columns["open_time_ms"]):
             raise StoreError(f"the store holds no {category} {symbol} {interval} candles")

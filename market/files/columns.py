@@ -153,6 +153,24 @@ def choose_columns(
     return chosen
 
 
+def asked_columns(names: Sequence[str], asked: Sequence[str]) -> dict[str, int]:
+    """The position of each column that is asked for by name; case and signs do not matter.
+
+    Raises:
+        TableError: There is none of that name, or several.
+    """
+    chosen = {}
+    for name in asked:
+        found = [i for i, one in enumerate(names) if one == name] or [
+            i for i, one in enumerate(names) if _plain(one) == _plain(name)
+        ]
+        if not found:
+            known = ", ".join(repr(one[:40]) for one in names[:20])
+            raise TableError(f"there is no column {name!r}: found {known or 'nothing'}")
+        chosen[name] = _only(found, names, name)
+    return chosen
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[\W_]", "", name).lower()
 

@@ -30,13 +30,17 @@ def to_frame(candles: Candles) -> pd.DataFrame:
 
     index = pd.DatetimeIndex(candles.open_time_ms.astype("datetime64[ms]"), tz="UTC", name="time")
     names = (*_PRICES, "volume", "turnover")
-    frame = pd.DataFrame({name: getattr(candles, name) for name in names}, index=index)
+    frame = pd.DataFrame(
+        {**{name: getattr(candles, name) for name in names}, **candles.columns}, index=index
+    )
     frame.attrs = {"symbol": candles.symbol, "interval": candles.interval}
     return frame
 
 
 def write_candles(candles: Candles, path: str | os.PathLike[str]) -> None:
     """Write candles so that `read_candles` gives every number back bit for bit.
+
+    Their `columns` are written behind the others; `read_candles` gives back those it is asked for.
 
     The file appears whole or not at all. Parquet also keeps symbol and interval; of a CSV they
     are read from its name and its spacing.
@@ -56,13 +60,21 @@ def write_candles(candles: Candles, path: str | os.PathLike[str]) -> None:
 
 
 def candle_table(records: Sequence[Candles]) -> pa.Table:
-    """Records of one symbol one after the other, as a table that says symbol and interval of itself."""
+    """Records of one symbol one after the other, as a table that says symbol and interval of itself.
+
+    With the columns of the first, which the others have too.
+    """
     import numpy as np
     import pyarrow as pa
 
     names = ("open_time_ms", *_PRICES, "volume", "turnover")
     columns = [np.concatenate([getattr(one, name) for one in records]) for name in names]
-    table = pa.table(columns, names=["timestamp", *names[1:]])
+    more = tuple(records[0].columns)
+    columns += [
+        pa.array(np.concatenate([one.columns[name] for one in records]), from_pandas=True)
+        for name in more
+    ]
+    table = pa.table(columns, names=["timestamp", *names[1:], *more])
     said = {"symbol": records[0].symbol, "interval": records[0].interval}
     return table.replace_schema_metadata(said)
 

@@ -20,7 +20,16 @@ from ..candles import UNNAMED, Candles
 from ..errors import CandleError, FundingError, TableError, WorldModelTradingError
 from ..funding import FundingRates
 from .cells import looks_naive, parse_numbers, parse_times
-from .columns import CANDLES, FUNDING, NO_ROWS, PATH, Layout, choose_columns, infer_interval
+from .columns import (
+    CANDLES,
+    FUNDING,
+    NO_ROWS,
+    PATH,
+    Layout,
+    asked_columns,
+    choose_columns,
+    infer_interval,
+)
 from .tables import open_table, readable
 
 if TYPE_CHECKING:
@@ -37,6 +46,8 @@ class ArrowFrame(Protocol):
 
 TableSource: TypeAlias = "str | os.PathLike[str] | pd.DataFrame | ArrowFrame | Sequence[Any]"
 
+_MORE = "column "
+"""Before the name of a column that was asked for, among the roles."""
 _SYMBOL = re.compile(r"[A-Z0-9]{2,15}(?:USDT|USDC|USD|PERP)")
 _PAIR = re.compile(r"([A-Z0-9]+)[/_-]([A-Z]{3,5})(?::[A-Z0-9]+)?")
 _INDEX_HINT = "; no column is named as one of times, and so the index was read"
@@ -55,6 +66,7 @@ def read_candles(
     source: TableSource,
     symbol: str | None = None,
     interval: str | None = None,
+    columns: Sequence[str] = (),
 ) -> Candles:
     """Read candles from a file, a frame or a list.
 
@@ -72,13 +84,15 @@ def read_candles(
             else that of a symbol column, else the part of the file name that looks like
             ``BTCUSDT``, else ``"UNKNOWN"``.
         interval: Bybit's interval code; by default the recorded one, else the most common spacing.
+        columns: More columns to keep, by their names: numbers that were known at each bar's close.
 
     Raises:
         CandleError: Naming the file, the row (0 is the first after the header), its time, and what
             is wrong with it.
     """
     with _refused_as(CandleError, source):
-        record = _read(source, CANDLES)
+        record = _read(source, CANDLES, columns)
+        more = {name: record.values.pop(_MORE + name) for name in columns}
         turnover = record.values.pop("turnover_or_count", None)
         if turnover is not None and _is_turnover(turnover, record.values):
             record.values["turnover"] = turnover
@@ -91,6 +105,8 @@ def read_candles(
                 symbol=symbol or record.symbol or _symbol_in_name(source) or UNNAMED,
                 interval=interval or record.interval or infer_interval(record.time_ms),
                 instrument=None,  # a file carries no trading rules
+                columns=more,
+                column_sources=dict.fromkeys(columns, _name_of(source)),
             )
 
 
@@ -121,13 +137,17 @@ def guess_symbol(file_name: str) -> str:
 @contextmanager
 def _refused_as(kind: type[WorldModelTradingError], source: object) -> Iterator[None]:
     """Refuse a source as one kind of error, with its name before what is wrong with it."""
-    what = "rows" if isinstance(source, list | tuple) else "frame"
-    if isinstance(source, str | os.PathLike):
-        what = Path(source).name
     try:
         yield
     except (TableError, CandleError, FundingError) as error:
-        raise kind(f"{what}: {error}") from None
+        raise kind(f"{_name_of(source)}: {error}") from None
+
+
+def _name_of(source: object) -> str:
+    """What a source is called."""
+    if isinstance(source, str | os.PathLike):
+        return Path(source).name
+    return "rows" if isinstance(source, list | tuple) else "frame"
 
 
 @dataclass
@@ -149,10 +169,12 @@ class _Record:
     hints: list[str]
 
 
-def _read(source: object, layout: Layout) -> _Record:
+def _read(source: object, layout: Layout, more: Sequence[str] = ()) -> _Record:
     with readable():
         table = open_table(source, layout)
         chosen = choose_columns(table.names, layout, table.index)
+        asked = asked_columns(table.names, more)
+        chosen |= {_MORE + name: position for name, position in asked.items()}
         columns = table.read(chosen)
         symbol = _one_symbol(columns.pop("symbol", None))
     naive = looks_naive(columns["time"])
