@@ -54,8 +54,7 @@ class Store:
         Raises:
             StoreError: There are none, or a file is truncated or altered.
         """
-        columns: dict[str, Any]
-        columns, _ = self._candles(category, symbol, interval).read()
+        columns: Any = self._candles(category, symbol, interval).read()[0]
         if not len(columns["open_time_ms"]):
             raise StoreError(f"the store holds no {category} {symbol} {interval} candles")
         rules = self.known_instrument(category, symbol)
