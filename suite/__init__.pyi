@@ -54,10 +54,16 @@ from .market.account.rewards import DifferentialSharpe as DifferentialSharpe
 from .market.account.rewards import Reward as Reward
 from .market.account.rewards import RewardStep as RewardStep
 from .market.account.rules import BrokerConfig as BrokerConfig
+from .market.bybit.catalogue import list_data as list_data
+from .market.bybit.catalogue import verify_data as verify_data
 from .market.bybit.client import BybitClient as BybitClient
 from .market.bybit.feed import KlineFeed as KlineFeed
 from .market.bybit.fetch import fetch_bybit as fetch_bybit
 from .market.bybit.fetch import open_bybit as open_bybit
+from .market.bybit.series import open_series as open_series
+from .market.bybit.universe import list_universe as list_universe
+from .market.bybit.universe import open_universe as open_universe
+from .market.bybit.universe_fetch import fetch_universe as fetch_universe
 from .market.candles import Candles as Candles
 from .market.errors import WorldModelTradingError as WorldModelTradingError
 from .market.features import StreamingFeatures as StreamingFeatures

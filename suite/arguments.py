@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 from typing import Any, NoReturn
 
 from worldmodel_trading.agent_arguments import add_agents, add_evaluate, add_train
-from worldmodel_trading.applications import APPLICATIONS
+from worldmodel_trading.applications import APPLICATIONS, DATA_JOBS
 from worldmodel_trading.comparison.arguments import add_compare
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.shared_arguments import (
@@ -63,7 +63,7 @@ def parser(jobs: Mapping[str, Job]) -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action=_Version, nargs=0, help="print the version")
     each = whole.add_subparsers(title="jobs", required=True, metavar="JOB")
-    made = {name: (one.SUMMARY, one.add) for name, one in APPLICATIONS.items()}
+    made = {name: (one.SUMMARY, one.add) for name, one in {**DATA_JOBS, **APPLICATIONS}.items()}
     for name, (summary, add) in {**_JOBS, **made}.items():
         one = each.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         one.set_defaults(job=jobs[name])
@@ -93,15 +93,6 @@ def _add_setting(group: Any, name: str, help_text: str) -> None:
         help_text += f" (default: {setting.default})"
     flag = f"--{name.replace('_', '-')}"
     group.add_argument(flag, **{**default, **settings}, help=help_text)
-
-
-def _add_fetch(fetch: argparse.ArgumentParser) -> None:
-    fetch.add_argument("--symbol", required=True, help="instrument, such as BTCUSDT")
-    fetch.add_argument("--interval", default="60", help="bar length, Bybit's code (default: 60)")
-    fetch.add_argument("--start", required=True, metavar="TIME", help=f"first bar; {TIME}")
-    fetch.add_argument("--end", metavar="TIME", help="end, exclusive (default: now)")
-    add_exchange(fetch)
-    add_store(fetch)
 
 
 def _add_watch(watch: argparse.ArgumentParser) -> None:
@@ -212,7 +203,6 @@ _JOBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "evaluate": ("judge agents, rules and functions side by side", _add_evaluate),
     "compare": ("compare what dreams promise agents with what the market pays them", _add_compare),
     "agents": ("say which agents there are", add_agents),
-    "fetch": ("download candles, funding rates and rules", _add_fetch),
     "watch": ("follow the live market, bar by bar; no orders", _add_watch),
     "forecast": ("forecast the next return, bar by bar", _add_forecast),
     "fidelity": ("measure how like the market the dreams are", _add_fidelity),

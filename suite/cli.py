@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-from worldmodel_trading.applications import APPLICATIONS, Application
+from worldmodel_trading.applications import APPLICATIONS, DATA_JOBS, Application
 from worldmodel_trading.arguments import parser
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.dates import read_times
@@ -24,11 +24,8 @@ from worldmodel_trading.market.errors import (
 from worldmodel_trading.market.files.writer import cannot_write
 from worldmodel_trading.market.times import to_ms
 from worldmodel_trading.output import is_begun, job_folder, refuse_taken
-from worldmodel_trading.progress import Amount, TrainingConsole, be_quiet, say, tell
+from worldmodel_trading.progress import TrainingConsole, be_quiet, say, tell
 from worldmodel_trading.terminal import STOPPED, interruptible, ready_streams, refused_output
-
-if TYPE_CHECKING:
-    from worldmodel_trading.market.bybit.fetch import FetchReport
 
 _FAILED, _REFUSED = 1, 2
 _UNREAD = 141  # what a shell reports where nobody reads any more
@@ -136,7 +133,17 @@ def _fetched(config: RunConfig, options: argparse.Namespace) -> RunConfig:
     if options.start is None:
         raise ConfigError("--symbol without --candles is fetched: give --start as well")
     refuse_taken(config.out_dir, "run", overwrite=config.overwrite)
-    report = _fetch(options)
+    from worldmodel_trading.jobs.fetch import Hosts, fetch_symbol
+
+    read_times({"start": options.start, "end": options.end})
+    report = fetch_symbol(
+        options.symbol,
+        options.interval or "60",
+        options.start,
+        options.end,
+        options.category,
+        hosts=Hosts(options.base_url),
+    )
     if report.start_ms is None or report.end_ms is None:
         raise ConfigError(f"the exchange has no bar of {options.symbol} between --start and --end")
     stored = f"bybit:{report.category}:{report.symbol}:{report.interval}"
@@ -144,27 +151,6 @@ def _fetched(config: RunConfig, options: argparse.Namespace) -> RunConfig:
     return replace(
         config, candles=stored, start=max(report.start_ms, to_ms(options.start)), end=end
     )
-
-
-def _fetch(options: argparse.Namespace) -> FetchReport:
-    from worldmodel_trading.market.bybit.fetch import fetch_bybit
-    from worldmodel_trading.market.bybit.store import Store
-    from worldmodel_trading.market.bybit.transport import BASE_URL
-
-    read_times({"start": options.start, "end": options.end})
-    with Amount(f"{options.symbol} {options.interval or '60'}", "bar") as amount:
-        report = fetch_bybit(
-            options.symbol,
-            options.interval or "60",
-            options.start,
-            options.end,
-            options.category,
-            options.base_url or BASE_URL,
-            Store(),
-            amount,
-        )
-    tell(str(report))
-    return report
 
 
 def _watch(options: argparse.Namespace) -> None:
@@ -370,12 +356,12 @@ _JOBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "evaluate": _evaluate,
     "compare": _compare,
     "agents": _agents,
-    "fetch": _fetch,
     "watch": _watch,
     "forecast": _forecast,
     "fidelity": _fidelity,
     "report": _report,
     "pretrained": _pretrained,
+    **{name: one.do for name, one in DATA_JOBS.items()},
     **{name: _applied(one) for name, one in APPLICATIONS.items()},
 }
 

@@ -8,24 +8,30 @@ in order. Endpoints and codes: https://bybit-exchange.github.io/docs/v5/intro
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 
-from ..arrays import FloatArray, IntArray
 from ..candles import Candles
 from ..errors import BybitAnswerError, BybitRequestError
 from ..instruments import Instrument, check_market
 from ..intervals import interval_ms
 from ..times import format_time
 from . import parse as wire
+from .pages import Listing, Rows, SeriesPage, newest_first
 from .ranges import bar_start
-from .transport import BASE_URL, RetryPolicy, Transport
+from .trades import DAY_MS, read_day
+from .transport import ARCHIVE_URL, BASE_URL, RetryPolicy, Transport
 
+INSTRUMENTS = "/v5/market/instruments-info"
 KLINE_LIMIT = 1_000  # bars a page
 FUNDING_LIMIT = 200  # rates a page
+INSTRUMENT_LIMIT = 1_000  # instruments a page
+
+_ARCHIVE_LATE_MS = 4 * DAY_MS  # a day of trades that is not there so long after it began has none
 
 
 @dataclass(frozen=True)
@@ -43,23 +49,6 @@ class KlinePage:
     end_ms: int
 
 
-@dataclass(frozen=True)
-class FundingPage:
-    """All funding rates charged in ``[start_ms, end_ms)``.
-
-    Attributes:
-        time_ms: When they were charged [n], ms UTC, increasing.
-        rate: Fractions of the position's value [n].
-        start_ms: Start of the stretch [ms UTC].
-        end_ms: Its end, exclusive [ms UTC].
-    """
-
-    time_ms: IntArray
-    rate: FloatArray
-    start_ms: int
-    end_ms: int
-
-
 class BybitClient:
     """One connection pool to one of Bybit's hosts; a context manager.
 
@@ -69,9 +58,10 @@ class BybitClient:
         seed: Of the jitter in the waits.
         clock: Monotonic seconds; for tests.
         sleep: Waits seconds; for tests.
+        archive_url: The host of the public archive of trades.
 
     Raises:
-        BybitRequestError: The base URL is none.
+        BybitRequestError: A base URL is none.
     """
 
     def __init__(
@@ -81,8 +71,13 @@ class BybitClient:
         seed: int = 0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        archive_url: str = ARCHIVE_URL,
     ) -> None:
-        self._transport = Transport(base_url, retry or RetryPolicy(), seed, clock, sleep)
+        policy = retry or RetryPolicy()
+        self._transport = Transport(base_url, policy, seed, clock, sleep)
+        # A day of trades may have hundreds of megabytes.
+        patient = replace(policy, answer_timeout_s=3_600.0, max_answer_bytes=1 << 32)
+        self._archive = Transport(archive_url, patient, seed, clock, sleep)
 
     def __enter__(self) -> Self:
         return self
@@ -93,11 +88,12 @@ class BybitClient:
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
+        self._archive.close()
 
     @property
     def requests_sent(self) -> int:
         """HTTP requests so far, repetitions included."""
-        return self._transport.requests_sent
+        return self._transport.requests_sent + self._archive.requests_sent
 
     def server_time_ms(self) -> int:
         """The exchange's clock [ms UTC]."""
@@ -114,10 +110,31 @@ class BybitClient:
         # Contracts that have ended are left out of the answer unless it is asked for them.
         for status in ({}, {"status": "Closed"}) if category != "spot" else ({},):
             params = {"category": category, "symbol": symbol, **status}
-            rows = self._rows("/v5/market/instruments-info", params).rows
+            rows = self._rows(INSTRUMENTS, params).rows
             if rows:
                 return wire.instrument(rows[0], category, symbol)
         raise BybitRequestError(f"Bybit knows no {category} symbol {symbol}")
+
+    def instrument_rows(self, category: str, status: str) -> Iterator[Any]:
+        """The exchange's list of instruments of one status, row by row, as sent.
+
+        Args:
+            category: One of ``linear``, ``inverse``, ``spot``.
+            status: ``Trading``, ``PreLaunch``, ``Delivering`` or ``Closed``.
+
+        Raises:
+            BybitError: See its subclasses.
+        """
+        params: dict[str, str | int] = {"category": category, "status": status}
+        if category != "spot":  # whose list is one page
+            params["limit"] = INSTRUMENT_LIMIT
+        seen = {""}
+        answer = self._rows(INSTRUMENTS, params)
+        yield from answer.rows
+        while answer.cursor not in seen:
+            seen.add(answer.cursor)
+            answer = self._rows(INSTRUMENTS, {**params, "cursor": answer.cursor})
+            yield from answer.rows
 
     def kline_pages(
         self, symbol: str, interval: str, start_ms: int, end_ms: int, category: str = "linear"
@@ -138,134 +155,103 @@ class BybitClient:
             BybitError: See its subclasses.
             CandleError: A bar that breaks the rules of candles; it is named.
         """
-        check_market(category, symbol, interval)
-        # Taken before the first page: a bar closed by then is final in everything sent later.
-        now_ms = self.server_time_ms()
-        upper, asked_again = min(end_ms, bar_start(now_ms, interval)), False
-        while upper > start_ms:
-            page = self._kline_page(symbol, interval, start_ms, upper, category)
-            if page.oldest_ms is not None:
-                if page.oldest_ms < page.end_ms:
-                    yield self._completed(page, interval, category)
-                upper, asked_again = page.oldest_ms, False
-            elif asked_again:
-                if not page.off_range:
-                    yield KlinePage(None, start_ms, upper)
-                return
-            else:
-                asked_again = True
+        for page in self._klines(symbol, interval, start_ms, end_ms, category):
+            candles = None
+            if len(page.time_ms):
+                candles = wire.to_candles(page.time_ms, page.values, symbol, interval)
+            yield KlinePage(candles, page.start_ms, page.end_ms)
 
     def candles(
         self, symbol: str, interval: str, start_ms: int, end_ms: int, category: str = "linear"
     ) -> Candles | None:
         """All closed bars that open in ``[start_ms, end_ms)``, or None; as `kline_pages`."""
-        pages = self.kline_pages(symbol, interval, start_ms, end_ms, category)
-        return _union(page.candles for page in pages)
+        pages = [*self._klines(symbol, interval, start_ms, end_ms, category)][::-1]
+        if not any(len(page.time_ms) for page in pages):
+            return None
+        times = np.concatenate([page.time_ms for page in pages])
+        values = np.concatenate([page.values for page in pages])
+        return wire.to_candles(times, values, symbol, interval)
 
     def funding_pages(
         self, symbol: str, start_ms: int, end_ms: int, category: str = "linear"
-    ) -> Iterator[FundingPage]:
-        """Funding rates charged in ``[start_ms, end_ms)``, newest page first, without overlap.
+    ) -> Iterator[SeriesPage]:
+        """Funding rates charged in ``[start_ms, end_ms)`` [n, 1], newest page first.
 
         Raises:
             BybitError: See its subclasses.
         """
         check_market(category, symbol)
-        upper, asked_again = end_ms, False
-        while upper > start_ms:
-            params: dict[str, str | int] = {"category": category, "symbol": symbol}
-            params |= {"startTime": start_ms, "endTime": upper - 1, "limit": FUNDING_LIMIT}
-            answer = self._rows("/v5/market/funding/history", params)
-            times, rates = wire.funding_columns(answer.rows, symbol)
-            inside = (times >= start_ms) & (times < upper)
-            times, rates = _unique(times[inside], rates[inside][:, None], symbol)
-            if len(times):
-                asked_again = False
-                yield FundingPage(times, rates[:, 0], int(times[0]), upper)
-                upper = int(times[0])
-            elif asked_again:
-                if not answer.rows:
-                    yield FundingPage(times, rates[:, 0], start_ms, upper)
-                return
-            else:
-                asked_again = True
+        listing = Listing(
+            "/v5/market/funding/history",
+            {"category": category, "symbol": symbol},
+            partial(wire.funding_columns, symbol=symbol),
+            FUNDING_LIMIT,
+            subject=symbol,
+        )
+        return newest_first(self._rows, listing, start_ms, end_ms)
 
-    def _completed(self, page: _Page, interval: str, category: str) -> KlinePage:
-        """The page, asked for a second time if bars are absent inside it."""
-        candles, oldest_ms = page.candles, page.oldest_ms
-        assert candles is not None
-        assert oldest_ms is not None
-        if len(candles) < (page.end_ms - oldest_ms) // interval_ms(interval):
-            again = self._kline_page(candles.symbol, interval, oldest_ms, page.end_ms, category)
-            candles = _union((candles, again.candles))
-        return KlinePage(candles, oldest_ms, page.end_ms)
+    def closed_pages(
+        self, listing: Listing, interval: str, start_ms: int, end_ms: int
+    ) -> Iterator[SeriesPage]:
+        """Rows of the periods in ``[start_ms, end_ms)`` that have closed, newest page first.
 
-    def _kline_page(
+        Args:
+            listing: The endpoint, whose rows are of periods.
+            interval: Bybit's code for their length.
+            start_ms: Start of the range, on the grid [ms UTC].
+            end_ms: Its end, on the grid, exclusive [ms UTC].
+        """
+        # Taken before the first page: a bar closed by then is final in everything sent later.
+        now_ms = self.server_time_ms()
+        end_ms = min(end_ms, bar_start(now_ms, interval))
+        yield from newest_first(self._rows, listing, start_ms, end_ms)
+
+    def trade_pages(
+        self, symbol: str, interval: str, start_ms: int, end_ms: int
+    ) -> Iterator[SeriesPage]:
+        """The public archive's trades by bar [n, 5], a day a page, newest first; see `DayOfTrades`.
+
+        Days are whole: those that have ended and that the range touches.
+
+        Args:
+            symbol: ``BTCUSDT``.
+            interval: Bybit's code, at most a day.
+            start_ms: Start of the range [ms UTC].
+            end_ms: Its end, exclusive [ms UTC].
+        """
+        now_ms = self.server_time_ms()
+        newest = min(end_ms - 1, now_ms // DAY_MS * DAY_MS - 1) // DAY_MS * DAY_MS
+        for day_ms in range(newest, start_ms - DAY_MS, -DAY_MS):
+            date = f"{format_time(day_ms)[:10]}"
+            path = f"/trading/{symbol}/{symbol}{date}.csv.gz"
+            read = partial(read_day, day_ms=day_ms, interval=interval)
+            page = self._archive.download(path, read)
+            if page is not None:
+                yield page
+            elif day_ms + _ARCHIVE_LATE_MS < now_ms:  # else it is still to come
+                yield SeriesPage(np.empty(0, np.int64), np.empty((0, 5)), day_ms, day_ms + DAY_MS)
+
+    def _klines(
         self, symbol: str, interval: str, start_ms: int, end_ms: int, category: str
-    ) -> _Page:
-        params: dict[str, str | int] = {"category": category, "symbol": symbol}
-        params |= {"interval": interval, "limit": KLINE_LIMIT}
-        params |= {"start": start_ms, "end": end_ms - 1}
-        answer = self._rows("/v5/market/kline", params)
-        times, values = wire.kline_columns(answer.rows)
-        inside = (times >= start_ms) & (times < end_ms)
-        times, values = _unique(times[inside], values[inside], symbol)
-        oldest = int(times[0]) if len(times) else None
-        # Hosts behind one name may disagree about the time: this answer's own must agree, too.
-        still_open = times[times + interval_ms(interval) > answer.time_ms]
-        if len(still_open):
-            end_ms = int(still_open[0])
-            times, values = times[times < end_ms], values[times < end_ms]
-        candles = wire.to_candles(times, values, symbol, interval) if len(times) else None
-        return _Page(candles, oldest, end_ms, off_range=bool(answer.rows) and oldest is None)
+    ) -> Iterator[SeriesPage]:
+        check_market(category, symbol, interval)
+        listing = Listing(
+            "/v5/market/kline",
+            {"category": category, "symbol": symbol, "interval": interval},
+            wire.kline_columns,
+            KLINE_LIMIT,
+            ("start", "end"),
+            interval_ms(interval),
+            subject=symbol,
+        )
+        return self.closed_pages(listing, interval, start_ms, end_ms)
 
-    def _rows(self, path: str, params: Mapping[str, str | int]) -> _Rows:
+    def _rows(self, path: str, params: Mapping[str, str | int]) -> Rows:
         answer = self._transport.get(path, params)
-        for field in ("category", "symbol"):
+        for field in {"category", "symbol"} & params.keys():
             sent = answer.result.get(field, params[field])
             if sent != params[field]:
                 raise BybitAnswerError(f"{path} answered for {field} {sent!r}, not {params[field]}")
         rows = wire.member(answer.result, "list", list, path)
-        return _Rows(rows, answer.time_ms)
-
-
-@dataclass(frozen=True)
-class _Page:
-    candles: Candles | None  # closed bars inside the range
-    oldest_ms: int | None  # of all bars inside the range, an open one included
-    end_ms: int  # end of the range, or where its first open bar starts
-    off_range: bool  # bars came, all of them outside the range
-
-
-@dataclass(frozen=True)
-class _Rows:
-    rows: list[Any]
-    time_ms: int
-
-
-def _unique(times: IntArray, values: FloatArray, symbol: str) -> tuple[IntArray, FloatArray]:
-    """Rows in order of time, each once; two that contradict each other are an error."""
-    order = np.argsort(times, kind="stable")
-    times, values = times[order], values[order]
-    repeated = np.zeros(len(times), dtype=bool)
-    repeated[1:] = np.diff(times) == 0
-    for row in np.flatnonzero(repeated):
-        if (values[row] != values[row - 1]).any():
-            raise BybitAnswerError(
-                f"{symbol} at {format_time(int(times[row]))}: two rows of the same time differ"
-            )
-    return times[~repeated], values[~repeated]
-
-
-def _union(parts: Iterable[Candles | None]) -> Candles | None:
-    """Bars of all parts, in order, each once."""
-    some = [part for part in parts if part is not None]
-    if len(some) < 2:
-        return some[0] if some else None
-    names = ("open", "high", "low", "close", "volume", "turnover")
-    times = np.concatenate([part.open_time_ms for part in some])
-    values = np.stack(
-        [np.concatenate([getattr(part, name) for part in some]) for name in names], axis=1
-    )
-    times, values = _unique(times, values, some[0].symbol)
-    return wire.to_candles(times, values, some[0].symbol, some[0].interval)
+        cursor = answer.result.get("nextPageCursor") or ""
+        return Rows(rows, answer.time_ms, str(cursor))

@@ -80,20 +80,27 @@ def json_object(text: str | bytes) -> dict[str, Any]:
     return value
 
 
-def kline_columns(rows: list[Any]) -> tuple[IntArray, FloatArray]:
-    """Times [n] in ms and the six numbers [n, 6] of a candle page, in the order sent.
+def kline_columns(
+    rows: list[Any], fields: tuple[str, ...] = KLINE_FIELDS
+) -> tuple[IntArray, FloatArray]:
+    """Times [n] in ms and the numbers [n, 6] of a candle page, in the order sent.
+
+    Args:
+        rows: The page.
+        fields: Names of a row's cells, the time's first; the first five where candles have no
+            volume, and four numbers.
 
     Raises:
-        BybitAnswerError: A row has not seven cells, or a cell is no number.
+        BybitAnswerError: A row has too few cells, or a cell is no number.
     """
     times = np.empty(len(rows), dtype=np.int64)
-    values = np.empty((len(rows), 6))
+    values = np.empty((len(rows), len(fields) - 1))
     for i, row in enumerate(rows):
-        if not isinstance(row, list) or len(row) < len(KLINE_FIELDS):
-            raise BybitAnswerError(f"candle {i} is {_short(row)}; expected seven cells")
+        if not isinstance(row, list) or len(row) < len(fields):
+            raise BybitAnswerError(f"candle {i} is {_short(row)}; expected {len(fields)} cells")
         times[i] = integer(row[0], f"startTime of candle {i}")
-        for j in range(6):
-            values[i, j] = number(row[j + 1], f"{KLINE_FIELDS[j + 1]} of candle {i} ({row[0]})")
+        for j, field in enumerate(fields[1:]):
+            values[i, j] = number(row[j + 1], f"{field} of candle {i} ({row[0]})")
     return times, values
 
 
@@ -129,19 +136,34 @@ def stream_candle(row: Any, interval: str) -> tuple[int, FloatArray] | None:
 
 
 def funding_columns(rows: list[Any], symbol: str) -> tuple[IntArray, FloatArray]:
-    """Times [n] in ms and rates [n] of a funding page, in the order sent.
+    """Times [n] in ms and rates [n, 1] of a funding page, in the order sent; see `field_columns`."""
+    return field_columns(rows, symbol, "fundingRateTimestamp", ("fundingRate",), "funding")
+
+
+def field_columns(
+    rows: list[Any], symbol: str, time: str, fields: tuple[str, ...], what: str
+) -> tuple[IntArray, FloatArray]:
+    """Times [n] in ms and numbers [n, k] of a page whose rows name their cells, in the order sent.
+
+    Args:
+        rows: The page.
+        symbol: The symbol that rows are of, where they say so.
+        time: Name of the time.
+        fields: Names of the k numbers.
+        what: What rows are of, for messages.
 
     Raises:
         BybitAnswerError: A row is of another symbol, or a cell is no number.
     """
     times = np.empty(len(rows), dtype=np.int64)
-    rates = np.empty(len(rows))
+    values = np.empty((len(rows), len(fields)))
     for i, row in enumerate(rows):
-        if not isinstance(row, dict) or row.get("symbol") != symbol:
-            raise BybitAnswerError(f"funding row {i} is {_short(row)}; expected one of {symbol}")
-        times[i] = integer(row.get("fundingRateTimestamp"), f"fundingRateTimestamp of row {i}")
-        rates[i] = number(row.get("fundingRate"), f"fundingRate of row {i} ({times[i]})")
-    return times, rates
+        if not isinstance(row, dict) or row.get("symbol", symbol) != symbol:
+            raise BybitAnswerError(f"{what} row {i} is {_short(row)}; expected one of {symbol}")
+        times[i] = integer(row.get(time), f"{time} of row {i}")
+        for j, field in enumerate(fields):
+            values[i, j] = number(row.get(field), f"{field} of row {i} ({times[i]})")
+    return times, values
 
 
 def instrument(row: Any, category: str, symbol: str) -> Instrument:

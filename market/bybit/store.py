@@ -12,11 +12,13 @@ import platformdirs
 
 from ..arrays import FloatArray, IntArray
 from ..candles import Candles
-from ..errors import ConfigError, StoreError, StoreFormatError
+from ..errors import ConfigError, StoreError
 from ..files.writer import write_whole
 from ..funding import FundingRates
 from ..instruments import Instrument, check_market
+from ..intervals import interval_ms
 from ..times import Time, format_time, to_ms
+from .kinds import SERIES, TIME, Table
 from .ranges import Ranges, missing_ranges, next_bar_start
 from .table import DATA_VARIABLE, FORMAT, Dataset, read_sealed, sealed, writing
 
@@ -54,7 +56,7 @@ class Store:
         Raises:
             StoreError: There are none, or a file is truncated or altered.
         """
-        columns: Any = self._candles(category, symbol, interval).read()[0]
+        columns: Any = self.candle_table(category, symbol, interval).read()[0]
         if not len(columns["open_time_ms"]):
             raise StoreError(f"the store holds no {category} {symbol} {interval} candles")
         rules = self.known_instrument(category, symbol)
@@ -74,17 +76,7 @@ class Store:
         Raises:
             StoreError: The manifest is truncated or altered.
         """
-        dataset = self._dataset(category, symbol, interval)
-        if not dataset.manifest_path.exists():
-            return ()
-        try:
-            return dataset.read_manifest().ranges
-        except StoreFormatError:
-            raise
-        except StoreError:
-            if damaged:
-                return ()
-            raise
+        return self._dataset(category, symbol, interval).fetched(damaged)
 
     def add_candles(
         self, category: str, symbol: str, interval: str, bars: Iterable[Candles], ranges: Ranges
@@ -94,7 +86,7 @@ class Store:
         Raises:
             StoreError: The folder cannot be written to.
         """
-        dataset = self._candles(category, symbol, interval)
+        dataset = self.candle_table(category, symbol, interval)
         dataset.add([{c: getattr(bar, c) for c in CANDLE_COLUMNS} for bar in bars], ranges)
 
     def funding(self, category: str, symbol: str) -> FundingRates:
@@ -103,7 +95,7 @@ class Store:
         Raises:
             StoreError: There are none, or the file is truncated or altered.
         """
-        columns, _ = self._funding(category, symbol).read()
+        columns, _ = self.funding_table(category, symbol).read()
         if not len(columns["time_ms"]):
             raise StoreError(f"the store holds no {category} {symbol} funding rates")
         return FundingRates(columns["time_ms"], columns["rate"])
@@ -116,7 +108,7 @@ class Store:
         ranges: Ranges,
     ) -> None:
         """Add the funding times [ms UTC] and rates of fetched stretches; see `add_candles`."""
-        dataset = self._funding(category, symbol)
+        dataset = self.funding_table(category, symbol)
         dataset.add([dict(zip(FUNDING_COLUMNS, part, strict=True)) for part in rates], ranges)
 
     def instrument(self, category: str, symbol: str) -> Instrument:
@@ -156,29 +148,31 @@ class Store:
 
     def damage(self, category: str, symbol: str, interval: str | None) -> str | None:
         """What is wrong with stored candles (or funding, without an interval); None if nothing."""
-        dataset = self._dataset(category, symbol, interval)
-        if not dataset.manifest_path.exists():
-            return None
-        try:
-            dataset.read()
-        except StoreFormatError:
-            raise
-        except StoreError as error:
-            return str(error)
-        return None
+        return self._dataset(category, symbol, interval).damage()
+
+    def candle_table(self, category: str, symbol: str, interval: str) -> Dataset:
+        """Where candles lie."""
+        folder = self.folder(category, symbol, interval)
+        market = f"{category} {symbol} {interval}"
+        return Dataset(folder, "candles", CANDLE_COLUMNS, market, interval_ms(interval))
+
+    def funding_table(self, category: str, symbol: str) -> Dataset:
+        """Where funding rates lie."""
+        folder = self.folder(category, symbol) / "funding"
+        return Dataset(folder, "funding", FUNDING_COLUMNS, f"{category} {symbol}")
+
+    def series_table(self, table: Table, category: str, symbol: str, interval: str) -> Dataset:
+        """Where a series beside candles lies."""
+        folder = self.folder(category, symbol, interval)
+        market = f"{category} {symbol} {interval}"
+        asked = next(name for name, kind in SERIES.items() if kind.table == table)
+        columns = (TIME, *table.columns)
+        return Dataset(folder, table.name, columns, market, interval_ms(interval), asked)
 
     def _dataset(self, category: str, symbol: str, interval: str | None) -> Dataset:
         if interval is None:
-            return self._funding(category, symbol)
-        return self._candles(category, symbol, interval)
-
-    def _candles(self, category: str, symbol: str, interval: str) -> Dataset:
-        folder = self.folder(category, symbol, interval)
-        return Dataset(folder, "candles", CANDLE_COLUMNS, f"{category} {symbol} {interval}")
-
-    def _funding(self, category: str, symbol: str) -> Dataset:
-        folder = self.folder(category, symbol) / "funding"
-        return Dataset(folder, "funding", FUNDING_COLUMNS, f"{category} {symbol}")
+            return self.funding_table(category, symbol)
+        return self.candle_table(category, symbol, interval)
 
 
 def last_bar_end(instrument: Instrument, interval: str) -> int:

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,46 @@ class Manifest:
         rows: Rows in it.
         ranges: Stretches of time that were fetched [ms UTC], end exclusive. A bar absent inside
             one is a gap in the exchange's own record.
+        extent: What its times are like; None where an earlier version wrote the manifest.
     """
 
     file: str
     sha256: str
     rows: int
     ranges: Ranges
+    extent: Extent | None = None
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a table's times are like.
+
+    Attributes:
+        first_ms: Time of the first row [ms UTC]; None without rows.
+        last_ms: Time of the last row [ms UTC]; None without rows.
+        gaps: Places where rows are missing between two.
+        missing: Rows missing there.
+    """
+
+    first_ms: int | None
+    last_ms: int | None
+    gaps: int
+    missing: int
+
+    @classmethod
+    def of(cls, times: NDArray[Any], step_ms: int) -> Extent:
+        """Of times [n] in ms, increasing, of which each follows the one before by a step.
+
+        Args:
+            times: The table's first column.
+            step_ms: The step; 0 where it is free, and nothing counts as missing.
+        """
+        if not len(times):
+            return cls(None, None, 0, 0)
+        wide = np.diff(times)
+        wide = wide[wide > step_ms] if step_ms else wide[:0]
+        missing = int((wide // step_ms - 1).sum()) if step_ms else 0
+        return cls(int(times[0]), int(times[-1]), len(wide), missing)
 
 
 @dataclass(frozen=True)
@@ -61,15 +95,19 @@ class Dataset:
 
     Attributes:
         folder: Where it lies.
-        name: What its files are called after, ``candles`` or ``funding``.
+        name: What its files are called after, such as ``candles`` or ``funding``.
         columns: Its columns; the first is int64 ms UTC, the others float64.
         market: Category, symbol and interval in words, for messages.
+        step_ms: Spacing of its rows; 0 where it is free.
+        series: The name by which ``fetch --series`` brings it; empty where it comes by itself.
     """
 
     folder: Path
     name: str
     columns: tuple[str, ...]
     market: str
+    step_ms: int = 0
+    series: str = ""
 
     @property
     def manifest_path(self) -> Path:
@@ -84,9 +122,10 @@ class Dataset:
     def _cure(self) -> str:
         category, symbol, *interval = self.market.split()
         option = f" --interval {interval[0]}" if interval else ""
+        series = f" --series {self.series}" if self.series else ""
         return (
             f"fetch them (again) with: worldmodel-trading fetch --category {category} "
-            f"--symbol {symbol}{option} --start ..."
+            f"--symbol {symbol}{option}{series} --start ..."
         )
 
     def read_manifest(self) -> Manifest:
@@ -98,7 +137,8 @@ class Dataset:
         body = read_sealed(self.manifest_path, self._what, self._cure)
         try:
             ranges = tuple((int(start), int(end)) for start, end in body["fetched_ms"])
-            manifest = Manifest(body["file"], body["sha256"], int(body["rows"]), ranges)
+            extent = Extent(**body["extent"]) if "extent" in body else None
+            manifest = Manifest(body["file"], body["sha256"], int(body["rows"]), ranges, extent)
         except (KeyError, TypeError, ValueError):
             manifest = None
         pattern = rf"{self.name}-[0-9a-f]{{16}}\.parquet"
@@ -131,7 +171,60 @@ class Dataset:
                 f"{path} is truncated or altered: its checksum is not the recorded one; {self._cure}"
             )
         table = pq.read_table(pa.BufferReader(content), columns=list(self.columns))
-        return {name: table[name].to_numpy() for name in self.columns}, manifest.ranges
+        columns = {name: table[name].to_numpy() for name in self.columns}
+        times = columns[self.columns[0]]
+        extent = Extent.of(times, self.step_ms)
+        if manifest.rows != len(times) or manifest.extent not in (None, extent):
+            raise StoreError(f"{self.manifest_path} is of another table; {self._cure}")
+        return columns, manifest.ranges
+
+    def extent(self) -> Extent:
+        """What its times are like: by the manifest, or by the column where that does not say.
+
+        Raises:
+            StoreError: A file is absent, or cannot be read; checksums are not compared.
+        """
+        manifest = self.read_manifest()
+        if manifest.extent is not None:
+            return manifest.extent
+        path = self.folder / manifest.file
+        try:
+            times = pq.read_table(path, columns=list(self.columns[:1]))[self.columns[0]]
+        except (OSError, pa.ArrowException):
+            raise StoreError(f"{path} is gone, truncated or altered; {self._cure}") from None
+        return Extent.of(times.to_numpy(), self.step_ms)
+
+    def fetched(self, damaged: bool = False) -> Ranges:
+        """The stretches of time that are stored [ms UTC], end exclusive; empty if none are.
+
+        Args:
+            damaged: Say nothing if the manifest itself is altered: the answer is then empty.
+
+        Raises:
+            StoreError: The manifest is truncated or altered.
+        """
+        if not self.manifest_path.exists():
+            return ()
+        try:
+            return self.read_manifest().ranges
+        except StoreFormatError:
+            raise
+        except StoreError:
+            if damaged:
+                return ()
+            raise
+
+    def damage(self) -> str | None:
+        """What is wrong with what is stored, and the cure; None if nothing."""
+        if not self.manifest_path.exists():
+            return None
+        try:
+            self.read()
+        except StoreFormatError:
+            raise
+        except StoreError as error:
+            return str(error)
+        return None
 
     def add(self, parts: list[Columns], ranges: Ranges) -> None:
         """Put the rows of newly fetched stretches in the place of what was stored of them."""
@@ -158,6 +251,7 @@ class Dataset:
             "file": file,
             "sha256": digest,
             "rows": len(columns[self.columns[0]]),
+            "extent": asdict(Extent.of(columns[self.columns[0]], self.step_ms)),
             "fetched_ms": [list(pair) for pair in ranges],
         }
         write_whole(self.manifest_path, sealed(body))

@@ -6,17 +6,20 @@ for ever. Here every single read from the socket waits no longer than the answer
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import io
 import socket
 import zlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
 
 from ..errors import BybitAnswerError
 
@@ -65,6 +68,42 @@ def read_body(response: requests.Response, max_bytes: int) -> bytes:
         if max(received, len(body)) > max_bytes:
             raise BybitAnswerError(f"the answer is larger than {max_bytes:,} bytes")
     return bytes(body)
+
+
+@contextmanager
+def unpacked(response: requests.Response, max_bytes: int) -> Iterator[BinaryIO]:
+    """The content of a file packed by gzip, unpacked block by block as it comes.
+
+    Args:
+        response: An answer that was asked for with ``stream=True``.
+        max_bytes: Of the file as it is packed.
+
+    Raises:
+        BybitAnswerError: In the block: the file is larger than allowed, or not packed well.
+        requests.RequestException, urllib3.exceptions.HTTPError: It breaks off, or is late.
+    """
+    try:
+        with gzip.GzipFile(fileobj=_Counted(response.raw, max_bytes)) as stream:
+            yield cast(BinaryIO, stream)
+    except EOFError:
+        raise HTTPError("the file ends early") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise BybitAnswerError(f"the file cannot be unpacked: {error}") from None
+
+
+class _Counted(io.RawIOBase):
+    """The bytes of an answer as they were sent, up to a number of them."""
+
+    def __init__(self, raw: Any, max_bytes: int) -> None:
+        self._raw, self._max_bytes, self._left = raw, max_bytes, max_bytes
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, at most ``size``."""
+        block: bytes = self._raw.read(min(size, _BLOCK_BYTES) if size >= 0 else _BLOCK_BYTES)
+        self._left -= len(block)
+        if self._left < 0:
+            raise BybitAnswerError(f"the file is larger than {self._max_bytes:,} bytes")
+        return block
 
 
 class _TimedReader(io.RawIOBase):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -19,9 +20,12 @@ from ..errors import (
     BybitUnavailableError,
 )
 from . import parse as wire
-from .timed_http import TimedSession, read_body
+from .timed_http import TimedSession, read_body, unpacked
 
 BASE_URL = "https://api.bybit.com"
+ARCHIVE_URL = "https://public.bybit.com"
+
+_T = TypeVar("_T")
 
 _MAX_HINT_S = 60.0  # a server's "wait until" is trusted up to here
 _TRANSIENT_CODES = {
@@ -116,13 +120,29 @@ class Transport:
         Raises:
             BybitError: See its subclasses.
         """
+        return self._repeat(path, lambda: self._ask(path, params))
+
+    def download(self, path: str, take: Callable[[BinaryIO], _T]) -> _T | None:
+        """What is made of a file packed by gzip, unpacked while it comes; None if there is none.
+
+        Args:
+            path: The file.
+            take: Reads it; called anew if the connection breaks.
+
+        Raises:
+            BybitError: See its subclasses.
+        """
+        return self._repeat(path, lambda: self._take(path, take))
+
+    def _repeat(self, path: str, once: Callable[[], _T]) -> _T:
+        """Do it until it answers, or the tries are used up."""
         fault = _TransientError("no try was allowed")
         for attempt in range(self.retry.max_attempts):
             if attempt:
                 self._sleep(max(self._back_off(attempt), min(fault.wait_s, _MAX_HINT_S)))
             self._keep_pace()
             try:
-                return self._ask(path, params)
+                return once()
             except _TransientError as error:
                 fault = error
         raise fault.error(
@@ -156,6 +176,24 @@ class Transport:
 
     def _read(self, path: str, params: Mapping[str, str | int]) -> tuple[requests.Response, bytes]:
         """An answer of HTTP 200 and its body."""
+        with self._answer(path, params) as response:
+            _check_status(response)
+            try:
+                return response, read_body(response, self.retry.max_answer_bytes)
+            except BybitAnswerError as error:
+                raise BybitAnswerError(f"{error}; check the base URL") from None
+
+    def _take(self, path: str, take: Callable[[BinaryIO], _T]) -> _T | None:
+        with self._answer(path, {}) as response:
+            if response.status_code == 404:
+                return None
+            _check_status(response)
+            with unpacked(response, self.retry.max_answer_bytes) as stream:
+                return take(stream)
+
+    @contextmanager
+    def _answer(self, path: str, params: Mapping[str, str | int]) -> Iterator[requests.Response]:
+        """An answer whose body is to be read in the block, in time."""
         url, timeout_s = self.base_url + path, self.retry.answer_timeout_s
         self._answer_due = self._clock() + timeout_s
         try:
@@ -166,10 +204,9 @@ class Transport:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                _check_status(response)
-                return response, read_body(response, self.retry.max_answer_bytes)
+                yield response
         except BybitAnswerError as error:
-            raise BybitAnswerError(f"{url}: {error}; check the base URL") from None
+            raise BybitAnswerError(f"{url}: {error}") from None
         except (requests.RequestException, HTTPError) as error:
             if self._patience_s() <= 0:
                 raise _TransientError(f"no whole answer within {timeout_s:g} s") from None

@@ -6,8 +6,10 @@ import argparse
 from typing import Protocol
 
 from worldmodel_trading.applications import (
+    data,
     explore,
     export,
+    fetch,
     hallucinate,
     play,
     regimes,
@@ -38,3 +40,6 @@ APPLICATIONS: dict[str, Application] = {
     "play": play,
 }
 """By the job's name, in the order that ``--help`` lists them."""
+
+DATA_JOBS: dict[str, Application] = {"fetch": fetch, "data": data}
+"""Jobs about data, likewise: they load no PyTorch."""

@@ -17,10 +17,12 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import bybit_series
 import numpy as np
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -33,6 +35,7 @@ TIME = "/v5/market/time"
 
 HOUR_MS = 3_600_000
 LAUNCH_MS = 1_585_526_400_000  # 2020-03-30 00:00 UTC
+FAR_MS = 1 << 62
 
 Rows = list[list[str]]
 Fault = Callable[["BybitServer", BaseHTTPRequestHandler, dict[str, Any]], None]
@@ -64,8 +67,18 @@ def assert_honest(found: Any, start_ms: int, end_ms: int) -> None:
     np.testing.assert_array_equal(np.stack(columns, axis=1), rows)
 
 
+@dataclass(frozen=True)
+class Listed:
+    """An instrument beside BTCUSDT: its life, its coin, and whether it was ever traded."""
+
+    launch_ms: int = LAUNCH_MS
+    ended_ms: int | None = None
+    quote: str = "USDT"
+    traded: bool = True
+
+
 class BybitServer:
-    """The exchange: one symbol, BTCUSDT linear, hourly bars and 8-hourly funding."""
+    """The exchange: BTCUSDT linear, hourly bars and 8-hourly funding; others if a test lists them."""
 
     symbol = "BTCUSDT"
 
@@ -78,6 +91,9 @@ class BybitServer:
         self.log: list[tuple[str, dict[str, str]]] = []
         self.alive = True  # False: the symbol has vanished
         self.ended_ms: int | None = None  # when the contract was delisted
+        self.others: dict[str, Listed] = {}  # further instruments, by symbol
+        self.instruments_a_page = 1_000
+        self.series = bybit_series.SeriesOf(self)
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_port}"
@@ -110,19 +126,39 @@ class BybitServer:
         if path == TIME:
             seconds = str(self.now_ms // 1000)
             return self.ok({"timeSecond": seconds, "timeNano": str(self.now_ms * 1_000_000)})
-        if path not in (KLINE, FUNDING, INSTRUMENTS):
+        if path not in (KLINE, FUNDING, INSTRUMENTS, *bybit_series.PATHS):
             return self.error(10017, "Route not found.")
         if params.get("category") not in ("linear", "inverse", "spot"):
             return self.error(10001, "Illegal category")
         if path == INSTRUMENTS:
-            known = self.alive and params["symbol"] == self.symbol
-            known = known and self._status() == params.get("status", "Trading")
-            return self.ok({"category": "linear", "list": [self._rules()] if known else []})
-        if params.get("symbol") != self.symbol or not self.alive:
+            return self._instruments(params)
+        life = self.life(params.get("symbol", ""))
+        if life is None:
             return self.error(10001, "Not supported symbols")
         if path == KLINE:
-            return self._kline(params)
-        return self._funding(params)
+            return self._kline(params, life)
+        if path == FUNDING:
+            return self._funding(params, life)
+        return self.series.answer(path, params, life)
+
+    def life(self, symbol: str) -> Listed | None:
+        """Of an instrument that is known."""
+        if symbol == self.symbol:
+            return Listed(ended_ms=self.ended_ms) if self.alive else None
+        return self.others.get(symbol)
+
+    def _instruments(self, params: dict[str, str]) -> dict[str, Any]:
+        """A page of those of a status, or the one that is asked for."""
+        status = params.get("status", "Trading")
+        symbols = [params["symbol"]] if "symbol" in params else sorted([self.symbol, *self.others])
+        lives = {symbol: self.life(symbol) for symbol in symbols}
+        rules = [self._rules(symbol, life) for symbol, life in lives.items() if life is not None]
+        rules = [each for each in rules if each["status"] == status]
+        first = int(params.get("cursor") or 0)
+        after = first + min(self.instruments_a_page, int(params.get("limit", 500)))
+        cursor = str(after) if after < len(rules) else ""
+        page = {"category": params["category"], "list": rules[first:after]}
+        return self.ok({**page, "nextPageCursor": cursor})
 
     def ok(self, result: dict[str, Any]) -> dict[str, Any]:
         now = self.now_ms + self.skew_ms
@@ -131,24 +167,30 @@ class BybitServer:
     def error(self, code: int, message: str) -> dict[str, Any]:
         return {**self.ok({}), "retCode": code, "retMsg": message}
 
-    def _kline(self, params: dict[str, str]) -> dict[str, Any]:
-        first = int(params["start"]) // self.step_ms * self.step_ms
-        last = min(int(params["end"]), self.now_ms, (self.ended_ms or self.now_ms + 1) - 1)
-        times = range(max(first, LAUNCH_MS), last + 1, self.step_ms)
-        newest = [t for t in reversed(times) if t not in self.absent][: int(params["limit"])]
-        rows = [bar(t) for t in newest]
-        return self.ok({"symbol": self.symbol, "category": params["category"], "list": rows})
+    def bar_times(self, first: int, last: int, life: Listed, step_ms: int) -> list[int]:
+        """When the bars of a life opened, of those in a range, newest first."""
+        first = max(first // step_ms * step_ms, life.launch_ms)
+        last = min(last, self.now_ms, (life.ended_ms or FAR_MS) - 1)
+        times = range(first, last + 1, step_ms) if life.traded else ()
+        return [t for t in reversed(times) if t not in self.absent]
 
-    def _funding(self, params: dict[str, str]) -> dict[str, Any]:
+    def _kline(self, params: dict[str, str], life: Listed) -> dict[str, Any]:
+        step_ms = {"240": 4 * HOUR_MS}.get(params.get("interval", "60"), self.step_ms)
+        newest = self.bar_times(int(params["start"]), int(params["end"]), life, step_ms)
+        rows = [bar(t) for t in newest[: int(params["limit"])]]
+        asked = {name: params[name] for name in ("symbol", "category")}
+        return self.ok({**asked, "list": rows})
+
+    def _funding(self, params: dict[str, str], life: Listed) -> dict[str, Any]:
         if "endTime" not in params:
             return self.error(10001, "params error: endTime is missing")
-        first = max(int(params["startTime"]), LAUNCH_MS)
+        first = max(int(params["startTime"]), life.launch_ms)
         first += -first % (8 * HOUR_MS)
-        last = min(int(params["endTime"]), self.now_ms, self.ended_ms or self.now_ms)
-        times = range(first, last + 1, 8 * HOUR_MS)
+        last = min(int(params["endTime"]), self.now_ms, life.ended_ms or FAR_MS)
+        times = range(first, last + 1, 8 * HOUR_MS) if life.traded else ()
         rows = [
             {
-                "symbol": self.symbol,
+                "symbol": params["symbol"],
                 "fundingRate": f"{random.Random(t).randrange(-375, 375) / 100_000:.5f}",
                 "fundingRateTimestamp": str(t),
             }
@@ -156,16 +198,19 @@ class BybitServer:
         ]
         return self.ok({"category": params["category"], "list": rows})
 
-    def _status(self) -> str:
-        return "Trading" if self.ended_ms is None or self.now_ms < self.ended_ms else "Closed"
+    def _status(self, life: Listed) -> str:
+        if self.now_ms < life.launch_ms:
+            return "PreLaunch"
+        return "Trading" if self.now_ms < (life.ended_ms or FAR_MS) else "Closed"
 
-    def _rules(self) -> dict[str, Any]:
+    def _rules(self, symbol: str, life: Listed) -> dict[str, Any]:
         return {
-            "symbol": self.symbol,
+            "symbol": symbol,
             "contractType": "LinearPerpetual",
-            "status": self._status(),
-            "launchTime": str(LAUNCH_MS),
-            "deliveryTime": str(self.ended_ms or 0),
+            "status": self._status(life),
+            "quoteCoin": life.quote,
+            "launchTime": str(life.launch_ms),
+            "deliveryTime": str(life.ended_ms or 0),
             "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
             "priceFilter": {"minPrice": "0.10", "maxPrice": "1999999.80", "tickSize": "0.10"},
             "lotSizeFilter": {
@@ -282,9 +327,12 @@ def _handler(exchange: BybitServer) -> type[BaseHTTPRequestHandler]:
             parts = urlsplit(self.path)
             params = dict(parse_qsl(parts.query))
             exchange.log.append((parts.path, params))
-            body = exchange.answer(parts.path, params)
             queue = exchange.faults[parts.path]
             fault = queue.popleft() if queue else None
+            if parts.path.startswith(bybit_series.ARCHIVE) and fault is None:
+                exchange.series.send_day(self, parts.path)
+                return
+            body = exchange.answer(parts.path, params)
             if fault is None:
                 send(self, json.dumps(body))
             else:
