@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,17 @@ IntArray = NDArray[np.int64]
 """Rows, lanes and times [ms]."""
 BoolArray = NDArray[np.bool_]
 """Which of them."""
+
+
+CHUNK_BARS = 65_536
+"""Bars of a long record that are in memory at once, where they are taken in turn."""
+
+
+def chunks(start: int, stop: int, size: int | None = None) -> Iterator[slice]:
+    """Rows ``start`` to ``stop`` in slices of at most ``size``, by default `CHUNK_BARS`."""
+    size = size or CHUNK_BARS
+    for first in range(start, stop, size):
+        yield slice(first, min(first + size, stop))
 
 
 def spread(count: int, length: int) -> IntArray:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .arrays import BoolArray, Float32Array, FloatArray, IntArray
+from .arrays import BoolArray, Float32Array, FloatArray, IntArray, chunks
 from .candles import Candles
 from .errors import FeatureError
 from .intervals import INTERVALS_MS
 from .settings import truth, whole_number
 from .sources import open_candles
-from .streams import FeatureStream, StreamSpec, stream_features
+from .streams import FeatureStream, StreamSpec, stream_chunks
 from .times import format_time
 
 if TYPE_CHECKING:
@@ -126,21 +127,52 @@ def compute_features(candles: CandleSource, spec: Features | None = None) -> Flo
     return known[spec]
 
 
-def _features(candles: Candles, spec: Features) -> FloatArray:
+def feature_chunks(
+    candles: CandleSource, spec: Features | None = None
+) -> Iterator[tuple[int, FloatArray]]:
+    """`compute_features` by chunks: the first row of each, and its features [n, F].
+
+    However long the record, no more than `market.arrays.CHUNK_BARS` rows are in memory.
+    """
+    candles = open_candles(candles)
+    spec = spec or FeatureSpec.for_interval(candles.interval)
     if isinstance(spec, StreamSpec):
-        return stream_features(candles, spec)
-    features = np.full((len(candles), len(spec.names)), np.nan)
+        yield from stream_chunks(candles, spec)
+        return
     for start, stop in candles.segments():
-        if stop - start > spec.warmup:
-            features[start + spec.warmup : stop] = _segment_features(
-                _columns(candles, start, stop), spec
-            )
+        for rows in chunks(start, stop):
+            features = np.full((rows.stop - rows.start, len(spec.names)), np.nan)
+            complete = max(rows.start, start + spec.warmup)
+            if complete < rows.stop:
+                columns = _columns(candles, complete - spec.warmup, rows.stop)
+                features[complete - rows.start :] = _segment_features(columns, spec)
+            yield rows.start, features
+
+
+def _features(candles: Candles, spec: Features) -> FloatArray:
+    features = np.empty((len(candles), len(spec.names)))
+    for first, rows in feature_chunks(candles, spec):
+        features[first : first + len(rows)] = rows
     return features
 
 
 def valid_rows(features: FloatArray) -> BoolArray:
     """Which rows [T] are complete."""
     return np.asarray(~np.isnan(features).any(axis=1))
+
+
+def complete_bars(candles: Candles, spec: Features) -> BoolArray:
+    """Which bars [T] have complete features."""
+    return np.concatenate([valid_rows(rows) for _, rows in feature_chunks(candles, spec)])
+
+
+def features_of(candles: Candles, spec: Features, rows: IntArray) -> FloatArray:
+    """Features of some bars alone [N, F]; rows in any order."""
+    chosen = np.empty((len(rows), len(spec.names)))
+    for first, features in feature_chunks(candles, spec):
+        here = (rows >= first) & (rows < first + len(features))
+        chosen[here] = features[rows[here] - first]
+    return chosen
 
 
 def volume_level(candles: Candles, spec: FeatureSpec, rows: IntArray) -> FloatArray:
@@ -198,12 +230,32 @@ class Scaler:
         Raises:
             FeatureError: No row is complete, or another column never changes.
         """
-        rows = features[valid_rows(features)]
-        if len(rows) < 2:
+        return cls._fit(lambda: [features], names, may_rest)
+
+    @classmethod
+    def of(cls, candles: Candles, spec: Features) -> Scaler:
+        """`fit` on the features of candles, which are not in memory all at once."""
+        chunks = partial(feature_chunks, candles, spec)
+        return cls._fit(lambda: (rows for _, rows in chunks()), spec.names, spec.may_rest)
+
+    @classmethod
+    def _fit(
+        cls,
+        chunks: Callable[[], Iterable[FloatArray]],
+        names: tuple[str, ...] | None,
+        may_rest: Collection[str],
+    ) -> Scaler:
+        """`fit`, from as many passes over chunks of rows as it takes.
+
+        Rows are added one after the other, as numpy adds them: the bits of any chunks are the same.
+        """
+        count = sum(int(valid_rows(rows).sum()) for rows in chunks())
+        if count < 2:
             raise FeatureError(
                 "there are no complete feature rows to fit the scaler on; give a longer range"
             )
-        scale = rows.std(axis=0)
+        mean = _column_sums(chunks(), np.positive) / count
+        scale = np.sqrt(_column_sums(chunks(), lambda rows: (rows - mean) ** 2) / count)
         constant = np.flatnonzero(scale < 1e-12)
         resting = [i for i in constant if names and names[i] in may_rest]
         scale[resting] = 1.0
@@ -214,7 +266,7 @@ class Scaler:
                 f"{', '.join(which)} never changes on the training range: "
                 "the candles look constant (prices or volume that stand still)"
             )
-        return cls(rows.mean(axis=0), scale)
+        return cls(mean, scale)
 
     def without(self, columns: Sequence[int]) -> Scaler:
         """The same, to whom whatever stands in some columns is their mean, exactly."""
@@ -229,6 +281,19 @@ class Scaler:
     def inverse(self, scaled: Float32Array) -> FloatArray:
         """Features in their own units, float64, same shape."""
         return np.asarray(scaled, dtype=np.float64) * self.scale + self.mean
+
+
+def _column_sums(
+    chunks: Iterable[FloatArray], change: Callable[[FloatArray], FloatArray]
+) -> FloatArray:
+    """Sums [F] of the complete rows of chunks, changed first."""
+    total: FloatArray = np.zeros(1)
+    for rows in chunks:
+        changed = change(rows[valid_rows(rows)])
+        if len(changed):
+            before = np.broadcast_to(total, changed[:1].shape)
+            total = np.add.reduce(np.concatenate([before, changed]))
+    return total
 
 
 class StreamingFeatures:

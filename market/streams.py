@@ -13,13 +13,14 @@ market, which alone tells its level (column ``level``), and volume against its o
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import Float32Array, FloatArray, IntArray
+from .arrays import Float32Array, FloatArray, IntArray, chunks
 from .candles import Candles
 from .intervals import INTERVALS_MS, interval_ms
 from .numerics.compiled import compiled
@@ -472,19 +473,23 @@ def bar_numbers(candles: Candles) -> FloatArray:
     """
     numbers = np.full((len(candles), len(BAR_NUMBERS)), np.nan)
     for start, stop in candles.segments():
-        rows = slice(start + 1, stop)
-        numbers[rows] = numbers_after(
-            candles.rows(start + 1, stop), candles.close[start : stop - 1]
-        )
+        for rows in chunks(start + 1, stop):
+            numbers[rows] = _numbers(candles, rows)
     return numbers
 
 
-def numbers_after(candles: Candles, before: FloatArray) -> FloatArray:
-    """`bar_numbers` of bars [T, 4] whose closes before them are given [T]."""
-    first, last = np.log(before), np.log(candles.close)
-    upper = np.maximum(np.log(candles.high) - np.maximum(first, last), 0.0)
-    lower = np.maximum(np.minimum(first, last) - np.log(candles.low), 0.0)
-    return np.stack([last - first, upper, lower, candles.volume], axis=1)
+def _numbers(candles: Candles, rows: slice) -> FloatArray:
+    """`bar_numbers` of rows [T, 4] that all follow the row before them without a gap."""
+    return numbers_after(candles, candles.close[rows.start - 1 : rows.stop - 1], rows)
+
+
+def numbers_after(candles: Candles, before: FloatArray, rows: slice = slice(None)) -> FloatArray:
+    """`bar_numbers` of bars, or of some rows of them, [T, 4], whose closes before are given [T]."""
+    high, low, close = candles.high[rows], candles.low[rows], candles.close[rows]
+    first, last = np.log(before), np.log(close)
+    upper = np.maximum(np.log(high) - np.maximum(first, last), 0.0)
+    lower = np.maximum(np.minimum(first, last) - np.log(low), 0.0)
+    return np.stack([last - first, upper, lower, candles.volume[rows]], axis=1)
 
 
 class FeatureStream:
@@ -522,27 +527,37 @@ def stream_features(candles: Candles, spec: StreamSpec) -> FloatArray:
 
     Each stretch without a gap begins from an empty memory.
     """
-    out = np.full((len(candles), len(FEATURES)), np.nan)
-    for start, stop in candles.segments():
-        if stop - start > spec.warmup:
-            rows = slice(start + 1, stop)
-            numbers = numbers_after(candles.rows(start + 1, stop), candles.close[start : stop - 1])
-            times, memory = candles.open_time_ms[rows], np.zeros(spec.memory_size)
-            advance_along(*spec.table, numbers, times, memory, out[rows])
-            out[start : start + spec.warmup] = np.nan
+    out = np.empty((len(candles), len(FEATURES)))
+    for first, features in stream_chunks(candles, spec):
+        out[first : first + len(features)] = features
     return out
+
+
+def stream_chunks(candles: Candles, spec: StreamSpec) -> Iterator[tuple[int, FloatArray]]:
+    """`stream_features` by `chunks` of rows: the first row of each, and its features."""
+    for start, stop in candles.segments():
+        memory, lasts = np.zeros(spec.memory_size), stop - start > spec.warmup
+        for rows in chunks(start, stop):
+            out = np.full((rows.stop - rows.start, len(FEATURES)), np.nan)
+            if lasts:
+                entering = slice(max(rows.start, start + 1), rows.stop)
+                numbers, times = _numbers(candles, entering), candles.open_time_ms[entering]
+                known = out[entering.start - rows.start :]
+                advance_along(*spec.table, numbers, times, memory, known)
+                out[: max(0, start + spec.warmup - rows.start)] = np.nan
+            yield rows.start, out
 
 
 def stream_memories(candles: Candles, spec: StreamSpec, rows: IntArray) -> FloatArray:
     """What the features remember right after each of those bars [N, S]; rows in any order."""
     memories = np.zeros((len(rows), spec.memory_size))
-    numbers, order = bar_numbers(candles), np.argsort(rows, kind="stable")
-    out = np.empty((len(candles), len(FEATURES)))
+    order = np.argsort(rows, kind="stable")
     for start, stop in candles.segments():
         memory, done = np.zeros(spec.memory_size), start + 1
         for i in order[np.searchsorted(rows[order], start) : np.searchsorted(rows[order], stop)]:
-            part = slice(done, int(rows[i]) + 1)
-            times = candles.open_time_ms[part]
-            advance_along(*spec.table, numbers[part], times, memory, out[part])
-            memories[i], done = memory, max(done, part.stop)
+            for part in chunks(done, int(rows[i]) + 1):
+                out = np.empty((part.stop - part.start, len(FEATURES)))
+                times = candles.open_time_ms[part]
+                advance_along(*spec.table, _numbers(candles, part), times, memory, out)
+            memories[i], done = memory, max(done, int(rows[i]) + 1)
     return memories

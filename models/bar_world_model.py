@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import logsumexp
 from torch import Tensor, nn
 
 from ..market.arrays import Float32Array, FloatArray, IntArray
 from ..market.clock import calendar_cells
-from ..market.features import Scaler
+from ..market.features import Scaler, feature_chunks
 from ..market.numerics.float32 import noise_from_bits
 from ..market.sources import open_candles
 from ..market.streams import bar_numbers, relative_volume_slope, stream_memories
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ..market.sources import CandleSource
 
 
+_SEEN = (-FEATURE_LIMIT, FEATURE_LIMIT)
 _NOISE_ROWS = UNIFORMS + NORMALS
 
 
@@ -206,28 +208,36 @@ class BarWorldModel(WorldModel):
 
     def _own_bar_log_prob(self, candles: Candles) -> FloatArray:
         """The parts of the density [T, 4] by this member alone."""
-        latents, features = self.latents(candles), self.features(candles)
-        bars = self._bars_after(candles, features)
+        latents, bars = self.latents(candles), self._bars_after(candles)
         known = latents.valid & np.isfinite(bars).all(axis=1)
-        times = candles.open_time_ms[known] + candles.interval_ms
-        seen = np.clip(self.scaler.transform(features[known]), -FEATURE_LIMIT, FEATURE_LIMIT)
-        parts = (latents.z[known][:, : self.config.forecast_size], self.calendars(times))
-        with torch.no_grad():
-            z, told = (torch.from_numpy(np.ascontiguousarray(part)) for part in parts)
-            trunk = self.mdn_rnn.trunk(z, told, torch.from_numpy(latents.h[known]))
-            came = torch.from_numpy(bars[known].astype(np.float32))
-            densities = self.mdn_rnn.bar_log_prob(trunk, torch.from_numpy(seen), told, came)
         out = np.full(bars.shape, np.nan)
-        out[known] = torch.stack(list(densities), dim=-1).double().numpy()
+        for first, features in feature_chunks(candles, self.config.features):
+            rows = first + np.flatnonzero(known[first : first + len(features)])
+            seen = np.clip(self.scaler.transform(features[rows - first]), *_SEEN)
+            told = self.calendars(candles.open_time_ms[rows] + candles.interval_ms)
+            parts = (self.heard(latents.z[rows]), told, latents.h[rows], seen, bars[rows])
+            out[rows] = self._densities(*parts)
         out[:, 0] -= np.log(100.0 * float(self.mdn_rnn.return_scale))
         out[:, 3] += np.log(relative_volume_slope(bars[:, 3]))
         return out
 
-    def _bars_after(self, candles: Candles, features: FloatArray) -> FloatArray:
+    @torch.no_grad()
+    def _densities(self, *parts: NDArray[Any]) -> FloatArray:
+        """Log densities [N, 4] by what M hears, calendars, states, features, and the bars that came."""
+        z, told, hidden, seen, came = (torch.from_numpy(part.astype(np.float32)) for part in parts)
+        trunk = self.mdn_rnn.trunk(z, told, hidden)
+        densities = self.mdn_rnn.bar_log_prob(trunk, seen, told, came)
+        found: FloatArray = torch.stack(list(densities), dim=-1).double().numpy()
+        return found
+
+    def _bars_after(self, candles: Candles) -> FloatArray:
         """The bar after each, in M's units [T, 4]; NaN where there is none, or without volume."""
         came, bars = bar_numbers(candles)[1:], np.full((len(candles), 4), np.nan)
+        column = self.config.features.names.index("volume")
+        for first, features in feature_chunks(candles, self.config.features):
+            rows = slice(max(first - 1, 0), first + len(features) - 1)
+            bars[rows, 3] = features[max(1 - first, 0) :, column]
         bars[:-1, :3] = came[:, :3] / float(self.mdn_rnn.return_scale)
-        bars[:-1, 3] = features[1:, self.config.features.names.index("volume")]
         bars[:-1][came[:, 3] == 0.0] = np.nan
         return bars
 

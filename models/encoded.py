@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..market.errors import TrainingError
-from .feature_range import FeatureRange
+from .feature_range import CompleteRows, FeatureRange
 from .mdn_rnn import MDNRNN
 from .vae import VAE, Posterior
 
@@ -24,13 +24,13 @@ class Encoded:
     Attributes:
         posterior: q(z|x) of every row [T, Z]; of zeros where features are incomplete.
         calendar_next: [T, 4].
-        source: The range.
+        complete: Which rows have features, and which of them count.
         held: Dimensions of z that V holds at 0; their posterior has no width.
     """
 
     posterior: Posterior
     calendar_next: Tensor
-    source: FeatureRange
+    complete: CompleteRows
     held: tuple[int, ...] = ()
 
     def to(self, device: torch.device) -> Encoded:
@@ -46,7 +46,7 @@ def encode_range(vae: VAE, scaled: Tensor, source: FeatureRange) -> Encoded:
         posterior = vae.encode(torch.where(complete[:, None], scaled, torch.zeros(())))
         held = vae.held_dimensions()
         posterior.log_variance[:, list(held)] = -torch.inf
-    return Encoded(posterior, torch.from_numpy(source.calendar_next), source, held)
+    return Encoded(posterior, torch.from_numpy(source.calendar_next), source.complete, held)
 
 
 @torch.no_grad()
@@ -71,8 +71,8 @@ def scored_runs(mdn_rnn: MDNRNN, encoded: Encoded) -> Iterator[tuple[Tensor, Ten
         For each run, h before n bars [n, H], and the latents [n + 1, Z] of the bar before the first
         of them and of all n.
     """
-    for start, stop in encoded.source.runs:
-        first = max(encoded.source.scored_from - 1 - start, 0)
+    for start, stop in encoded.complete.runs:
+        first = max(encoded.complete.scored_from - 1 - start, 0)
         if stop - start < first + 2:
             continue
         latents = encoded.posterior.mean[start:stop]

@@ -6,32 +6,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..market.arrays import Float32Array, FloatArray, IntArray
+from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.candles import Candles, join_candles
 from ..market.errors import TrainingError
-from ..market.features import Features, calendar, compute_features, valid_rows
+from ..market.features import Features, calendar, complete_bars, compute_features
 
 Run = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureRange:
-    """A range of candles as V and M see it.
+class CompleteRows:
+    """Which rows of a range have complete features, and which of them count.
 
     Attributes:
-        features: Raw features [T, F], NaN where incomplete.
-        calendar_next: Calendar of the bar after each row [T, 4].
         runs: Row ranges of complete features in which time never jumps.
         scored_from: First row that counts; the rows before it are context.
     """
 
-    features: FloatArray
-    calendar_next: Float32Array
     runs: tuple[Run, ...]
     scored_from: int = 0
-
-    def __len__(self) -> int:
-        return len(self.features)
 
     @property
     def complete_rows(self) -> IntArray:
@@ -43,6 +36,34 @@ class FeatureRange:
     def longest_run(self) -> int:
         """Bars in the longest run."""
         return max((stop - start for start, stop in self.runs), default=0)
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureRange:
+    """A range of candles as V and M see it.
+
+    Attributes:
+        candles: T bars, the context's first.
+        spec: Which features of them.
+        complete: Which of them are complete, and count.
+    """
+
+    candles: Candles
+    spec: Features
+    complete: CompleteRows
+
+    def __len__(self) -> int:
+        return len(self.candles)
+
+    @property
+    def features(self) -> FloatArray:
+        """Raw features [T, F], NaN where incomplete; all of them in memory."""
+        return compute_features(self.candles, self.spec)
+
+    @property
+    def calendar_next(self) -> Float32Array:
+        """Calendar of the bar after each row [T, 4]."""
+        return calendar(self.candles.open_time_ms + self.candles.interval_ms)
 
 
 def feature_range(
@@ -59,30 +80,17 @@ def feature_range(
     before = 0
     if context is not None and context.open_time_ms[-1] < candles.open_time_ms[0]:
         before = min(len(context), context_bars + spec.settled)
-        candles = _joined(candles, context, before)
-    features = compute_features(candles, spec)
-    return FeatureRange(
-        features=features,
-        calendar_next=calendar(candles.open_time_ms + candles.interval_ms),
-        runs=complete_runs(features, candles),
-        scored_from=before,
-    )
+    if context is not None and before:
+        candles = _join(context.rows(len(context) - before, len(context)), candles)
+    runs = complete_runs(complete_bars(candles, spec), candles)
+    return FeatureRange(candles, spec, CompleteRows(runs, before))
 
 
-def with_context(candles: Candles, context: Candles, source: FeatureRange) -> Candles:
-    """The candles that a range's rows are of, context included."""
-    return _joined(candles, context, source.scored_from)
-
-
-def _joined(candles: Candles, context: Candles, before: int) -> Candles:
-    return _join(context.rows(len(context) - before, len(context)), candles) if before else candles
-
-
-def complete_runs(features: FloatArray, candles: Candles) -> tuple[Run, ...]:
-    """Row ranges [start, stop) of complete features, without a jump in time inside."""
+def complete_runs(complete: BoolArray, candles: Candles) -> tuple[Run, ...]:
+    """Row ranges [start, stop) of complete rows [T], without a jump in time inside."""
     runs: list[Run] = []
     for first, last in candles.segments():
-        valid = np.concatenate([[False], valid_rows(features[first:last]), [False]])
+        valid = np.concatenate([[False], complete[first:last], [False]])
         edges = np.flatnonzero(valid[1:] != valid[:-1]) + first
         runs += [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
     return tuple(runs)

@@ -10,6 +10,7 @@ import torch
 
 from ..market.candles import Candles
 from ..market.errors import TrainingError
+from ..market.features import features_of
 from ..market.sources import open_candles
 from ..market.times import Time
 from .bar_world_model import BarWorldModel
@@ -66,7 +67,7 @@ def vae_quality(
 ) -> VAEQuality:
     """Measure V on the bars of ``candles`` in [start, end); bars before serve as look-back."""
     source = _scored_range(world_model, open_candles(candles), start, end)
-    features = source.features[source.complete_rows]
+    features = features_of(source.candles, source.spec, source.complete.complete_rows)
     if len(features) < 2:
         raise TrainingError("fewer than two bars with complete features to measure V on")
     names = world_model.config.features.names

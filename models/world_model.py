@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray, chunks
 from ..market.candles import Candles
 from ..market.errors import ConfigError, FeatureError
-from ..market.features import Scaler, compute_features
+from ..market.features import Scaler, compute_features, feature_chunks, valid_rows
 from ..market.sources import open_candles
 from ..market.streams import StreamSpec
 from ..market.times import Time
@@ -260,13 +260,13 @@ class WorldModel(ABC):
         count, k = len(candles), self.config.num_components
         columns = [np.full((count, k), np.nan) for _ in range(3)]
         for start, stop in runs:
-            rows = slice(min(start + self.config.warmup_bars - 1, stop), stop)
-            times = candles.open_time_ms[rows] + candles.interval_ms
-            mixture = self.return_mixture(
-                torch.from_numpy(after[rows]), torch.from_numpy(z[rows]), times
-            )
-            for column, values in zip(columns, mixture, strict=True):
-                column[rows] = values
+            for rows in chunks(min(start + self.config.warmup_bars - 1, stop), stop):
+                times = candles.open_time_ms[rows] + candles.interval_ms
+                mixture = self.return_mixture(
+                    torch.from_numpy(after[rows]), torch.from_numpy(z[rows]), times
+                )
+                for column, values in zip(columns, mixture, strict=True):
+                    column[rows] = values
         weights, means, sigmas = columns
         return ReturnForecast(weights, means, sigmas, candles.open_time_ms)
 
@@ -376,19 +376,23 @@ class WorldModel(ABC):
 
     def _run(self, candles: Candles) -> Run:
         """What V and M make of candles; computed once, kept as long as they are, not to be changed."""
-        features = self.features(candles)
+        self.provenance.check_market(candles.symbol, candles.interval)
         if candles not in self._runs:
-            self._runs[candles] = self._follow(candles, features)
+            self._runs[candles] = self._follow(candles)
         return self._runs[candles]
 
-    def _follow(self, candles: Candles, features: FloatArray) -> Run:
-        """`_run`, from the features [T, F]."""
-        runs = complete_runs(features, candles)
-        following = candles.open_time_ms + candles.interval_ms
+    def _follow(self, candles: Candles) -> Run:
+        """`_run`, computed."""
         z = np.zeros((len(candles), self.config.latent_size), dtype=np.float32)
+        complete = np.zeros(len(candles), dtype=bool)
+        for first, features in feature_chunks(candles, self.config.features):
+            rows = slice(first, first + len(features))
+            complete[rows] = known = valid_rows(features)
+            z[rows][known] = self.encode(features[known])
+        runs = complete_runs(complete, candles)
+        following = candles.open_time_ms + candles.interval_ms
         hidden = np.zeros((len(candles), self.config.hidden_size), dtype=np.float32)
         for start, stop in runs:
-            z[start:stop] = self.encode(features[start:stop])
             rows = np.s_[np.newaxis, start:stop]
             hidden[start:stop] = self.remembered(z[rows], following[rows])[0]
         return Run(z, hidden, runs)

@@ -26,6 +26,7 @@ _COUNTS = (
     "batch_size",
     "mdn_rnn_batch_size",
     "chunk_bars",
+    "epoch_bars",
     "warmup_bars",
     "bank_segments",
     "members",
@@ -76,6 +77,7 @@ class MarketConfig(Record):
         weight_decay: AdamW's.
         mdn_rnn_weight_decay: The same for the memory.
         chunk_bars: Bars of a training chunk, burn-in included.
+        epoch_bars: Bars that an epoch learns from, at most; of a longer record each epoch draws as many.
         burn_in_bars: First bars of a chunk, which warm the LSTM and are not scored.
         outlook_weight: Of the auxiliary loss: the range of the next bar, the volatility of the next
             6 and 24, the next volume.
@@ -115,6 +117,7 @@ class MarketConfig(Record):
     weight_decay: float = 0.2
     mdn_rnn_weight_decay: float = 1.0
     chunk_bars: int = 192
+    epoch_bars: int = 65_536
     burn_in_bars: int = 48
     outlook_weight: float = 0.5
     mean_weight: float = 0.1

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.errors import ConfigError
+from ...market.features import valid_rows
 from ...market.sources import open_candles
 from ...market.streams import SCALE_FLOOR, bar_numbers
 from ...market.times import format_time
@@ -75,7 +76,7 @@ def stretches(world_model: WorldModel, candles: Candles) -> list[tuple[int, int,
     numbers = bar_numbers(candles)
     size = sizes(numbers)
     found = []
-    for start, stop in complete_runs(features, candles):
+    for start, stop in complete_runs(valid_rows(features), candles):
         rows = slice(start, stop)
         heard = world_model.heard(world_model.encode(features[rows]))
         times = candles.open_time_ms[rows]

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...market.candles import Candles
-from ...market.features import compute_features
+from ...market.features import feature_chunks, valid_rows
 from ...market.streams import AVERAGE_VOLUME, FEATURES
 from ..bar_world_model import BarWorldModel, chosen, draw_bar_noise, start_lanes
 from ..bars.dreaming import dream_bars
@@ -115,8 +115,11 @@ def _between(long_run: _Moments, record: _Moments, share: float) -> _Moments:
 
 
 def _recorded(world_model: BarWorldModel, candles: Candles) -> _Moments:
-    features = world_model.scaler.transform(compute_features(candles, world_model.config.features))
-    level = features[~np.isnan(features).any(axis=1), _LEVEL].astype(np.float64)
+    levels = [
+        world_model.scaler.transform(features[valid_rows(features)])[:, _LEVEL]
+        for _, features in feature_chunks(candles, world_model.config.features)
+    ]
+    level = np.concatenate(levels).astype(np.float64)
     size = float(np.nanmean(np.abs(candles.log_returns())))
     return _Moments(size, float(level.mean()), float(level.std()), 0.0)
 

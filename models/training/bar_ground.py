@@ -12,14 +12,14 @@ from ...market.arrays import IntArray, spread
 from ...market.candles import Candles
 from ...market.clock import CALENDAR_CELLS, PLACES
 from ...market.errors import TrainingError
-from ...market.features import Scaler
+from ...market.features import Scaler, features_of
 from ...market.streams import AVERAGE_VOLUME, bar_numbers, stream_memories
 from ..bar_world_model import BarWorldModel
 from ..bars.config import MarketConfig
 from ..bars.dreaming import encode_record
 from ..bars.networks import BarRNN, BarVAE
 from ..bars.packed import BarNetwork
-from ..feature_range import FeatureRange, feature_range, with_context
+from ..feature_range import CompleteRows, FeatureRange, feature_range
 from ..presets import AnyConfig
 from ..provenance import BarBank, Provenance, library_versions
 from .bar_ranges import BarRange, bar_range
@@ -32,14 +32,12 @@ class BarGround:
     """What a world model of bars learns of one market.
 
     Attributes:
-        train: Training candles.
-        ranges: Features of the training range, and of the validation range with its context.
+        ranges: The training range, and the validation range with its context.
         scaler: Of the features.
         scale: The unit of log returns.
         bars: Both ranges as tensors, in these units.
     """
 
-    train: Candles
     ranges: tuple[FeatureRange, FeatureRange]
     scaler: Scaler
     scale: float
@@ -48,8 +46,6 @@ class BarGround:
     @classmethod
     def of(
         cls,
-        train: Candles,
-        validation: Candles,
         ranges: tuple[FeatureRange, FeatureRange],
         config: MarketConfig,
         scaler: Scaler | None = None,
@@ -57,14 +53,11 @@ class BarGround:
     ) -> Self:
         """Prepare the ranges; scaler and unit are the training range's where they are not given."""
         spec, withheld = config.features, config.withheld_columns
-        scaler = scaler or Scaler.fit(ranges[0].features, spec.names, spec.may_rest)
+        train = ranges[0].candles
+        scaler = scaler or Scaler.of(train, spec)
         scale = scale or float(np.nanstd(bar_numbers(train)[:, 0]))
-        candles = (train, with_context(validation, train, ranges[1]))
-        bars = [
-            bar_range(some, source, scaler, scale, withheld)
-            for some, source in zip(candles, ranges, strict=True)
-        ]
-        return cls(train, ranges, scaler, scale, (bars[0], bars[1]))
+        bars = [bar_range(source, scaler, scale, withheld) for source in ranges]
+        return cls(ranges, scaler, scale, (bars[0], bars[1]))
 
     def world_model(
         self,
@@ -91,12 +84,12 @@ class BarGround:
         return BarWorldModel(config, provenance, shown, vae, mdn_rnn, bank)
 
     def _bank(self, vae: BarVAE, mdn_rnn: BarRNN, scaler: Scaler, config: MarketConfig) -> BarBank:
-        candles, source = self.train, self.ranges[0]
+        candles, complete = self.ranges[0].candles, self.ranges[0].complete
         network = BarNetwork.of(vae, mdn_rnn, scaler, config)
         features = self.bars[0].features.numpy()
         z = np.empty((len(features), config.latent_size), dtype=np.float32)
         encode_record(network.parameters, network.sizes, features, z)
-        last, rows = bank_rows(source, config)
+        last, rows = bank_rows(complete, config)
         memory = stream_memories(candles, config.features, last)
         return BarBank(
             z=z[rows],
@@ -104,15 +97,15 @@ class BarGround:
             close=candles.close[last],
             volume_level=memory[:, AVERAGE_VOLUME],
             memory=memory,
-            features=source.features[last],
+            features=features_of(candles, config.features, last),
             bars=bar_numbers(candles)[rows].astype(np.float32),
         )
 
 
-def bank_rows(source: FeatureRange, config: AnyConfig) -> tuple[IntArray, IntArray]:
+def bank_rows(complete: CompleteRows, config: AnyConfig) -> tuple[IntArray, IntArray]:
     """Last rows of segments spread evenly over the training range [S], and all of theirs [S, W]."""
     width = config.warmup_bars
-    ends = [np.arange(start + width - 1, stop) for start, stop in source.runs]
+    ends = [np.arange(start + width - 1, stop) for start, stop in complete.runs]
     possible = np.concatenate(ends)
     count = min(config.bank_segments, len(possible))
     last = possible[spread(count, len(possible))]
@@ -146,17 +139,17 @@ def training_ranges(
     context = config.warmup_bars + 1
     validation_range = feature_range(validation, config.features, train, context)
     needed = least_rows or max(config.chunk_bars + 1, config.warmup_bars)
-    if train_range.longest_run < needed:
+    if train_range.complete.longest_run < needed:
         raise TrainingError(
-            f"the training range has {train_range.longest_run} bars in a row with complete "
+            f"the training range has {train_range.complete.longest_run} bars in a row with complete "
             f"features, after {config.features.warmup} bars of look-back; expected at least "
             f"{needed}: give a longer range, or shorter look-backs "
             f"({type(config).__name__}.for_interval({train.interval!r}) has "
             f"{type(config).for_interval(train.interval).features.warmup} bars) and chunk_bars"
         )
-    if len(validation_range.complete_rows) < 2:
+    if len(validation_range.complete.complete_rows) < 2:
         raise TrainingError(
-            f"the validation range has {len(validation_range.complete_rows)} bars with complete "
+            f"the validation range has {len(validation_range.complete.complete_rows)} bars with complete "
             "features; expected at least 2: give a longer range"
         )
     return train_range, validation_range

@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...market.arrays import FloatArray, IntArray
-from ...market.candles import Candles
+from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.clock import CALENDAR_CELLS, calendar_cells
-from ...market.features import Scaler
+from ...market.features import Scaler, feature_chunks
 from ...market.streams import FEATURES, bar_numbers
 from ..bars.networks import FEATURE_LIMIT
-from ..feature_range import FeatureRange
+from ..feature_range import CompleteRows, FeatureRange, Run
 
 OUTLOOK = (0.3, 0.15, 0.15, 0.1)
 """Weights of the auxiliary loss: next range, volatility of 6 and 24 bars, next volume."""
@@ -37,7 +36,7 @@ class BarRange:
         rows: Rows t that count: complete features, and a bar without a gap after them [N].
         months: The month of each row [T].
         times: How often a month counts, by its number; None is once.
-        source: The range.
+        runs: Row ranges of complete features in which time never jumps.
     """
 
     features: Tensor
@@ -45,7 +44,7 @@ class BarRange:
     bars: Tensor
     outlook: Tensor
     rows: Tensor
-    source: FeatureRange
+    runs: tuple[Run, ...]
     months: IntArray
     times: IntArray | None = None
 
@@ -75,24 +74,19 @@ def joined(ranges: Sequence[BarRange]) -> BarRange:
 
     The calendar of range s has a third cell, the row `CALENDAR_CELLS` + s of M's table.
     """
-    starts = np.cumsum([0, *(len(one.source) for one in ranges)])
+    starts = np.cumsum([0, *(len(one.features) for one in ranges)])
     runs = [
         (a + start, b + start)
         for one, start in zip(ranges, starts, strict=False)
-        for a, b in one.source.runs
+        for a, b in one.runs
     ]
-    source = FeatureRange(
-        np.concatenate([one.source.features for one in ranges]),
-        np.concatenate([one.source.calendar_next for one in ranges]),
-        tuple((int(a), int(b)) for a, b in runs),
-    )
     return BarRange(
         torch.cat([one.features for one in ranges]),
         torch.cat([_marked(one.cells, number) for number, one in enumerate(ranges)]),
         torch.cat([one.bars for one in ranges]),
         torch.cat([one.outlook for one in ranges]),
         torch.cat([one.rows + int(start) for one, start in zip(ranges, starts, strict=False)]),
-        source,
+        tuple((int(a), int(b)) for a, b in runs),
         np.concatenate([one.months for one in ranges]),
     )
 
@@ -103,76 +97,90 @@ def _marked(cells: Tensor, number: int) -> Tensor:
 
 
 def bar_range(
-    candles: Candles,
-    source: FeatureRange,
-    scaler: Scaler,
-    scale: float,
-    withheld: Sequence[int] = (),
+    source: FeatureRange, scaler: Scaler, scale: float, withheld: Sequence[int] = ()
 ) -> BarRange:
     """A range of candles, standardised by the training range's scaler and scale of returns.
 
     Args:
-        candles: The range.
-        source: Its features.
+        source: The range.
         scaler: The training range's.
         scale: Deviation of the training range's log returns.
         withheld: Columns of the features that are 0 throughout.
     """
-    features = np.nan_to_num(scaler.without(withheld).transform(source.features))
-    features = np.clip(features, -FEATURE_LIMIT, FEATURE_LIMIT).astype(np.float32)
-    bars = _next_bars(candles, source.features, scale)
-    rows = _rows(source)
+    candles, shown = source.candles, scaler.without(withheld)
+    features = np.empty((len(source), len(source.spec.names)), dtype=np.float32)
+    told = np.empty((len(source), len(_TOLD)))
+    for first, raw in feature_chunks(candles, source.spec):
+        rows = slice(first, first + len(raw))
+        seen = np.nan_to_num(shown.transform(raw))
+        features[rows] = np.clip(seen, -FEATURE_LIMIT, FEATURE_LIMIT)
+        told[rows] = raw[:, _TOLD]
+    numbers, (log_range, level, volume) = bar_numbers(candles), told.T
+    outlook = _outlooks(numbers[:, 0], log_range + level, volume, scaler)
     times = candles.open_time_ms + candles.interval_ms
     return BarRange(
         torch.from_numpy(features),
         torch.from_numpy(calendar_cells(times, candles.interval)),
-        torch.from_numpy(np.nan_to_num(bars).astype(np.float32)),
-        torch.from_numpy(_outlooks(candles, source, scaler).astype(np.float32)),
-        torch.from_numpy(rows),
-        source,
+        torch.from_numpy(_next_bars(numbers, volume, scale)),
+        torch.from_numpy(outlook),
+        torch.from_numpy(_rows(source.complete)),
+        source.complete.runs,
         candles.open_time_ms.astype("datetime64[ms]").astype("datetime64[M]").astype(np.int64),
     )
 
 
-def _rows(source: FeatureRange) -> IntArray:
-    ends = [np.arange(max(a, source.scored_from - 1), b - 1) for a, b in source.runs]
+def _rows(complete: CompleteRows) -> IntArray:
+    ends = [np.arange(max(a, complete.scored_from - 1), b - 1) for a, b in complete.runs]
     return np.concatenate([*ends, np.empty(0, dtype=np.int64)])
 
 
-def _next_bars(candles: Candles, features: FloatArray, scale: float) -> FloatArray:
-    """What came after each bar [T, 4]; the last row is NaN."""
-    numbers = bar_numbers(candles)
-    numbers[:, :3] /= scale
-    numbers[:, 3] = features[:, _column("volume")]
-    return np.concatenate([numbers[1:], np.full((1, 4), np.nan)])
+def _next_bars(numbers: FloatArray, volume: FloatArray, scale: float) -> Float32Array:
+    """What came after each bar [T, 4], in M's units; the last row is 0.
+
+    Args:
+        numbers: Of every bar [T, 4], see `bar_numbers`.
+        volume: Relative log volumes [T].
+        scale: Unit of returns and wicks.
+    """
+    bars = np.zeros(numbers.shape, dtype=np.float32)
+    bars[:-1, :3] = np.nan_to_num(numbers[1:, :3] / scale)
+    bars[:-1, 3] = np.nan_to_num(volume[1:])
+    return bars
 
 
 def _column(name: str) -> int:
     return [feature.name for feature in FEATURES].index(name)
 
 
-def _outlooks(candles: Candles, source: FeatureRange, scaler: Scaler) -> FloatArray:
+_TOLD = [_column(name) for name in ("range", "level", "volume")]
+
+
+def _outlooks(
+    returns: FloatArray, log_range: FloatArray, volume: FloatArray, scaler: Scaler
+) -> Float32Array:
     """Log range of the next bar, log volatilities of the next ones, next volume, standardised [T, 4].
 
     All by the units of the features, which the training range gave.
+
+    Args:
+        returns: Log returns [T].
+        log_range: Logarithms of ranges [T].
+        volume: Relative log volumes [T].
+        scaler: Of the features.
     """
-    features, count = source.features, len(candles)
-    log_range = features[:, _column("range")] + features[:, _column("level")]
-    volume = features[:, _column("volume")]
-    squares = np.nan_to_num(bar_numbers(candles)[:, 0]) ** 2
-    total = np.concatenate([[0.0], np.cumsum(squares)])
-    columns = [np.append(log_range[1:], np.nan)]
+    total = np.concatenate([[0.0], np.cumsum(np.nan_to_num(returns) ** 2)])
+    asked = [np.append(log_range[1:], np.nan)]
     for bars in _OUTLOOK_BARS:
-        ahead = np.full(count, np.nan)
+        ahead = np.full(len(returns), np.nan)
         sums = total[bars + 1 :] - total[1:-bars]
         ahead[: len(sums)] = 0.5 * np.log(sums / bars + _VARIANCE_FLOOR)
-        columns.append(ahead)
-    columns.append(np.append(volume[1:], np.nan))
-    level, size = scaler.mean[_column("level")], scaler.scale
-    ranges = scaler.scale[_column("range")] + size[_column("level")]
-    middle = level + scaler.mean[_column("range")]
-    means = (middle, level, level, scaler.mean[_column("volume")])
-    scales = (ranges, size[_column("level")] + 0.2, size[_column("level")] + 0.2)
-    outlook = np.stack(columns, axis=1) - np.array(means)
-    result: FloatArray = outlook / np.array([*scales, size[_column("volume")]])
-    return result
+        asked.append(ahead)
+    asked.append(np.append(volume[1:], np.nan))
+    (range_mean, level, volume_mean), scales = scaler.mean[_TOLD], scaler.scale[_TOLD]
+    spread = scales[1] + 0.2
+    means = (level + range_mean, level, level, volume_mean)
+    units = (scales[0] + scales[1], spread, spread, scales[2])
+    outlook = np.empty((len(returns), len(asked)), dtype=np.float32)
+    for column, (values, mean, unit) in enumerate(zip(asked, means, units, strict=True)):
+        outlook[:, column] = (values - mean) / unit
+    return outlook

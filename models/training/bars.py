@@ -13,14 +13,17 @@ the volatility of the next 6 and 24 bars, the next volume. It steadies what litt
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...market.arrays import CHUNK_BARS
 from ..bars.config import CALENDAR, MarketConfig
 from ..bars.networks import BarRNN, BarVAE, build_bar_networks
+from ..feature_range import Run
 from ..mixture import Mixture, mixture_log_prob
 from .bar_ranges import OUTLOOK, BarRange
 from .loops import Session
@@ -30,6 +33,7 @@ from .stage import Stage, StageSettings
 
 _MEMORY = "mdn_rnn.lstm."
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+_LEAD_BARS, _PIECE_BARS, _PIECES = 1_024, 8_192, 32  # of a run of more than a chunk of bars
 _TRUNK_PACE = 0.05  # of the memory's learning rate
 
 
@@ -183,11 +187,12 @@ def forecast_stage(
 
 
 def _epochs(stage: Stage, train: BarRange, config: Any, batch_loss: Any) -> Any:
-    """An epoch over shuffled bars, batch by batch."""
+    """An epoch over shuffled bars, at most `MarketConfig.epoch_bars`, batch by batch."""
 
     def epoch_loss(_: int) -> float:
         stage.module.train()
-        order = train.rows[torch.from_numpy(stage.rng.permutation(len(train.rows)))]
+        chosen = stage.rng.permutation(len(train.rows))[: config.epoch_bars]
+        order = train.rows[torch.from_numpy(chosen)]
         batches = max(1, len(order) // config.batch_size)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(stage.rng.integers(2**62)))  # dropout draws from the global one
@@ -234,36 +239,97 @@ def return_nll(learner: nn.Module, data: BarRange) -> float:
 def return_losses(learner: nn.Module, data: BarRange) -> Tensor:
     """-log p of the standardised return of each bar that counts [N], float64."""
     assert isinstance(learner, Learner)
-    trunk = _trunks(learner, data)[data.rows]
-    mixture = learner.mdn_rnn.return_mixture(trunk)
-    return -mixture_log_prob(mixture, data.bars[data.rows][..., :1]).double()
+    parts = [
+        -mixture_log_prob(mixture, data.bars[rows][..., :1]).double()
+        for rows, mixture in _return_mixtures(learner, data)
+    ]
+    return torch.cat(parts)
+
+
+def _return_mixtures(learner: Learner, data: BarRange) -> Iterator[tuple[Tensor, Mixture]]:
+    """Chunks of the rows that count, and the forecasts of the bars after them."""
+    heard = _heard(learner, data)
+    for rows in data.rows.split(CHUNK_BARS):
+        yield rows, learner.mdn_rnn.return_mixture(_trunk(learner, data, heard, rows))
+
+
+class _Heard(NamedTuple):
+    """What the return's head hears at every bar, of parts that do not learn.
+
+    Attributes:
+        known: The forecasting numbers of z [T, Z'].
+        hidden: M's state [T, H]; None where the head hears nothing of it.
+    """
+
+    known: Tensor
+    hidden: Tensor | None
 
 
 @torch.no_grad()
-def _trunks(learner: Learner, data: BarRange) -> Tensor:
-    """The layer before the return's head at every bar [T, trunk], the state run along each run."""
-    known, calendars = _heard(learner, data)
-    return learner.mdn_rnn.trunk(known, calendars, remembered(learner, data))
+def _heard(learner: Learner, data: BarRange) -> _Heard:
+    known = forecasting_numbers(learner.vae, data)
+    return _Heard(known, _remembered(learner, data, known))
 
 
-def _heard(learner: Learner, data: BarRange) -> tuple[Tensor, Tensor]:
-    """What M hears at every bar: the forecasting numbers of z [T, Z'] and the calendar [T, C]."""
-    known = learner.vae.encode(data.features).mean[:, : learner.vae.forecast_size]
-    return known, learner.mdn_rnn.calendars(data.cells)
+def _trunk(learner: Learner, data: BarRange, heard: _Heard, rows: Tensor) -> Tensor:
+    """The layer before the return's head at some rows [N, trunk]."""
+    hidden = None if heard.hidden is None else heard.hidden[rows]
+    calendars = learner.mdn_rnn.calendars(data.cells[rows])
+    return learner.mdn_rnn.trunk(heard.known[rows], calendars, hidden)
 
 
 @torch.no_grad()
+def forecasting_numbers(vae: BarVAE, data: BarRange) -> Tensor:
+    """The first numbers of z at every bar [T, Z']."""
+    size = vae.forecast_size
+    return torch.cat([vae.encode(rows).mean[:, :size] for rows in data.features.split(CHUNK_BARS)])
+
+
 def remembered(learner: Learner, data: BarRange) -> Tensor | None:
     """M's state after every bar [T, H]; None where its return's head hears nothing of it."""
+    if not learner.mdn_rnn.before.weight.any():
+        return None
+    return _remembered(learner, data, forecasting_numbers(learner.vae, data))
+
+
+@torch.no_grad()
+def _remembered(learner: Learner, data: BarRange, known: Tensor) -> Tensor | None:
+    """`remembered`, from the forecasting numbers of z [T, Z']."""
     mdn_rnn = learner.mdn_rnn
     if not mdn_rnn.before.weight.any():
         return None
-    known, calendars = _heard(learner, data)
     hidden = known.new_zeros(len(known), mdn_rnn.hidden_size)
-    for start, stop in data.source.runs:
-        rows = slice(start, stop)
-        hidden[rows] = mdn_rnn.remember(known[None, rows], calendars[None, rows])[0]
+    for start, stop in data.runs:
+        if stop - start <= CHUNK_BARS:
+            rows = slice(start, stop)
+            calendars = mdn_rnn.calendars(data.cells[rows])
+            hidden[rows] = mdn_rnn.remember(known[None, rows], calendars[None])[0]
+        else:
+            _remember_long(mdn_rnn, data, known, (start, stop), hidden)
     return hidden
+
+
+def _remember_long(
+    mdn_rnn: BarRNN, data: BarRange, known: Tensor, run: Run, hidden: Tensor
+) -> None:
+    """M's states along a run too long for one sequence, into ``hidden`` [T, H].
+
+    Pieces of it side by side, each after `_LEAD_BARS` of the bars before it: from there on M has
+    forgotten that it began with zeros.
+    """
+    start, stop = run
+    hidden[start : start + _LEAD_BARS] = mdn_rnn.remember(
+        known[None, start : start + _LEAD_BARS],
+        mdn_rnn.calendars(data.cells[None, start : start + _LEAD_BARS]),
+    )[0]
+    firsts = torch.arange(start + _LEAD_BARS, stop, _PIECE_BARS)
+    for some in firsts.split(_PIECES):
+        rows = some[:, None] + torch.arange(-_LEAD_BARS, _PIECE_BARS)
+        there = rows < stop
+        rows = rows.clamp(max=stop - 1)
+        states = mdn_rnn.remember(known[rows], mdn_rnn.calendars(data.cells[rows]))
+        kept = there[:, _LEAD_BARS:]
+        hidden[rows[:, _LEAD_BARS:][kept]] = states[:, _LEAD_BARS:][kept]
 
 
 def vae_stage(learner: Learner, train: BarRange, validation: BarRange, session: Session) -> None:
@@ -285,12 +351,20 @@ def vae_stage(learner: Learner, train: BarRange, validation: BarRange, session: 
     @torch.no_grad()
     def validate() -> dict[str, float]:
         assert isinstance(stage.averaged, Learner)
-        fixed = torch.Generator().manual_seed(0)
-        features = validation.features[validation.rows]
-        loss = _elbo_loss(stage.averaged.vae, features, config.kl_weight, fixed)
-        return {"validation_loss": loss.item()}
+        vae, fixed = stage.averaged.vae, torch.Generator().manual_seed(0)
+        return _validated(
+            validation,
+            lambda rows: _elbo_loss(vae, validation.features[rows], config.kl_weight, fixed),
+        )
 
     learner.load_state_dict(stage.fit(_epochs(stage, train, config, batch_loss), validate))
+
+
+def _validated(validation: BarRange, loss: Callable[[Tensor], Tensor]) -> dict[str, float]:
+    """The mean loss of the bars that count, by chunks of them."""
+    rows = validation.rows
+    total = sum(loss(some).item() * len(some) for some in rows.split(CHUNK_BARS))
+    return {"validation_loss": total / len(rows)}
 
 
 def _elbo_loss(vae: BarVAE, features: Tensor, beta: float, generator: torch.Generator) -> Tensor:
@@ -316,14 +390,13 @@ def _memory_stage(
     groups = heard + _decayed(shared, 0.0, _TRUNK_PACE)
     rate = config.mdn_rnn_learning_rate
     stage = _stage("mdn_rnn", 5, config.mdn_rnn_epochs, learner, groups, rate, session)
-    with torch.no_grad():
-        known = learner.vae.encode(train.features).mean[:, : config.forecast_size]
+    known = forecasting_numbers(learner.vae, train)
     scored = slice(config.burn_in_bars, None)
 
     def epoch_loss(_: int) -> float:
         stride = config.chunk_bars - config.burn_in_bars
-        starts = chunk_starts(train.source.runs, config.chunk_bars, stride, stage.rng)
-        starts = train.counted(starts, config.burn_in_bars)
+        starts = chunk_starts(train.runs, config.chunk_bars, stride, stage.rng)
+        starts = train.counted(starts, config.burn_in_bars)[: -(-config.epoch_bars // stride)]
         batches = max(1, len(starts) // config.mdn_rnn_batch_size)
         total = 0.0
         for batch, first in enumerate(np.array_split(starts, batches)):
@@ -388,9 +461,9 @@ def temper_mean(
 
 def _means(learner: Learner, data: BarRange) -> tuple[Tensor, Tensor]:
     """Mean and variance of the return's forecasts of the bars that count, each [N], float64."""
-    trunk = _trunks(learner, data)[data.rows]
-    mean, variance = moments(learner.mdn_rnn.return_mixture(trunk))
-    return mean.double(), variance.double()
+    parts = [moments(mixture) for _, mixture in _return_mixtures(learner, data)]
+    mean, variance = (torch.cat(part).double() for part in zip(*parts, strict=True))
+    return mean, variance
 
 
 def head_stage(learner: Learner, train: BarRange, validation: BarRange, session: Session) -> None:
@@ -403,20 +476,22 @@ def head_stage(learner: Learner, train: BarRange, validation: BarRange, session:
     ]
     groups = _decayed(heads, config.weight_decay / 4)
     stage = _stage("heads", 6, config.head_epochs, learner, groups, config.learning_rate, session)
-    trunks = [_trunks(learner, data) for data in (train, validation)]
+    heard = [_heard(learner, data) for data in (train, validation)]
 
-    def log_probs(rnn: BarRNN, data: BarRange, trunk: Tensor, rows: Tensor) -> Tensor:
+    def loss(rnn: BarRNN, data: BarRange, told: _Heard, rows: Tensor) -> Tensor:
+        with torch.no_grad():
+            trunk = _trunk(learner, data, told, rows)
         calendars = rnn.calendars(data.cells[rows]).detach()
-        densities = rnn.bar_log_prob(trunk[rows], data.features[rows], calendars, data.bars[rows])
-        return densities.upper.mean() + densities.lower.mean() + densities.volume.mean()
+        densities = rnn.bar_log_prob(trunk, data.features[rows], calendars, data.bars[rows])
+        return -(densities.upper.mean() + densities.lower.mean() + densities.volume.mean())
 
     def batch_loss(rows: Tensor) -> Tensor:
-        return -log_probs(mdn_rnn, train, trunks[0], rows)
+        return loss(mdn_rnn, train, heard[0], rows)
 
     @torch.no_grad()
     def validate() -> dict[str, float]:
         assert isinstance(stage.averaged, Learner)
-        loss = -log_probs(stage.averaged.mdn_rnn, validation, trunks[1], validation.rows)
-        return {"validation_loss": loss.item()}
+        rnn = stage.averaged.mdn_rnn
+        return _validated(validation, lambda rows: loss(rnn, validation, heard[1], rows))
 
     learner.load_state_dict(stage.fit(_epochs(stage, train, config, batch_loss), validate))

@@ -15,7 +15,7 @@ _ONE_COMPONENT = 0.99
 
 def vae_warnings(encoded: Encoded) -> list[str]:
     """What looks wrong with V on the training range."""
-    means = encoded.posterior.mean[encoded.source.complete_rows]
+    means = encoded.posterior.mean[encoded.complete.complete_rows]
     active, size = active_units(means), means.shape[1]
     if 2 * active >= size:
         return []
@@ -28,7 +28,7 @@ def vae_warnings(encoded: Encoded) -> list[str]:
 @torch.no_grad()
 def mdn_rnn_warnings(mdn_rnn: MDNRNN, encoded: Encoded) -> list[str]:
     """What looks wrong with M's mixtures on the longest run of a range."""
-    start, stop = max(encoded.source.runs, key=lambda run: run[1] - run[0])
+    start, stop = max(encoded.complete.runs, key=lambda run: run[1] - run[0])
     latents = encoded.posterior.mean[None, start:stop]
     hidden, _ = mdn_rnn(latents, encoded.calendar_next[None, start:stop])
     return mixture_warnings("latent", mdn_rnn.drawn(mdn_rnn.latent_mixture(hidden)))

@@ -129,7 +129,7 @@ def fine_tune(
         device=choose_device(device),
         warm=True,
     )
-    start = _start(members, train, validation, ranges, session)
+    start = _start(members, ranges, session)
     vae, mdn_rnn = copy.deepcopy(start.parent.vae), copy.deepcopy(start.parent.mdn_rnn)
     mdn_rnn.tick_size = None  # the target's, which its bank tells
     mdn_rnn.mean_trust[:] = mdn_rnn.mean_trust.new_tensor([1.0, 0.0])  # found anew at the end
@@ -181,8 +181,6 @@ class _Start(NamedTuple):
 
 def _start(
     members: Sequence[BarWorldModel],
-    train: Candles,
-    validation: Candles,
     ranges: tuple[FeatureRange, FeatureRange],
     session: Session,
 ) -> _Start:
@@ -191,14 +189,14 @@ def _start(
     Nothing has learned from these bars yet, so that all of them may choose.
     """
     config = session.config
-    own = BarGround.of(train, validation, ranges, config)
+    own = BarGround.of(ranges, config)
     found = []
     for parent in members:
         learner = Learner(parent.vae, parent.mdn_rnn)
         for share in _SHARES:
             scaler = _between(parent.scaler, own.scaler, share, config.withheld_columns)
             scale = float(parent.mdn_rnn.return_scale) ** (1.0 - share) * own.scale**share
-            ground = BarGround.of(train, validation, ranges, config, scaler, scale)
+            ground = BarGround.of(ranges, config, scaler, scale)
             losses = np.concatenate([return_losses(learner, part).numpy() for part in ground.bars])
             found.append(_Start(parent, ground, share, losses + np.log(scale)))
     best = min(found, key=lambda start: start.nll)

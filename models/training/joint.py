@@ -41,7 +41,7 @@ def train_joint(splits: Sequence[Split], session: Session, source: str) -> Joint
             f"the preset is {config.preset!r}; only 'market' learns several symbols together: train "
             "one world model for each"
         )
-    grounds = [BarGround.of(*split, training_ranges(*split, config), config) for split in splits]
+    grounds = [BarGround.of(training_ranges(*split, config), config) for split in splits]
     train, validation = (joined([ground.bars[part] for ground in grounds]) for part in (0, 1))
     found: list[list[BarWorldModel]] = [[] for _ in splits]
     for own in session.members(config.members):

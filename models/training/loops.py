@@ -172,7 +172,7 @@ def train_mdn_rnn(train: Encoded, validation: Encoded, session: Session) -> MDNR
         normals = torch.randn(train.posterior.mean.shape, generator=stage.generator)
         latents = train.posterior.sample(normals.to(session.device))
         stride = config.chunk_bars - config.burn_in_bars
-        starts = chunk_starts(train.source.runs, config.chunk_bars, stride, stage.rng)
+        starts = chunk_starts(train.complete.runs, config.chunk_bars, stride, stage.rng)
         batches = max(1, len(starts) // config.mdn_rnn_batch_size)
         total = 0.0
         for batch, first in enumerate(np.array_split(starts, batches)):

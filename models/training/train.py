@@ -153,7 +153,7 @@ def _train_one(train: Candles, validation: Candles, session: Session, source: st
     ranges = training_ranges(train, validation, config)
     provenance = provenance_of(train, validation, session.seed, source)
     if isinstance(config, MarketConfig):
-        ground = BarGround.of(train, validation, ranges, config)
+        ground = BarGround.of(ranges, config)
         members = []
         for own in session.members(config.members):
             networks = train_bar_networks(*ground.bars, own)
@@ -172,7 +172,9 @@ def _train_paper(
 ) -> tuple[VAE, MDNRNN, WarmupBank]:
     """V, M with its dreams calibrated, and the bank of a world model of the ``paper`` preset."""
     scaled = [scaled_tensor(scaler.transform(each.features)) for each in ranges]
-    rows = [values[each.complete_rows] for values, each in zip(scaled, ranges, strict=True)]
+    rows = [
+        values[each.complete.complete_rows] for values, each in zip(scaled, ranges, strict=True)
+    ]
     vae = train_vae(rows[0], rows[1], session)
     idle = silence_idle_dimensions(vae, rows[0])
     _warn(session, [f"latent dimension {d} says more noise than signal: held at 0" for d in idle])
@@ -181,7 +183,7 @@ def _train_paper(
     config = session.config
     mdn_rnn = train_mdn_rnn(encoded[0], encoded[1], session)
     _warn(session, mdn_rnn_warnings(mdn_rnn, encoded[0]))
-    latents, complete = encoded[0].posterior.mean.numpy(), ranges[0].complete_rows
+    latents, complete = encoded[0].posterior.mean.numpy(), ranges[0].complete.complete_rows
     bank = _warmup_bank(latents, ranges[0], train, config)
     rounds = min(config.calibration_rounds, config.mdn_rnn_epochs)
     known, returns = latents[complete], scaled[0][complete, 0].numpy()
@@ -205,7 +207,7 @@ def _warmup_bank(
     z: Float32Array, source: FeatureRange, candles: Candles, config: PaperConfig
 ) -> WarmupBank:
     """Segments spread evenly over the training range."""
-    last, rows = bank_rows(source, config)
+    last, rows = bank_rows(source.complete, config)
     return WarmupBank(
         z=np.clip(z[rows], -LATENT_LIMIT, LATENT_LIMIT),
         open_time_ms=candles.open_time_ms[last],

@@ -9,9 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from worldmodel_trading.market import arrays
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import CandleError
-from worldmodel_trading.market.features import StreamingFeatures, compute_features
+from worldmodel_trading.market.features import (
+    Scaler,
+    StreamingFeatures,
+    compute_features,
+    feature_chunks,
+    features_of,
+)
 from worldmodel_trading.market.intervals import INTERVALS_MS
 from worldmodel_trading.market.streams import (
     AVERAGE_VOLUME,
@@ -324,3 +331,20 @@ def test_a_relative_volume_s_slope_is_its_derivative_by_log_volume(volume: float
     up, down = (relative_volume(volume * np.exp(move), 40.0) for move in (step, -step))
     slope = relative_volume_slope(np.array([relative_volume(volume, 40.0)]))
     assert slope[0] == pytest.approx((up - down) / (2 * step), rel=1e-7)
+
+
+@pytest.mark.parametrize("size", [1, 97, 600])
+def test_features_in_chunks_are_those_of_the_whole_record(monkeypatch, size):
+    holed = made(900, missing=(400,))
+    whole, rows = compute_features(holed, HOURLY), np.array([700, 3, 898, 348])
+    memories, scaler = stream_memories(holed, HOURLY, rows), Scaler.fit(whole)
+    monkeypatch.setattr(arrays, "CHUNK_BARS", size)
+    pieces = list(feature_chunks(holed, HOURLY))
+    assert max(len(features) for _, features in pieces) == min(size, 499)
+    np.testing.assert_array_equal(np.concatenate([f for _, f in pieces]), whole)
+    assert [first for first, _ in pieces] == [0, *np.cumsum([len(f) for _, f in pieces])][:-1]
+    np.testing.assert_array_equal(stream_memories(holed, HOURLY, rows), memories)
+    np.testing.assert_array_equal(features_of(holed, HOURLY, rows), whole[rows])
+    again = Scaler.of(holed, HOURLY)
+    np.testing.assert_array_equal(again.mean, scaler.mean)
+    np.testing.assert_array_equal(again.scale, scaler.scale)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.integrate import quad
 
+from worldmodel_trading.market import arrays
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ModelFileError
 from worldmodel_trading.market.streams import (
@@ -214,3 +215,17 @@ def test_a_forecast_from_a_warm_up_is_that_of_the_record(
         found, (expected.weights, expected.means, expected.sigmas), strict=True
     ):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-7)
+
+
+def test_a_record_taken_in_chunks_says_the_same(monkeypatch, market_model, candles) -> None:
+    record = candles.rows(0, 1_400)
+    whole = market_model.latents(record), market_model.bar_log_prob(record)
+    forecast = market_model.return_forecast(record)
+    monkeypatch.setattr(arrays, "CHUNK_BARS", 333)
+    again = candles.rows(0, 1_400)
+    np.testing.assert_array_equal(market_model.latents(again).z, whole[0].z)
+    np.testing.assert_array_equal(market_model.latents(again).h, whole[0].h)
+    np.testing.assert_allclose(market_model.bar_log_prob(again), whole[1], atol=1e-5)
+    made = market_model.return_forecast(again)
+    for part in ("weights", "means", "sigmas"):
+        np.testing.assert_allclose(getattr(made, part), getattr(forecast, part), atol=1e-6)

@@ -3,7 +3,12 @@ import pytest
 
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import TrainingError
-from worldmodel_trading.market.features import FeatureSpec, calendar, compute_features
+from worldmodel_trading.market.features import (
+    FeatureSpec,
+    calendar,
+    complete_bars,
+    compute_features,
+)
 from worldmodel_trading.models.feature_range import complete_runs, feature_range
 
 SPEC = FeatureSpec((3, 10))
@@ -17,31 +22,31 @@ def without(candles: Candles, start: int, stop: int) -> Candles:
 
 def test_runs_stop_at_gaps_and_start_after_the_look_back(candles):
     gapped = without(candles.rows(0, 200), 80, 85)
-    runs = complete_runs(compute_features(gapped, SPEC), gapped)
+    runs = complete_runs(complete_bars(gapped, SPEC), gapped)
     assert runs == ((10, 80), (90, 195))
 
 
 def test_a_stretch_shorter_than_the_look_back_is_no_run(candles):
     gapped = without(without(candles.rows(0, 100), 50, 55), 58, 60)
-    runs = complete_runs(compute_features(gapped, SPEC), gapped)
+    runs = complete_runs(complete_bars(gapped, SPEC), gapped)
     assert runs == ((10, 50), (68, 93))
 
 
 def test_context_gives_the_first_bar_its_look_back(candles):
     train, later = candles.rows(0, 500), candles.rows(500, 700)
     alone = feature_range(later, SPEC)
-    assert alone.complete_rows[0] == 10
+    assert alone.complete.complete_rows[0] == 10
     joined = feature_range(later, SPEC, train, context_bars=25)
-    assert joined.scored_from == 35
-    assert joined.complete_rows[0] == 35
-    assert len(joined.complete_rows) == 200
+    assert joined.complete.scored_from == 35
+    assert joined.complete.complete_rows[0] == 35
+    assert len(joined.complete.complete_rows) == 200
     expected = compute_features(candles, SPEC)[500:700]
     np.testing.assert_array_equal(joined.features[35:], expected)
 
 
 def test_context_that_does_not_come_before_is_left_out(candles):
     later = candles.rows(500, 700)
-    assert feature_range(later, SPEC, candles.rows(0, 600), 25).scored_from == 0
+    assert feature_range(later, SPEC, candles.rows(0, 600), 25).complete.scored_from == 0
 
 
 def test_context_of_another_market_is_refused(candles):

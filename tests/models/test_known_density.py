@@ -7,7 +7,7 @@ from scipy.stats import norm
 
 from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.encoded import Encoded, validation_nll
-from worldmodel_trading.models.feature_range import FeatureRange
+from worldmodel_trading.models.feature_range import CompleteRows
 from worldmodel_trading.models.mdn_rnn import CALENDAR_SIZE
 from worldmodel_trading.models.training.callbacks import Callbacks, TrainingHistory
 from worldmodel_trading.models.training.loops import Session, train_mdn_rnn
@@ -39,8 +39,8 @@ def encoded(returns: np.ndarray) -> Encoded:
     mean = torch.tensor(np.stack([returns, np.zeros_like(returns)], 1), dtype=torch.float32)
     known = torch.full_like(mean, -torch.inf)
     calendar = np.zeros((len(returns), CALENDAR_SIZE), dtype=np.float32)
-    source = FeatureRange(np.zeros((len(returns), 1)), calendar, ((0, len(returns)),))
-    return Encoded(Posterior(mean, known), torch.from_numpy(calendar), source, held=(1,))
+    complete = CompleteRows(((0, len(returns)),))
+    return Encoded(Posterior(mean, known), torch.from_numpy(calendar), complete, held=(1,))
 
 
 def test_m_comes_within_five_hundredths_of_a_nat_of_the_truth():

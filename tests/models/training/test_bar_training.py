@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, FeatureError, TrainingError
@@ -22,6 +25,9 @@ from worldmodel_trading.models.bar_world_model import (
 )
 from worldmodel_trading.models.bars.config import CALENDAR, MarketConfig
 from worldmodel_trading.models.bars.dreaming import dream_bars
+from worldmodel_trading.models.training import bars
+from worldmodel_trading.models.training.bar_ground import BarGround, training_ranges
+from worldmodel_trading.models.training.bars import Learner
 from worldmodel_trading.models.training.callbacks import TrainingCallback, TrainingHistory
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
@@ -258,3 +264,40 @@ def test_ranges_too_short_are_refused(candles: Candles, quick: MarketConfig) -> 
         train_world_model(candles.rows(0, 350), candles.rows(350, 800), quick)
     with pytest.raises(TrainingError, match="validation range"):
         train_world_model(candles.rows(0, 1_500), candles.rows(1_500, 1_501), quick)
+
+
+def steps(folder: Path, stage: str) -> int:
+    """Optimiser steps that a stage's checkpoint tells of."""
+    with safe_open(folder / f"{stage}.safetensors", framework="np") as stored:
+        return int(json.loads(stored.metadata()["state"])["progress"]["steps"])
+
+
+def test_an_epoch_learns_from_no_more_bars_than_it_may(record, quick, tmp_path) -> None:
+    whole, _ = train(record, quick, checkpoint_dir=tmp_path / "whole")
+    short, _ = train(record, replace(quick, epoch_bars=300), checkpoint_dir=tmp_path / "short")
+    rows, stride = 1_500 - quick.features.warmup - 1, quick.chunk_bars - quick.burn_in_bars
+    for stage, epochs in (("forecast", 2), ("vae", 2), ("heads", 2)):
+        assert steps(tmp_path / "whole", stage) == epochs * (rows // quick.batch_size)
+        assert steps(tmp_path / "short", stage) == epochs * (300 // quick.batch_size)
+    chunks = -(-300 // stride)
+    assert steps(tmp_path / "short", "mdn_rnn") == 2 * max(1, chunks // quick.mdn_rnn_batch_size)
+    assert short.fingerprint != whole.fingerprint
+    assert np.isfinite(short.bar_log_prob(record)[1_500:-1]).all()
+
+
+def test_a_long_run_is_remembered_as_a_short_one(monkeypatch, record, market_model) -> None:
+    """By pieces side by side, each after bars enough to forget how it began."""
+    ground = BarGround.of(
+        training_ranges(record.rows(0, 1_500), record.rows(1_500, 1_900), market_model.config),
+        market_model.config,
+    )
+    learner = Learner(market_model.vae, copy.deepcopy(market_model.mdn_rnn))
+    learner.mdn_rnn.before.weight.data.normal_(generator=torch.Generator().manual_seed(0))
+    data = ground.bars[0]
+    whole, losses = bars.remembered(learner, data), bars.return_losses(learner, data)
+    for name, value in (("CHUNK_BARS", 200), ("_LEAD_BARS", 64), ("_PIECE_BARS", 100)):
+        monkeypatch.setattr(bars, name, value)
+    monkeypatch.setattr(bars, "_PIECES", 3)
+    torch.testing.assert_close(bars.remembered(learner, data), whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(bars.return_losses(learner, data), losses, atol=1e-4, rtol=0)
+    assert whole.abs().amax(1)[data.rows].min() > 0
