@@ -111,3 +111,7 @@ def _held_mb(session: int) -> Iterator[float]:
         except (OSError, IndexError):  # it has ended
             continue
         yield sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1.024e-3
+
+
+if __name__ == "__main__":
+    main()

@@ -17,6 +17,14 @@ BoolArray = NDArray[np.bool_]
 """Which of them."""
 
 
+def thinned(chosen: BoolArray, most: int) -> BoolArray:
+    """At most so many of the chosen rows [T], evenly spread."""
+    rows = np.flatnonzero(chosen)
+    kept = np.zeros_like(chosen)
+    kept[rows[spread(min(most, len(rows)), len(rows))]] = True
+    return kept
+
+
 CHUNK_BARS = 65_536
 """Bars of a long record that are in memory at once, where they are taken in turn."""
 

@@ -26,6 +26,8 @@ _COLUMNS = ("open", "high", "low", "close", "volume")
 _BASE_NAMES = ("log_return", "range", "log_volume", "body")
 _VOLATILITY_FLOOR = 1e-5  # log return per bar; keeps the logarithm finite on constant prices
 _HORIZONS: dict[str, tuple[int, ...]] = {
+    **{code: (n, 6 * n, 24 * n) for code, n in (("1", 60), ("3", 20), ("5", 12))},
+    **{code: (n, 6 * n, 24 * n) for code, n in (("15", 4), ("30", 2))},
     **dict.fromkeys(("120", "240", "360", "720"), (6, 24, 84)),
     "D": (5, 20, 60),
     "W": (4, 13, 26),
@@ -64,8 +66,9 @@ class FeatureSpec:
     def for_interval(cls, interval: str) -> Self:
         """The default look-backs of bars of an interval.
 
-        6, 24 and 168 bars up to an hour, where that is a quarter of a day, a day and a week.
-        Records of longer bars have fewer: at most 84 bars up to half a day, 60 days, 26 weeks.
+        6, 24 and 168 hours: a quarter of a day, a day and a week. Shorter bars have an hour, a
+        quarter of a day and a day. Records of longer bars have fewer: at most 84 bars up to half a
+        day, 60 days, 26 weeks.
         """
         return cls(_HORIZONS.get(interval, cls.horizons))
 

@@ -80,6 +80,7 @@ _FIRST_OWN = _FIRST_WEEKLY + _WEEK_HOURS
 
 _FRACTION = {**dict.fromkeys(("120", "240", "360", "720"), 0.5), "D": 0.18, "W": 0.08}
 _WARMUP = 336
+_SHORTEST_SPAN, _LONGEST_SPAN = 2.0, 336.0  # of averages, in hourly bars
 
 
 class Feature(NamedTuple):
@@ -155,8 +156,9 @@ class StreamSpec:
     """Which features are streamed, and how long they remember.
 
     Attributes:
-        interval: Bybit's code of the bar length. Spans are in bars up to an hour; longer bars have
-            shorter ones: half of them up to half a day, 0.18 a day, 0.08 a week.
+        interval: Bybit's code of the bar length. Spans are told in hourly bars, from 2 to 336. Of
+            shorter bars they reach as evenly from 2 bars to two weeks; longer ones have shorter
+            spans: half of them up to half a day, 0.18 a day, 0.08 a week.
     """
 
     interval: str = "60"
@@ -176,13 +178,15 @@ class StreamSpec:
 
     @property
     def warmup(self) -> int:
-        """Bars before a row whose features count."""
+        """Bars before a row whose features count: two weeks of hours, one week of shorter bars."""
+        if self._per_hour > 1:
+            return max(_WARMUP, _WEEK_HOURS * self._per_hour)
         return max(2, round(_WARMUP * self._fraction))
 
     @property
     def settled(self) -> int:
         """Bars before a row after which older ones hardly matter: the week has been seen eight times."""
-        return 4 * self.warmup
+        return 4 * max(2, round(_WARMUP * self._fraction)) * self._per_hour
 
     @property
     def may_rest(self) -> tuple[str, ...]:
@@ -198,6 +202,23 @@ class StreamSpec:
     def _fraction(self) -> float:
         return _FRACTION.get(self.interval, 1.0)
 
+    @property
+    def _per_hour(self) -> int:
+        """Bars of an hour, at least 1."""
+        return max(1, _HOUR_MS // interval_ms(self.interval))
+
+    def span(self, hourly: float) -> float:
+        """Bars of a span that is so many of hourly bars.
+
+        Spans of shorter bars lie as far apart on a logarithmic scale that ends where time, not the
+        number of bars, has it end.
+        """
+        longest = _LONGEST_SPAN / _SHORTEST_SPAN
+        stretch = math.log(longest * self._per_hour) / math.log(longest)
+        if hourly <= _SHORTEST_SPAN or stretch == 1.0:
+            return hourly * self._fraction
+        return float(_SHORTEST_SPAN * (hourly / _SHORTEST_SPAN) ** stretch)
+
     @cached_property
     def table(self) -> Table:
         """For compiled code."""
@@ -205,11 +226,11 @@ class StreamSpec:
         hour, day, week = (max(1, n * _HOUR_MS // bar_ms) for n in (1, _HOURS, _WEEK_HOURS))
         spans = np.array(
             [
-                max(1.0, f.span * self._fraction) if f.form in _SPANNED and f.span > 1 else f.span
+                max(1.0, self.span(f.span)) if f.form in _SPANNED and f.span > 1 else f.span
                 for f in FEATURES
             ]
         )
-        slow = [max(2.0, s * self._fraction) for s in (_REFERENCE_SPAN, _VOLUME_SPAN)]
+        slow = [max(2.0, self.span(s)) for s in (_REFERENCE_SPAN, _VOLUME_SPAN)]
         seasons = [days * hour for _, days in _SEASONS] + [_WEEKLY_SPAN * hour]
         rates = np.concatenate([spans, slow, seasons])
         units = np.zeros((2, len(FEATURES)))

@@ -30,6 +30,13 @@ def clock_indicators(open_time_ms: IntArray, interval: str) -> FloatArray:
     return np.concatenate([np.eye(PLACES)[places(open_time_ms, interval)], days], axis=1)
 
 
+def clock_sum(coefficients: FloatArray, open_time_ms: IntArray, interval: str) -> FloatArray:
+    """What bars that open then [...] have of the coefficients [55] of `clock_indicators` [...]."""
+    of_place, of_day = np.split(coefficients, [PLACES])
+    days = week_slots(open_time_ms, _DAY_MS)
+    return np.asarray(of_place[places(open_time_ms, interval)] + of_day[days])
+
+
 def season_of(returns: FloatArray, open_time_ms: IntArray, interval: str) -> FloatArray:
     """Mean absolute return of each of `places` ÷ the overall one, [48].
 

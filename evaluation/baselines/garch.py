@@ -19,7 +19,7 @@ from ...market.errors import ConfigError
 from ..likelihood import GarchParameters, fit_garch_process
 from .bars import Bars
 from .clock import places, season_of
-from .student_t import Rows, StudentTForecast, as_slice
+from .student_t import MOST_BARS, Rows, StudentTForecast, as_slice
 
 _MIN_TRAINING_RETURNS = 100
 
@@ -38,7 +38,7 @@ class GarchModel:
 
     @classmethod
     def fit(cls, candles: Candles, train_rows: Rows, *, clock: bool = True) -> Self:
-        """Fit on the training rows: the season first, if any, then the process.
+        """Fit on the training rows: the season first, if any, then the process on the last `MOST_BARS`.
 
         Raises:
             ConfigError: There are fewer than 100 returns, or they are all the same.
@@ -50,7 +50,9 @@ class GarchModel:
         if clock:
             season = season_of(returns[rows], candles.open_time_ms[rows], candles.interval)
         factors = season[places(candles.open_time_ms, candles.interval)]
-        return cls(fit_garch(returns / factors, rows, leverage=True), season)
+        start, stop, _ = rows.indices(len(returns))
+        last = max(start, stop - MOST_BARS), stop
+        return cls(fit_garch(returns / factors, last, leverage=True), season)
 
     def forecast(self, candles: Candles) -> StudentTForecast:
         """Densities of every bar's return, each from the bars before."""

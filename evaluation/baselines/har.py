@@ -19,15 +19,15 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import betaln, digamma
 
-from ...market.arrays import BoolArray, FloatArray, IntArray, spread
+from ...market.arrays import BoolArray, FloatArray, IntArray, spread, thinned
 from ...market.candles import Candles
 from ...market.intervals import INTERVALS_MS
 from ...market.numerics.compiled import compiled
 from ..likelihood import MIN_GARCH_DEGREES, fit_student, tick_scale
 from .bars import Bars
-from .clock import clock_indicators
+from .clock import clock_indicators, clock_sum
 from .garch import percent_returns, training_returns
-from .student_t import Rows, StudentTForecast, as_slice
+from .student_t import MOST_BARS, Rows, StudentTForecast, as_slice
 
 _RIDGE = 1e-4
 _ROUNDS = 500
@@ -73,7 +73,7 @@ class HAR:
 
     @classmethod
     def fit(cls, candles: Candles, train_rows: Rows) -> Self:
-        """Fit on the training rows.
+        """Fit on the training rows; of more than `MOST_BARS` on as many, evenly spread.
 
         Raises:
             ConfigError: There are fewer than 100 returns, or they are all the same.
@@ -85,7 +85,9 @@ class HAR:
         averages = _log_averages(candles, spans, least)
         known = np.zeros(len(candles), dtype=np.bool_)
         known[rows] = np.isfinite(returns[rows]) & np.isfinite(averages[rows]).all(axis=1)
-        design = _Design(averages, clock_indicators(candles.open_time_ms, candles.interval), known)
+        known = thinned(known, MOST_BARS)
+        clock = clock_indicators(candles.open_time_ms[known], candles.interval)
+        design = _Design(averages[known], clock)
         fitted = _fitted(design, returns[known], training)
         limits = np.stack([averages[known].min(axis=0), averages[known].max(axis=0)])
         middle = averages[known].mean(axis=0)
@@ -96,7 +98,7 @@ class HAR:
     def forecast(self, candles: Candles) -> StudentTForecast:
         """Densities of every bar's return, each from the bars before; NaN in the first week."""
         averages = _log_averages(candles, self.spans, self.least_scale)
-        clock = clock_indicators(candles.open_time_ms, candles.interval) @ self.clock
+        clock = clock_sum(self.clock, candles.open_time_ms, candles.interval)
         scale = self._scale(averages @ self.slopes + clock)
         return StudentTForecast(self.degrees, self.mean * scale, scale, self.note)
 
@@ -124,9 +126,7 @@ class HAR:
         longest = self.spans[-1]
         history = _variances(candles)[rows[:, None] + np.arange(1 - longest, 1)]
         after = candles.open_time_ms[rows, None] + candles.interval_ms * np.arange(1, bars + 1)
-        clock = (clock_indicators(after.ravel(), candles.interval) @ self.clock).reshape(
-            after.shape
-        )
+        clock = clock_sum(self.clock, after, candles.interval)
         drawn = rng.integers(len(self.shapes), size=(len(rows), paths, bars))
         slopes = self.slopes * min(1.0, _PERSISTENCE / max(float(self.slopes.sum()), 1e-9))
         level = self.constant + self.shift + float((self.slopes - slopes) @ self.middle)
@@ -247,20 +247,18 @@ def _simulate(
 
 
 class _Design:
-    """Regressors of the known rows: standardised averages, and the clock.
+    """Regressors of the rows to fit on: standardised averages, and the clock.
 
     Args:
-        averages: Logs of averages [T, S].
-        clock: Indicators [T, C].
-        known: Rows [T] to fit on.
+        averages: Logs of averages [n, S].
+        clock: Indicators [n, C].
     """
 
-    def __init__(self, averages: FloatArray, clock: FloatArray, known: BoolArray) -> None:
-        self._averages = averages[known]
-        self._centre = self._averages.mean(axis=0)
-        self._width = np.maximum(self._averages.std(axis=0), 1e-9)
-        scaled = (self._averages - self._centre) / self._width
-        self.matrix = np.concatenate([np.ones((len(scaled), 1)), scaled, clock[known]], axis=1)
+    def __init__(self, averages: FloatArray, clock: FloatArray) -> None:
+        self._centre = averages.mean(axis=0)
+        self._width = np.maximum(averages.std(axis=0), 1e-9)
+        scaled = (averages - self._centre) / self._width
+        self.matrix = np.concatenate([np.ones((len(scaled), 1)), scaled, clock], axis=1)
 
     def raw(self, coefficients: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Constant, slopes [S] and clock [C] of regressors that are not standardised."""

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...market.arrays import BoolArray, FloatArray, IntArray
+from ...market.arrays import BoolArray, FloatArray, IntArray, thinned
 from ...market.candles import Candles
 from ...market.clock import CALENDAR_CELLS, calendar_cells
 from ...market.errors import ConfigError
+from ...market.features import complete_bars, feature_chunks, features_of
 from ...market.records import AT_LEAST_ONE, FROM_ZERO, Record
-from ...market.streams import StreamSpec, stream_features
+from ...market.streams import StreamSpec
 from ...models.bars.config import MarketConfig
 from ...models.forecast import ReturnForecast
 from ...models.presets import AnyConfig
@@ -28,7 +29,7 @@ from .bars import follows
 from .garch import percent_returns
 from .student_t import Rows, as_slice
 
-_LEAST_ROWS = 200
+_LEAST_ROWS, _MOST_ROWS = 200, 500_000
 _CLIP = 6.0  # deviations: inputs beyond were never seen
 _LEAST_SPREAD = 1e-3  # deviations of the return: a density is never a spike
 _MEAN_SCALE = 0.1
@@ -51,7 +52,8 @@ class MemorylessConfig(Record):
         noise: Deviation of what is added to standardised features in training.
         learning_rate: Of AdamW at the start; it falls to 0 as a cosine.
         weight_decay: Of AdamW, on matrices.
-        epochs: Passes over the training rows.
+        epochs: Passes over the training rows, or over as many of them as an epoch has.
+        epoch_bars: Rows of an epoch, at most.
         batch_size: Rows in a step.
         auxiliary_weight: Of the loss on the next bar's log range.
         mean_weight: Of the squared ratio of overall mean to deviation, which holds the mean back.
@@ -69,6 +71,7 @@ class MemorylessConfig(Record):
     learning_rate: float = 2e-3
     weight_decay: float = 0.2
     epochs: int = 30
+    epoch_bars: int = 65_536
     batch_size: int = 256
     auxiliary_weight: float = 0.6
     mean_weight: float = 0.1
@@ -84,6 +87,7 @@ class MemorylessConfig(Record):
                 "components",
                 "members",
                 "epochs",
+                "epoch_bars",
                 "batch_size",
             ),
             AT_LEAST_ONE,
@@ -112,6 +116,7 @@ class MemorylessConfig(Record):
             trunk=settings.trunk_size,
             components=settings.num_components,
             members=settings.members,
+            epoch_bars=settings.epoch_bars,
             seed=seed,
         )
 
@@ -189,6 +194,18 @@ class MemorylessNetwork:
             part[np.isnan(features).any(axis=1)] = np.nan
         return weights, mu, sigma
 
+    def mixtures(self, candles: Candles) -> list[FloatArray]:
+        """Those of the return after each bar of candles [T, K]; NaN where features are incomplete."""
+        spec, count = StreamSpec.for_interval(candles.interval), self._network.components
+        whole = [np.empty((len(candles), count)) for _ in range(3)]
+        for first, features in feature_chunks(candles, spec):
+            rows = slice(first, first + len(features))
+            for part, found in zip(
+                whole, self.mixture(features, cells_after(candles, rows)), strict=True
+            ):
+                part[rows] = found
+        return whole
+
     def _inputs(self, features: FloatArray, cells: IntArray) -> tuple[Tensor, Tensor]:
         scaled = np.clip((features - self._centre) / self._width, -_CLIP, _CLIP)
         return torch.from_numpy(scaled.astype(np.float32)), torch.from_numpy(cells)
@@ -208,18 +225,24 @@ class Memoryless:
     def fit(
         cls, candles: Candles, train_rows: Rows, config: MemorylessConfig | None = None
     ) -> Self:
-        """Train on forecasts of the training rows' bars.
+        """Train on forecasts of the training rows' bars; of a long range on 500,000, evenly spread.
 
         Raises:
             ConfigError: Fewer than 200 rows are complete, or their returns do not vary.
         """
-        features, cells = inputs_of(candles)
+        spec, config = StreamSpec.for_interval(candles.interval), config or MemorylessConfig()
         start, stop, _ = as_slice(train_rows).indices(len(candles))
-        before, after = slice(max(start - 1, 0), stop - 1), slice(max(start, 1), stop)
-        returns = np.where(follows(candles), percent_returns(candles), np.nan)
-        heights = np.log(candles.high / candles.low)
-        config = config or MemorylessConfig()
-        rows = features[before], cells[before], returns[after], heights[after]
+        follow = np.zeros(len(candles), dtype=np.bool_)
+        follow[max(start, 1) : stop] = follows(candles)[max(start, 1) : stop]
+        known = np.append(follow[1:], False) & complete_bars(candles, spec)
+        before = np.flatnonzero(thinned(known, _MOST_ROWS))
+        heights = np.log(candles.high[before + 1] / candles.low[before + 1])
+        rows = (
+            features_of(candles, spec, before),
+            cells_after(candles, before),
+            percent_returns(candles)[before + 1],
+            heights,
+        )
         seeds = range(config.seed, config.seed + config.members)
         return cls(tuple(MemorylessNetwork.fit(*rows, replace(config, seed=s)) for s in seeds))
 
@@ -228,19 +251,16 @@ class Memoryless:
 
         The first bar, and one after a gap, have none.
         """
-        inputs = inputs_of(candles)
-        parts = zip(*(network.mixture(*inputs) for network in self.networks), strict=True)
+        parts = zip(*(network.mixtures(candles) for network in self.networks), strict=True)
         weights, means, sigmas = (np.concatenate(part, axis=1) for part in parts)
         weights /= len(self.networks)
         weights[:-1][~follows(candles)[1:]] = np.nan
         return of_each_bar(ReturnForecast(weights, means, sigmas, candles.open_time_ms))
 
 
-def inputs_of(candles: Candles) -> tuple[FloatArray, IntArray]:
-    """What is known at each bar's close: streamed features [T, F], and the next bar's cells [T, 2]."""
-    features = stream_features(candles, StreamSpec.for_interval(candles.interval))
-    after = candles.open_time_ms + candles.interval_ms
-    return features, calendar_cells(after, candles.interval)
+def cells_after(candles: Candles, rows: IntArray | slice) -> IntArray:
+    """Calendar cells of the bars after some [N, 2]."""
+    return calendar_cells(candles.open_time_ms[rows] + candles.interval_ms, candles.interval)
 
 
 def of_each_bar(forecast: ReturnForecast) -> ReturnForecast:
@@ -260,7 +280,7 @@ class _Network(nn.Module):
 
     def __init__(self, inputs: int, config: MemorylessConfig) -> None:
         super().__init__()
-        self._dropout = config.dropout
+        self._dropout, self.components = config.dropout, config.components
         self.hidden = nn.Linear(inputs, config.hidden)
         self.code = nn.Linear(config.hidden, config.code)
         self.calendar = nn.Parameter(0.1 * torch.randn(CALENDAR_CELLS, config.calendar))
@@ -294,10 +314,11 @@ def _train(
     ]
     optimiser = torch.optim.AdamW(groups, lr=config.learning_rate)
     features, cells = inputs
-    steps = config.epochs * -(-len(features) // config.batch_size)
+    bars = min(len(features), config.epoch_bars)
+    steps = config.epochs * -(-bars // config.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(config.epochs):
-        for rows in torch.split(torch.randperm(len(features)), config.batch_size):
+        for rows in torch.split(torch.randperm(len(features))[:bars], config.batch_size):
             seen = features[rows] + config.noise * torch.randn(len(rows), features.shape[1])
             loss = _loss(network(seen, cells[rows]), targets[rows], config)
             optimiser.zero_grad()

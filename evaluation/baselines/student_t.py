@@ -13,6 +13,8 @@ from ...market.arrays import BoolArray, FloatArray
 from ...market.errors import ConfigError
 
 Rows = slice | tuple[int, int]
+MOST_BARS = 200_000
+"""Training bars that a model of a few dozen numbers is fitted on, at most."""
 
 
 class Forecast(Protocol):

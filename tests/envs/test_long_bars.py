@@ -47,9 +47,11 @@ def weekly_model(weeks: Candles) -> PaperWorldModel:
 
 def test_look_backs_follow_the_interval() -> None:
     warmups = {interval: FeatureSpec.for_interval(interval).warmup for interval in INTERVALS_MS}
-    for interval in ("1", "5", "15", "30", "60"):
-        assert FeatureSpec.for_interval(interval) == FeatureSpec()
-        assert PaperConfig.for_interval(interval) == PaperConfig()
+    assert FeatureSpec.for_interval("60") == FeatureSpec()
+    assert PaperConfig.for_interval("60") == PaperConfig()
+    assert FeatureSpec.for_interval("5").horizons == (12, 72, 288)
+    for interval in ("1", "3", "5", "15", "30"):
+        assert warmups[interval] * INTERVALS_MS[interval] == INTERVALS_MS["D"]
     assert (warmups["240"], warmups["D"], warmups["W"]) == (84, 60, 26)
     given = PaperConfig.for_interval("W", features=FeatureSpec((3, 9)), chunk_bars=20)
     assert (given.features.horizons, given.chunk_bars, given.warmup_bars) == ((3, 9), 20, 24)

@@ -73,10 +73,10 @@ def streamed(candles: Candles, spec: StreamSpec, chunks: list[int]) -> np.ndarra
 @pytest.mark.parametrize("interval", ["5", "60", "240", "D", "W"])
 def test_a_stream_has_the_bits_of_the_batch(interval: str) -> None:
     spec = StreamSpec.for_interval(interval)
-    candles = made(700, interval=interval)
+    candles = made(spec.warmup + 364, interval=interval)
     batch = stream_features(candles, spec)
-    np.testing.assert_array_equal(streamed(candles, spec, [1] * 700), batch)
-    chunks = [340, 1, 59, 100, 200]
+    np.testing.assert_array_equal(streamed(candles, spec, [1] * len(candles)), batch)
+    chunks = [spec.warmup + 4, 1, 59, 100, 200]
     np.testing.assert_array_equal(
         streamed(candles, spec, chunks), batch[np.cumsum(chunks) - 1], strict=True
     )
@@ -86,9 +86,27 @@ def test_a_stream_has_the_bits_of_the_batch(interval: str) -> None:
 
 def test_spans_follow_the_length_of_the_bars() -> None:
     warmups = {i: StreamSpec(i).warmup for i in ("5", "60", "240", "D", "W")}
-    assert warmups == {"5": 336, "60": 336, "240": 168, "D": 60, "W": 27}
+    assert warmups == {"5": 2_016, "60": 336, "240": 168, "D": 60, "W": 27}
+    settled = {i: StreamSpec(i).settled for i in ("1", "30", "60", "D")}
+    assert settled == {"1": 60 * 1_344, "30": 2 * 1_344, "60": 1_344, "D": 240}
     with pytest.raises(CandleError, match="7"):
         StreamSpec("7")
+
+
+@pytest.mark.parametrize("interval", ["1", "5", "30", "60"])
+def test_spans_reach_from_two_bars_to_two_weeks(interval: str) -> None:
+    """Evenly on a logarithmic scale; of hours they are what they are called."""
+    spec, hourly = StreamSpec(interval), np.array([2.0, 6.0, 24.0, 168.0, 336.0])
+    spans = np.array([spec.span(n) for n in hourly])
+    weeks = spans[-1] * INTERVALS_MS[interval] / INTERVALS_MS["W"]
+    assert (spans[0], weeks) == (2.0, pytest.approx(2.0))
+    np.testing.assert_allclose(
+        np.log(spans / 2) / np.log(spans[-1] / 2), np.log(hourly / 2) / np.log(168)
+    )
+    rates = spec.table.rates[[column("volatility_24"), column("garman_klass_336")]]
+    np.testing.assert_allclose(rates, 2 / (1 + spans[[2, 4]]))
+    if interval == "60":
+        np.testing.assert_array_equal(spans, hourly)
 
 
 def test_computed_features_are_the_streamed_ones() -> None:

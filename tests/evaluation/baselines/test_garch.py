@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 from arch import arch_model
 
+from worldmodel_trading.evaluation.baselines import garch
 from worldmodel_trading.evaluation.baselines.clock import places, season_of
 from worldmodel_trading.evaluation.baselines.garch import (
     FilteredHistory,
@@ -175,3 +176,10 @@ def test_filtered_history_draws_the_shocks_that_were() -> None:
     shocks = (drawn[:, :, 0] / season[:, None] - fitted.model.parameters.mean) / deviation[:, None]
     nearest = np.abs(shocks[..., None] - fitted.shocks).min(axis=-1)
     assert nearest.max() < 1e-9
+
+
+def test_a_long_range_is_fitted_on_its_last_bars(monkeypatch) -> None:
+    candles = synthetic_candles(seed=4, bars=1_500)
+    last = GarchModel.fit(candles, (700, 1_500), clock=False)
+    monkeypatch.setattr(garch, "MOST_BARS", 800)
+    assert GarchModel.fit(candles, (0, 1_500), clock=False).parameters == last.parameters

@@ -7,7 +7,8 @@ import pytest
 import scipy.stats
 from scipy.optimize import check_grad
 
-from worldmodel_trading.evaluation.baselines.garch import GarchModel
+from worldmodel_trading.evaluation.baselines import har
+from worldmodel_trading.evaluation.baselines.garch import GarchModel, percent_returns
 from worldmodel_trading.evaluation.baselines.har import HAR, _loss, spans_of
 from worldmodel_trading.evaluation.baselines.student_t import mean_nll
 from worldmodel_trading.market.candles import Candles
@@ -130,3 +131,16 @@ def test_too_few_bars_hold_the_scale_and_say_so(market: tuple[Candles, np.ndarra
 )
 def test_spans_follow_the_length_of_a_bar(interval: str, spans: tuple[int, ...]) -> None:
     assert spans_of(INTERVALS_MS[interval]) == spans
+
+
+def test_a_long_range_is_fitted_on_bars_spread_over_it(
+    monkeypatch: pytest.MonkeyPatch, market: tuple[Candles, np.ndarray], model: HAR
+) -> None:
+    candles = market[0]
+    monkeypatch.setattr(har, "MOST_BARS", 2_000)
+    thin = HAR.fit(candles, (0, TRAIN))
+    assert len(thin.shapes) == 2_000 < len(model.shapes)
+    rows = (TRAIN, len(candles))
+    returns = percent_returns(candles)[slice(*rows)]
+    lost = mean_nll(thin.forecast(candles)[rows], returns)
+    assert lost < mean_nll(model.forecast(candles)[rows], returns) + 0.02

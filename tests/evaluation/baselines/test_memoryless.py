@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from worldmodel_trading.evaluation.baselines import memoryless
 from worldmodel_trading.evaluation.baselines.memoryless import (
     Memoryless,
     MemorylessConfig,
     MemorylessNetwork,
     _Network,
-    inputs_of,
     of_each_bar,
 )
 from worldmodel_trading.evaluation.baselines.student_t import mean_nll
@@ -58,10 +58,13 @@ def test_it_repeats_and_leaves_the_global_draws_alone() -> None:
 def test_it_sees_what_a_world_model_of_bars_sees(
     candles: Candles, market_model: BarWorldModel
 ) -> None:
-    features, cells = inputs_of(candles)
-    np.testing.assert_array_equal(features, market_model.features(candles))
+    model = Memoryless.fit(candles, (0, 600), MemorylessConfig(epochs=1))
+    found = model.networks[0].mixtures(candles)
     after = candles.open_time_ms + candles.interval_ms
-    np.testing.assert_array_equal(cells, calendar_cells(after, candles.interval))
+    cells = calendar_cells(after, candles.interval)
+    expected = model.networks[0].mixture(market_model.features(candles), cells)
+    for part, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(part, other)
 
 
 def test_it_is_as_wide_as_the_path_of_its_return(market_model: BarWorldModel) -> None:
@@ -85,7 +88,7 @@ def test_row_t_forecasts_bar_t(candles: Candles) -> None:
     forecast = model.forecast(candles)
     assert not forecast.valid[:337].any()
     assert forecast.valid[337:].all()
-    weights = model.networks[0].mixture(*inputs_of(candles))[0]
+    weights = model.networks[0].mixtures(candles)[0]
     np.testing.assert_array_equal(forecast.weights[400], weights[399])
     assert forecast.open_time_ms[400] == candles.open_time_ms[399]
 
@@ -112,3 +115,22 @@ def test_moving_a_forecast_by_a_bar() -> None:
 def test_too_few_rows_are_named(candles: Candles) -> None:
     with pytest.raises(ConfigError, match="163 bars with complete inputs; a network needs 200"):
         Memoryless.fit(candles, (0, 500))
+
+
+def test_an_epoch_has_no_more_rows_than_it_may() -> None:
+    rows, settings = known_rows(900, 3), {"epochs": 2, "batch_size": 100}
+    short = MemorylessNetwork.fit(*rows, MemorylessConfig(epoch_bars=300, **settings))
+    whole = MemorylessNetwork.fit(*rows, MemorylessConfig(epoch_bars=900, **settings))
+    more = MemorylessNetwork.fit(*rows, MemorylessConfig(**settings))
+    for one, two, three in zip(*(n.mixture(*rows[:2]) for n in (whole, more, short)), strict=True):
+        np.testing.assert_array_equal(one, two)
+        assert not np.array_equal(one, three)
+
+
+def test_of_a_long_range_it_learns_rows_spread_over_it(monkeypatch, candles: Candles) -> None:
+    config = MemorylessConfig(epochs=1)
+    whole = Memoryless.fit(candles, (0, 1_500), config).forecast(candles)
+    monkeypatch.setattr(memoryless, "_MOST_ROWS", 1_000)
+    thin = Memoryless.fit(candles, (0, 1_500), config).forecast(candles)
+    assert not np.array_equal(thin.weights[400], whole.weights[400])
+    np.testing.assert_array_equal(thin.valid, whole.valid)
