@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..models.regimes.opening import RegimeSource
     from ..models.regimes.regimes import Regimes
     from ..models.world_model import WorldModel
+    from .recorded import RecordedMarket
 
 Names = NDArray[np.str_]
 
@@ -65,7 +66,7 @@ class FollowedRegimes:
 
 
 def recorded_regimes(
-    source: RegimeSource, world_model: WorldModel | None, record: Candles
+    source: RegimeSource, world_model: WorldModel | None, recorded: RecordedMarket
 ) -> Names | None:
     """The regime at every close of a record [T], ``"unknown"`` where its features are not complete.
 
@@ -81,5 +82,5 @@ def recorded_regimes(
     found = open_regimes(source, world_model)
     assert found is not None
     names: Names = np.array([*found.names, "unknown"])
-    told: Names = names[found.classify(world_model, record)]
-    return told
+    told: Names = names[found.classify(world_model, recorded.record)]
+    return told[recorded.first_row :][: len(recorded.candles)]

@@ -11,7 +11,7 @@ from ..market.account.broker import replay_bars
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.candles import Candles
 from ..market.errors import ConfigError
-from ..market.features import Features, compute_features, valid_rows
+from ..market.features import Features, feature_chunks, valid_rows
 from ..market.settings import truth
 from ..market.times import Time, format_time, to_ms
 from .spaces import FEATURE_BOUND, LATENT_BOUND, observation_layout
@@ -34,6 +34,8 @@ class RecordedMarket:
             cannot be observed.
         delivery_row: Row of the bar with which the contract ended; None where it lives on, or the
             record ends before it.
+        record: The candles with all that precedes them, which is history.
+        first_row: Row of the record that the first row here is.
     """
 
     candles: Candles
@@ -41,7 +43,9 @@ class RecordedMarket:
     layout: dict[str, slice]
     bars: FloatArray
     steps_left: IntArray
-    delivery_row: int | None = None
+    delivery_row: int | None
+    record: Candles
+    first_row: int
 
     def starts(self, length: int | None) -> IntArray:
         """Rows from which ``length`` steps can be taken; for None, the first of each run.
@@ -95,24 +99,52 @@ def as_seen(features: FloatArray) -> Float32Array:
 
 
 def feature_record(
-    candles: Candles, spec: Features, funding: FloatArray | None = None
+    candles: Candles,
+    spec: Features,
+    funding: FloatArray | None = None,
+    rows: tuple[int, int] | None = None,
 ) -> RecordedMarket:
-    """A record that shows raw features; ``funding`` [T] is charged on positions held through bars."""
-    features = compute_features(candles, spec)
-    view = as_seen(features)
+    """A record that shows raw features.
+
+    Args:
+        candles: T bars.
+        spec: Which features.
+        funding: Charged on positions held through bars [T].
+        rows: The bars kept, those before them being history alone; None keeps all.
+    """
+    first, last = rows or (0, len(candles))
+    view = np.empty((last - first, len(spec.names)), dtype=np.float32)
+    valid = np.empty(last - first, dtype=np.bool_)
+    for start, features in feature_chunks(candles, spec):
+        there = slice(max(start, first), min(start + len(features), last))
+        if there.start < there.stop:
+            here = slice(there.start - first, there.stop - first)
+            some = features[there.start - start : there.stop - start]
+            view[here], valid[here] = as_seen(some), valid_rows(some)
     layout = observation_layout({"features": view.shape[1]})
-    return _recorded(candles, view, layout, valid_rows(features), funding)
+    return _recorded(candles, view, layout, valid, funding, (first, last))
 
 
 def latent_record(
-    candles: Candles, world_model: WorldModel, funding: FloatArray | None = None
+    candles: Candles,
+    world_model: WorldModel,
+    funding: FloatArray | None = None,
+    rows: tuple[int, int] | None = None,
 ) -> RecordedMarket:
-    """A record that shows [z, h]; with the ``paper`` preset h is that of an agent that stays flat."""
-    latents = world_model.latents(candles)
+    """A record that shows [z, h]; with the ``paper`` preset h is that of an agent that stays flat.
+
+    Args:
+        candles: T bars.
+        world_model: What they are seen through.
+        funding: Charged on positions held through bars [T].
+        rows: The bars kept, those before them being history alone; None keeps all.
+    """
+    kept = rows or (0, len(candles))
+    latents = world_model.latents(candles, slice(*kept))
     z = np.clip(latents.z, -LATENT_BOUND, LATENT_BOUND)
     view = np.concatenate([z, latents.h], axis=1).astype(np.float32)
     layout = observation_layout({"latent": z.shape[1], "hidden": latents.h.shape[1]})
-    return _recorded(candles, view, layout, latents.valid, funding)
+    return _recorded(candles, view, layout, latents.valid, funding, kept)
 
 
 def restrict(recorded: RecordedMarket, start: Time | None, end: Time | None) -> RecordedMarket:
@@ -130,14 +162,18 @@ def _recorded(
     layout: dict[str, slice],
     valid: BoolArray,
     funding: FloatArray | None,
+    rows: tuple[int, int],
 ) -> RecordedMarket:
+    kept = candles if rows == (0, len(candles)) else candles.rows(*rows)
     return RecordedMarket(
-        candles=candles,
+        candles=kept,
         view=view,
         layout=layout,
-        bars=replay_bars(candles, 0.0 if funding is None else funding),
-        steps_left=_steps_left(candles, valid),
-        delivery_row=candles.delivery_row,
+        bars=replay_bars(kept, 0.0 if funding is None else funding[slice(*rows)]),
+        steps_left=_steps_left(kept, valid),
+        delivery_row=kept.delivery_row,
+        record=candles,
+        first_row=rows[0],
     )
 
 

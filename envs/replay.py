@@ -35,7 +35,7 @@ from .recorded import (
     restrict,
 )
 from .spaces import ActionKind, ObservationKind, check_observation
-from .trace import PastBars
+from .trace import PAST_BARS, PastBars
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource, FundingSource, InstrumentSource
@@ -194,7 +194,7 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         self._time_at: Callable[[int], int] = self.recorded.candles.open_time_ms.item
         self._close_at: Callable[[int], float] = self.recorded.candles.close.item
         self._state = open_recorded_state(self.recorded, model, 1)
-        self._regimes = recorded_regimes(regimes, model, self.recorded.candles)
+        self._regimes = recorded_regimes(regimes, model, self.recorded)
         longest = self._episode_length or int(self.recorded.steps_left.max())
         super().__init__(self.recorded.layout, actions, broker, reward, render_mode, longest)
         if model is not None:
@@ -267,11 +267,13 @@ def open_recorded(
     record = open_candles(candles)
     charged = funding_per_bar(open_funding(funding), record, unrecorded_funding_rate)
     model = opened(world_model)
+    first, last = record.row_range(start, end)
+    kept = max(0, first - PAST_BARS), last
     if model is None or shown == "features":
         spec = FeatureSpec.for_interval(record.interval) if model is None else model.config.features
-        recorded = feature_record(record, spec, charged)
+        recorded = feature_record(record, spec, charged, kept)
     else:
-        recorded = latent_record(record, model, charged)
+        recorded = latent_record(record, model, charged, kept)
     return recorded if start is None and end is None else restrict(recorded, start, end)
 
 

@@ -381,7 +381,7 @@ class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
             check_length(episode_length),
             random_start,
             open_recorded_state(recorded, model, num_envs),
-            recorded_regimes(regimes, model, recorded.candles),
+            recorded_regimes(regimes, model, recorded),
         )
         super().__init__(
             num_envs, lanes, actions, broker, reward, autoreset_mode, max_episode_steps

@@ -228,22 +228,21 @@ class WorldModel(ABC):
         scaled = self.compiled_vae.decode(rows)
         return self.scaler.inverse(scaled.reshape(*np.shape(latent)[:-1], scaled.shape[1]))
 
-    def latents(self, candles: CandleSource) -> Latents:
+    def latents(self, candles: CandleSource, rows: slice = slice(None)) -> Latents:
         """Latents and hidden states of every bar; h runs on from gap to gap, from a state of zeros.
 
         Args:
             candles: Anything `open_candles` opens; see `features`.
+            rows: Of which bars they are wanted; those before them are heard all the same.
         """
         z, after, runs = self._run(open_candles(candles))
-        z, h = z.copy(), after
         if self.config.preset == "paper":
-            h = np.zeros_like(after)
-            h[1:] = after[:-1]
+            after = np.concatenate([np.zeros_like(after[:1]), after[:-1]])
         valid = np.zeros(len(z), dtype=bool)
         for start, stop in runs:
             valid[min(start + self.config.warmup_bars - 1, stop) : stop] = True
-        z[~valid] = np.nan
-        h = np.where(valid[:, None], h, np.float32(np.nan))
+        valid = valid[rows].copy()
+        z, h = (np.where(valid[:, None], part[rows], np.float32(np.nan)) for part in (z, after))
         return Latents(z, h, valid)
 
     def return_forecast(self, candles: CandleSource) -> ReturnForecast:

@@ -137,9 +137,9 @@ def test_a_long_range_is_fitted_on_bars_spread_over_it(
     monkeypatch: pytest.MonkeyPatch, market: tuple[Candles, np.ndarray], model: HAR
 ) -> None:
     candles = market[0]
-    monkeypatch.setattr(har, "MOST_BARS", 2_000)
+    monkeypatch.setattr(har, "MOST_BARS", 2_500)
     thin = HAR.fit(candles, (0, TRAIN))
-    assert len(thin.shapes) == 2_000 < len(model.shapes)
+    assert len(thin.shapes) == 2_500 < len(model.shapes)
     rows = (TRAIN, len(candles))
     returns = percent_returns(candles)[slice(*rows)]
     lost = mean_nll(thin.forecast(candles)[rows], returns)
