@@ -392,6 +392,6 @@ class WorldModel(ABC):
         following = candles.open_time_ms + candles.interval_ms
         hidden = np.zeros((len(candles), self.config.hidden_size), dtype=np.float32)
         for start, stop in runs:
-            rows = np.s_[np.newaxis, start:stop]
-            hidden[start:stop] = self.remembered(z[rows], following[rows])[0]
+            run = np.s_[np.newaxis, start:stop]
+            hidden[start:stop] = self.remembered(z[run], following[run])[0]
         return Run(z, hidden, runs)

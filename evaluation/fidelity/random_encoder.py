@@ -61,6 +61,6 @@ def with_random_encoder(
         Callbacks(TrainingHistory(), ()),
         torch.device("cpu"),
     )
-    ground = BarGround.of(train, validation, ranges, config, world_model.scaler)
+    ground = BarGround.of(ranges, config, world_model.scaler)
     networks = train_bar_networks(*ground.bars, session, random_encoder=True)
     return ground.world_model(*networks, world_model.provenance, config, session)

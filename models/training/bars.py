@@ -249,7 +249,7 @@ def return_losses(learner: nn.Module, data: BarRange) -> Tensor:
 def _return_mixtures(learner: Learner, data: BarRange) -> Iterator[tuple[Tensor, Mixture]]:
     """Chunks of the rows that count, and the forecasts of the bars after them."""
     heard = _heard(learner, data)
-    for rows in data.rows.split(CHUNK_BARS):
+    for rows in torch.split(data.rows, CHUNK_BARS):
         yield rows, learner.mdn_rnn.return_mixture(_trunk(learner, data, heard, rows))
 
 
@@ -282,7 +282,8 @@ def _trunk(learner: Learner, data: BarRange, heard: _Heard, rows: Tensor) -> Ten
 def forecasting_numbers(vae: BarVAE, data: BarRange) -> Tensor:
     """The first numbers of z at every bar [T, Z']."""
     size = vae.forecast_size
-    return torch.cat([vae.encode(rows).mean[:, :size] for rows in data.features.split(CHUNK_BARS)])
+    parts = torch.split(data.features, CHUNK_BARS)
+    return torch.cat([vae.encode(rows).mean[:, :size] for rows in parts])
 
 
 def remembered(learner: Learner, data: BarRange) -> Tensor | None:
@@ -323,7 +324,7 @@ def _remember_long(
         mdn_rnn.calendars(data.cells[None, start : start + _LEAD_BARS]),
     )[0]
     firsts = torch.arange(start + _LEAD_BARS, stop, _PIECE_BARS)
-    for some in firsts.split(_PIECES):
+    for some in torch.split(firsts, _PIECES):
         rows = some[:, None] + torch.arange(-_LEAD_BARS, _PIECE_BARS)
         there = rows < stop
         rows = rows.clamp(max=stop - 1)
@@ -363,8 +364,8 @@ def vae_stage(learner: Learner, train: BarRange, validation: BarRange, session: 
 def _validated(validation: BarRange, loss: Callable[[Tensor], Tensor]) -> dict[str, float]:
     """The mean loss of the bars that count, by chunks of them."""
     rows = validation.rows
-    total = sum(loss(some).item() * len(some) for some in rows.split(CHUNK_BARS))
-    return {"validation_loss": total / len(rows)}
+    parts = [float(loss(some)) * len(some) for some in torch.split(rows, CHUNK_BARS)]
+    return {"validation_loss": sum(parts) / len(rows)}
 
 
 def _elbo_loss(vae: BarVAE, features: Tensor, beta: float, generator: torch.Generator) -> Tensor:
