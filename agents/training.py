@@ -11,9 +11,10 @@ from typing import Any
 
 from ..envs.dream_funding import DreamFunding
 from ..envs.engine.pessimism import MOST, check_pessimism
+from ..envs.opening import open_recorded
 from ..envs.population.recorded_scorer import RecordedScorer
 from ..envs.recorded import RecordedMarket
-from ..envs.replay import BybitReplayEnv, open_recorded
+from ..envs.replay import BybitReplayEnv
 from ..envs.spaces import ActionKind
 from ..evaluation.performance import Performance
 from ..evaluation.rollout import play_through

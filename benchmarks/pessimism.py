@@ -25,7 +25,8 @@ from worldmodel_trading.agents.cma_es import CMAESConfig
 from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controller
 from worldmodel_trading.agents.rules.constant import ConstantWeight, buy_and_hold
 from worldmodel_trading.envs.dream_funding import DreamFunding
-from worldmodel_trading.envs.replay import BybitReplayEnv, open_recorded
+from worldmodel_trading.envs.opening import open_recorded
+from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.policy import Policy
 from worldmodel_trading.evaluation.rollout import chain_episodes, run_episode
 from worldmodel_trading.market.candles import Candles

@@ -5,6 +5,7 @@ from .dream import RecordedPath as RecordedPath
 from .engine.base import Engine as Engine
 from .engine.base import Noise as Noise
 from .engine.opening import open_engine as open_engine
+from .opening import open_recorded as open_recorded
 from .population.executors import Executor as Executor
 from .population.executors import ProcessExecutor as ProcessExecutor
 from .population.executors import SerialExecutor as SerialExecutor
@@ -17,7 +18,6 @@ from .population.scoring import score_replay as score_replay
 from .recorded import RecordedMarket as RecordedMarket
 from .rendering import PygameMissingError as PygameMissingError
 from .replay import BybitReplayEnv as BybitReplayEnv
-from .replay import open_recorded as open_recorded
 from .scorers import open_scorer as open_scorer
 from .vector import DreamVectorEnv as DreamVectorEnv
 from .vector import ReplayVectorEnv as ReplayVectorEnv

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,7 +119,7 @@ class DreamLanes:
         followed: As given.
     """
 
-    option = "segment"
+    options: tuple[str, ...] = ("segment",)
 
     def __init__(
         self,
@@ -164,10 +164,13 @@ class DreamLanes:
         return times
 
     def begin(
-        self, lanes: BoolArray, chance: Chance, where: int | Sequence[int | None] | None = None
+        self, lanes: BoolArray, chance: Chance, where: Mapping[str, Any] | None = None
     ) -> int:
         """Start lanes [N] over at the segments given, or drawn; returns the steps they can take."""
-        wanted = [self._segment(index) for index in for_lanes(self.option, where, lanes)]
+        wanted = [
+            self._segment(index)
+            for index in for_lanes("segment", (where or {}).get("segment"), lanes)
+        ]
         if lanes.all():
             self.noise.forget()  # the generator may be a new one
         if self._own_noise is not None:

@@ -40,7 +40,7 @@ class GivenLanes:
         paths: The paths.
     """
 
-    option = "start"
+    options: tuple[str, ...] = ("start",)
     doubt: FloatArray | None = None
 
     def __init__(self, paths: GivenPaths) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.candles import Candles
 from ..market.errors import ConfigError
 from ..market.features import Features, feature_chunks, valid_rows
-from ..market.settings import truth
+from ..market.settings import nearest, truth
 from ..market.times import Time, format_time, to_ms
 from .spaces import FEATURE_BOUND, LATENT_BOUND, observation_layout
 
@@ -83,6 +84,19 @@ class RecordedMarket:
             when = format_time(to_ms(time))
             raise ConfigError(f"no episode fits at or after {when}; the candles end too early")
         return int(rows[index])
+
+
+def which_symbol(symbol: object, symbols: Sequence[str]) -> int:
+    """The place of a symbol among others.
+
+    Raises:
+        ConfigError: It is none of them.
+    """
+    if symbol in symbols:
+        return symbols.index(str(symbol))
+    near = nearest(str(symbol), symbols)
+    hint = "" if near is None else f"did you mean {near!r}? "
+    raise ConfigError(f"symbol is {symbol!r}; {hint}expected one of {', '.join(symbols)}")
 
 
 def check_random_start(random_start: bool) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -12,36 +12,24 @@ import numpy as np
 from ..market.account.rewards import RewardLike
 from ..market.account.rules import BrokerConfig
 from ..market.errors import ConfigError
-from ..market.features import FeatureSpec
 from ..market.settings import whole_number
-from ..market.sources import (
-    funding_per_bar,
-    open_candles,
-    open_funding,
-    traded_instrument,
-    with_order_rules,
-)
 from ..market.times import Time
 from .arguments import refuse_unknown
 from .base import Observation, Start, TradingEnv
 from .followed_regimes import recorded_regimes
 from .one_account import FLOAT32, AccountStep, step_recorded
+from .opening import open_recorded_state
 from .protocol import read_options
-from .recorded import (
-    RecordedMarket,
-    check_random_start,
-    feature_record,
-    latent_record,
-    restrict,
-)
-from .spaces import ActionKind, ObservationKind, check_observation
-from .trace import PAST_BARS, PastBars
+from .recorded import RecordedMarket, check_random_start
+from .spaces import ActionKind, ObservationKind
+from .trace import PastBars
+from .universe import Replayed, Universe
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource, FundingSource, InstrumentSource
+    from ..models.joint_world_model import JointWorldModel
     from ..models.regimes.opening import RegimeSource
     from ..models.world_model import WorldModel
-    from .recorded_state import RecordedState
 
 
 class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `TradingEnv`
@@ -90,17 +78,21 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
     ``slippage`` (the part of the cost that is no fee), ``funding`` (paid for the bar, such a
     fraction, too; negative is received), ``turnover`` (|Δw| traded at this step), ``time_ms`` (open
     time of the bar just closed), and, where the record reaches the contract's end, ``delivered`` (whether it
-    ended with this bar; the weight is then 0); and ``regime``, where
-    ``regimes`` are given (its name, from the bars up to that close).
+    ended with this bar; the weight is then 0); ``regime``, where
+    ``regimes`` are given (its name, from the bars up to that close); and ``symbol``, where there are
+    several.
 
     ## Reset options
-    ``start``: a time: begin at the first possible row at or after it. What would be ignored is
-    refused.
+    ``start``: a time: begin at the first possible row at or after it. ``symbol``, where there are
+    several: whose record to play. What would be ignored is refused.
 
     Args:
         candles: `Candles`, a DataFrame, the path of a file of candles, a stored
-            ``"bybit:SYMBOL:INTERVAL"``, or None for the embedded synthetic market.
-        world_model: A `WorldModel`, the folder of one, ``"default"``, or None for raw features.
+            ``"bybit:SYMBOL:INTERVAL"``, or None for the embedded synthetic market. Or a list of
+            such, of several symbols and one interval: each episode draws its symbol (every one is
+            as likely), then its start; without ``random_start`` the first is played.
+        world_model: A `WorldModel`, the folder of one, ``"default"``, or None for raw features. Of
+            several symbols also a `JointWorldModel` or its folder, which has one for each.
         observation: ``"latent"`` or, of a world model, ``"features"``: the raw ones that it sees, as
             ``WorldModelDream-v0`` shows them; None is ``"latent"`` where there is a model.
         start: Episodes stay in ``[start, end)``; what precedes it serves as history. A time is ISO
@@ -123,12 +115,13 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
             ``numba.njit`` is called for all lanes at once; a plain one costs a vector environment
             some microseconds a lane.
         funding: Recorded rates (a file's path, ``"bybit:SYMBOL"``), a constant rate an instant, or
-            None for none; see `open_funding`.
+            None for none; see `open_funding`. Of several symbols also a mapping by symbol.
         unrecorded_funding_rate: Charged at instants that were due and are not recorded. When they
             were due is read from the record, however often its interval changes; after its end
             the instrument's present interval holds.
         instrument: The symbol's trading rules: ``"bybit:SYMBOL"``, which ``fetch`` stores, a mapping
-            of an `Instrument`'s fields, or an `Instrument`. Stored candles bring their own.
+            of an `Instrument`'s fields, or an `Instrument`. Stored candles bring their own, as
+            those of several symbols must.
         regimes: Tell the market's regime in the info: `Regimes`, the folder that they were saved in, or True
             for three found in the world model's own bank; None tells none, at no cost. Needs a world model.
         account: Any other setting of the account (`BrokerConfig.from_settings`): ``leverage``,
@@ -157,8 +150,8 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
 
     def __init__(
         self,
-        candles: CandleSource = None,
-        world_model: WorldModel | str | os.PathLike[str] | None = None,
+        candles: CandleSource | Sequence[CandleSource] = None,
+        world_model: WorldModel | JointWorldModel | str | os.PathLike[str] | None = None,
         start: Time | None = None,
         end: Time | None = None,
         episode_length: int | None = 720,
@@ -169,7 +162,7 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         fill_delay: int = 0,
         render_mode: str | None = None,
         reward: RewardLike = "log_return",
-        funding: FundingSource = None,
+        funding: FundingSource | Mapping[str, FundingSource] = None,
         unrecorded_funding_rate: float = 0.0,
         instrument: InstrumentSource = None,
         observation: ObservationKind | None = None,
@@ -177,34 +170,59 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         **account: Any,
     ) -> None:
         refuse_unknown(BybitReplayEnv, self.public_name, account)
-        rules = with_order_rules(account, traded_instrument(candles, instrument))
-        broker = BrokerConfig.from_settings(
-            taker_fee=taker_fee, slippage=slippage, fill_delay=fill_delay, **rules
+        self._universe = universe = Universe(
+            candles,
+            world_model,
+            start,
+            end,
+            funding,
+            unrecorded_funding_rate,
+            observation,
+            instrument,
+            account,
         )
-        model = opened(world_model)
-        record = open_candles(candles, instrument=instrument)
-        self.recorded = open_recorded(
-            record, model, start, end, funding, unrecorded_funding_rate, observation
+        broker = BrokerConfig.from_settings(
+            taker_fee=taker_fee, slippage=slippage, fill_delay=fill_delay, **universe.rules
         )
         self._episode_length = check_length(episode_length)
-        self._starts = self.recorded.starts(self._episode_length)
         self._random_start = check_random_start(random_start)
-        self._row = int(self._starts[0])
-        # Plain numbers straight from the arrays; lists of them would take 60 bytes a bar.
-        self._time_at: Callable[[int], int] = self.recorded.candles.open_time_ms.item
-        self._close_at: Callable[[int], float] = self.recorded.candles.close.item
-        self._state = open_recorded_state(self.recorded, model, 1)
-        self._regimes = recorded_regimes(regimes, model, self.recorded)
-        longest = self._episode_length or int(self.recorded.steps_left.max())
+        self._places = [_Place(one, self._episode_length, regimes) for one in universe.markets]
+        self._enter(0)
+        longest = self._episode_length or max(
+            int(place.recorded.steps_left.max()) for place in self._places
+        )
         super().__init__(self.recorded.layout, actions, broker, reward, render_mode, longest)
-        if model is not None:
-            self.world_model_hash = model.fingerprint
-            self.other_market = model.provenance.other_market(self.recorded.candles.symbol)
-            self.training_bars = count_training_bars(self.recorded, model)
-        self.title = f"BybitReplay {self.recorded.candles.symbol} {self.recorded.candles.interval}"
+        self.world_model_hash = universe.world_model_hash
+        self.other_market = universe.other_market()
+        self.training_bars = universe.training_bars()
+
+    def _enter(self, number: int) -> None:
+        """Stand at the first start of one of the symbols."""
+        place = self._places[number]
+        self.recorded, self._starts = place.recorded, place.starts
+        self._row = int(place.starts[0])
+        # Plain numbers straight from the arrays; lists of them would take 60 bytes a bar.
+        self._time_at: Callable[[int], int] = place.recorded.candles.open_time_ms.item
+        self._close_at: Callable[[int], float] = place.recorded.candles.close.item
+        self._state, self._regimes = place.state, place.regimes
+        self.title = (
+            f"BybitReplay {place.recorded.candles.symbol} {place.recorded.candles.interval}"
+        )
+
+    def _choose(self, symbol: object) -> None:
+        """Enter the symbol that is asked for, or one that is drawn, or the first."""
+        if symbol is not None:
+            self._enter(self._universe.number(symbol))
+        elif self._random_start:
+            self._enter(int(self.np_random.integers(len(self._places))))
+        else:
+            self._enter(0)
 
     def _begin(self, options: dict[str, Any] | None) -> Start:
-        given = read_options(options, "start")
+        drawn = len(self._places) > 1
+        given = read_options(options, "start", *(["symbol"] if drawn else []))
+        if drawn:
+            self._choose(given.get("symbol"))
         if "start" in given:
             row = self.recorded.first_start(given["start"], self._episode_length)
         elif self._random_start:
@@ -248,64 +266,25 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
             info["delivered"] = self._row == self.recorded.delivery_row
         if self._regimes is not None:
             info["regime"] = str(self._regimes[self._row])
+        if len(self._places) > 1:
+            info["symbol"] = self.recorded.candles.symbol
         return False
 
 
-def open_recorded(
-    candles: CandleSource,
-    world_model: WorldModel | str | os.PathLike[str] | None,
-    start: Time | None = None,
-    end: Time | None = None,
-    funding: FundingSource = None,
-    unrecorded_funding_rate: float = 0.0,
-    observation: ObservationKind | None = None,
-) -> RecordedMarket:
-    """Candles from anywhere, seen raw or through a world model, ready to be replayed."""
-    shown = check_observation(observation or ("latent" if world_model is not None else "features"))
-    if shown == "latent" and world_model is None:
-        raise ConfigError("observation is 'latent'; expected a world_model to see through, too")
-    record = open_candles(candles)
-    charged = funding_per_bar(open_funding(funding), record, unrecorded_funding_rate)
-    model = opened(world_model)
-    first, last = record.row_range(start, end)
-    kept = max(0, first - PAST_BARS), last
-    if model is None or shown == "features":
-        spec = FeatureSpec.for_interval(record.interval) if model is None else model.config.features
-        recorded = feature_record(record, spec, charged, kept)
-    else:
-        recorded = latent_record(record, model, charged, kept)
-    return recorded if start is None and end is None else restrict(recorded, start, end)
+class _Place:
+    """Where an episode can be: one symbol's record.
 
+    Args:
+        market: The record.
+        episode_length: Bars of an episode; None plays to the end of the stretch.
+        regimes: Anything `open_regimes` opens.
+    """
 
-def opened(world_model: WorldModel | str | os.PathLike[str] | None) -> WorldModel | None:
-    """The world model of that name, if there is to be one; replay without one needs no torch."""
-    if world_model is None:
-        return None
-    from ..models.load import open_world_model
-
-    return open_world_model(world_model)
-
-
-def open_recorded_state(
-    recorded: RecordedMarket, world_model: WorldModel | None, num_lanes: int
-) -> RecordedState | None:
-    """What M remembers beside the record, where it depends on the actions: the ``paper`` preset."""
-    if world_model is None or "hidden" not in recorded.layout:
-        return None
-    if world_model.config.preset != "paper":
-        return None
-    from .recorded_state import RecordedState
-
-    return RecordedState(world_model, recorded, num_lanes)
-
-
-def count_training_bars(recorded: RecordedMarket, world_model: WorldModel) -> int:
-    """How many of the observable bars lie in the world model's training range."""
-    made, times = world_model.provenance, recorded.candles.open_time_ms
-    if made.other_market(recorded.candles.symbol):
-        return 0
-    trained = (times >= made.train_start_ms) & (times < made.train_end_ms)
-    return int((trained & (recorded.steps_left >= 0)).sum())
+    def __init__(self, market: Replayed, episode_length: int | None, regimes: RegimeSource) -> None:
+        self.recorded: RecordedMarket = market.recorded
+        self.starts = market.recorded.starts(episode_length)
+        self.state = open_recorded_state(market.recorded, market.world_model, 1)
+        self.regimes = recorded_regimes(regimes, market.world_model, market.recorded)
 
 
 def check_length(episode_length: int | None) -> int | None:

@@ -19,7 +19,7 @@ from ..market.account.rules import BrokerConfig
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.errors import ConfigError
 from ..market.settings import scalar, seed_number, whole_number
-from ..market.sources import open_candles, traded_instrument, with_order_rules
+from ..market.sources import with_order_rules
 from ..market.times import Time
 from .arguments import refuse_unknown
 from .protocol import (
@@ -29,7 +29,7 @@ from .protocol import (
     read_options,
     refuse_closed,
 )
-from .replay import check_length, open_recorded, open_recorded_state, opened
+from .replay import check_length
 from .spaces import (
     ActionKind,
     ObservationKind,
@@ -38,9 +38,11 @@ from .spaces import (
     target_weights,
     with_account,
 )
+from .universe import Universe
 
 if TYPE_CHECKING:
     from ..market.sources import CandleSource, FundingSource, InstrumentSource
+    from ..models.joint_world_model import JointWorldModel
     from ..models.regimes.opening import RegimeSource
     from ..models.world_model import WorldModel
 
@@ -54,8 +56,8 @@ class Lanes(Protocol):
     """A market for N lanes: `ReplayLanes` or `DreamLanes`."""
 
     layout: dict[str, slice]
-    option: str
-    """The reset option that says where lanes begin."""
+    options: tuple[str, ...]
+    """The reset options that say where lanes begin."""
     max_steps: int
     """Steps that an episode has at most."""
     doubt: FloatArray | None
@@ -69,8 +71,10 @@ class Lanes(Protocol):
     def price(self) -> FloatArray:
         """Newest closes [N]."""
 
-    def begin(self, lanes: BoolArray, chance: Chance, where: Any = None) -> IntArray | int:
-        """Start lanes [N] over, where `option` says or chance; returns the steps they can take."""
+    def begin(
+        self, lanes: BoolArray, chance: Chance, where: Mapping[str, Any] | None = None
+    ) -> IntArray | int:
+        """Start lanes [N] over, where `options` say or chance; returns the steps they can take."""
 
     def advance(self, targets: FloatArray, chance: Chance, waiting: BoolArray) -> FloatArray:
         """Live one bar, which is nothing to the lanes [N] that wait for a reset: bars [N, 8]."""
@@ -134,7 +138,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         self.single_action_space = action_space(actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.reset_options = ("reset_mask", lanes.option)
+        self.reset_options = ("reset_mask", *lanes.options)
         self._lanes = lanes
         self._actions = actions
         self._account = Account(num_envs, broker)
@@ -165,8 +169,8 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
             seed: A number seeds the one generator that all lanes draw from. A list [N] gives each
                 lane a generator of its own, and its number the draws of a scalar environment with
                 that seed; None in it leaves a lane's generator as it is.
-            options: ``reset_mask``: a boolean array [N] with at least one lane. ``start`` (replay)
-                or ``segment`` (dream), as in the scalar environment: one for all, or a list of one
+            options: ``reset_mask``: a boolean array [N] with at least one lane. ``start`` and, of
+                several symbols, ``symbol`` (replay) or ``segment`` (dream), as in the scalar environment: one for all, or a list of one
                 for each lane [N], where None lets chance decide; the entries of lanes that do not
                 start over are not read.
 
@@ -178,7 +182,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         given = read_options(options, *self.reset_options)
         mask = self._reset_mask(given.get("reset_mask"))
         self._reseed(seed, mask)
-        self._begin(mask, given.get(self._lanes.option))
+        self._begin(mask, {name: given[name] for name in self._lanes.options if name in given})
         self._begun = True
         return self._observe(), self._info(self._nothing(), mask)
 
@@ -248,7 +252,7 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
         info |= {"final_info": kept, "_final_info": ended.copy()}
         return self._observe(), info
 
-    def _begin(self, lanes: BoolArray, where: Any = None) -> None:
+    def _begin(self, lanes: BoolArray, where: Mapping[str, Any] | None = None) -> None:
         num_steps = self._lanes.begin(lanes, self._chance, where)
         self._account.reset(lanes)
         self._reward.reset(lanes)
@@ -332,15 +336,18 @@ class TradingVectorEnv(VectorEnv[Observations, Any, Any]):
 
 
 class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
-    """N lanes of ``BybitReplay-v0`` on one record; see `BybitReplayEnv` for the arguments."""
+    """N lanes of ``BybitReplay-v0``; see `BybitReplayEnv` for the arguments.
+
+    Of several symbols lanes trade one each, drawn anew with every episode.
+    """
 
     public_name = "BybitReplay-v0"
 
     def __init__(
         self,
         num_envs: int = 1,
-        candles: CandleSource = None,
-        world_model: WorldModel | str | os.PathLike[str] | None = None,
+        candles: CandleSource | Sequence[CandleSource] = None,
+        world_model: WorldModel | JointWorldModel | str | os.PathLike[str] | None = None,
         start: Time | None = None,
         end: Time | None = None,
         episode_length: int | None = 720,
@@ -352,7 +359,7 @@ class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: None = None,
         reward: RewardLike = "log_return",
-        funding: FundingSource = None,
+        funding: FundingSource | Mapping[str, FundingSource] = None,
         unrecorded_funding_rate: float = 0.0,
         max_episode_steps: int | None = None,
         instrument: InstrumentSource = None,
@@ -366,27 +373,35 @@ class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
         num_envs = check_num_envs(num_envs)
         refuse_rendering(render_mode)
         refuse_unknown(ReplayVectorEnv, self.public_name, account)
-        rules = with_order_rules(account, traded_instrument(candles, instrument))
+        universe = Universe(
+            candles,
+            world_model,
+            start,
+            end,
+            funding,
+            unrecorded_funding_rate,
+            observation,
+            instrument,
+            account,
+        )
         broker = BrokerConfig.from_settings(
-            taker_fee=taker_fee, slippage=slippage, fill_delay=fill_delay, **rules
+            taker_fee=taker_fee, slippage=slippage, fill_delay=fill_delay, **universe.rules
         )
-        model = opened(world_model)
-        record = open_candles(candles, instrument=instrument)
-        recorded = open_recorded(
-            record, model, start, end, funding, unrecorded_funding_rate, observation
-        )
+        told = [
+            recorded_regimes(regimes, one.world_model, one.recorded) for one in universe.markets
+        ]
         lanes = ReplayLanes(
-            recorded,
+            [one.recorded for one in universe.markets],
             num_envs,
             check_length(episode_length),
             random_start,
-            open_recorded_state(recorded, model, num_envs),
-            recorded_regimes(regimes, model, recorded),
+            universe.state(num_envs),
+            None if told[0] is None else np.concatenate([one for one in told if one is not None]),
         )
         super().__init__(
             num_envs, lanes, actions, broker, reward, autoreset_mode, max_episode_steps
         )
-        self.world_model_hash = None if model is None else model.fingerprint
+        self.world_model_hash = universe.world_model_hash
 
 
 class DreamVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):

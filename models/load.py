@@ -15,6 +15,7 @@ from .world_model import WorldModel
 if TYPE_CHECKING:
     from ..market.instruments import Instrument
     from ..market.sources import InstrumentSource
+    from .joint_world_model import JointWorldModel
 
 
 def open_world_model(source: WorldModel | str | os.PathLike[str] = "default") -> WorldModel:
@@ -26,6 +27,23 @@ def open_world_model(source: WorldModel | str | os.PathLike[str] = "default") ->
     if isinstance(source, WorldModel):
         return source
     return _default() if source == "default" else WorldModel.from_pretrained(os.fspath(source))
+
+
+def open_any_world_model(
+    source: WorldModel | JointWorldModel | str | os.PathLike[str],
+) -> WorldModel | JointWorldModel:
+    """As `open_world_model`, or what was learned of several symbols: itself, or its folder.
+
+    Raises:
+        ModelFileError: Something is missing, altered, or of another format.
+    """
+    from .joint_world_model import JointWorldModel, is_joint
+
+    if isinstance(source, JointWorldModel):
+        return source
+    if not isinstance(source, WorldModel) and is_joint(os.fspath(source)):
+        return JointWorldModel.from_pretrained(os.fspath(source))
+    return open_world_model(source)
 
 
 def dreamed_instrument(

@@ -21,11 +21,11 @@ from .agents.sb3_models import make_sb3_agent as make_sb3_agent
 from .envs.dream import DreamEnv as DreamEnv
 from .envs.engine.base import Engine as Engine
 from .envs.engine.opening import open_engine as open_engine
+from .envs.opening import open_recorded as open_recorded
 from .envs.population.jobs import Dreams as Dreams
 from .envs.population.recorded_scorer import RecordedScorer as RecordedScorer
 from .envs.population.scorers import DreamWorkers as DreamWorkers
 from .envs.replay import BybitReplayEnv as BybitReplayEnv
-from .envs.replay import open_recorded as open_recorded
 from .envs.scorers import open_scorer as open_scorer
 from .envs.vector import DreamVectorEnv as DreamVectorEnv
 from .envs.vector import ReplayVectorEnv as ReplayVectorEnv

@@ -153,7 +153,7 @@ class _KnownLanes(TradingVectorEnv, VectorEnv[Float32Array, Any, Any]):
     def __init__(
         self, market: KnownMarket, num_envs: int, actions: ActionKind, mode: AutoresetMode
     ) -> None:
-        lanes = ReplayLanes(market.recorded, num_envs, market.length, True)
+        lanes = ReplayLanes([market.recorded], num_envs, market.length, True)
         super().__init__(num_envs, lanes, actions, BrokerConfig(), "log_return", mode, None)
 
 

@@ -20,7 +20,7 @@ from worldmodel_trading.agents.dream_search import (
 )
 from worldmodel_trading.config import RunConfig
 from worldmodel_trading.envs.dream_funding import DreamFunding
-from worldmodel_trading.envs.replay import open_recorded
+from worldmodel_trading.envs.opening import open_recorded
 from worldmodel_trading.envs.scorers import open_scorer
 from worldmodel_trading.evaluation.ageing import Quarter, bar_losses, losses_by_quarter
 from worldmodel_trading.evaluation.baselines.memoryless import of_each_bar

@@ -14,8 +14,8 @@ from worldmodel_trading.entrants import Entrant, open_entrants
 from worldmodel_trading.envs.dream_funding import DreamFunding
 from worldmodel_trading.envs.dream_lanes import check_temperature
 from worldmodel_trading.envs.given_lanes import GivenPaths, GivenVectorEnv
+from worldmodel_trading.envs.opening import open_recorded
 from worldmodel_trading.envs.recorded import RecordedMarket
-from worldmodel_trading.envs.replay import open_recorded
 from worldmodel_trading.envs.spaces import ObservationKind
 from worldmodel_trading.evaluation.episodes import Episodes
 from worldmodel_trading.evaluation.lanes import run_lanes

@@ -32,7 +32,7 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
     """,
     "envs": """
         protocol arguments spaces one_account trace picture_axes picture rendering recorded base engine
-        recorded_state followed_regimes replay dream_funding dream_bars dream_lanes dream_lane paper_lane bar_lane dream_view dream
+        recorded_state followed_regimes opening universe replay dream_funding dream_bars dream_lanes dream_lane paper_lane bar_lane dream_view dream
         replay_lanes vector given_lanes population
         device scorers
     """,
