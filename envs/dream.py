@@ -206,7 +206,7 @@ class DreamEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see `Trad
             if self._followed is not None:
                 self._followed.stand(*path.place)
         else:
-            num_steps = self._lanes.begin(_ONE, self.np_random, given.get("segment"))
+            num_steps = self._lanes.begin(_ONE, self.np_random, given)
         observation: Observation = np.zeros(self._size, FLOAT32)
         self._lane.begin(observation)
         return Start(num_steps, observation, self._lane.price, self._lane.time_ms)
