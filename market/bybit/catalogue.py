@@ -7,8 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from ..candles import Candles
 from ..errors import CandleError, FundingError, StoreError
+from ..funding import FundingRates
 from ..instruments import CATEGORIES, Instrument, check_market
 from ..intervals import INTERVALS_MS
 from .kinds import TABLES
@@ -108,7 +111,7 @@ def verify_data(
         for table in _tables(store, category, symbol):
             files += 2
             size += _size(table)
-            damage.extend(_wrong(partial(_read_all, store, category, symbol, table)))
+            damage.extend(_wrong(partial(_read_all, symbol, table)))
     universes, broken = stored_universes(store)
     return Verification(files + len(universes) + len(broken), size, (*damage, *broken))
 
@@ -152,7 +155,8 @@ def _folders(parent: Path) -> list[Path]:
 def _listed(store: Store, category: str, symbol: str, table: Dataset) -> StoredTable:
     name = (category, symbol, table.name, "" if table.name == "funding" else table.folder.name)
     try:
-        manifest, extent = table.read_manifest(), table.extent()
+        manifest = table.read_manifest()
+        extent = manifest.extent or table.extent()
         rules = store.known_instrument(category, symbol)
         size = _size(table)
     except StoreError as error:
@@ -182,16 +186,16 @@ def _size(table: Dataset) -> int:
     return size
 
 
-def _read_all(store: Store, category: str, symbol: str, table: Dataset) -> None:
+def _read_all(symbol: str, table: Dataset) -> None:
     """Read a table, and make what it is for of it."""
-    columns, _ = table.read()
+    columns: Any = table.read()[0]
     if not len(columns[table.columns[0]]):
         return
     try:
         if table.name == "candles":
-            store.open(category, symbol, table.folder.name)
+            Candles(**columns, symbol=symbol, interval=table.folder.name)
         if table.name == "funding":
-            store.funding(category, symbol)
+            FundingRates(**columns)
     except (CandleError, FundingError) as error:
         raise StoreError(
             f"{table.folder}: {error}; remove {table.name}.json there, and fetch them again"

@@ -7,6 +7,7 @@ in order. Endpoints and codes: https://bybit-exchange.github.io/docs/v5/intro
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from ..instruments import Instrument, check_market
 from ..intervals import interval_ms
 from ..times import format_time
 from . import parse as wire
+from .pace import Pace, Rest
 from .pages import Listing, Rows, SeriesPage, newest_first
 from .ranges import bar_start
 from .trades import DAY_MS, read_day
@@ -59,6 +61,8 @@ class BybitClient:
         clock: Monotonic seconds; for tests.
         sleep: Waits seconds; for tests.
         archive_url: The host of the public archive of trades.
+        pace: Kept together with other clients; by default alone, as the policy says.
+        stopped: Ends all its requests when it is set; see `beside`.
 
     Raises:
         BybitRequestError: A base URL is none.
@@ -72,12 +76,25 @@ class BybitClient:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         archive_url: str = ARCHIVE_URL,
+        pace: Pace | None = None,
+        stopped: threading.Event | None = None,
     ) -> None:
         policy = retry or RetryPolicy()
-        self._transport = Transport(base_url, policy, seed, clock, sleep)
+        self._settings = (base_url, policy, seed, clock, sleep, archive_url)
+        self._pace = pace or Pace(policy.spacing_s, clock)
+        rest = Rest(sleep, stopped or threading.Event())
+        self._transport = Transport(base_url, policy, seed, clock, rest, self._pace)
         # A day of trades may have hundreds of megabytes.
         patient = replace(policy, answer_timeout_s=3_600.0, max_answer_bytes=1 << 32)
-        self._archive = Transport(archive_url, patient, seed, clock, sleep)
+        self._archive = Transport(archive_url, patient, seed, clock, rest, self._pace)
+
+    def beside(self, stopped: threading.Event) -> BybitClient:
+        """Another client of the same hosts, for another thread: both keep one pace.
+
+        Args:
+            stopped: Once this is set, it sends nothing more, and raises `StoppedError`.
+        """
+        return BybitClient(*self._settings, self._pace, stopped)
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ Nothing here guesses. Text such as ``"NaN"``, ``"1_000"`` or ``""`` never become
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +34,7 @@ def number(value: object, field: str) -> float:
     """
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         result = float(value)
-        if np.isfinite(result):
+        if math.isfinite(result):
             return result
     raise BybitAnswerError(f"{field} is {_short(value)}; expected a number in text")
 

@@ -20,6 +20,7 @@ from ..errors import (
     BybitUnavailableError,
 )
 from . import parse as wire
+from .pace import Pace, Rest
 from .timed_http import TimedSession, read_body, unpacked
 
 BASE_URL = "https://api.bybit.com"
@@ -95,7 +96,8 @@ class Transport:
         retry: RetryPolicy,
         seed: int,
         clock: Callable[[], float],
-        sleep: Callable[[float], None],
+        rest: Rest,
+        pace: Pace,
     ) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -104,8 +106,7 @@ class Transport:
         self.retry = retry
         self.requests_sent = 0
         self._rng = np.random.default_rng(seed)
-        self._clock, self._sleep = clock, sleep
-        self._next_request = clock()
+        self._clock, self._rest, self._pace = clock, rest, pace
         self._answer_due = clock()
         self._session = TimedSession(self._patience_s)
         self._session.headers["User-Agent"] = "worldmodel-trading"
@@ -139,8 +140,9 @@ class Transport:
         fault = _TransientError("no try was allowed")
         for attempt in range(self.retry.max_attempts):
             if attempt:
-                self._sleep(max(self._back_off(attempt), min(fault.wait_s, _MAX_HINT_S)))
-            self._keep_pace()
+                self._rest(max(self._back_off(attempt), min(fault.wait_s, _MAX_HINT_S)))
+            self._rest(self._pace.delay_s())
+            self.requests_sent += 1
             try:
                 return once()
             except _TransientError as error:
@@ -153,13 +155,6 @@ class Transport:
     def _back_off(self, attempt: int) -> float:
         longest = min(self.retry.max_delay_s, self.retry.first_delay_s * 2.0 ** (attempt - 1))
         return longest * float(self._rng.uniform(0.5, 1.0))
-
-    def _keep_pace(self) -> None:
-        wait = self._next_request - self._clock()
-        if wait > 0:
-            self._sleep(wait)
-        self._next_request = self._clock() + self.retry.spacing_s
-        self.requests_sent += 1
 
     def _ask(self, path: str, params: Mapping[str, str | int]) -> Answer:
         response, content = self._read(path, params)

@@ -1,9 +1,12 @@
-"""Hundreds of markets into the store, one after the other: what fails is named and stops no other."""
+"""Hundreds of markets into the store, some at a time: what fails is named and stops no other."""
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ..errors import (
@@ -104,6 +107,7 @@ def fetch_universe(
     store: Store | None = None,
     client: BybitClient | None = None,
     told: Callable[[SymbolOutcome], None] = lambda outcome: None,
+    connections: int = 4,
 ) -> UniverseReport:
     """Bring the store up to date: candles, funding rates, rules and series of a whole universe.
 
@@ -119,6 +123,8 @@ def fetch_universe(
         store: By default the one in `data_folder`.
         client: A client to use; it is not closed.
         told: Told what became of each symbol, when it is done.
+        connections: Symbols that are fetched at a time. They keep the client's limit together; the
+            result is the same.
 
     Raises:
         BybitBlockedError: The exchange shuts this address out; it says how to go on.
@@ -128,6 +134,8 @@ def fetch_universe(
     """
     interval_ms(interval)
     tables_of(series, universe.category, interval)
+    if connections < 1:
+        raise ConfigError(f"connections is {connections}; expected a whole number, 1 or more")
     if start is None and not all(one.launch_time_ms for one in universe.instruments):
         raise ConfigError(
             f"the exchange publishes no launch of {universe.category} instruments: name a start"
@@ -136,43 +144,88 @@ def fetch_universe(
     refuse_unwritable_store(store.root)
     if client is None:
         with BybitClient() as own:
-            return fetch_universe(universe, interval, start, end, series, store, own, told)
-    began, sent_before = time.perf_counter(), client.requests_sent
-    update = Update(client, store, client.server_time_ms())
+            return fetch_universe(
+                universe, interval, start, end, series, store, own, told, connections
+            )
+    began = time.perf_counter()
+    crew = _Crew(client, connections)
+    request = _Request(interval, start, end, tuple(series))
     outcomes: list[SymbolOutcome] = []
     try:
-        for outcome in _each(update, universe, interval, start, end, series):
+        now_ms = client.server_time_ms()
+        for outcome in crew.outcomes(universe, request, store, now_ms):
             outcomes.append(outcome)
             told(outcome)
     except (BybitBlockedError, BybitUnavailableError) as error:
         raise _stopped(error, len(outcomes), universe) from None
-    return UniverseReport(
-        universe,
-        tuple(sorted(outcomes, key=lambda one: one.symbol)),
-        client.requests_sent - sent_before,
-        time.perf_counter() - began,
-    )
+    finally:
+        crew.close()
+    in_order = tuple(sorted(outcomes, key=lambda one: one.symbol))
+    return UniverseReport(universe, in_order, crew.requests_sent + 1, time.perf_counter() - began)
 
 
-def _each(
-    update: Update,
-    universe: Universe,
-    interval: str,
-    start: Time | None,
-    end: Time | None,
-    series: Sequence[str],
-) -> Iterator[SymbolOutcome]:
-    for symbol, reason in universe.unread:
-        yield SymbolOutcome(symbol, "failed", reason)
-    for instrument in universe.instruments:
-        first = instrument.launch_time_ms if start is None else to_ms(start)
-        reason = _outside(instrument, interval, first, end, update.now_ms)
-        if reason:
-            yield SymbolOutcome(instrument.symbol, "outside", reason)
-        else:
-            yield _one(
-                update, instrument, interval, max(first, instrument.launch_time_ms), end, series
-            )
+@dataclass(frozen=True)
+class _Request:
+    """What is asked of every symbol."""
+
+    interval: str
+    start: Time | None
+    end: Time | None
+    series: tuple[str, ...]
+
+
+class _Crew:
+    """Threads with a client each, that keep one limit together.
+
+    Args:
+        client: The one whose hosts and limit they share.
+        count: How many.
+    """
+
+    def __init__(self, client: BybitClient, count: int) -> None:
+        self._stop = threading.Event()
+        self._clients = [client.beside(self._stop) for _ in range(count)]
+        self._pool = ThreadPoolExecutor(count)
+
+    @property
+    def requests_sent(self) -> int:
+        """HTTP requests of all of them."""
+        return sum(client.requests_sent for client in self._clients)
+
+    def close(self) -> None:
+        """Have what is under way end after its present request, its complete pages saved."""
+        self._stop.set()
+        self._pool.shutdown(cancel_futures=True)
+        for client in self._clients:
+            client.close()
+
+    def outcomes(
+        self, universe: Universe, request: _Request, store: Store, now_ms: int
+    ) -> Iterator[SymbolOutcome]:
+        """What became of each symbol, as they are done."""
+        idle: queue.SimpleQueue[BybitClient] = queue.SimpleQueue()
+        done: queue.SimpleQueue[SymbolOutcome | BaseException] = queue.SimpleQueue()
+        for client in self._clients:
+            idle.put(client)
+
+        def work(instrument: Instrument) -> None:
+            client = idle.get()
+            try:
+                done.put(_one(Update(client, store, now_ms), instrument, request))
+            except BaseException as error:  # raised in the thread that waits for it
+                done.put(error)
+            finally:
+                idle.put(client)
+
+        for symbol, reason in universe.unread:
+            yield SymbolOutcome(symbol, "failed", reason)
+        for instrument in universe.instruments:
+            self._pool.submit(work, instrument)
+        for _ in universe.instruments:
+            outcome = done.get()
+            if isinstance(outcome, BaseException):
+                raise outcome
+            yield outcome
 
 
 def _outside(
@@ -195,23 +248,22 @@ def _outside(
     return ""
 
 
-def _one(
-    update: Update,
-    instrument: Instrument,
-    interval: str,
-    start_ms: int,
-    end: Time | None,
-    series: Sequence[str],
-) -> SymbolOutcome:
+def _one(update: Update, instrument: Instrument, request: _Request) -> SymbolOutcome:
+    symbol, interval, end = instrument.symbol, request.interval, request.end
+    launched_ms = instrument.launch_time_ms
+    first = launched_ms if request.start is None else to_ms(request.start)
+    reason = _outside(instrument, interval, first, end, update.now_ms)
+    if reason:
+        return SymbolOutcome(symbol, "outside", reason)
     try:
-        report = update.market(instrument, interval, start_ms, end, series)
+        report = update.market(instrument, interval, max(first, launched_ms), end, request.series)
     except _OF_ONE_SYMBOL as error:
-        return SymbolOutcome(instrument.symbol, "failed", str(error))
+        return SymbolOutcome(symbol, "failed", str(error))
     if not report.bars:
-        return SymbolOutcome(instrument.symbol, "failed", "the exchange has no bar of it", report)
+        return SymbolOutcome(symbol, "failed", "the exchange has no bar of it", report)
     missing = sum(gap.missing_bars for gap in report.gaps)
     text = f"{report.bars:,} bars ({report.new_bars:,} new), {missing:,} missing"
-    return SymbolOutcome(instrument.symbol, "fetched", text, report)
+    return SymbolOutcome(symbol, "fetched", text, report)
 
 
 def _stopped(error: BybitError, done: int, universe: Universe) -> BybitError:

@@ -8,14 +8,17 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from worldmodel_trading.cli import main
 from worldmodel_trading.market.bybit.client import BybitClient
+from worldmodel_trading.market.bybit.pace import Pace
 from worldmodel_trading.market.bybit.store import Store
 from worldmodel_trading.market.bybit.transport import RetryPolicy
 from worldmodel_trading.market.bybit.universe import Universe, list_universe, open_universe
@@ -64,6 +67,7 @@ def client(bybit: Any) -> Iterator[BybitClient]:
 
 def fetched(client: BybitClient, store: Store, status: str = "all", **more: Any) -> UniverseReport:
     universe = list_universe("linear", "USDT", status, store, client)
+    more = {"connections": 1, **more}
     return fetch_universe(universe, "60", START, store=store, client=client, **more)
 
 
@@ -220,7 +224,8 @@ def test_failures_are_named_and_stop_nobody(
     life = many.others.pop(vanished)  # it goes after the list was made
     broken = exchange.edit(lambda rows: [[*rows[0][:2], "1", *rows[0][3:]], *rows[1:]])
     many.fail(exchange.KLINE, broken)  # of the first
-    report = fetch_universe(universe, "60", START, store=store, client=client)
+    one = {"store": store, "client": client, "connections": 1}
+    report = fetch_universe(universe, "60", START, **one)
     failed = {one.symbol: one.text for one in report.of("failed")}
     assert set(failed) == {"A01USDT", universe.symbols[0], vanished, "GHOSTUSDT"}
     assert "tickSize is None" in failed["A01USDT"]
@@ -284,7 +289,7 @@ def test_a_killed_fetch_goes_on(
         store = Store(folder)
         with BybitClient(url, RetryPolicy(spacing_s=0.0)) as client:
             universe = list_universe("linear", "USDT", "all", store, client)
-            fetch_universe(universe, "60", int(start), store=store, client=client)
+            fetch_universe(universe, "60", int(start), store=store, client=client, connections=1)
     """
     environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     code = [sys.executable, "-c", textwrap.dedent(work), many.url, str(tmp_path), str(START)]
@@ -310,6 +315,65 @@ def test_a_killed_fetch_goes_on(
     exchange.assert_honest(store.open("linear", asked[15], "60"), START, NOW)
 
 
+def tree(root: Path) -> dict[str, bytes]:
+    """All data and manifests."""
+    files = [path for path in root.rglob("*") if path.suffix in (".json", ".parquet")]
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+def test_several_at_a_time_store_the_same_bytes(
+    many: Any, client: BybitClient, exchange: Any, tmp_path: Path
+) -> None:
+    for symbol in LIVING[4:]:
+        del many.others[symbol]
+    many.others["GHOSTUSDT"] = exchange.Listed(traded=False)
+    reports = {}
+    for count in (1, 3):
+        reports[count] = fetched(client, Store(tmp_path / str(count)), connections=count)
+    assert tree(tmp_path / "1") == tree(tmp_path / "3")
+    outcomes = [[(o.symbol, o.state, o.text) for o in r.outcomes] for r in reports.values()]
+    assert outcomes[0] == outcomes[1]
+    assert reports[1].requests == reports[3].requests
+    sent = client.requests_sent
+    assert client.server_time_ms() == many.now_ms  # it may be used on
+    assert client.requests_sent == sent + 1
+
+
+def test_several_at_a_time_stop_together(
+    many: Any, client: BybitClient, exchange: Any, tmp_path: Path
+) -> None:
+    """Ctrl-C comes while one waits for an answer: whole pages of all are kept, and no more asked."""
+    store = Store(tmp_path)
+
+    def interrupt(server: Any, handler: Any, body: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        exchange.slow(0.2)(server, handler, body)
+
+    many.fail(exchange.KLINE, *[None] * 6, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fetched(client, store, connections=3)
+    asked = [params["symbol"] for params in many.asked(exchange.KLINE)]
+    assert len(asked) < 20
+    many.log.clear()
+    report = fetched(client, store, connections=3)
+    assert len(report.of("fetched")) == 24
+    again = [params["symbol"] for params in many.asked(exchange.KLINE)]
+    assert sorted(asked + again) == sorted(one.symbol for one in report.of("fetched"))
+    assert all(len(store.open("linear", symbol, "60")) == 60 for symbol in (*LIVING, "BTCUSDT"))
+    with pytest.raises(ConfigError, match="connections is 0"):
+        fetched(client, store, connections=0)
+
+
+def test_clients_beside_each_other_keep_one_pace() -> None:
+    now = [100.0]
+    pace = Pace(0.05, lambda: now[0])
+    with ThreadPoolExecutor(8) as pool:
+        delays = sorted(pool.map(lambda _: pace.delay_s(), range(200)))
+    np.testing.assert_allclose(delays, 0.05 * np.arange(200), atol=1e-9)
+    now[0] += 20.0
+    assert pace.delay_s() == 0.0
+
+
 def test_the_command(
     bybit: Any,
     exchange: Any,
@@ -326,7 +390,7 @@ def test_the_command(
     command = [*whole, "--start", str(START), "--base-url", bybit.url]
     assert main(command) == 0
     told = capsys.readouterr().out
-    assert "  2/3 ETHUSDT: 60 bars (60 new), 0 missing" in told
+    assert "/3 ETHUSDT: 60 bars (60 new), 0 missing" in told
     assert "1 without a closed bar in the range: OLDUSDT" in told
     asked = bybit.now_ms
     bybit.now_ms += 10 * 60_000
@@ -341,7 +405,7 @@ def test_the_command(
     bybit.fail(exchange.KLINE, exchange.status(403))
     bybit.now_ms += HOUR
     assert main(command) == 2
-    assert "0 of 4 symbols are done and kept" in capsys.readouterr().err
+    assert " of 4 symbols are done and kept" in capsys.readouterr().err
     assert main(["fetch", "--symbol", "BTCUSDT"]) == 2
     assert "--symbol takes --start" in capsys.readouterr().err
 
