@@ -142,6 +142,7 @@ OTHERS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Packages whose agents come by their own front doors, by import name, and through which."""
+_TOLD_BY = {"ray.rllib": "tree"}  # Ray alone has its files, too, and not what they need
 
 
 class Listed(NamedTuple):
@@ -183,7 +184,10 @@ def listed() -> list[Listed]:
     ]
     search = Listed(CMA_ES, "learned", "a controller searched for in dreams", True)
     rules = [Listed(name, "rule", _first_line(make), True) for name, make in RULES.items()]
-    others = [Listed(name, "package", about, _is_there(name)) for name, about in OTHERS.items()]
+    others = [
+        Listed(name, "package", about, _is_there(_TOLD_BY.get(name, name)))
+        for name, about in OTHERS.items()
+    ]
     return [*learned, search, *rules, *others]
 
 
@@ -192,7 +196,4 @@ def _first_line(make: object) -> str:
 
 
 def _is_there(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except ModuleNotFoundError:  # of a package inside another
-        return False
+    return find_spec(name) is not None

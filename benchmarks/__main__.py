@@ -26,6 +26,7 @@ from . import (
     populations,
     processes,
     profile,
+    rays,
     rendering,
 )
 from .machine import machine, machine_text
@@ -40,6 +41,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     *rendering.BENCHMARKS,
     *learning.BENCHMARKS,
     *live.BENCHMARKS,
+    *rays.BENCHMARKS,
     *processes.BENCHMARKS,
     *exploring.BENCHMARKS,
     *device.BENCHMARKS,

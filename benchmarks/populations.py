@@ -120,7 +120,7 @@ def _workers(settings: Settings) -> Results:
                 pool = stack.enter_context(DreamWorkers(world, count))
                 tasks[f"{kind} {count}"] = score_task(pool, *sizes[kind])
         rates = alternate(tasks, settings)
-    free = _free_cores(settings)
+    free = free_cores(settings)
     note = f"{cores} cores; two processes that only count ÷ one: {free:.2f}"
     return {
         f"workers-{kind}": _without_cpu_time(
@@ -130,7 +130,7 @@ def _workers(settings: Settings) -> Results:
     }
 
 
-def _free_cores(settings: Settings) -> float:
+def free_cores(settings: Settings) -> float:
     """What two plain processes get done ÷ what one does: below 2 where others use the cores."""
     code = (
         "import time\nend, n = time.perf_counter() + 0.5, 0\n"

@@ -6,6 +6,7 @@ from .engine.base import Engine as Engine
 from .engine.base import Noise as Noise
 from .engine.opening import open_engine as open_engine
 from .opening import open_recorded as open_recorded
+from .population.crew import Crew as Crew
 from .population.executors import Executor as Executor
 from .population.executors import ProcessExecutor as ProcessExecutor
 from .population.executors import SerialExecutor as SerialExecutor

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, Literal
 
 from ..market.errors import ConfigError
+from ..market.records import refuse_unknown
 from .bars.config import MarketConfig
 from .config import PaperConfig
 
@@ -29,8 +31,14 @@ def read_config(values: Mapping[str, Any]) -> AnyConfig:
 
 
 def default_config(interval: str, preset: str = "market", **settings: Any) -> AnyConfig:
-    """The default settings of a preset for bars of an interval, some of them given."""
-    return _kind(preset).for_interval(interval, **settings)
+    """The default settings of a preset for bars of an interval, some of them given.
+
+    Raises:
+        ConfigError: There is no such setting, or it is impossible.
+    """
+    kind = _kind(preset)
+    refuse_unknown(settings, [one.name for one in fields(kind)], kind.__name__)
+    return kind.for_interval(interval, **settings)
 
 
 def _kind(preset: object) -> type[AnyConfig]:

@@ -22,6 +22,7 @@ from .envs.dream import DreamEnv as DreamEnv
 from .envs.engine.base import Engine as Engine
 from .envs.engine.opening import open_engine as open_engine
 from .envs.opening import open_recorded as open_recorded
+from .envs.population.crew import Crew as Crew
 from .envs.population.jobs import Dreams as Dreams
 from .envs.population.recorded_scorer import RecordedScorer as RecordedScorer
 from .envs.population.scorers import DreamWorkers as DreamWorkers
@@ -48,6 +49,7 @@ from .jobs.play import play as play
 from .jobs.regimes import find_regimes as find_regimes
 from .jobs.self_test import self_test as self_test
 from .jobs.stress import stress as stress
+from .jobs.sweep import sweep as sweep
 from .jobs.train import train_agent as train_agent
 from .jobs.transfer import transfer as transfer
 from .market.account.rewards import DifferentialSharpe as DifferentialSharpe

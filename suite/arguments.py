@@ -15,6 +15,9 @@ from worldmodel_trading.config import RunConfig
 from worldmodel_trading.shared_arguments import (
     CANDLES,
     DRIFT,
+    EXECUTOR,
+    EXECUTORS,
+    RAY_ADDRESS,
     TIME,
     add_candles,
     add_drift,
@@ -226,12 +229,14 @@ _KINDS: dict[str, dict[str, Any]] = {
 _SPECIAL: dict[str, dict[str, Any]] = {
     "candles": {"default": None, "metavar": "SOURCE"},
     "preset": {"choices": ("market", "paper")},
+    "executor": {"choices": EXECUTORS},
     "covariance": {"choices": ("diagonal", "full")},
     "device": {"choices": ("cpu", "cuda", "auto")},
     "funding": {"type": number_or_text, "metavar": "SOURCE"},
     "drift": {"type": number_or_text, "metavar": "DRIFT"},
     "instrument": {"type": _object_or_text, "metavar": "SOURCE"},
     "account": {"action": "append", "default": [], "type": setting, "metavar": "NAME=VALUE"},
+    "model": {"action": "append", "default": [], "type": setting, "metavar": "NAME=VALUE"},
     "out": {"metavar": "FOLDER"},
 }
 _RUN: dict[str, dict[str, str]] = {
@@ -251,6 +256,7 @@ _RUN: dict[str, dict[str, str]] = {
         "vae_epochs": "epochs of V at most; it stops earlier where validation does not improve",
         "mdn_rnn_epochs": "epochs of M at most, likewise",
         "members": "world models to train of the market: forecasts pool them, a dream draws one",
+        "model": "any other setting of the world model, such as hidden_size=64; repeatable",
         "refit": "train anew whenever so many bars of the test range have gone by, on all bars up to "
         "there: what that is worth to the forecasts, by quarter; the policies are not searched for anew",
         "device": "where V and M are trained and the search dreams; auto is CUDA where there is "
@@ -282,6 +288,8 @@ _RUN: dict[str, dict[str, str]] = {
         "evaluation_dreams": "dreams that measure each policy in the end",
         "workers": "processes that dream for the search, 0 for this one alone; the result is the "
         "same (default: 0, and one a core for paper)",
+        "executor": EXECUTOR,
+        "ray_address": RAY_ADDRESS,
     },
     "the account": {
         "taker_fee": "fraction of the notional traded",

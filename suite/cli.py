@@ -110,7 +110,7 @@ def _use_data_folder(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     settings = {f.name: getattr(options, f.name) for f in fields(RunConfig)}
-    settings["account"] = dict(options.account)
+    settings["account"], settings["model"] = dict(options.account), dict(options.model)
     settings["candles"] = options.candles or "synthetic"
     config = RunConfig(**settings)
     if options.symbol and not options.candles:
@@ -271,6 +271,7 @@ def _compare(options: argparse.Namespace) -> int:
     from worldmodel_trading.comparison.arguments import by_agent, numbers
     from worldmodel_trading.evaluation.report.comparison_text import comparison_text
     from worldmodel_trading.jobs.compare import compare
+    from worldmodel_trading.shared_arguments import crew_of
 
     _one_thread()
     if options.self_test is not None:
@@ -286,7 +287,7 @@ def _compare(options: argparse.Namespace) -> int:
         options.out,
         resume=options.resume,
         overwrite=options.overwrite,
-        workers=options.workers,
+        workers=crew_of(options),
         seeds=1 if options.seeds is None else options.seeds,
         venues=tuple(options.venues.split(",")),
         temperatures=numbers(options.temperatures, "--temperatures"),

@@ -19,6 +19,7 @@ from worldmodel_trading.market.times import Time, iso_text
 
 if TYPE_CHECKING:
     from worldmodel_trading.agents.dream_search import DreamSearchConfig
+    from worldmodel_trading.envs.population.crew import Crew
     from worldmodel_trading.market.account.rules import BrokerConfig
     from worldmodel_trading.models.presets import AnyConfig
 
@@ -26,7 +27,7 @@ _TIMES = ("start", "train_end", "validation_end", "end")
 # Of the settings these name no run: what is recorded is told by its content, the others have no
 # part in the result.
 _RECORDED = {"candles", "symbol", "interval", "funding", *_TIMES}
-_BESIDE = {"workers", "resume", "overwrite"}
+_BESIDE = {"workers", "executor", "resume", "overwrite"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class RunConfig(Record):
         evaluation_dreams: Dreams that measure each policy.
         workers: Processes that dream for the search; the result is the same for any number. None
             is none for ``market``, whose shared dreams take seconds, and one a core for ``paper``.
+        executor: Who these are (`Crew`).
+        ray_address: Likewise.
         taker_fee: Fraction of the notional traded.
         slippage: Fraction of the notional traded.
         funding: File of recorded rates, ``bybit:SYMBOL``, a constant rate an instant, or ``off``.
@@ -77,6 +80,7 @@ class RunConfig(Record):
             after it.
         instrument: The symbol's trading rules, ``bybit:SYMBOL`` as ``fetch`` stores them or the
             fields of an `Instrument`; None takes those that the candles bring along.
+        model: Any other setting of the world model, by name (`MarketConfig`, `PaperConfig`).
         account: Any other setting of the account, by name (`BrokerConfig.from_settings`):
             ``leverage``, ``fill_delay``, ``no_trade_band``, …
         refit: Train the world model anew whenever so many bars of the test range have gone by, on all
@@ -100,6 +104,7 @@ class RunConfig(Record):
     vae_epochs: int | None = None
     mdn_rnn_epochs: int | None = None
     members: int | None = None
+    model: Mapping[str, Any] = field(default_factory=dict)
     population: int = 64
     generations: int = 60
     covariance: str = "diagonal"
@@ -118,6 +123,8 @@ class RunConfig(Record):
     drift: str | float = "recorded"
     evaluation_dreams: int = 1024
     workers: int | None = None
+    executor: str = "processes"
+    ray_address: str | None = None
     taker_fee: float = 0.00055
     slippage: float = 0.0002
     funding: str | float = "off"
@@ -149,6 +156,7 @@ class RunConfig(Record):
         super().__post_init__()
         self._write_out()
         self.broker()
+        self.crew()
         if self.interval is not None:
             interval_ms(self.interval)
         self.training(self.interval or "60")  # what else is refused is the same for all
@@ -171,7 +179,7 @@ class RunConfig(Record):
         for name, value in [(f.name, getattr(self, f.name)) for f in fields(self)]:
             if name in _TIMES:
                 value = None if value is None else iso_text(value)
-            elif name == "account":
+            elif name in ("account", "model"):
                 value = {setting: plain(number) for setting, number in value.items()}
             object.__setattr__(self, name, plain(value))
 
@@ -180,9 +188,14 @@ class RunConfig(Record):
         """Where the results go."""
         return Path(self.out)
 
-    def num_workers(self) -> int | None:
-        """Processes that dream for the search; None is one a core."""
-        return 0 if self.workers is None and self.preset != "paper" else self.workers
+    def crew(self) -> Crew:
+        """Who dreams for the search."""
+        from worldmodel_trading.envs.population.crew import PROCESSES, Crew
+
+        workers = self.workers
+        if workers is None and self.preset != "paper" and self.executor == PROCESSES:
+            workers = 0
+        return Crew(workers, self.executor, self.ray_address)
 
     def num_searches(self) -> int:
         """Searches for a controller."""
@@ -221,7 +234,7 @@ class RunConfig(Record):
                 "or take the market preset"
             )
         given = {name: number for name, number in given.items() if number is not None}
-        return default_config(interval, self.preset, **given)
+        return default_config(interval, self.preset, **{**given, **self.model})
 
     def search(self) -> DreamSearchConfig:
         """How a controller is searched for."""
@@ -248,12 +261,12 @@ class RunConfig(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold, and people can share: files by name, without a path."""
-        settings = {**asdict(self), "account": dict(self.account)}
+        settings = {**asdict(self), "account": dict(self.account), "model": dict(self.model)}
         settings["search_seeds"] = self.num_searches()
         settings["candles"] = source_name(self.candles)
         if isinstance(self.funding, str):
             settings["funding"] = source_name(self.funding)
-        del settings["out"]
+        del settings["out"], settings["ray_address"]
         return settings
 
     def run_id(self, data: str) -> str:
@@ -263,5 +276,7 @@ class RunConfig(Record):
             data: Names what was recorded by its content, wherever it lies; see `Split.content`.
         """
         decisive = {k: v for k, v in self.to_dict().items() if k not in _RECORDED | _BESIDE}
+        if not self.model:
+            del decisive["model"]
         text = json.dumps({**decisive, "data": data}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]

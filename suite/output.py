@@ -28,6 +28,7 @@ Job = Literal[
     "regimes",
     "explore",
     "transfer",
+    "sweep",
     "pretrained",
 ]
 
@@ -74,6 +75,7 @@ _FILES: dict[Job, tuple[str, ...]] = {
         "checkpoints",
     ),
     "transfer": ("transfer.json", "transfer.html", "models", "checkpoints"),
+    "sweep": ("sweep.json", "sweep.html", "best.json", "checkpoints"),
     "fidelity": ("fidelity.json", "fidelity.html", "page.json"),
     "stress": ("stress.json", "stress.html"),
     "regimes": ("regimes.json", "periods.json", "regimes.html"),
@@ -85,6 +87,7 @@ _LAST = {
     "compare": "comparison.json",
     "explore": "explore.json",
     "transfer": "transfer.json",
+    "sweep": "sweep.json",
 }  # of the jobs that can be gone on with
 _NOUNS = {
     "run": "run",
@@ -92,6 +95,7 @@ _NOUNS = {
     "compare": "comparison",
     "explore": "exploration",
     "transfer": "transfer",
+    "sweep": "sweep",
 }
 _UNTOLD = "one that cannot be told"
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from worldmodel_trading.envs.population.crew import Crew
 
 CANDLES = "file of candles (docs/candles.md), bybit:SYMBOL:INTERVAL (stored), or synthetic"
 TIME = (
@@ -103,14 +106,37 @@ def add_account_settings(group: Any) -> None:
     )
 
 
+EXECUTOR = (
+    "who works: serial, this process alone; processes of this machine; or ray (docs/scale.md)"
+)
+RAY_ADDRESS = (
+    "of the Ray cluster, HOST:PORT or auto; without it an instance on this machine is started"
+)
+EXECUTORS = ("serial", "processes", "ray")
+
+
 def add_workers(group: Any) -> None:
-    """Processes."""
+    """Who works, and how many."""
     group.add_argument(
         "--workers",
         type=int,
         metavar="N",
         help="processes, 0 for this one alone; the results are the same (default: one a core)",
     )
+    group.add_argument(
+        "--executor",
+        default="processes",
+        choices=EXECUTORS,
+        help=f"{EXECUTOR} (default: processes)",
+    )
+    group.add_argument("--ray-address", metavar="ADDRESS", help=RAY_ADDRESS)
+
+
+def crew_of(options: argparse.Namespace) -> Crew:
+    """Who works, as the arguments say."""
+    from worldmodel_trading.envs.population.crew import Crew
+
+    return Crew(options.workers, options.executor, options.ray_address)
 
 
 def add_resume(group: Any) -> None:

@@ -21,7 +21,7 @@ FOREIGN = {  # the package that an example needs, and steps that take it seconds
     "07_rl_zoo3.py": ("rl_zoo3", 2_048),
     "08_scikit_learn_rule.py": ("sklearn", 500),
     "09_plain_function.py": ("gymnasium", 48),
-    "10_rllib.py": ("ray", 256),
+    "10_rllib.py": ("tree", 256),  # dm-tree, of which Ray alone has no need
 }
 
 APPLICATIONS = {  # what makes an example small, and what it prints
@@ -35,6 +35,10 @@ APPLICATIONS = {  # what makes an example small, and what it prints
         r"(linear|momentum) \d+: (good|may be luck)",
     ),
     "16_play.py": (["--bars", "12"], r"open play\.html in a browser: \d\.\d MB"),
+    "17_sweep.py": (
+        ["--trials", "2", "--epochs", "1", "--out", "swept"],
+        r"of 2 trials.*: --model \w+=",
+    ),
 }
 
 

@@ -1,3 +1,4 @@
+from .crew import Crew as Crew
 from .executors import Executor as Executor
 from .executors import ProcessExecutor as ProcessExecutor
 from .executors import SerialExecutor as SerialExecutor

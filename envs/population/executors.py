@@ -1,4 +1,4 @@
-"""Who computes a job's blocks: this process, or several of this machine."""
+"""Who computes the blocks of a work: this process, or several of this machine."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ import pickle
 import signal
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from loky import ProcessPoolExecutor
 
-from ...market.errors import WorkerError
-from ...models.world_model import WorldModel
-from ..engine.base import Engine
-from ..engine.opening import open_engine
-from .jobs import Job, Result
+from ...market.errors import WorkerError, WorldModelTradingError
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -31,13 +27,37 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
-_TRIES = 3  # of blocks that a worker dies over: then the blocks are to blame
+TRIES = 3
+"""Of blocks that a worker dies over: then the blocks are to blame."""
+
+Result = TypeVar("Result")
+Made = TypeVar("Made", covariant=True)
+Opening = Callable[[], Any]
+"""A worker's first act, picklable: it makes what every block is computed with, such as a dream's engine."""
+Done = Callable[[int], None]
+"""Is called with a block's place among the others as it ends."""
+
+
+def untold(place: int) -> None:
+    """Nobody asks."""
+
+
+class Work(Protocol[Made]):
+    """Work cut into blocks; picklable, as the blocks are.
+
+    A block's result is a pure function of the work and the block, so that anybody may compute it.
+    """
+
+    def compute(self, opened: Any, block: Any, /) -> Made:
+        """Do one block with what a worker has opened."""
 
 
 class Executor(Protocol):
-    """Computes blocks. A block is a pure function of its job and number, so anybody may do it."""
+    """Computes blocks."""
 
-    def compute(self, job: Job[Result], blocks: Sequence[int]) -> list[Result]:
+    def compute(
+        self, work: Work[Result], blocks: Sequence[Any], done: Done = untold
+    ) -> list[Result]:
         """The blocks' results, in their order."""
 
     def close(self) -> None:
@@ -48,15 +68,21 @@ class SerialExecutor:
     """Computes blocks in this process.
 
     Args:
-        engine: The dream.
+        opened: What blocks are computed with.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, opened: Any) -> None:
+        self._opened = opened
 
-    def compute(self, job: Job[Result], blocks: Sequence[int]) -> list[Result]:
+    def compute(
+        self, work: Work[Result], blocks: Sequence[Any], done: Done = untold
+    ) -> list[Result]:
         """The blocks' results, in their order."""
-        return [job.compute(self._engine, block) for block in blocks]
+        results = []
+        for place, block in enumerate(blocks):
+            results.append(work.compute(self._opened, block))
+            done(place)
+        return results
 
     def close(self) -> None:
         """Nothing is held."""
@@ -65,39 +91,42 @@ class SerialExecutor:
 class ProcessExecutor:
     """Computes blocks in processes of this machine, each on one thread.
 
-    The world model reaches the workers as bytes that each unpacks once, with what is not kept on disk:
-    its drift. That is about a megabyte, and unlike a segment of shared memory it needs no process to
+    What they open, such as a world model with its drift, reaches the workers as bytes that each unpacks
+    once. That is about a megabyte, and unlike a segment of shared memory it needs no process to
     clean up after one that was killed. A worker that dies is reported by a `RuntimeWarning`; the pool starts anew
     and does the blocks that are missing. Ctrl-C ends the workers.
 
     Args:
-        world_model: What is dreamed.
+        opening: A worker's first act.
         num_workers: Processes, at least 1.
-        warmup: Recorded bars that M hears first.
     """
 
-    def __init__(self, world_model: WorldModel, num_workers: int, warmup: int) -> None:
+    def __init__(self, opening: Opening, num_workers: int) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="worldmodel-trading-")
         self._faults = Path(self._folder.name) / "faults"
         self._faults.mkdir()
-        self._packed = pickle.dumps(world_model)
-        self._num_workers, self._warmup = num_workers, warmup
+        self._packed = pickle.dumps(opening)
+        self._num_workers = num_workers
         self._serial = 0
         self._start()
 
-    def compute(self, job: Job[Result], blocks: Sequence[int]) -> list[Result]:
+    def compute(
+        self, work: Work[Result], blocks: Sequence[Any], done: Done = untold
+    ) -> list[Result]:
         """The blocks' results, in their order.
 
         Raises:
             WorkerError: A block failed, or its workers die; the message holds the traceback.
+            WorldModelTradingError: A block raised it.
         """
         self._serial += 1
-        packed, results = pickle.dumps(job), dict[int, Result]()
-        for attempt in range(_TRIES):
-            broken = self._try(packed, [b for b in blocks if b not in results], results)
+        packed, results = pickle.dumps(work), dict[int, Result]()
+        for attempt in range(TRIES):
+            missing = {place: one for place, one in enumerate(blocks) if place not in results}
+            broken = self._try(packed, missing, results, done)
             if broken is None:
-                return [results[block] for block in blocks]
-            self._replace(broken, attempt, [b for b in blocks if b not in results])
+                return [results[place] for place in range(len(blocks))]
+            self._replace(broken, attempt, [place for place in missing if place not in results])
         raise AssertionError("unreachable: the last attempt raises")
 
     def close(self) -> None:
@@ -110,33 +139,35 @@ class ProcessExecutor:
             self._pool = ProcessPoolExecutor(
                 self._num_workers,
                 initializer=_begin,
-                initargs=(self._packed, self._warmup, self._faults),
+                initargs=(self._packed, self._faults),
                 env=dict.fromkeys(THREAD_VARIABLES, "1"),
             )
             self._ready: Future[None] = self._pool.submit(_is_ready)
 
-    def _try(self, packed: bytes, missing: Sequence[int], results: dict[int, Any]) -> str | None:
+    def _try(
+        self, packed: bytes, missing: Mapping[int, Any], results: dict[int, Any], done: Done
+    ) -> str | None:
         """Compute what is missing into ``results``; returns how a worker died, if one did."""
         broken: str | None = None
         futures: dict[Future[Any], int] = {}
         try:
             with interrupts_held():
-                for block in missing:
-                    futures[self._pool.submit(_compute, self._serial, packed, block)] = block
-            wait(futures, return_when=FIRST_EXCEPTION)
+                for place, block in missing.items():
+                    futures[self._pool.submit(_compute, self._serial, packed, block)] = place
+            for future in as_completed(futures):
+                failure = future.exception()
+                if isinstance(failure, BrokenProcessPool):
+                    broken = str(failure)
+                elif failure is not None:
+                    raise told_failure(failure, failure.__cause__)
+                else:
+                    results[futures[future]] = future.result()
+                    done(futures[future])
         except BrokenProcessPool as error:
             broken = str(error)
-        for future, block in futures.items():
-            if not future.done():
+        finally:
+            for future in futures:
                 future.cancel()
-                continue
-            failure = future.exception()
-            if isinstance(failure, BrokenProcessPool):
-                broken = str(failure)
-            elif failure is not None:
-                raise WorkerError(f"a dream worker failed:\n{failure.__cause__ or failure}")
-            else:
-                results[block] = future.result()
         return broken
 
     def _replace(self, reason: str, attempt: int, blocks: Sequence[int]) -> None:
@@ -145,18 +176,10 @@ class ProcessExecutor:
         began = self._ready.done() and self._ready.exception() is None
         self._pool.shutdown(kill_workers=True)
         if not began:
-            raise WorkerError(f"a dream worker died before it could work: {reason}")
-        if attempt == _TRIES - 1:
-            named = ", ".join(map(str, blocks))
-            raise WorkerError(
-                f"{_TRIES} times workers died over blocks {named}; is there enough memory for "
-                f"them? {reason}"
-            )
-        warnings.warn(
-            f"a dream worker died: {reason}\nNew ones do {len(blocks)} blocks again",
-            RuntimeWarning,
-            stacklevel=5,
-        )
+            raise WorkerError(f"a worker died before it could work: {reason}")
+        if attempt == TRIES - 1:
+            raise died_again(blocks, reason)
+        warn_of_death(reason, len(blocks))
         self._start()
 
     def _last_words(self) -> str:
@@ -168,32 +191,52 @@ class ProcessExecutor:
         return "\n".join(filter(None, said))
 
 
-_engine: Engine | None = None
-_job: tuple[int, Job[Any]] | None = None
+def told_failure(failure: BaseException, cause: object) -> BaseException:
+    """What a block that failed is reported by: our own error as it is, others with their traceback."""
+    if isinstance(failure, WorldModelTradingError):
+        return failure
+    return WorkerError(f"a worker failed:\n{cause or failure}")
 
 
-def _begin(packed: bytes, warmup: int, faults: Path) -> None:
-    """A worker's first act: the dream it will compute, and where it leaves a last word."""
-    global _engine
+def died_again(blocks: Sequence[int], reason: str) -> WorkerError:
+    """What is said once the blocks are to blame."""
+    named = ", ".join(map(str, blocks))
+    return WorkerError(
+        f"{TRIES} times workers died over blocks {named}; is there enough memory for them? {reason}"
+    )
+
+
+def warn_of_death(reason: str, blocks: int) -> None:
+    """Warn of a worker that died, and is replaced."""
+    then = f"New ones do {blocks} blocks again" if blocks else "Another takes its place"
+    warnings.warn(f"a worker died: {reason}\n{then}", RuntimeWarning, stacklevel=6)
+
+
+_opened: Any = None
+_work: tuple[int, Work[Any]] | None = None
+
+
+def _begin(packed: bytes, faults: Path) -> None:
+    """A worker's first act: what it computes with, and where it leaves a last word."""
+    global _opened
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the pool's to handle
     faulthandler.enable((faults / str(os.getpid())).open("w"))
     torch.set_num_threads(1)
-    _engine = open_engine(pickle.loads(packed), warmup)
+    _opened = pickle.loads(packed)()
 
 
 def _is_ready() -> None:
     """Answered by a worker that has begun."""
 
 
-def _compute(serial: int, packed: bytes, block: int) -> Any:
-    """One block of the job of that number, unpacked once."""
-    global _job
-    assert _engine is not None
-    if _job is None or _job[0] != serial:
-        _job = serial, pickle.loads(packed)
-    return _job[1].compute(_engine, block)
+def _compute(serial: int, packed: bytes, block: Any) -> Any:
+    """One block of the work of that number, unpacked once."""
+    global _work
+    if _work is None or _work[0] != serial:
+        _work = serial, pickle.loads(packed)
+    return _work[1].compute(_opened, block)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from ..dream_funding import DreamFunding
 from ..dream_lanes import check_temperature
 from ..engine.base import Engine
 from ..engine.pessimism import check_pessimism
+from .executors import Result
 from .policies import hidden_units, policy_size
 from .scoring import MarketPaths, Scores, dream_paths, score_lanes, score_paths
 
@@ -34,8 +35,6 @@ FEWEST_BLOCKS = 4
 """Blocks of dreams wanted, so that there is something to share out."""
 BLOCK_LANES = 1_024
 """Lanes in a block where every candidate dreams for itself (``paper``)."""
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +119,7 @@ class Block(NamedTuple):
 
 
 class Job(Protocol[Result]):
-    """Work that a world model's dreams are wanted for; picklable."""
+    """`Work` that a world model's dreams are wanted for."""
 
     def check(self, world_model: WorldModel) -> None:
         """Raise `ConfigError` for what the world model cannot do."""
@@ -128,7 +127,7 @@ class Job(Protocol[Result]):
     def blocks(self, world_model: WorldModel) -> Sequence[object]:
         """The parts of the work, whoever does it."""
 
-    def compute(self, engine: Engine, number: int) -> Result:
+    def compute(self, engine: Engine, number: int, /) -> Result:
         """Do one part."""
 
     def assemble(self, parts: Sequence[Result]) -> Result:
@@ -166,7 +165,7 @@ class ScoreJob:
         parts = [slice(first, min(first + size, count)) for first in range(0, count, size)]
         return [Block(number, part) for number in range(len(dreams)) for part in parts]
 
-    def compute(self, engine: Engine, number: int) -> Scores:
+    def compute(self, engine: Engine, number: int, /) -> Scores:
         """Score a block's candidates in its dreams."""
         dreams, block = self.dreams, self.blocks(engine.world_model)[number]
         segments, rng = (
@@ -229,7 +228,7 @@ class PathsJob:
         """Blocks of dreams."""
         return self.dreams.blocks()
 
-    def compute(self, engine: Engine, number: int) -> MarketPaths:
+    def compute(self, engine: Engine, number: int, /) -> MarketPaths:
         """Dream a block."""
         dreams = self.dreams
         return dream_paths(

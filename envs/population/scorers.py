@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Protocol, Self
 
 from ...market.account.rules import BrokerConfig
 from ...market.arrays import FloatArray
 from ...market.errors import ConfigError
-from ...market.settings import whole_number
 from ...models.load import open_world_model
-from ...models.machine import num_cores
 from ...models.world_model import WorldModel
 from ..engine.opening import open_engine
-from .executors import Executor, ProcessExecutor, SerialExecutor
-from .jobs import Dreams, Job, PathsJob, Result, ScoreJob
+from .crew import Crew, Workers
+from .executors import Executor, Result
+from .jobs import Dreams, Job, PathsJob, ScoreJob
 from .scoring import MarketPaths, Scores
 
 
@@ -50,32 +50,28 @@ class DreamWorkers:
 
     Args:
         world_model: A `WorldModel`, the folder of one, or ``"default"``.
-        num_workers: Processes; 0 works in this one, None takes one for each core.
+        num_workers: Processes; 0 works in this one, None takes one for each core; or a `Crew`.
         warmup: Recorded bars that M hears first; None takes all that the bank holds.
 
     Attributes:
         engine: The dream, as this process sees it.
-        num_workers: Processes.
-        executor: Who computes; None once it is closed.
+        crew: Who computes.
+        executor: Through what; None once it is closed.
 
     Raises:
-        ConfigError: ``num_workers`` is no number of processes.
+        ConfigError: There is no such crew; see `Crew`.
     """
 
     def __init__(
         self,
         world_model: WorldModel | str | os.PathLike[str] = "default",
-        num_workers: int | None = None,
+        num_workers: Workers = None,
         warmup: int | None = None,
     ) -> None:
-        processes = num_cores() if num_workers is None else whole_number(num_workers)
-        if processes is None or processes < 0:
-            raise ConfigError(f"num_workers is {num_workers!r}; expected 0 or more processes")
+        self.crew = Crew.of(num_workers)
         self.engine = open_engine(open_world_model(world_model), warmup)
-        self.num_workers = processes
-        self.executor: Executor | None = SerialExecutor(self.engine)
-        if processes:
-            self.executor = ProcessExecutor(self.engine.world_model, processes, self.engine.warmup)
+        opening = partial(open_engine, self.engine.world_model, self.engine.warmup)
+        self.executor: Executor | None = self.crew.hire(opening, self.engine)
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ from worldmodel_trading.applications import (
     play,
     regimes,
     stress,
+    sweep,
     transfer,
 )
 
@@ -37,6 +38,7 @@ APPLICATIONS: dict[str, Application] = {
     "regimes": regimes,
     "explore": explore,
     "transfer": transfer,
+    "sweep": sweep,
     "play": play,
 }
 """By the job's name, in the order that ``--help`` lists them."""

@@ -13,6 +13,7 @@ from worldmodel_trading.shared_arguments import (
     add_seed_and_out,
     add_workers,
     add_world_model,
+    crew_of,
 )
 
 SUMMARY = "sweep thousands of policies in dreams, and verify the few best in replay"
@@ -76,7 +77,7 @@ def do(options: argparse.Namespace) -> None:
     from worldmodel_trading.progress import tell
 
     taken = ("objective", "drift", "seed", *(name.replace("-", "_") for name in _NUMBERS))
-    where = ("start", "train_end", "validation_end", "resume", "overwrite", "workers")
+    where = ("start", "train_end", "validation_end", "resume", "overwrite")
     explore(
         options.world_model,
         options.candles,
@@ -84,6 +85,7 @@ def do(options: argparse.Namespace) -> None:
         spaces=tuple(options.spaces or ("linear",)),
         rival=not options.no_rival,
         account=dict(options.account),
+        workers=crew_of(options),
         **{name: getattr(options, name) for name in (*taken, *where)},
     )
     tell(f"\nPage: {options.out}/{REPORT}")

@@ -11,6 +11,7 @@ from worldmodel_trading.shared_arguments import (
     add_resume,
     add_store,
     add_workers,
+    crew_of,
 )
 
 SUMMARY = "fine-tune a world model of another market, and measure what that is worth by bars known"
@@ -87,7 +88,7 @@ def do(options: argparse.Namespace) -> None:
         raise ConfigError(
             f"--bars is {options.bars!r}; expected numbers and all, such as 500,2000,all"
         ) from None
-    names = ("start", "train_end", "validation_end", "end", "resume", "overwrite", "workers")
+    names = ("start", "train_end", "validation_end", "end", "resume", "overwrite")
     found = transfer(
         options.parents,
         options.candles,
@@ -97,6 +98,7 @@ def do(options: argparse.Namespace) -> None:
         freeze_encoder=options.freeze_encoder,
         audited=options.audited,
         audited_bars=options.audited_bars,
+        workers=crew_of(options),
         **{name: getattr(options, name) for name in names},
     )
     tell(f"{transfer_text(found)}\n\nReport: {options.out}/transfer.html")

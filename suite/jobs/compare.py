@@ -32,7 +32,7 @@ from worldmodel_trading.comparison.stages import (
 )
 from worldmodel_trading.comparison.windows import Gaps, Window, walk_forward
 from worldmodel_trading.entrants import BESIDE
-from worldmodel_trading.evaluation.checks import check_whole
+from worldmodel_trading.envs.population.crew import Crew, Workers
 from worldmodel_trading.evaluation.comparison.results import Comparison, Facts
 from worldmodel_trading.ground import Cuts
 from worldmodel_trading.market.candles import Candles
@@ -40,7 +40,6 @@ from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.sources import EMBEDDED, open_candles, open_funding, source_name
 from worldmodel_trading.market.times import iso_text
 from worldmodel_trading.models.load import open_world_model
-from worldmodel_trading.models.machine import num_cores
 from worldmodel_trading.models.presets import default_config
 from worldmodel_trading.models.provenance import library_versions
 from worldmodel_trading.output import refuse_taken, run_folder
@@ -61,7 +60,7 @@ def compare(
     end: Any = None,
     resume: bool = False,
     overwrite: bool = False,
-    workers: int | None = None,
+    workers: Workers = None,
     **settings: Any,
 ) -> Comparison:
     """Compare what dreams promise agents with what the market pays them, and write a folder.
@@ -83,8 +82,8 @@ def compare(
         end: End of the test range, exclusive.
         resume: Go on with the cells that are not there yet.
         overwrite: Replace what a job has left there.
-        workers: Processes that compute cells, 0 for this one alone, None for one a core; the results are
-            the same.
+        workers: Processes that compute cells, 0 for this one alone, None for one a core; or a `Crew`. The
+            results are the same.
         settings: Any field of `CompareConfig`.
 
     Returns:
@@ -97,9 +96,8 @@ def compare(
     """
     config = CompareConfig(**settings)
     refuse_taken(out, "compare", overwrite=overwrite)
-    processes = num_cores() if workers is None else workers
-    check_whole("workers", processes, 0)
-    job = _Job(config, tuple(dict.fromkeys([*agents, *BESIDE])), Path(out), processes)
+    crew = Crew.of(workers)
+    job = _Job(config, tuple(dict.fromkeys([*agents, *BESIDE])), Path(out), crew)
     cuts = Cuts(start, train_end, validation_end, end)
     sources = list(world_model) if isinstance(world_model, list | tuple) else [world_model]
     if config.walk_forward:
@@ -114,7 +112,7 @@ class _Job:
     config: CompareConfig
     agents: tuple[str, ...]
     out: Path
-    workers: int
+    crew: Crew
 
     def judge(
         self, sources: Sequence[Any], candles: Any, cuts: Cuts, *, resume: bool, overwrite: bool
@@ -211,7 +209,7 @@ class _Job:
         if not pieces:
             return
         with Counter(title, len(pieces), "piece") as counter:
-            work_through(pieces, self.workers, lambda told: counter(f"  {told}" if told else ""))
+            work_through(pieces, self.crew, lambda told: counter(f"  {told}" if told else ""))
 
     def _facts(self, plan: Plan, candles: Any, lived: Mapping[Cell, Lived]) -> Facts:
         stages = plan.stages
@@ -222,7 +220,7 @@ class _Job:
             trials[cell.agent] = max(trials[cell.agent], one.trials)
         config = replace(self.config, account=plan.account).to_dict()
         return Facts(
-            config={**config, "workers": self.workers},
+            config={**config, "workers": self.crew.workers, "executor": self.crew.executor},
             agents={t: {"kind": kind, "trials": trials[t]} for t, kind in kinds.items()},
             models=stages.models,
             windows={

@@ -13,7 +13,7 @@ from worldmodel_trading.comparison.cells import Stage
 from worldmodel_trading.comparison.config import TEST, TRAIN, VALIDATION
 from worldmodel_trading.comparison.stages import given_stages, keep_models
 from worldmodel_trading.entrants import BESIDE
-from worldmodel_trading.evaluation.checks import check_whole
+from worldmodel_trading.envs.population.crew import Crew, Workers
 from worldmodel_trading.evaluation.comparison.families import FamilyAudit
 from worldmodel_trading.evaluation.report.explore_page import (
     CANDIDATES,
@@ -55,7 +55,6 @@ from worldmodel_trading.market.errors import ConfigError, TrainingBarsError
 from worldmodel_trading.market.files.writer import whole_file
 from worldmodel_trading.market.times import format_time
 from worldmodel_trading.models.load import open_world_model
-from worldmodel_trading.models.machine import num_cores
 from worldmodel_trading.output import refuse_taken, run_folder
 from worldmodel_trading.pool import Piece, work_through
 from worldmodel_trading.progress import Counter, tell
@@ -93,7 +92,7 @@ def explore(
     end: Any = None,
     resume: bool = False,
     overwrite: bool = False,
-    workers: int | None = None,
+    workers: Workers = None,
     **settings: Any,
 ) -> Exploration:
     """Score thousands of candidates in dreams, verify the few best in replay, and write a folder.
@@ -112,7 +111,8 @@ def explore(
         end: End of the test range, exclusive.
         resume: Go on with what is not there yet.
         overwrite: Replace what a job has left there.
-        workers: Processes, 0 for this one alone, None for one a core; the results are the same.
+        workers: Processes, 0 for this one alone, None for one a core; or a `Crew`. The results are
+            the same.
         settings: Any field of `ExploreConfig`.
 
     Raises:
@@ -122,8 +122,7 @@ def explore(
     """
     config = ExploreConfig(**settings)
     refuse_taken(out, "explore", overwrite=overwrite)
-    processes = num_cores() if workers is None else workers
-    check_whole("workers", processes, 0)
+    crew = Crew.of(workers)
     stages = given_stages(
         [world_model], candles, Cuts(start, train_end, validation_end, end), Path(out)
     )
@@ -140,7 +139,7 @@ def explore(
     name = _run_id(config, fingerprint, stage)
     with run_folder(out, name, job="explore", resume=resume, overwrite=overwrite) as folder:
         keep_models([world_model], folder)
-        return _Exploring(Setting(config, stage), folder, processes).run()
+        return _Exploring(Setting(config, stage), folder, crew).run()
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ class _Exploring:
 
     setting: Setting
     folder: Path
-    workers: int
+    crew: Crew
 
     @property
     def _config(self) -> ExploreConfig:
@@ -262,7 +261,7 @@ class _Exploring:
 
     def _work(self, title: str, pieces: Sequence[Piece]) -> None:
         with Counter(title, len(pieces), "piece") as counter:
-            work_through(pieces, self.workers, lambda said: counter(f"  {said}" if said else ""))
+            work_through(pieces, self.crew, lambda said: counter(f"  {said}" if said else ""))
 
 
 def _refuse_seen(stage: Stage, seen_until_ms: int) -> None:

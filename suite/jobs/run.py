@@ -237,7 +237,7 @@ def _search(config: RunConfig, split: Split, world_model: WorldModel) -> Searche
         return _generation_line(lived, searches) if told else ""
 
     with (
-        open_scorer(world_model, device, config.num_workers()) as scorer,
+        open_scorer(world_model, device, config.crew()) as scorer,
         Counter("C", searches * generations, "generation") as counter,
         _SearchBoard(config) as board,
     ):

@@ -19,8 +19,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from worldmodel_trading.envs.population.crew import Crew, Workers
 from worldmodel_trading.evaluation.baselines.har import HAR
-from worldmodel_trading.evaluation.checks import check_whole
 from worldmodel_trading.evaluation.comparison.audit import LEAST_POLICIES
 from worldmodel_trading.evaluation.comparison.rank_agreement import DREAMS, measure_rank_agreement
 from worldmodel_trading.evaluation.fidelity.distances import compare_facts
@@ -48,7 +48,6 @@ from worldmodel_trading.market.times import Time, format_time
 from worldmodel_trading.models.bar_world_model import BarWorldModel
 from worldmodel_trading.models.joint_world_model import JointWorldModel, is_joint
 from worldmodel_trading.models.load import open_world_model
-from worldmodel_trading.models.machine import num_cores
 from worldmodel_trading.models.training.fine_tuning import FineTuneConfig, fine_tune
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.output import refuse_taken, run_folder
@@ -104,7 +103,7 @@ def transfer(
     end: Time | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    workers: int | None = None,
+    workers: Workers = None,
     **settings: Any,
 ) -> Transfer:
     """Measure the learning curve of a parent that is fine-tuned on few bars of a target.
@@ -119,7 +118,8 @@ def transfer(
         end: Its end.
         resume: Go on with the same measurement.
         overwrite: Replace results in the folder.
-        workers: Processes, 0 for this one alone, None for one a core; the results are the same.
+        workers: Processes, 0 for this one alone, None for one a core; or a `Crew`. The results are
+            the same.
         settings: Fields of `TransferConfig`.
 
     Raises:
@@ -129,8 +129,7 @@ def transfer(
     """
     config = TransferConfig(**settings)
     refuse_taken(out, "transfer", overwrite=overwrite)
-    processes = num_cores() if workers is None else workers
-    check_whole("workers", processes, 0)
+    crew = Crew.of(workers)
     opened = tuple(map(open_parent, parents if isinstance(parents, list | tuple) else [parents]))
     target = Target.of(open_candles(candles), start, train_end, validation_end, end)
     target.refuse(opened)
@@ -140,7 +139,7 @@ def transfer(
     with run_folder(out, name, job="transfer", resume=resume, overwrite=overwrite) as folder:
         pieces = _pieces(folder, opened, target, counts, config)
         with Counter("Transfer", len(pieces), "piece") as counter:
-            work_through(pieces, processes, lambda one: counter(f"  {one}" if one else ""))
+            work_through(pieces, crew, lambda one: counter(f"  {one}" if one else ""))
         found = Transfer(
             " + ".join(dict.fromkeys(s for one in opened for s in symbols_of(one))),
             tuple(one.fingerprint for one in opened),

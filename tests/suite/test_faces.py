@@ -76,6 +76,7 @@ OWN = {
     "register_environments",
     "self_test",
     "stress",
+    "sweep",
     "train_agent",
     "transfer",
 }

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
-EXTRAS = ("agents", "hub", "live", "minari", "mlflow", "render", "wandb", "test")
+EXTRAS = ("agents", "hub", "live", "minari", "mlflow", "ray", "render", "sweep", "wandb", "test")
 
 
 def promised() -> dict[str, Version]:

@@ -207,7 +207,7 @@ def test_jobs_that_do_not_fit_are_refused_before_any_work(
         with pytest.raises(ConfigError, match="expected"):
             Dreams(np.array(segments), bars, seed)
     for count in (-1, 1.5, True):
-        with pytest.raises(ConfigError, match="expected 0 or more"):
+        with pytest.raises(ConfigError, match="expected a whole number, 0 or more"):
             DreamWorkers(market_model, count)  # type: ignore[arg-type, unused-ignore]
 
 
@@ -303,7 +303,7 @@ def test_a_worker_killed_at_work_is_replaced_and_its_block_done_again(
         os.kill(pid, signal.SIGSTOP)  # nobody finishes a block
     killer = threading.Timer(0.5, os.kill, (before[0], signal.SIGKILL))
     killer.start()
-    with pytest.warns(RuntimeWarning, match=r"(?s)a dream worker died: .*SIGKILL.*New ones do"):
+    with pytest.warns(RuntimeWarning, match=r"(?s)a worker died: .*SIGKILL.*New ones do"):
         again = two_workers.score(parameters, dreams, BROKER)
     killer.join()
     assert_same_bits(alone, again)
