@@ -138,6 +138,28 @@ def test_days_are_stored_and_read_as_series(
     ]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_bar_s_close_sees_a_value_before_its_time(
+    bybit: Any, client: BybitClient, tmp_path: Path, name: str
+) -> None:
+    """Other trades from a moment on: bars that close within an hour of that hour's end see the same."""
+    laid = lay_out(bybit, 0, 1)
+    store, other = Store(tmp_path / "a"), Store(tmp_path / "b")
+    get(client, store, 2)
+    altered_ms = LAUNCH + 30 * HOUR
+    date, others = bybit_series.trades_of(LAUNCH + DAY, 2_000, 99)
+    kept = [trade for trade in laid[1] if trade[0] * 1_000 < altered_ms]
+    later = [trade for trade in others if trade[0] * 1_000 >= altered_ms]
+    bybit.series.days[f"BTCUSDT{date}"] = kept + later
+    get(client, other, 2)
+    candles = store.open("linear", "BTCUSDT", "60")
+    seen, now_seen = (
+        open_series(f"bybit:BTCUSDT:{name}:60", one).at_closes(candles) for one in (store, other)
+    )
+    np.testing.assert_array_equal(now_seen[:31], seen[:31])  # bar 30 is the first with others
+    assert (now_seen[31:] != seen[31:]).mean() > 0.9
+
+
 def test_a_bar_without_trades_has_no_imbalance(
     bybit: Any, client: BybitClient, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,7 +19,7 @@ import pytest
 
 from worldmodel_trading.cli import main
 from worldmodel_trading.market.bybit.client import BybitClient
-from worldmodel_trading.market.bybit.pace import Pace
+from worldmodel_trading.market.bybit.pace import Pace, StoppedError
 from worldmodel_trading.market.bybit.store import Store
 from worldmodel_trading.market.bybit.transport import RetryPolicy
 from worldmodel_trading.market.bybit.universe import Universe, list_universe, open_universe
@@ -362,6 +363,39 @@ def test_several_at_a_time_stop_together(
     assert all(len(store.open("linear", symbol, "60")) == 60 for symbol in (*LIVING, "BTCUSDT"))
     with pytest.raises(ConfigError, match="connections is 0"):
         fetched(client, store, connections=0)
+
+
+def test_a_client_that_is_stopped_waits_no_longer(bybit: Any, exchange: Any) -> None:
+    """While it backs off for half a minute."""
+    stop = threading.Event()
+
+    def stopping(server: Any, handler: Any, body: Any) -> None:
+        stop.set()
+        exchange.send(handler, "busy", 503)
+
+    bybit.fail(exchange.TIME, stopping)
+    patient = RetryPolicy(spacing_s=0.0, first_delay_s=1e6, max_delay_s=1e6)
+    with BybitClient(bybit.url, patient) as client, client.beside(stop) as beside:
+        with pytest.raises(StoppedError):
+            beside.server_time_ms()
+        with pytest.raises(StoppedError):
+            beside.server_time_ms()
+        assert len(bybit.asked(exchange.TIME)) == 1
+        assert client.server_time_ms() == bybit.now_ms
+
+
+def test_spot_markets_are_one_page_and_need_a_start(
+    bybit: Any, client: BybitClient, exchange: Any, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    universe = list_universe("spot", "USDT", "all", store, client)
+    assert universe.symbols == ("BTCUSDT",)
+    assert [sorted(params) for params in bybit.asked(exchange.INSTRUMENTS)] == [
+        ["category", "status"]
+    ]
+    report = fetch_universe(universe, "60", START, store=store, client=client)
+    assert len(report.of("fetched")) == 1
+    assert len(store.open("spot", "BTCUSDT", "60")) == 60
 
 
 def test_clients_beside_each_other_keep_one_pace() -> None:
