@@ -83,8 +83,24 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         for name, help_text in settings.items():
             _add_setting(group, name, help_text)
         if title == _MARKET:
+            _add_universe(group)
             add_exchange(group)
             add_store(group)
+
+
+def _add_universe(group: Any) -> None:
+    group.add_argument(
+        "--symbols",
+        metavar="A,B,…",
+        help="run each of several symbols, and compare them on one page: --candles, --funding, --instrument and "
+        "--world-model may say {symbol}; without --candles the stored bybit:{symbol}:INTERVAL; --workers are "
+        "then symbols at once",
+    )
+    group.add_argument(
+        "--joint",
+        action="store_true",
+        help="with --symbols: one world model learns all symbols; they need one --train-end",
+    )
 
 
 def _add_setting(group: Any, name: str, help_text: str) -> None:
@@ -252,6 +268,7 @@ _RUN: dict[str, dict[str, str]] = {
     "the world model": {
         "preset": "market: M draws the next bar, which no action moves; paper: Ha & "
         "Schmidhuber's, in which M hears the action (default: market)",
+        "world_model": "folder of a world model of this market to take instead of training one",
         "seed": "of training, search and dreams: the same seed, the same result",
         "vae_epochs": "epochs of V at most; it stops earlier where validation does not improve",
         "mdn_rnn_epochs": "epochs of M at most, likewise",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from worldmodel_trading.applications import APPLICATIONS, DATA_JOBS, Application
 from worldmodel_trading.arguments import parser
@@ -112,6 +112,8 @@ def _run(options: argparse.Namespace) -> None:
     settings = {f.name: getattr(options, f.name) for f in fields(RunConfig)}
     settings["account"], settings["model"] = dict(options.account), dict(options.model)
     settings["candles"] = options.candles or "synthetic"
+    if options.symbols or options.joint:
+        return _run_symbols(options, settings)
     config = RunConfig(**settings)
     if options.symbol and not options.candles:
         config = _fetched(config, options)
@@ -119,6 +121,16 @@ def _run(options: argparse.Namespace) -> None:
 
     _one_thread()
     run(config)
+
+
+def _run_symbols(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    from worldmodel_trading.jobs.universe import UniverseConfig, run_universe
+
+    if not options.candles:
+        settings["candles"] = f"bybit:{options.category}:{{symbol}}:{options.interval or '60'}"
+    symbols = tuple(filter(None, (options.symbols or "").split(",")))
+    _one_thread()
+    run_universe(UniverseConfig(symbols, settings, options.joint))
 
 
 def _one_thread() -> None:

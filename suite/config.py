@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _TIMES = ("start", "train_end", "validation_end", "end")
 # Of the settings these name no run: what is recorded is told by its content, the others have no
 # part in the result.
-_RECORDED = {"candles", "symbol", "interval", "funding", *_TIMES}
+_RECORDED = {"candles", "symbol", "interval", "funding", "world_model", *_TIMES}
 _BESIDE = {"workers", "executor", "resume", "overwrite"}
 
 
@@ -43,6 +43,8 @@ class RunConfig(Record):
         validation_end: End of the validation range, exclusive; None is 85% of the bars.
         end: End of the test range, exclusive; None is the last bar there is.
         preset: ``market`` or ``paper``.
+        world_model: Folder of a world model of this market to take instead of training one; it may have
+            seen nothing of the validation range.
         seed: Of training, search and dreams.
         vae_epochs: Epochs of V at most, in each of its stages; None is the world model's default.
         mdn_rnn_epochs: Epochs of M at most, likewise.
@@ -100,6 +102,7 @@ class RunConfig(Record):
     validation_end: Time | None = None
     end: Time | None = None
     preset: str = "market"
+    world_model: str | None = None
     seed: int = 0
     vae_epochs: int | None = None
     mdn_rnn_epochs: int | None = None
@@ -264,6 +267,8 @@ class RunConfig(Record):
         settings = {**asdict(self), "account": dict(self.account), "model": dict(self.model)}
         settings["search_seeds"] = self.num_searches()
         settings["candles"] = source_name(self.candles)
+        if self.world_model is not None:
+            settings["world_model"] = source_name(self.world_model)
         if isinstance(self.funding, str):
             settings["funding"] = source_name(self.funding)
         del settings["out"], settings["ray_address"]
@@ -273,7 +278,8 @@ class RunConfig(Record):
         """A name for the run: 12 hexadecimal digits of the hash of all that decides the result.
 
         Args:
-            data: Names what was recorded by its content, wherever it lies; see `Split.content`.
+            data: Names what was recorded by its content, wherever it lies (`Split.content`), and a
+                given world model by its fingerprint.
         """
         decisive = {k: v for k, v in self.to_dict().items() if k not in _RECORDED | _BESIDE}
         if not self.model:

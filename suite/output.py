@@ -29,6 +29,7 @@ Job = Literal[
     "explore",
     "transfer",
     "sweep",
+    "universe",
     "pretrained",
 ]
 
@@ -76,6 +77,7 @@ _FILES: dict[Job, tuple[str, ...]] = {
     ),
     "transfer": ("transfer.json", "transfer.html", "models", "checkpoints"),
     "sweep": ("sweep.json", "sweep.html", "best.json", "checkpoints"),
+    "universe": ("universe.json", "universe.html", "world_model", "symbols", "checkpoints"),
     "fidelity": ("fidelity.json", "fidelity.html", "page.json"),
     "stress": ("stress.json", "stress.html"),
     "regimes": ("regimes.json", "periods.json", "regimes.html"),
@@ -88,6 +90,7 @@ _LAST = {
     "explore": "explore.json",
     "transfer": "transfer.json",
     "sweep": "sweep.json",
+    "universe": "universe.json",
 }  # of the jobs that can be gone on with
 _NOUNS = {
     "run": "run",
@@ -96,6 +99,7 @@ _NOUNS = {
     "explore": "exploration",
     "transfer": "transfer",
     "sweep": "sweep",
+    "universe": "run of several symbols",
 }
 _UNTOLD = "one that cannot be told"
 

@@ -10,6 +10,7 @@ from worldmodel_trading.evaluation.report.comparison_page import rewrite_compari
 from worldmodel_trading.evaluation.report.explore_page import rewrite_explore
 from worldmodel_trading.evaluation.report.run_page import rewrite_run
 from worldmodel_trading.evaluation.report.stress_page import rewrite_stress
+from worldmodel_trading.evaluation.report.universe_page import rewrite_universe
 from worldmodel_trading.market.errors import OutputError
 from worldmodel_trading.market.files.writer import refuse_unwritable, sole_writer
 from worldmodel_trading.output import Job, is_begun, job_of
@@ -21,6 +22,7 @@ _PAGES: dict[Job, Callable[[Path], Path]] = {
     "compare": rewrite_comparison,
     "stress": rewrite_stress,
     "explore": rewrite_explore,
+    "universe": rewrite_universe,
 }
 
 

@@ -47,10 +47,13 @@ from worldmodel_trading.evaluation.results import write_results
 from worldmodel_trading.jobs.contest import REPLAYS, Contest, hold_contest, open_replay
 from worldmodel_trading.jobs.refit import refitted_losses, refuse_refits
 from worldmodel_trading.market.arrays import FloatArray
+from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.inspection import inspect_candles
 from worldmodel_trading.market.sources import source_name
+from worldmodel_trading.market.times import format_time
 from worldmodel_trading.models.devices import choose_device
 from worldmodel_trading.models.drift import dreamed_drift, with_drift
+from worldmodel_trading.models.load import open_world_model
 from worldmodel_trading.models.machine import this_machine
 from worldmodel_trading.models.provenance import library_versions
 from worldmodel_trading.models.quality import mdn_rnn_quality, vae_quality
@@ -95,14 +98,43 @@ def run(config: RunConfig) -> RunResults:
         say(f"  {split.candles!r}")
         for finding in inspect_candles(split.candles):
             say(f"  {finding}")
-        _refuse_impossible(config, split)
-    run_id = config.run_id(split.content(config.funding))
+        refuse_impossible(config, split)
+        given = given_world_model(config, split)
+    content = split.content(config.funding)
+    run_id = config.run_id(content if given is None else f"{content} {given.fingerprint}")
     resume, overwrite = config.resume, config.overwrite
     with run_folder(config.out_dir, run_id, resume=resume, overwrite=overwrite):
-        return _work(config, split, run_id, stages)
+        return _work(config, split, run_id, stages, given)
 
 
-def _refuse_impossible(config: RunConfig, split: Split) -> None:
+def given_world_model(config: RunConfig, split: Split) -> WorldModel | None:
+    """The world model that the run takes instead of training one, if any.
+
+    Raises:
+        ConfigError: It is of another preset, or has seen bars of the validation range or later ones.
+        OtherMarketError: It is of another symbol or interval.
+    """
+    if config.world_model is None:
+        return None
+    found = open_world_model(config.world_model)
+    made = found.provenance
+    made.check_market(split.candles.symbol, split.candles.interval, allow_other=False)
+    if found.config.preset != config.preset:
+        raise ConfigError(
+            f"the world model's preset is {found.config.preset}, the run's {config.preset}: name it with "
+            "--preset"
+        )
+    if made.train_end_ms > split.validation[0] or made.validation_end_ms > split.test[0]:
+        raise ConfigError(
+            f"the world model learned from bars up to {format_time(made.train_end_ms)} and chose on bars up "
+            f"to {format_time(made.validation_end_ms)}; the run's validation range begins "
+            f"{format_time(split.validation[0])} and its test range {format_time(split.test[0])}: give "
+            "later --train-end and --validation-end, or train one"
+        )
+    return found
+
+
+def refuse_impossible(config: RunConfig, split: Split) -> None:
     """Refuse what some later stage would refuse, after the work of those before it."""
     choose_device(config.device)
     if config.unrecorded_funding_rate is None:
@@ -117,11 +149,16 @@ def _refuse_impossible(config: RunConfig, split: Split) -> None:
     refuse_few_windows(search, len(split.part("validation")) // search.horizon)
 
 
-def _work(config: RunConfig, split: Split, run_id: str, stages: Stages) -> RunResults:
+def _work(
+    config: RunConfig, split: Split, run_id: str, stages: Stages, given: WorldModel | None
+) -> RunResults:
     with stages("baselines", f"Baselines: {', '.join(TITLES.values())}"):
         baselines = _baselines(config, split)
     with stages("world_model", f"World model: V, then M ({config.preset} preset)"):
-        world_model, history = _train(config, split)
+        world_model, history = (
+            _train(config, split) if given is None else (given, TrainingHistory())
+        )
+        world_model.save_pretrained(config.out_dir / "world_model")
     refitted = {}
     if config.refit is not None:
         with stages("refits", f"World models trained anew, every {config.refit} bars"):
@@ -174,7 +211,6 @@ def _train(config: RunConfig, split: Split) -> tuple[WorldModel, TrainingHistory
         resume=config.resume,
         device=config.device,
     )
-    world_model.save_pretrained(config.out_dir / "world_model")
     return world_model, history
 
 
