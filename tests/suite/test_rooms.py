@@ -38,7 +38,7 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
     """,
     "evaluation": """
         policy performance episodes rollout transitions lanes checks significance loss_tests likelihood baselines horizons density truth ageing
-        untrained game results stored seeds drift outcome transfer comparison stress regimes report fidelity
+        untrained game results stored seeds drift outcome universe transfer comparison stress regimes report fidelity
     """,
     "agents": """
         linear objectives cma_es candidates identity dream_search rules search_spaces families lifting noise live sb3 registry standardised
