@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodel_trading.config import RunConfig
+from worldmodel_trading.envs.population.crew import PROCESSES, Crew
 from worldmodel_trading.evaluation.report.universe_page import (
     RESULTS_FILE,
     universe_sentence,
@@ -44,8 +45,8 @@ class UniverseConfig:
     Attributes:
         symbols: Their names.
         settings: Of a run (`RunConfig`), ``candles``, ``funding``, ``instrument`` and ``world_model`` with
-            ``{symbol}`` where it differs; ``out`` is the folder of all, ``workers`` how many symbols are
-            worked on at once.
+            ``{symbol}`` where it differs; ``out`` is the folder of all, ``workers``, ``executor`` and
+            ``ray_address`` work on symbols (`Crew`).
         joint: Whether one world model learns all symbols.
 
     Raises:
@@ -71,6 +72,7 @@ class UniverseConfig:
             raise ConfigError(
                 "--joint trains a world model, and --world-model gives one: leave one out"
             )
+        assert self.crew  # is refused before any work
         if self.joint and self.whole.preset != "market":
             raise ConfigError(
                 f"--joint is of the market preset, not {self.whole.preset!r}: leave it out, and every symbol "
@@ -92,8 +94,17 @@ class UniverseConfig:
             name: value.replace(_SYMBOL, symbol) if isinstance(value, str) else value
             for name, value in self.settings.items()
         }
-        own |= {"symbol": symbol, "out": str(self.folder(symbol)), "workers": 0}
+        own |= {"symbol": symbol, "out": str(self.folder(symbol))}
+        own |= {"workers": 0, "executor": PROCESSES, "ray_address": None}
         return RunConfig(**own)
+
+    @cached_property
+    def crew(self) -> Crew:
+        """Who works on the symbols."""
+        given = (self.settings.get(name) for name in ("workers", "executor", "ray_address"))
+        workers, executor, address = given
+        alone = workers is None and executor in (None, PROCESSES)
+        return Crew(0 if alone else workers, executor or PROCESSES, address)
 
     @cached_property
     def whole(self) -> RunConfig:
@@ -137,9 +148,8 @@ def run_universe(config: UniverseConfig) -> UniverseOutcome:
         write_whole(config.out / "checkpoints" / "symbols.txt", "\n".join(config.symbols) + "\n")
         joint = _joint(config, splits) if config.joint else None
         pieces = [_Piece(_with(config.of(symbol), joint)) for symbol in config.symbols]
-        workers = config.settings.get("workers") or 0
         with Counter("symbols", len(pieces), "symbol") as counter:
-            work_through(pieces, workers, counter)
+            work_through(pieces, config.crew, counter)
         results = [read_results(piece.file, ("performance",), "run") for piece in pieces]
         found = outcome_of(config.joint, results)
         page = write_universe(config.out, found)
