@@ -19,6 +19,7 @@ class SeriesReport:
         start_ms: Time of the first [ms UTC]; None without any.
         end_ms: Time of the last [ms UTC]; None without any.
         missing: Periods that the exchange does not have between them.
+        repaired: What was damaged in the store and fetched anew, in words.
     """
 
     name: str
@@ -27,6 +28,7 @@ class SeriesReport:
     start_ms: int | None
     end_ms: int | None
     missing: int
+    repaired: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """A line for the console."""

@@ -7,7 +7,7 @@ which contracts were going to last.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,27 @@ def open_universe(
             f"{_cure(category, quote, status)}"
         )
     return _read(store, category, quote, status, known[-1])
+
+
+def with_rules_of_now(universe: Universe, client: BybitClient) -> Universe:
+    """A list's symbols with the rules, the life and the state that the exchange tells of today.
+
+    Raises:
+        BybitError: See its subclasses.
+    """
+    now = _asked(client, universe.category, universe.quote, "all")
+    told, unread = {one.symbol: one for one in now.instruments}, dict(now.unread)
+    known = {one.symbol: one for one in universe.instruments} | told
+    symbols = sorted({*universe.symbols, *(symbol for symbol, _ in universe.unread)})
+    return replace(
+        universe,
+        instruments=tuple(known[symbol] for symbol in symbols if symbol in known),
+        unread=tuple(
+            (symbol, unread.get(symbol, "its rules were never read"))
+            for symbol in symbols
+            if symbol not in known
+        ),
+    )
 
 
 def stored_universes(store: Store) -> tuple[tuple[Universe, ...], tuple[str, ...]]:

@@ -29,10 +29,11 @@ from .ranges import bar_start, next_bar_start
 from .reports import FetchReport
 from .store import Store, last_bar_end
 from .table import refuse_unwritable_store
-from .universe import Universe
+from .universe import Universe, with_rules_of_now
 from .update import Update
 
 _OF_ONE_SYMBOL = (BybitRequestError, BybitAnswerError, CandleError, FundingError)
+_LIST_HOLDS_MS = 3_600_000  # an older list's rules and ends may have changed
 _SHOWN = 20
 
 
@@ -112,7 +113,8 @@ def fetch_universe(
     """Bring the store up to date: candles, funding rates, rules and series of a whole universe.
 
     Only what the store lacks is downloaded, so a fetch that was stopped or killed goes on by the
-    same call. All symbols are fetched up to one moment, the exchange's time when it began.
+    same call. All symbols are fetched up to one moment, the exchange's time when it began. A list
+    that is older than an hour gives the symbols; their rules and ends are asked for anew.
 
     Args:
         universe: The instruments, from `list_universe` or `open_universe`.
@@ -147,12 +149,14 @@ def fetch_universe(
             return fetch_universe(
                 universe, interval, start, end, series, store, own, told, connections
             )
-    began = time.perf_counter()
+    began, sent_before = time.perf_counter(), client.requests_sent
     crew = _Crew(client, connections)
     request = _Request(interval, start, end, tuple(series))
     outcomes: list[SymbolOutcome] = []
     try:
         now_ms = client.server_time_ms()
+        if now_ms - universe.listed_ms > _LIST_HOLDS_MS:
+            universe = with_rules_of_now(universe, client)
         for outcome in crew.outcomes(universe, request, store, now_ms):
             outcomes.append(outcome)
             told(outcome)
@@ -161,7 +165,8 @@ def fetch_universe(
     finally:
         crew.close()
     in_order = tuple(sorted(outcomes, key=lambda one: one.symbol))
-    return UniverseReport(universe, in_order, crew.requests_sent + 1, time.perf_counter() - began)
+    requests = crew.requests_sent + client.requests_sent - sent_before
+    return UniverseReport(universe, in_order, requests, time.perf_counter() - began)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,8 @@ class Update:
         asked_ms = self.now_ms if end is None else to_ms(end) + 1
         charged = (first, min(self.now_ms, ended_ms + 1, asked_ms))
         funding = self._funding(instrument, *charged)
+        beside = [self._series(table, instrument, interval, first, stop) for table in tables]
+        repaired = (candles.repaired, funding.repaired, *(one.repaired for one in beside))
         got = _what_is_there(self.store, instrument, interval, (first, stop), charged)
         return FetchReport(
             symbol=instrument.symbol,
@@ -77,10 +80,8 @@ class Update:
             ended_ms=instrument.delivery_time_ms or None,
             new_bars=candles.new_rows,
             new_funding_rates=funding.new_rows,
-            repaired=candles.repaired + funding.repaired,
-            series=tuple(
-                self._series(table, instrument, interval, first, stop) for table in tables
-            ),
+            repaired=tuple(itertools.chain(*repaired)),
+            series=tuple(beside),
             requests=self.client.requests_sent - sent_before,
             seconds=time.perf_counter() - began,
             folder=str(self.store.folder(instrument.category, instrument.symbol, interval)),
@@ -142,9 +143,15 @@ class Update:
             filling.fill(first, stop, pages, table.rows)
         if not kept.manifest_path.exists():
             return SeriesReport(table.name, 0, 0, None, None, 0)
-        extent, rows = kept.extent(), kept.read_manifest().rows
+        extent = kept.extent()
         return SeriesReport(
-            table.name, rows, filling.new_rows, extent.first_ms, extent.last_ms, extent.missing
+            name=table.name,
+            rows=kept.read_manifest().rows,
+            new_rows=filling.new_rows,
+            start_ms=extent.first_ms,
+            end_ms=extent.last_ms,
+            missing=extent.missing,
+            repaired=filling.repaired,
         )
 
 

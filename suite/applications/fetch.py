@@ -48,7 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--as-of",
         metavar="TIME",
-        help="the list of instruments that was stored by then, instead of today's",
+        help="the symbols of the list that was stored by then, instead of today's",
     )
     add_exchange(parser)
     parser.add_argument(

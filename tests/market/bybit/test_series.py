@@ -214,6 +214,19 @@ def test_interrupted_downloads_keep_complete_pages(
     assert (report.new_rows, report.rows) == (499, 899)
 
 
+def test_damage_is_repaired_by_fetching(bybit: Any, client: BybitClient, tmp_path: Path) -> None:
+    store, start = Store(tmp_path), NOW - 300 * HOUR
+    get(client, store, start, "open-interest")
+    good = stored(store, "open-interest")
+    (path,) = (store.folder("linear", "BTCUSDT") / "60").glob("open-interest-*.parquet")
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(StoreError, match=r"altered.*--interval 60 --series open-interest"):
+        stored(store, "open-interest")
+    report = get(client, store, NOW - 20 * HOUR, "open-interest")  # all that the file covered
+    assert [("altered" in text) for text in report.repaired] == [True]
+    assert stored(store, "open-interest").data_hash() == good.data_hash()
+
+
 @pytest.mark.parametrize("name", BY_REST)
 def test_no_bar_s_close_sees_a_value_before_its_time(
     bybit: Any, client: BybitClient, tmp_path: Path, name: str

@@ -384,6 +384,35 @@ def test_a_client_that_is_stopped_waits_no_longer(bybit: Any, exchange: Any) -> 
         assert client.server_time_ms() == bybit.now_ms
 
 
+def test_an_old_list_gives_the_symbols_and_today_the_rules(
+    bybit: Any, client: BybitClient, exchange: Any, tmp_path: Path
+) -> None:
+    life = exchange.Listed
+    bybit.others = {"A00USDT": life(), "A01USDT": life(), "GONEUSDT": life()}
+    store = Store(tmp_path)
+
+    def without_tick(rows: list[Any]) -> list[Any]:
+        return [{**row, "priceFilter": {}} if row["symbol"] == "A01USDT" else row for row in rows]
+
+    bybit.fail(exchange.INSTRUMENTS, exchange.edit(without_tick))
+    then = list_universe("linear", "USDT", "trading", store, client)
+    assert then.symbols == ("A00USDT", "BTCUSDT", "GONEUSDT")
+    bybit.now_ms += 40 * HOUR
+    ended = NOW + 20 * HOUR
+    bybit.others = {"A00USDT": life(ended_ms=ended), "A01USDT": life(), "NEWUSDT": life()}
+    old = open_universe("linear", "USDT", "trading", store=store)
+    report = fetch_universe(old, "60", START, store=store, client=client)
+    assert [(one.symbol, one.state) for one in report.outcomes] == [
+        ("A00USDT", "fetched"),
+        ("A01USDT", "fetched"),
+        ("BTCUSDT", "fetched"),
+        ("GONEUSDT", "failed"),
+    ]
+    rules = store.instrument("linear", "A00USDT")
+    assert (rules.status, rules.delivery_time_ms) == ("Closed", ended)
+    exchange.assert_honest(store.open("linear", "A00USDT", "60"), START, ended)
+
+
 def test_spot_markets_are_one_page_and_need_a_start(
     bybit: Any, client: BybitClient, exchange: Any, tmp_path: Path
 ) -> None:
