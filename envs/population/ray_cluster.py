@@ -12,7 +12,9 @@ import secrets
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from ...market.errors import ConfigError, MissingPackageError
@@ -124,9 +126,9 @@ def _imported() -> Any:
 def _init(ray: Any, address: str | None, workers: int) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
-        if not _has_token():
-            os.environ[TOKEN] = secrets.token_hex(32)  # of this process and the instance alone
-        ray.init(LOCAL, num_cpus=workers, num_gpus=0, include_dashboard=False, **quiet)
+        own_token()
+        with _on_loopback():
+            ray.init(LOCAL, num_cpus=workers, num_gpus=0, include_dashboard=False, **quiet)
         return
     if not _has_token():
         raise ConfigError(f"there is no token for the Ray cluster at {address}: {_CURE}")
@@ -142,9 +144,28 @@ def _init(ray: Any, address: str | None, workers: int) -> None:
         ) from None
 
 
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Have an instance listen to this machine alone, as Ray itself does on Windows and macOS."""
+    constants: Any = importlib.import_module("ray._private.ray_constants")
+    before = constants.ENABLE_RAY_CLUSTER
+    constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
+
+
+def own_token() -> None:
+    """Give this process, and the nodes that it starts, a token of their own where there is none."""
+    if not _has_token():
+        os.environ[TOKEN] = secrets.token_hex(32)
+
+
 def _has_token() -> bool:
-    raylet: Any = importlib.import_module("ray._raylet")
-    return bool(raylet.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True))
+    """Whether Ray will find one: it looks for these three, and remembers what it found."""
+    named = TOKEN in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
+    return named or (Path.home() / ".ray" / "auth_token").exists()
 
 
 def _refuse_unreachable(ray: Any, address: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from small_work import Grave, Note, Refused
 
+from worldmodel_trading.config import RunConfig
 from worldmodel_trading.envs.population.crew import PROCESSES, RAY, SERIAL, Crew
 from worldmodel_trading.market.errors import ConfigError, WorkerError
 from worldmodel_trading.pool import _Seen, work_through
@@ -80,3 +81,19 @@ def test_a_node_that_does_not_see_the_folder_is_refused(
 def test_crews_that_cannot_be_are_refused(settings: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Crew(**settings)  # type: ignore[arg-type, unused-ignore]
+
+
+def test_a_run_hires_nobody_for_dreams_that_are_shared_and_its_name_does_not_tell_who_worked() -> (
+    None
+):
+    assert RunConfig().crew() == Crew(0)
+    assert RunConfig(preset="paper").crew() == Crew()
+    assert RunConfig(executor=RAY, ray_address="a:1").crew() == Crew(None, RAY, "a:1")
+    with pytest.raises(ConfigError, match="say executor='ray'"):
+        RunConfig(ray_address="a:1")
+    name = RunConfig().run_id("data")
+    assert RunConfig(executor=RAY, ray_address="a:1", workers=3).run_id("data") == name
+    assert RunConfig(model={"hidden_size": 32}).run_id("data") != name
+    assert "a:1" not in str(RunConfig(executor=RAY, ray_address="a:1").to_dict())
+    with pytest.raises(ConfigError, match="did you mean 'hidden_size'"):
+        RunConfig(model={"hiden_size": 32})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -48,7 +47,7 @@ cluster.shutdown()
 def cluster() -> Iterator[Any]:
     """Two nodes of 2 CPUs and 1 that ask for a token."""
     os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    ray_cluster.own_token()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
@@ -130,7 +129,7 @@ def test_an_instance_of_this_machine_has_a_token_and_ends(
 
     executor = RayExecutor(nothing, 1)
     assert executor.compute(Deadly(tmp_path, {}), range(2)) == [0, 2]
-    assert ray.is_initialized()
+    assert [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
     executor.close()
     assert not ray.is_initialized()
     assert not ray_cluster._users

@@ -16,6 +16,7 @@ import pytest
 
 from worldmodel_trading import compare, evaluate_policy
 from worldmodel_trading.cli import main
+from worldmodel_trading.envs.population.crew import RAY, Crew, Workers
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.comparison.results import Comparison
 from worldmodel_trading.jobs.train import train_agent
@@ -119,12 +120,17 @@ def test_a_promise_stands_beside_what_was_paid(compared: tuple[Path, Comparison]
     assert promised["flat", 1.0].gap == promised["flat", 1.0].errors == 0.0
 
 
-def test_the_number_of_workers_changes_nothing(
-    compared: tuple[Path, Comparison], market_model: WorldModel, candles: Candles, tmp_path: Path
+@pytest.mark.parametrize("workers", [2, pytest.param(Crew(2, RAY), marks=pytest.mark.slow)])
+def test_who_works_changes_nothing(
+    workers: Workers,
+    compared: tuple[Path, Comparison],
+    market_model: WorldModel,
+    candles: Candles,
+    tmp_path: Path,
 ) -> None:
     again = compare(
         ["momentum", "cma_es"], market_model, candles, tmp_path / "out",
-        seeds=2, temperatures=(0.5, 1.0), settings={"cma_es": SEARCH}, workers=2, **SMALL,
+        seeds=2, temperatures=(0.5, 1.0), settings={"cma_es": SEARCH}, workers=workers, **SMALL,
     )  # fmt: skip
     assert again.rows == compared[1].rows
     assert again.promises == compared[1].promises
