@@ -50,7 +50,8 @@ def open_candles(
         end: Keep the bars that open before.
         instrument: The symbol's trading rules, see `open_instrument`; by default those that the
             candles bring along.
-        columns: More columns of a file or frame to keep, by their names.
+        columns: More columns of a file or frame to keep, by their names; of stored candles, the
+            stored series to join, such as ``open_interest`` or ``funding_rate``.
 
     Raises:
         CandleError: There is no such source, a rule of candles is broken, or a column is missing.
@@ -77,9 +78,9 @@ def _open(
 
         return synthetic_candles()
     if isinstance(source, str) and source.startswith("bybit:"):
-        from .bybit.store import open_stored
+        from .bybit.series import open_with_series
 
-        return open_stored(source)
+        return open_with_series(source, columns)
     from .files.reader import read_candles
 
     if isinstance(source, str) and not os.path.exists(source):

@@ -6,12 +6,15 @@ one more has to pass, since these endpoints may publish late when the market is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ..candles import Candles
 from ..errors import StoreError
 from ..instruments import CATEGORIES
 from ..intervals import interval_ms
-from ..series import Series
-from .kinds import TIME, series_kind
-from .store import Store
+from ..series import FUNDING_DUE, FUNDING_HOURS, FUNDING_RATE, Series, with_funding, with_series
+from .kinds import SERIES, TIME, series_kind
+from .store import Store, open_stored, parse_source
 
 
 def open_series(source: str, store: Store | None = None) -> Series:
@@ -43,6 +46,33 @@ def open_series(source: str, store: Store | None = None) -> Series:
         known_ms=times + 2 * interval_ms(interval),
         values=kind.value(columns),
     )
+
+
+def open_with_series(
+    source: str, columns: Sequence[str] = (), store: Store | None = None
+) -> Candles:
+    """Stored candles with columns of the stored series and funding rates of the same market.
+
+    Args:
+        source: ``bybit:BTCUSDT:60``, see `open_stored`.
+        columns: Names such as ``open_interest``, of a series of the candles' interval, or those of
+            `with_funding`; others are left out.
+        store: By default the one in `data_folder`.
+
+    Raises:
+        StoreError: Something is not stored, or damaged; it says how to fetch it.
+    """
+    store = store or Store()
+    candles = open_stored(source, store=store)
+    category, symbol, interval = parse_source(source)
+    names = [name.replace("_", "-") for name in columns if name.replace("_", "-") in SERIES]
+    market = f"bybit:{category}:{symbol}"
+    candles = with_series(
+        candles, *(open_series(f"{market}:{name}:{interval}", store) for name in names)
+    )
+    if {FUNDING_RATE, FUNDING_HOURS, FUNDING_DUE} & set(columns):
+        candles = with_funding(candles, store.funding(category, symbol), f"{market}:funding")
+    return candles
 
 
 def _parts(source: str) -> tuple[str, str, str, str]:

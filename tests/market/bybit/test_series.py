@@ -21,10 +21,12 @@ from worldmodel_trading.market.bybit.transport import RetryPolicy
 from worldmodel_trading.market.errors import (
     BybitAnswerError,
     BybitRequestError,
+    CandleError,
     ConfigError,
     StoreError,
 )
 from worldmodel_trading.market.series import Series
+from worldmodel_trading.market.sources import open_candles
 
 HOUR = 3_600_000
 LAUNCH = 1_585_526_400_000
@@ -277,6 +279,29 @@ def test_coarser_series_lag_by_their_own_period(
         close_ms = int(candles.open_time_ms[row]) + HOUR
         period = (close_ms - 8 * HOUR) // (4 * HOUR) * (4 * HOUR)
         assert seen[row] == float(bybit_series.interest(period))
+
+
+def test_stored_candles_bring_their_series_as_columns(
+    bybit: Any, client: BybitClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLDMODEL_TRADING_DATA", str(tmp_path))
+    store, start = Store(), NOW - 40 * HOUR
+    get(client, store, start, "open-interest", "mark")
+    bybit.log.clear()
+    candles = open_candles("bybit:BTCUSDT:60", columns=["open_interest", "funding_hours"])
+    plain = open_candles("bybit:linear:BTCUSDT:60")
+    assert not plain.columns
+    np.testing.assert_array_equal(
+        candles.columns["open_interest"], stored(store, "open-interest").at_closes(plain)
+    )
+    assert candles.columns["funding_hours"][-1] == 8.0
+    assert "mark" not in candles.columns
+    assert candles.column_sources["open_interest"] == "bybit:linear:BTCUSDT:open-interest:60"
+    assert not bybit.log
+    with pytest.raises(StoreError, match=r"--symbol BTCUSDT --interval 60 --series index"):
+        open_candles("bybit:BTCUSDT:60", columns=["index"])
+    with pytest.raises(CandleError, match="no column rsi"):
+        open_candles("bybit:BTCUSDT:60", columns=["mark", "rsi"])
 
 
 def test_the_command(
