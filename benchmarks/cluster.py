@@ -18,9 +18,8 @@ import numpy as np
 PAGE_BARS = 1_000  # of a REST answer
 PAGES_A_SECOND = 100.0  # that one address may ask for, with some room: 600 in 5 s are allowed
 PAGE_KB = 95.0  # of one answer: 1,000 bars of seven strings
-TRAINING_S_A_BAR = 310.0 / 280_000  # V and M, one core
 TRAINING_SPREAD = 0.25  # σ of the logarithm: equal trainings took 23 to 65 s
-TRAINING_GB = 8.0  # at peak, as it grows from 0.5 and 1.7 at 28 and 280 thousand bars
+TRAINING_GB = 4.0  # at peak: the main job held 3.8
 COMPARISON_S = (
     300.0  # core seconds of one symbol's, audit included: docs/comparison.md, hourly bars
 )
@@ -30,6 +29,7 @@ START_S = 3.0  # a worker's imports
 RAW_BYTES, FEATURE_COLUMNS = 56, 4  # of a bar: seven float64; what is kept of features, float32
 SYMBOLS, YEARS, SEEDS = 500, 5, 5
 BARS = YEARS * 365 * 24 * 60  # of a symbol
+TRAINING_S = 644.0  # V and M of as many bars, one core: python -m benchmarks.growth --bars 2600000
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,12 @@ def by_hand(cluster: Cluster, count: int, task: Task, memory_gb: float = 0.0) ->
     return cluster.start_s + max(waves, count * d + r + t, d + count * r + t)
 
 
-def trainings(count: int, seed: int = 0) -> list[Task]:
-    """World models of a symbol each, whose time is spread as it was measured."""
+def trainings(count: int, seconds: float = TRAINING_S, seed: int = 0) -> list[Task]:
+    """World models of a symbol each, which take on average so long [s], spread as it was measured."""
     rng = np.random.default_rng(seed)
     spread = rng.lognormal(-(TRAINING_SPREAD**2) / 2, TRAINING_SPREAD, count)
     read = BARS * RAW_BYTES / 1e9
-    return [Task(float(BARS * TRAINING_S_A_BAR * x), read) for x in spread]
+    return [Task(float(seconds * x), read) for x in spread]
 
 
 def volume() -> list[str]:
@@ -138,7 +138,7 @@ def volume() -> list[str]:
 def training_rows() -> list[list[str]]:
     """500 models × 5 seeds on clusters of several sizes."""
     count, rows = SYMBOLS * SEEDS, []
-    mean = Task(BARS * TRAINING_S_A_BAR, BARS * RAW_BYTES / 1e9)
+    mean = Task(TRAINING_S, BARS * RAW_BYTES / 1e9)
     for nodes in (1, 5, 10, 20, 40):
         cluster = Cluster(nodes)
         told = simulate(cluster, trainings(count), TRAINING_GB)
@@ -155,14 +155,15 @@ def training_rows() -> list[list[str]]:
     return rows
 
 
-def memory_rows() -> list[list[str]]:
-    """The same on 10 nodes, by what a training needs at its peak."""
+def need_rows() -> list[list[str]]:
+    """The same on 10 nodes, by what a training takes."""
     rows = []
-    for need in (3.0, 4.0, 8.0, 16.0):
-        told = simulate(Cluster(), trainings(SYMBOLS * SEEDS), need)
-        rows.append(
-            [f"{need:.0f} GB", f"{Cluster().workers(need)}", f"{told.seconds / 3600:.1f} h"]
-        )
+    for need in (4.0, 8.0, 16.0):
+        cells = [f"{need:.0f} GB", f"{Cluster().workers(need)}"]
+        for seconds in (1200.0, TRAINING_S, 300.0):
+            told = simulate(Cluster(), trainings(SYMBOLS * SEEDS, seconds), need)
+            cells.append(f"{told.seconds / 3600:.1f} h")
+        rows.append(cells)
     return rows
 
 
@@ -212,7 +213,12 @@ def main(given: list[str] | None = None) -> int:
     print("\n".join(f"- {line}" for line in volume()))
     sizes = ["nodes × cores", "trainings at once", "by hand", "simulated", "busy"]
     print(f"\n{table(sizes, training_rows())}")
-    print(f"\n{table(['a training needs', 'at once', 'simulated'], memory_rows())}")
+    needs = [
+        "a training needs",
+        "at once",
+        *(f"it takes {s:,.0f} s" for s in (1200, TRAINING_S, 300)),
+    ]
+    print(f"\n{table(needs, need_rows())}")
     print(f"\n{table(['nodes × cores', 'by hand', 'simulated', 'busy'], comparison_rows())}")
     print(f"\n{table(['a block takes', '64', '128', '320', '640 workers busy'], block_rows())}")
     return 0

@@ -81,7 +81,7 @@ def test_unequal_tasks_stay_within_grahams_bound(cluster: ModuleType) -> None:
 
 def test_trainings_take_on_average_what_was_measured(cluster: ModuleType) -> None:
     times = [one.seconds for one in cluster.trainings(4_000)]
-    assert np.mean(times) == pytest.approx(cluster.BARS * cluster.TRAINING_S_A_BAR, rel=0.02)
+    assert np.mean(times) == pytest.approx(cluster.TRAINING_S, rel=0.02)
 
 
 def test_its_tables_are_printed(cluster: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
