@@ -47,6 +47,15 @@ def four(
     return swept(candles, tiny, tmp_path_factory.mktemp("four"), trials=4)
 
 
+def journal(folder: Path) -> Any:
+    """The study as Optuna has it."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    backend = JournalFileBackend(str(folder / "checkpoints/study.journal"))
+    return optuna.load_study(study_name="sweep", storage=optuna.storages.JournalStorage(backend))
+
+
 def told(found: dict[str, Any]) -> list[tuple[Any, ...]]:
     return [(one["state"], one["value"], one["values"]) for one in found["trials"]]
 
@@ -83,8 +92,11 @@ def test_a_study_goes_on_to_more_trials_as_if_it_had_not_stopped(
 ) -> None:
     swept(candles, tiny, tmp_path, trials=2)
     before = (tmp_path / "study/checkpoints/trial-0.json").stat().st_mtime_ns
+    journal(tmp_path / "study").ask()  # of a process that is killed before it tells
     found = swept(candles, tiny, tmp_path, trials=4, resume=True)
     assert told(found) == told(four)
+    states = [one.state.name for one in journal(tmp_path / "study").trials]
+    assert states == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     assert (tmp_path / "study/checkpoints/trial-0.json").stat().st_mtime_ns == before
     kept = json.loads((tmp_path / "study/best.json").read_text())
     assert kept == found["best"]
@@ -100,14 +112,7 @@ def test_two_processes_work_on_one_study(
     found = swept(candles, tiny, tmp_path, trials=3, again=0, workers=2)
     assert [one["number"] for one in found["trials"]] == [0, 1, 2]
     assert len({one["value"] for one in found["trials"]}) == 3
-    import optuna
-
-    storage = optuna.storages.JournalStorage(
-        optuna.storages.journal.JournalFileBackend(
-            str(tmp_path / "study/checkpoints/study.journal")
-        )
-    )
-    study = optuna.load_study(study_name="sweep", storage=storage)
+    study = journal(tmp_path / "study")
     assert sorted(one.value for one in study.trials) == sorted(
         one["value"] for one in found["trials"]
     )
