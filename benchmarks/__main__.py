@@ -21,6 +21,7 @@ from . import (
     dreams,
     environments,
     exploring,
+    growth,
     learning,
     live,
     populations,
@@ -44,6 +45,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     *rays.BENCHMARKS,
     *processes.BENCHMARKS,
     *exploring.BENCHMARKS,
+    *growth.BENCHMARKS,
     *device.BENCHMARKS,
 )
 
@@ -108,7 +110,7 @@ def _results(benchmark: Benchmark, settings: Settings) -> tuple[Results, float, 
 
 def _chosen(names: list[str] | None) -> list[Benchmark]:
     if not names:
-        return list(BENCHMARKS)
+        return [benchmark for benchmark in BENCHMARKS if not benchmark.long]
     known = {b.name: b for b in BENCHMARKS} | {x.name: b for b in BENCHMARKS for x in b.lines}
     unknown = [name for name in names if name not in known]
     if unknown:

@@ -24,8 +24,15 @@ from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
 
 from .machine import machine, machine_text
+from .results import Benchmark, Line, Result, Results
+from .timing import Settings
 
-SIZES = (50_000, 160_000, 500_000, 1_000_000, 2_600_000)
+SIZES = (50_000, 400_000, 2_600_000)
+_QUICK_SIZES = (1_600, 3_200)
+_QUICK = (
+    "--vae-epochs 1 --mdn-rnn-epochs 1 --population 8 --generations 2 --search-seeds 1 --dreams 8 "
+    "--horizon 24 --evaluation-dreams 8"
+)
 _LOOK_S = 0.25
 
 
@@ -111,6 +118,39 @@ def _held_mb(session: int) -> Iterator[float]:
         except (OSError, IndexError):  # it has ended
             continue
         yield sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1.024e-3
+
+
+def _growth(settings: Settings) -> Results:
+    if settings.quick:
+        rows = [grown(bars, "60", _QUICK.split()) for bars in _QUICK_SIZES]
+    else:
+        rows = [grown(bars, "1", []) for bars in SIZES]
+    power, last = exponents(rows), rows[-1]
+    of = f"{rows[0]['bars']:,} to {last['bars']:,} bars"
+    stages = ", ".join(f"{name} {s:.0f}" for name, s in last["stages_s"].items())
+    return {
+        "growth-seconds": Result(last["seconds"], f"s; {stages}", details={"rows": rows}),
+        "growth-memory": Result(last["peak_mb"], "MB, all processes of the job"),
+        "growth-seconds-exponent": Result(power["seconds"], of),
+        "growth-memory-exponent": Result(power["peak_mb"], of),
+    }
+
+
+BENCHMARKS = (
+    Benchmark(
+        "growth",
+        (
+            Line(
+                "growth-seconds", "the main job on 2.6 million one-minute bars: seconds", 900, True
+            ),
+            Line("growth-memory", "the same: MB at its peak", 3_000, True),
+            Line("growth-seconds-exponent", "its seconds grow as bars to this power", 1, True),
+            Line("growth-memory-exponent", "its memory grows as bars to this power", 1, True),
+        ),
+        _growth,
+        long=True,
+    ),
+)
 
 
 if __name__ == "__main__":

@@ -58,11 +58,13 @@ class Benchmark:
         name: For the command line.
         lines: Its figures.
         run: Measures them; a result for each line's name.
+        long: Whether it takes so long that it is run where it is named alone.
     """
 
     name: str
     lines: tuple[Line, ...]
     run: Callable[[Settings], Results]
+    long: bool = False
 
 
 def ratio(ours: Rate, theirs: Rate, unit: str, note: str = "", **details: Any) -> Result:

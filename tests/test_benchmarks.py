@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -79,6 +80,20 @@ def test_a_quick_run_writes_rows_and_machine(tmp_path: Path) -> None:
     assert min(rows[name]["value"] for name in ("live-step", "live-features")) > 0
     assert rows["step-anytrading"]["value"] is None
     assert "python -m benchmarks.peers --install" in rows["step-anytrading"]["note"]
+
+
+def test_the_main_job_s_growth_is_measured(tmp_path: Path) -> None:
+    out = tmp_path / "growth.json"
+    done = run("benchmarks", "--quick", "--only", "growth", "--out", str(out), peers=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(out.read_text(encoding="utf-8"))["rows"]}
+    measured = rows["growth-seconds"]["details"]["rows"]
+    assert [one["bars"] for one in measured] == [1_600, 3_200]
+    assert rows["growth-seconds"]["value"] == measured[1]["seconds"]
+    assert rows["growth-memory"]["value"] == measured[1]["peak_mb"] > 100
+    power = math.log(measured[1]["peak_mb"] / measured[0]["peak_mb"]) / math.log(2)
+    assert rows["growth-memory-exponent"]["value"] == pytest.approx(power)
+    assert set(measured[0]["stages_s"]) >= {"world_model", "controller"}
 
 
 def test_every_goal_is_listed_once(tmp_path: Path) -> None:
