@@ -60,6 +60,7 @@ from .features import FeatureSpec as FeatureSpec
 from .features import Scaler as Scaler
 from .features import StreamingFeatures as StreamingFeatures
 from .features import compute_features as compute_features
+from .features import feature_chunks as feature_chunks
 from .files.export import to_frame as to_frame
 from .files.export import write_candles as write_candles
 from .files.paths import read_path as read_path

@@ -13,10 +13,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from worldmodel_trading.evaluation.baselines.har import HAR
+from worldmodel_trading.evaluation.baselines.student_t import mean_nll
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, FeatureError, TrainingError
 from worldmodel_trading.market.streams import StreamSpec
-from worldmodel_trading.market.synthetic import synthetic_candles
+from worldmodel_trading.market.synthetic import SyntheticMarket, synthetic_candles
 from worldmodel_trading.models.bar_world_model import (
     BarWorldModel,
     chosen,
@@ -25,6 +27,7 @@ from worldmodel_trading.models.bar_world_model import (
 )
 from worldmodel_trading.models.bars.config import CALENDAR, MarketConfig
 from worldmodel_trading.models.bars.dreaming import dream_bars
+from worldmodel_trading.models.quality import vae_quality
 from worldmodel_trading.models.training import bars
 from worldmodel_trading.models.training.bar_ground import BarGround, training_ranges
 from worldmodel_trading.models.training.bars import Learner
@@ -303,3 +306,23 @@ def test_a_long_run_is_remembered_as_a_short_one(monkeypatch, record, market_mod
     torch.testing.assert_close(bars.remembered(learner, data), whole, atol=1e-5, rtol=0)
     torch.testing.assert_close(bars.return_losses(learner, data), losses, atol=1e-4, rtol=0)
     assert whole.abs().amax(1)[data.rows].min() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("interval", ["5", "60"])
+def test_minutes_and_hours_are_forecast_near_the_truth(interval: str) -> None:
+    """At the default settings, on a market whose density is known."""
+    market, first, last = SyntheticMarket(interval=interval), 13_000, 16_000
+    candles, _ = market.sample(last, seed=3)
+    split = candles.rows(0, 11_000), candles.rows(11_000, first)
+    model, _ = train_world_model(*split, seed=0)
+    returns = 100 * candles.log_returns()[first + 1 : last]
+    rows = slice(first, last - 1)
+    following = np.append(100 * candles.log_returns()[1:], np.nan)
+    truth = -market.return_density(candles).log_prob(following)[rows]
+    ours = -model.return_forecast(candles).rows(first, last - 1).log_prob(returns)
+    har = HAR.fit(candles, (0, 11_000)).forecast(candles)[(first + 1, last)]
+    assert 0.0 < (ours - truth).mean() < 0.03
+    assert ours.mean() < mean_nll(har, returns)
+    told = vae_quality(model, candles, int(candles.open_time_ms[first]))
+    assert np.median(list(told.r2.values())) > 0.6
