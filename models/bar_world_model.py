@@ -173,18 +173,20 @@ class BarWorldModel(WorldModel):
         means = mixture.means[..., 0].double()
         return weights.numpy(), means.numpy() * percent, sigmas.numpy() * percent
 
-    def return_forecast(self, candles: CandleSource) -> ReturnForecast:
+    def return_forecast(
+        self, candles: CandleSource, rows: tuple[int, int] | None = None
+    ) -> ReturnForecast:
         """The predictive mixture of the log return from t to t+1, percent; members are pooled."""
         candles = open_candles(candles)
-        made = [super().return_forecast(candles)]
-        made += [other.return_forecast(candles) for other in self.others]
+        made = [super().return_forecast(candles, rows)]
+        made += [other.return_forecast(candles, rows) for other in self.others]
         if len(made) == 1:
             return made[0]
         weights, means, sigmas = (
             np.concatenate([getattr(one, part) for one in made], axis=1)
             for part in ("weights", "means", "sigmas")
         )
-        return ReturnForecast(weights / len(made), means, sigmas, candles.open_time_ms)
+        return ReturnForecast(weights / len(made), means, sigmas, made[0].open_time_ms)
 
     def bar_log_prob(self, candles: CandleSource) -> FloatArray:
         """Log density of the bar after each [T], nats; NaN where there is none, or no forecast.

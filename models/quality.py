@@ -99,7 +99,7 @@ def mdn_rnn_quality(
     """
     candles = open_candles(candles)
     first, last = candles.row_range(start, end)
-    forecast = world_model.return_forecast(candles).rows(max(first - 1, 0), last - 1)
+    forecast = world_model.return_forecast(candles, (max(first - 1, 0), last - 1))
     returns = 100 * candles.log_returns()[max(first, 1) : last]
     rows = forecast.valid
     if not rows.any():

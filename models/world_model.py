@@ -245,7 +245,9 @@ class WorldModel(ABC):
         z, h = (np.where(valid[:, None], part[rows], np.float32(np.nan)) for part in (z, after))
         return Latents(z, h, valid)
 
-    def return_forecast(self, candles: CandleSource) -> ReturnForecast:
+    def return_forecast(
+        self, candles: CandleSource, rows: tuple[int, int] | None = None
+    ) -> ReturnForecast:
         """The predictive mixture of the log return from t to t+1, in percent, for every bar t.
 
         ``market``: M's own mixture, exactly. ``paper``: see `decoded_return_mixture`. Rows that
@@ -253,21 +255,23 @@ class WorldModel(ABC):
 
         Args:
             candles: Anything `open_candles` opens; see `features`.
+            rows: First row of which a forecast is wanted, and the row after the last; None are all.
         """
         candles = open_candles(candles)
         z, after, runs = self._run(candles)
-        count, k = len(candles), self.config.num_components
-        columns = [np.full((count, k), np.nan) for _ in range(3)]
+        first, last = rows or (0, len(candles))
+        columns = [np.full((last - first, self.config.num_components), np.nan) for _ in range(3)]
         for start, stop in runs:
-            for rows in chunks(min(start + self.config.warmup_bars - 1, stop), stop):
-                times = candles.open_time_ms[rows] + candles.interval_ms
+            warm = max(min(start + self.config.warmup_bars - 1, stop), first)
+            for some in chunks(warm, min(stop, last)):
+                times = candles.open_time_ms[some] + candles.interval_ms
                 mixture = self.return_mixture(
-                    torch.from_numpy(after[rows]), torch.from_numpy(z[rows]), times
+                    torch.from_numpy(after[some]), torch.from_numpy(z[some]), times
                 )
                 for column, values in zip(columns, mixture, strict=True):
-                    column[rows] = values
+                    column[some.start - first : some.stop - first] = values
         weights, means, sigmas = columns
-        return ReturnForecast(weights, means, sigmas, candles.open_time_ms)
+        return ReturnForecast(weights, means, sigmas, candles.open_time_ms[first:last])
 
     def warm_up(self, z: Float32Array, last_open_time_ms: IntArray) -> State:
         """The state after recorded latents, from zeros.

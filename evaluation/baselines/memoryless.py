@@ -194,16 +194,17 @@ class MemorylessNetwork:
             part[np.isnan(features).any(axis=1)] = np.nan
         return weights, mu, sigma
 
-    def mixtures(self, candles: Candles) -> list[FloatArray]:
-        """Those of the return after each bar of candles [T, K]; NaN where features are incomplete."""
+    def mixtures(self, candles: Candles, first: int = 0) -> list[FloatArray]:
+        """Those of the return after each bar of candles from a row on [n, K]; NaN where features are incomplete."""
         spec, count = StreamSpec.for_interval(candles.interval), self._network.components
-        whole = [np.empty((len(candles), count)) for _ in range(3)]
-        for first, features in feature_chunks(candles, spec):
-            rows = slice(first, first + len(features))
-            for part, found in zip(
-                whole, self.mixture(features, cells_after(candles, rows)), strict=True
-            ):
-                part[rows] = found
+        whole = [np.empty((len(candles) - first, count)) for _ in range(3)]
+        for row, features in feature_chunks(candles, spec):
+            wanted = slice(max(row, first), row + len(features))
+            if wanted.start < wanted.stop:
+                cells = cells_after(candles, wanted)
+                found = self.mixture(features[wanted.start - row :], cells)
+                for part, values in zip(whole, found, strict=True):
+                    part[wanted.start - first : wanted.stop - first] = values
         return whole
 
     def _inputs(self, features: FloatArray, cells: IntArray) -> tuple[Tensor, Tensor]:
@@ -246,16 +247,18 @@ class Memoryless:
         seeds = range(config.seed, config.seed + config.members)
         return cls(tuple(MemorylessNetwork.fit(*rows, replace(config, seed=s)) for s in seeds))
 
-    def forecast(self, candles: Candles) -> ReturnForecast:
-        """Mixtures of every bar's return [T]; row t is made at the close of bar t − 1.
+    def forecast(self, candles: Candles, first: int = 0) -> ReturnForecast:
+        """Mixtures of every bar's return from a row on [n]; each is made at the close of the bar before.
 
-        The first bar, and one after a gap, have none.
+        The first bar of all, and one after a gap, have none.
         """
-        parts = zip(*(network.mixtures(candles) for network in self.networks), strict=True)
+        known = max(first - 1, 0)
+        parts = zip(*(network.mixtures(candles, known) for network in self.networks), strict=True)
         weights, means, sigmas = (np.concatenate(part, axis=1) for part in parts)
         weights /= len(self.networks)
-        weights[:-1][~follows(candles)[1:]] = np.nan
-        return of_each_bar(ReturnForecast(weights, means, sigmas, candles.open_time_ms))
+        weights[:-1][~follows(candles)[known + 1 :]] = np.nan
+        made = of_each_bar(ReturnForecast(weights, means, sigmas, candles.open_time_ms[known:]))
+        return made.rows(first - known, len(made))
 
 
 def cells_after(candles: Candles, rows: IntArray | slice) -> IntArray:

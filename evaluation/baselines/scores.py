@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,8 +71,9 @@ def fit_baselines(
     *,
     seed: int = 0,
     settings: AnyConfig | None = None,
+    first: int = 0,
 ) -> Baselines:
-    """Fit every baseline on the training rows and forecast every bar.
+    """Fit every baseline on the training rows and forecast every bar from a row on.
 
     One that cannot be fitted, for want of bars, is left out and noted.
 
@@ -80,16 +82,21 @@ def fit_baselines(
         train_rows: Rows to fit on.
         seed: Of the network.
         settings: Of the world model that they stand beside: the network without memory is as wide.
+        first: The row of the first forecast that is wanted.
 
     Raises:
         ConfigError: There are fewer than 100 returns to fit on, or they do not vary.
     """
     config = MemorylessConfig.beside(settings, seed)
+
+    def later(model: GarchModel | HAR) -> Forecast:
+        return copy.deepcopy(model.forecast(candles)[first, len(candles)])
+
     makers: dict[str, Callable[[], Forecast]] = {
-        GJR_GARCH: lambda: GarchModel.fit(candles, train_rows, clock=False).forecast(candles),
-        GJR_GARCH_CLOCK: lambda: GarchModel.fit(candles, train_rows).forecast(candles),
-        HAR_T: lambda: HAR.fit(candles, train_rows).forecast(candles),
-        MEMORYLESS: lambda: Memoryless.fit(candles, train_rows, config).forecast(candles),
+        GJR_GARCH: lambda: later(GarchModel.fit(candles, train_rows, clock=False)),
+        GJR_GARCH_CLOCK: lambda: later(GarchModel.fit(candles, train_rows)),
+        HAR_T: lambda: later(HAR.fit(candles, train_rows)),
+        MEMORYLESS: lambda: Memoryless.fit(candles, train_rows, config).forecast(candles, first),
     }
     forecasts, notes = {}, {}
     for name, make in makers.items():

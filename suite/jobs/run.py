@@ -217,7 +217,8 @@ def _train(config: RunConfig, split: Split) -> tuple[WorldModel, TrainingHistory
 def _baselines(config: RunConfig, split: Split) -> Baselines:
     rows = split.candles.row_range(*split.train)
     settings = config.training(split.candles.interval)
-    baselines = fit_baselines(split.candles, rows, seed=config.seed, settings=settings)
+    first = split.candles.row_range(*split.validation)[0]
+    baselines = fit_baselines(split.candles, rows, seed=config.seed, settings=settings, first=first)
     for name, note in baselines.notes.items():
         say(f"  {TITLES[name]}: {note}")
     return baselines
@@ -229,14 +230,20 @@ def _compared(
     baselines: Baselines,
     refitted: Mapping[str, FloatArray],
 ) -> tuple[dict[str, BaselineScores], tuple[Quarter, ...]]:
-    """The world model's forecasts beside the baselines': by range, and by quarter."""
-    candles = split.candles
-    later = {name: candles.row_range(*getattr(split, name)) for name in REPLAYS}
-    ours, returns = of_each_bar(world_model.return_forecast(candles)), 100 * candles.log_returns()
-    losses = bar_losses({WORLD_MODEL: ours, **baselines.forecasts}, returns) | dict(refitted)
+    """The world model's forecasts beside the baselines': by range, and by quarter.
+
+    Rows are counted from the first of the validation range: what was learned from is not scored.
+    """
+    candles, first = split.candles, split.candles.row_range(*split.validation)[0]
+    rows = {name: candles.row_range(*getattr(split, name)) for name in REPLAYS}
+    later = {name: (start - first, stop - first) for name, (start, stop) in rows.items()}
+    made = of_each_bar(world_model.return_forecast(candles, (first - 1, len(candles))))
+    ours, returns = made.rows(1, len(made)), 100 * candles.log_returns()[first:]
+    losses = bar_losses({WORLD_MODEL: ours, **baselines.forecasts}, returns)
+    losses |= {name: each[first:] for name, each in refitted.items()}
     return (
         compare_with_baselines(ours, baselines, returns, later),
-        losses_by_quarter(losses, candles.open_time_ms, later),
+        losses_by_quarter(losses, candles.open_time_ms[first:], later),
     )
 
 

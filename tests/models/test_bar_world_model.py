@@ -227,5 +227,9 @@ def test_a_record_taken_in_chunks_says_the_same(monkeypatch, market_model, candl
     np.testing.assert_array_equal(market_model.latents(again).h, whole[0].h)
     np.testing.assert_allclose(market_model.bar_log_prob(again), whole[1], atol=1e-5)
     made = market_model.return_forecast(again)
+    some = market_model.return_forecast(again, (500, 700))
     for part in ("weights", "means", "sigmas"):
-        np.testing.assert_allclose(getattr(made, part), getattr(forecast, part), atol=1e-6)
+        whole_part = getattr(forecast, part)
+        np.testing.assert_allclose(getattr(made, part), whole_part, atol=1e-6)
+        np.testing.assert_allclose(getattr(some, part), whole_part[500:700], atol=1e-6)
+    np.testing.assert_array_equal(some.open_time_ms, again.open_time_ms[500:700])

@@ -76,3 +76,13 @@ def test_a_network_that_cannot_be_fitted_is_left_out_with_a_word() -> None:
     )
     assert scores["memoryless"].return_nll == {}
     assert scores["memoryless"].note
+
+
+def test_forecasts_from_a_row_on_are_the_last_of_all() -> None:
+    candles = synthetic_candles(seed=7, bars=900)
+    returns = 100 * candles.log_returns()[650:]
+    whole, late = (fit_baselines(candles, (0, 600), first=first) for first in (0, 650))
+    assert list(late.forecasts) == list(whole.forecasts) == list(TITLES)
+    for name, forecast in late.forecasts.items():
+        expected = whole.forecasts[name].rows(650, 900).log_prob(returns)
+        np.testing.assert_allclose(forecast.log_prob(returns), expected, rtol=1e-6)
