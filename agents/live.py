@@ -16,8 +16,7 @@ from ..market.account.rules import BrokerConfig
 from ..market.arrays import FloatArray
 from ..market.candles import Candles
 from ..market.errors import ConfigError, FeatureError
-from ..market.features import StreamingFeatures, valid_rows
-from ..market.sources import open_candles
+from ..market.features import StreamingFeatures, candles_for, valid_rows
 from ..market.streams import numbers_after
 from ..models.regimes.opening import RegimeSource, open_regimes
 from ..models.world_model import WorldModel
@@ -104,7 +103,7 @@ class LiveTrader:
             FeatureError: There are fewer than `history_bars` without a gap at the end, or the bars
                 are of another interval than the world model's. Another symbol is warned of.
         """
-        history = open_candles(history)
+        history = candles_for(self._world_model.config.features, history)
         features = self._world_model.features(history)
         window = features[-self._engine.warmup :]
         if len(window) < self._engine.warmup or not valid_rows(window).all():
@@ -135,7 +134,9 @@ class LiveTrader:
         self._account.step(self._target, self._bar(bar))
         forced: Any = (self._encode(row[np.newaxis]), log_return)
         if isinstance(self._engine, BarEngine):
-            forced = numbers_after(bar.rows(len(bar) - 1, len(bar)), np.array([self._close]))
+            bars = numbers_after(bar.rows(len(bar) - 1, len(bar)), np.array([self._close]))
+            columns = len(self._world_model.config.features.needs)
+            forced = np.concatenate([bars, row[np.newaxis, len(row) - columns :]], axis=1)
         self._engine.step(self._state, np.array([self._target]), self._silence, forced=forced)
         heard = self._world_model.heard(self._state.z)
         self._followed.update(heard, self._state.open_time_ms)

@@ -158,7 +158,7 @@ class BarLane:
             target: What the agent wants, which this market does not hear.
             due: What the account fills now.
             rng: What noise and funding are drawn from.
-            forced: Do not draw, but live this bar [4].
+            forced: Do not draw, but live this bar, and the columns beside it [4 + D].
         """
         shared = self._lanes
         self.time_ms += self._interval_ms
@@ -167,7 +167,7 @@ class BarLane:
         if shared.pessimism is not None:
             self.doubt = shared.pessimism.doubt(self._state).item()
         if given:
-            self._state.lanes.drawn[0] = forced
+            self._state.lanes.drawn[0, : len(forced)] = forced
         if not self._alone:
             given = self._led(column, forced)
         observation: Float32Array = np.empty(self._size, FLOAT32)

@@ -13,9 +13,8 @@ from ..market.account.rules import BrokerConfig
 from ..market.arrays import FloatArray, IntArray
 from ..market.candles import Candles
 from ..market.errors import ConfigError
-from ..market.features import volume_level
-from ..market.sources import open_candles, with_order_rules
-from ..market.streams import bar_numbers
+from ..market.features import candles_for, recorded_bars, volume_level
+from ..market.sources import with_order_rules
 from ..market.times import Time, format_time, to_ms
 from ..models.drift import with_drift
 from ..models.load import dreamed_instrument, open_world_model
@@ -272,14 +271,15 @@ class RecordedPath:
 
     def __init__(self, engine: Any, candles: Any, start: Time | None, horizon: int) -> None:
         self._engine = engine
-        self._record = open_candles(candles)
+        spec = engine.config.features
+        self._record = candles_for(spec, candles)
         recorded = latent_record(self._record, engine.world_model)
         self._latents = recorded.view[:, : engine.config.latent_size]
         self._row = self._first_row(recorded.steps_left, start)
         last = self._row + min(horizon, int(recorded.steps_left[self._row]))
         self.num_bars = last - self._row
         self._log_close = np.log(self._record.close)
-        self._numbers = bar_numbers(self._record) if isinstance(engine, BarEngine) else None
+        self._numbers = recorded_bars(self._record, spec) if isinstance(engine, BarEngine) else None
         self._delivery_row = recorded.delivery_row
         self.ended = False
 

@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from ..market.errors import ConfigError
-from ..market.features import FeatureSpec
-from ..market.sources import funding_per_bar, open_candles, open_funding
+from ..market.features import FeatureSpec, candles_for
+from ..market.sources import funding_per_bar, open_funding
 from ..market.times import Time
 from .recorded import RecordedMarket, feature_record, latent_record, restrict
 from .spaces import ObservationKind, check_observation
@@ -32,9 +32,9 @@ def open_recorded(
     shown = check_observation(observation or ("latent" if world_model is not None else "features"))
     if shown == "latent" and world_model is None:
         raise ConfigError("observation is 'latent'; expected a world_model to see through, too")
-    record = open_candles(candles)
-    charged = funding_per_bar(open_funding(funding), record, unrecorded_funding_rate)
     model = opened(world_model)
+    record = candles_for(None if model is None else model.config.features, candles, funding)
+    charged = funding_per_bar(open_funding(funding), record, unrecorded_funding_rate)
     first, last = record.row_range(start, end)
     kept = max(0, first - PAST_BARS), last
     if model is None or shown == "features":

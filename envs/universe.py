@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..market.candles import UNNAMED, Candles
 from ..market.errors import ConfigError
+from ..market.series import FUNDING_COLUMNS
 from ..market.sources import open_candles, open_funding, traded_instrument, with_order_rules
 from ..market.times import Time
 from .opening import count_training_bars, open_recorded, open_recorded_state
@@ -81,10 +82,12 @@ class Universe:
                 "(open_candles(source, instrument=…))"
             )
         self.rules = _order_rules(account, sources, instrument)
-        records = [open_candles(one, instrument=instrument) for one in sources]
+        seen = _OpenedWorldModel(world_model)
+        # funding's columns come of the rates, where there are some: see `candles_for`
+        columns = [n for n in seen.needs if funding is None or n not in FUNDING_COLUMNS]
+        records = [open_candles(one, instrument=instrument, columns=columns) for one in sources]
         _refuse_unlike(records)
         charged = _funding(funding, records)
-        seen = _OpenedWorldModel(world_model)
         self.world_model_hash = seen.fingerprint
         self.markets: list[Replayed] = []
         for record, rates in zip(records, charged, strict=True):
@@ -161,6 +164,11 @@ class _OpenedWorldModel:
     @property
     def fingerprint(self) -> str | None:
         return None if self._model is None else self._model.fingerprint
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns that candles must have."""
+        return () if self._model is None else self._model.config.features.needs
 
     def of(self, symbol: str) -> WorldModel | None:
         joint = getattr(self._model, "of", None)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..market.arrays import FloatArray, IntArray
 from ..market.errors import ConfigError
-from ..market.sources import open_candles
+from ..market.features import candles_for
 from ..models.forecast import ReturnForecast
 from ..models.world_model import WorldModel
 from .baselines.memoryless import of_each_bar
@@ -129,7 +129,7 @@ def density_scores(
         ranges: Rows to score, by name.
         seed: Of the bootstrap of blocks, which gives the intervals.
     """
-    candles = open_candles(candles)
+    candles = candles_for(world_model.config.features, candles)
     returns = 100 * candles.log_returns()
     ours = of_each_bar(world_model.return_forecast(candles))
     scores = {}

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from .arrays import BoolArray, Float32Array, FloatArray, IntArray, chunks
 from .candles import Candles
-from .errors import FeatureError
+from .errors import CandleError, FeatureError
 from .intervals import INTERVALS_MS
+from .series import FUNDING_COLUMNS, FUNDING_RATE, with_funding
 from .settings import truth, whole_number
-from .sources import open_candles
-from .streams import FeatureStream, StreamSpec, stream_chunks
+from .sources import open_candles, open_funding, source_name
+from .streams import FeatureStream, StreamSpec, bar_numbers, stream_chunks
 from .times import format_time
 
 if TYPE_CHECKING:
-    from .sources import CandleSource
+    from .sources import CandleSource, FundingSource
 
 _COLUMNS = ("open", "high", "low", "close", "volume")
 _BASE_NAMES = ("log_return", "range", "log_volume", "body")
@@ -96,6 +97,11 @@ class FeatureSpec:
         """Columns that never change in some markets: none."""
         return ()
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns that candles must have beside prices and volume: none."""
+        return ()
+
 
 Features = FeatureSpec | StreamSpec
 """Either kind: over windows of bars, or streamed."""
@@ -130,6 +136,45 @@ def compute_features(candles: CandleSource, spec: Features | None = None) -> Flo
     return known[spec]
 
 
+def candles_for(
+    spec: Features | None,
+    source: CandleSource = None,
+    funding: FundingSource = None,
+    **rest: Any,
+) -> Candles:
+    """Candles with the columns that features need: of a file, and of funding from recorded rates.
+
+    Args:
+        spec: Which features.
+        source: Anything `open_candles` opens.
+        funding: Anything `open_funding` opens: where the columns of ``funding`` are from, unless the
+            candles have them already.
+        rest: Of `open_candles`.
+
+    Raises:
+        CandleError: A column is missing.
+        FeatureError: Funding is needed, and there are no recorded rates.
+    """
+    from .funding import FundingRates
+
+    needs = () if spec is None else spec.needs
+    if FUNDING_RATE not in needs:
+        return open_candles(source, columns=needs, **rest)
+    rates = open_funding(funding)
+    given = isinstance(source, Candles) and FUNDING_RATE in source.columns
+    if given or not isinstance(rates, FundingRates):
+        try:
+            return open_candles(source, columns=needs, **rest)
+        except CandleError as error:
+            raise FeatureError(
+                f"{error}; funding among the features comes of recorded rates: name their file, or "
+                "'bybit:SYMBOL', as funding, or attach them to the candles with with_funding"
+            ) from None
+    own = [name for name in needs if name not in FUNDING_COLUMNS]
+    name = funding if isinstance(funding, str) else "recorded funding"
+    return with_funding(open_candles(source, columns=own, **rest), rates, source_name(name))
+
+
 def feature_chunks(
     candles: CandleSource, spec: Features | None = None
 ) -> Iterator[tuple[int, FloatArray]]:
@@ -157,6 +202,15 @@ def _features(candles: Candles, spec: Features) -> FloatArray:
     for first, rows in feature_chunks(candles, spec):
         features[first : first + len(rows)] = rows
     return features
+
+
+def recorded_bars(candles: Candles, spec: StreamSpec) -> FloatArray:
+    """What a dream is forced along [T, 4 + D]: `bar_numbers`, then the candles' columns as features."""
+    first = len(spec.names) - len(spec.columns)
+    columns = [rows[:, first:] for _, rows in feature_chunks(candles, spec)] if spec.columns else []
+    return np.concatenate(
+        [bar_numbers(candles), *([np.concatenate(columns)] if columns else [])], axis=1
+    )
 
 
 def valid_rows(features: FloatArray) -> BoolArray:

@@ -20,6 +20,7 @@ from .intervals import INTERVALS_MS
 from .times import FIRST_MS, LAST_MS, format_time
 
 FUNDING_RATE, FUNDING_HOURS, FUNDING_DUE = "funding_rate", "funding_hours", "funding_due"
+FUNDING_COLUMNS = (FUNDING_RATE, FUNDING_HOURS, FUNDING_DUE)
 """Columns of `with_funding`."""
 
 _HOUR_MS = INTERVALS_MS["60"]

@@ -22,9 +22,20 @@ import numpy as np
 
 from .arrays import Float32Array, FloatArray, IntArray, chunks
 from .candles import Candles
+from .groups import (
+    PROFILE,
+    PROFILE_MEMORY,
+    PROFILE_NAMES,
+    Column,
+    ColumnStream,
+    advance_profile,
+    columns_of,
+    read_groups,
+)
 from .intervals import INTERVALS_MS, interval_ms
 from .numerics.compiled import compiled
 from .numerics.float32 import fast_log
+from .series import FUNDING_DUE, FUNDING_HOURS
 
 BAR_NUMBERS = ("log_return", "upper_wick", "lower_wick", "volume")
 """What a bar is made of: close-to-close log return; log(high ÷ upper end of the body) and log(lower
@@ -136,6 +147,9 @@ FEATURES: tuple[Feature, ...] = (
 """All there are. To add one, add a row; a new form is one more loop under `advance`."""
 
 
+OWN_MEMORY = _FIRST_OWN + len(FEATURES)
+"""Numbers that these features remember; what a volume profile remembers follows."""
+
 OTHER_RATES = 2 + len(_SEASONS) + 1
 """Of the reference, of volume, of the seasons and of the hour of the week."""
 
@@ -159,12 +173,19 @@ class StreamSpec:
         interval: Bybit's code of the bar length. Spans are told in hourly bars, from 2 to 336. Of
             shorter bars they reach as evenly from 2 bars to two weeks; longer ones have shorter
             spans: half of them up to half a day, 0.18 a day, 0.08 a week.
+        more: Groups of features behind these, see `market.groups`.
+
+    Raises:
+        CandleError: The interval is unknown.
+        ConfigError: A group is.
     """
 
     interval: str = "60"
+    more: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         interval_ms(self.interval)
+        object.__setattr__(self, "more", read_groups(self.more))
 
     @classmethod
     def for_interval(cls, interval: str) -> StreamSpec:
@@ -174,7 +195,19 @@ class StreamSpec:
     @property
     def names(self) -> tuple[str, ...]:
         """Column names, in order."""
-        return tuple(feature.name for feature in FEATURES)
+        profile = PROFILE_NAMES if PROFILE in self.more else ()
+        columns = tuple(column.feature for column in self.columns)
+        return (*(feature.name for feature in FEATURES), *profile, *columns)
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """D columns of the candles that are features, the last ones."""
+        return columns_of(self.more)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns that candles must have."""
+        return tuple(column.name for column in self.columns)
 
     @property
     def warmup(self) -> int:
@@ -191,12 +224,13 @@ class StreamSpec:
     @property
     def may_rest(self) -> tuple[str, ...]:
         """Columns that never change in some markets: where no close is the one before."""
-        return tuple(feature.name for feature in FEATURES if feature.quantity == FLAT)
+        flat = (feature.name for feature in FEATURES if feature.quantity == FLAT)
+        return (*flat, *(c.feature for c in self.columns if c.name in (FUNDING_HOURS, FUNDING_DUE)))
 
     @property
     def memory_size(self) -> int:
         """S, numbers that a market's features remember."""
-        return _FIRST_OWN + len(FEATURES)
+        return OWN_MEMORY + (PROFILE_MEMORY if PROFILE in self.more else 0)
 
     @property
     def _fraction(self) -> float:
@@ -484,6 +518,37 @@ def advance_along(
             arguments,
             out[t],
         )
+        if memory.shape[0] > OWN_MEMORY:
+            advance_more(
+                bars, numbers[t, 0], numbers[t, 1], numbers[t, 2], numbers[t, 3], memory, out[t]
+            )
+
+
+@compiled
+def advance_more(
+    bars: IntArray,
+    log_return: float,
+    upper: float,
+    lower: float,
+    volume: float,
+    memory: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Let the bar that `advance` has let in enter the volume profile too, and write its features.
+
+    Args:
+        bars: Of a `Table`.
+        log_return: And the three that follow: the bar.
+        upper: ≥ 0.
+        lower: ≥ 0.
+        volume: ≥ 0.
+        memory: [S], updated.
+        out: [F], two of them written.
+    """
+    scale = math.sqrt(memory[_REFERENCE] + _SQUARE_FLOOR)
+    count, own = int(memory[_COUNT]) - 1, memory[OWN_MEMORY:]
+    more = out[_SIZE : _SIZE + 2]
+    advance_profile(bars[0], log_return, upper, lower, volume, count, scale, own, more)
 
 
 def bar_numbers(candles: Candles) -> FloatArray:
@@ -526,29 +591,35 @@ class FeatureStream:
     def __init__(self, spec: StreamSpec) -> None:
         self._spec = spec
         self.memory: FloatArray = np.zeros(spec.memory_size)
+        self._columns = ColumnStream(spec.columns, spec.span)
         self._close: FloatArray = np.empty(0)  # the newest, if there is one
         self._seen = 0
 
     def update(self, bars: Candles) -> FloatArray | None:
-        """Append bars, each right after the last; the newest row [F], or None while it warms up."""
+        """Append bars, each right after the last; the newest row [F], or None while it is not complete."""
         first = 0 if self._seen else 1
         before = np.concatenate([self._close, bars.close[:-1]])
         self._seen += len(bars)
         self._close = bars.close[-1:]
-        out = np.empty((len(before), len(FEATURES)))
+        out = np.empty((len(before), len(self._spec.names)))
+        columns = self._columns.update(bars)
         if len(before):
             entering = bars.rows(first, len(bars))
             numbers = numbers_after(entering, before)
             advance_along(*self._spec.table, numbers, entering.open_time_ms, self.memory, out)
-        return out[-1] if self._seen > self._spec.warmup else None
+            out[:, out.shape[1] - columns.shape[1] :] = columns[first:]
+        if self._seen <= self._spec.warmup or np.isnan(columns[-1]).any():
+            return None
+        row: FloatArray = out[-1]
+        return row
 
 
 def stream_features(candles: Candles, spec: StreamSpec) -> FloatArray:
-    """Features of every bar [T, F], float64; NaN where a stretch has not warmed up.
+    """Features of every bar [T, F], float64; NaN where a stretch has not warmed up, or a column is.
 
     Each stretch without a gap begins from an empty memory.
     """
-    out = np.empty((len(candles), len(FEATURES)))
+    out = np.empty((len(candles), len(spec.names)))
     for first, features in stream_chunks(candles, spec):
         out[first : first + len(features)] = features
     return out
@@ -558,13 +629,16 @@ def stream_chunks(candles: Candles, spec: StreamSpec) -> Iterator[tuple[int, Flo
     """`stream_features` by `chunks` of rows: the first row of each, and its features."""
     for start, stop in candles.segments():
         memory, lasts = np.zeros(spec.memory_size), stop - start > spec.warmup
+        stream = ColumnStream(spec.columns, spec.span)
         for rows in chunks(start, stop):
-            out = np.full((rows.stop - rows.start, len(FEATURES)), np.nan)
+            out = np.full((rows.stop - rows.start, len(spec.names)), np.nan)
             if lasts:
                 entering = slice(max(rows.start, start + 1), rows.stop)
                 numbers, times = _numbers(candles, entering), candles.open_time_ms[entering]
                 known = out[entering.start - rows.start :]
                 advance_along(*spec.table, numbers, times, memory, known)
+                columns = stream.update(candles.rows(rows.start, rows.stop))
+                out[:, out.shape[1] - columns.shape[1] :] = columns
                 out[: max(0, start + spec.warmup - rows.start)] = np.nan
             yield rows.start, out
 
@@ -577,7 +651,7 @@ def stream_memories(candles: Candles, spec: StreamSpec, rows: IntArray) -> Float
         memory, done = np.zeros(spec.memory_size), start + 1
         for i in order[np.searchsorted(rows[order], start) : np.searchsorted(rows[order], stop)]:
             for part in chunks(done, int(rows[i]) + 1):
-                out = np.empty((part.stop - part.start, len(FEATURES)))
+                out = np.empty((part.stop - part.start, len(spec.names)))
                 times = candles.open_time_ms[part]
                 advance_along(*spec.table, _numbers(candles, part), times, memory, out)
             memories[i], done = memory, max(done, int(rows[i]) + 1)

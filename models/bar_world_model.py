@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from ..market.arrays import Float32Array, FloatArray, IntArray
 from ..market.clock import calendar_cells
-from ..market.features import Scaler, feature_chunks
+from ..market.features import Scaler, candles_for, feature_chunks
 from ..market.numerics.float32 import noise_from_bits
-from ..market.sources import open_candles
 from ..market.streams import bar_numbers, relative_volume_slope, stream_memories
 from ..market.ticks import tick_of
 from .bars.config import MarketConfig
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 
 _SEEN = (-FEATURE_LIMIT, FEATURE_LIMIT)
-_NOISE_ROWS = UNIFORMS + NORMALS
 
 
 class BarWorldModel(WorldModel):
@@ -177,7 +175,7 @@ class BarWorldModel(WorldModel):
         self, candles: CandleSource, rows: tuple[int, int] | None = None
     ) -> ReturnForecast:
         """The predictive mixture of the log return from t to t+1, percent; members are pooled."""
-        candles = open_candles(candles)
+        candles = candles_for(self.config.features, candles)
         made = [super().return_forecast(candles, rows)]
         made += [other.return_forecast(candles, rows) for other in self.others]
         if len(made) == 1:
@@ -203,7 +201,7 @@ class BarWorldModel(WorldModel):
 
         Each given what the model knows and the parts before it.
         """
-        candles = open_candles(candles)
+        candles = candles_for(self.config.features, candles)
         joint = [np.cumsum(one._own_bar_log_prob(candles), axis=1) for one in self.members]
         pooled: FloatArray = logsumexp(joint, axis=0) - np.log(len(joint))
         return np.diff(pooled, axis=1, prepend=0.0)
@@ -282,7 +280,7 @@ def start_lanes(world_model: BarWorldModel, warmup: int | None = None) -> BarLan
     heard = np.ascontiguousarray(bank.z[:, -(warmup or bank.z.shape[1]) :])
     lanes.h[:], lanes.c[:] = world_model.warmed(heard, bank.open_time_ms)
     lanes.z[:] = bank.z[:, -1]
-    lanes.raw[:], lanes.memory[:], lanes.drawn[:] = bank.features, bank.memory, bank.bars[:, -1]
+    lanes.raw[:], lanes.memory[:], lanes.drawn[:, :4] = bank.features, bank.memory, bank.bars[:, -1]
     lanes.open_time_ms[:], lanes.close[:] = bank.open_time_ms, bank.close
     see(world_model, lanes)
     return lanes
@@ -306,14 +304,16 @@ def lanes_after(
     lanes.z[:], lanes.raw[:] = latents[:, -1], features[:, -1]
     lanes.h[:], lanes.c[:] = world_model.warmed(latents, last)
     lanes.memory[:] = stream_memories(candles, config.features, rows)
-    lanes.drawn[:] = bar_numbers(candles)[rows]
+    lanes.drawn[:, :4] = bar_numbers(candles)[rows]
     lanes.open_time_ms[:], lanes.close[:] = last, candles.close[rows]
     see(world_model, lanes)
     return lanes
 
 
 def see(world_model: BarWorldModel, lanes: BarLanes) -> None:
-    """Standardise the raw features that the lanes hold."""
+    """Standardise the raw features that the lanes hold; the candles' columns go on from there."""
+    columns = lanes.drawn.shape[1] - 4
+    lanes.drawn[:, 4:] = lanes.raw[:, lanes.raw.shape[1] - columns :]
     for raw, seen in zip(lanes.raw, lanes.features, strict=True):
         standardise(raw, world_model.network.moments, seen)
 
@@ -324,14 +324,35 @@ def chosen(lanes: BarLanes, which: IntArray) -> BarLanes:
     return BarLanes(*parts)
 
 
-def draw_bar_noise(rng: np.random.Generator, num_lanes: int, steps: int) -> Float32Array:
-    """The noise of several steps of N lanes [steps, 8, N]: four uniforms, then four normals.
+def noise_rows(config: MarketConfig) -> int:
+    """Random numbers of a lane's step: 8, and those of the dreamed columns, an even number of pairs."""
+    pairs = len(config.dreamed)
+    return UNIFORMS + NORMALS + 2 * (pairs + pairs % 2)
+
+
+def draw_bar_noise(
+    rng: np.random.Generator, num_lanes: int, steps: int, rows: int = UNIFORMS + NORMALS
+) -> Float32Array:
+    """The noise of several steps of N lanes [steps, R, N]: four uniforms, then four normals.
 
     The same as drawn step by step.
+
+    Args:
+        rng: Draws it.
+        num_lanes: N.
+        steps: How many.
+        rows: R, see `noise_rows`: further uniforms and normals follow, as many of both.
     """
-    size = UNIFORMS * num_lanes
-    words = _NOISE_ROWS * num_lanes // 2  # of 64 bits
-    bits = rng.bit_generator.random_raw(steps * words).view(np.uint32).reshape(steps, -1)
-    noise: Float32Array = np.empty((steps, _NOISE_ROWS * num_lanes), dtype=np.float32)
+    size = rows // 2 * num_lanes
+    bits = rng.bit_generator.random_raw(steps * size).view(np.uint32).reshape(steps, -1)
+    noise: Float32Array = np.empty((steps, rows * num_lanes), dtype=np.float32)
     noise_from_bits(bits, noise[:, :size], noise[:, size:])
-    return noise.reshape(steps, _NOISE_ROWS, num_lanes)
+    drawn = noise.reshape(steps, rows, num_lanes)
+    return drawn if rows == UNIFORMS + NORMALS else np.ascontiguousarray(drawn[:, _order(rows)])
+
+
+def _order(rows: int) -> list[int]:
+    """Where R/2 uniforms and as many normals are, the four of the bar before the others."""
+    half = rows // 2
+    bar = [*range(UNIFORMS), *range(half, half + NORMALS)]
+    return [*bar, *(row for row in range(rows) if row not in bar)]

@@ -121,7 +121,10 @@ class PaperConfig(Record):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.features, FeatureSpec):
-            raise ConfigError(f"features is {self.features!r}; expected a FeatureSpec")
+            raise ConfigError(
+                f"features is {self.features!r}; expected a FeatureSpec: the preset paper keeps its four "
+                "features of a bar and their look-backs; groups of more are of the preset market"
+            )
         if self.burn_in_bars >= self.chunk_bars:
             raise ConfigError(
                 f"burn_in_bars is {self.burn_in_bars}; expected less than chunk_bars, {self.chunk_bars}"

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..market.errors import ConfigError
 from ..market.records import Bounds
 from ..market.settings import plain, real_number
-from .bar_world_model import BarWorldModel, chosen, draw_bar_noise, start_lanes
+from .bar_world_model import BarWorldModel, chosen, draw_bar_noise, noise_rows, start_lanes
 from .bars.dreaming import dream_bars
 from .bars.packed import BarLanes
 from .latent_dreams import free_dreams
@@ -147,7 +147,7 @@ def _bars_pay(world_model: BarWorldModel) -> list[float]:
     starts = start_lanes(world_model)
     count = max(_LANES, len(starts.z))
     lanes = chosen(starts, np.resize(np.arange(len(starts.z)), count))
-    noises = draw_bar_noise(np.random.default_rng(0), count, _BARS)
+    noises = draw_bar_noise(np.random.default_rng(0), count, _BARS, noise_rows(world_model.config))
     expected = []
     for bar, noise in enumerate(noises):
         if bar % _LOOK_EVERY == 0:

@@ -18,13 +18,19 @@ from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..market.candles import Candles
 from ..market.drawn import drawn_candles
 from ..market.errors import CandleError, ConfigError, FeatureError
-from ..market.features import valid_rows
+from ..market.features import candles_for, valid_rows
 from ..market.records import AT_LEAST_ONE, FROM_ZERO, POSITIVE, TEMPERATURES, Record
-from ..market.sources import open_candles
 from ..market.synthetic import SYMBOL
 from ..market.ticks import on_grid
 from ..market.times import LAST_MS, Time, format_time, to_ms
-from .bar_world_model import BarWorldModel, chosen, draw_bar_noise, lanes_after, start_lanes
+from .bar_world_model import (
+    BarWorldModel,
+    chosen,
+    draw_bar_noise,
+    lanes_after,
+    noise_rows,
+    start_lanes,
+)
 from .bars.dreaming import dream_bars
 from .bars.packed import BarLanes
 from .drift import with_drift
@@ -196,14 +202,15 @@ class Hallucinations:
         """Paths ``first`` up to, not including, ``stop``."""
         asked, step = self.settings, self.world_model.provenance.interval_ms
         numbers = np.arange(first, stop)
-        noise = np.empty((asked.bars, 8, len(numbers)), dtype=np.float32)
+        rows = noise_rows(self.world_model.config)
+        noise = np.empty((asked.bars, rows, len(numbers)), dtype=np.float32)
         member, row = (np.empty(len(numbers), dtype=np.int64) for _ in range(2))
         for lane, number in enumerate(numbers):
             rng = np.random.default_rng(
                 np.random.SeedSequence(asked.seed, spawn_key=(int(number),))
             )
             member[lane], row[lane] = self._origin(int(number), rng.random())
-            noise[:, :, lane] = draw_bar_noise(rng, 1, asked.bars)[:, :, 0]
+            noise[:, :, lane] = draw_bar_noise(rng, 1, asked.bars, rows)[:, :, 0]
         bars = np.empty((len(numbers), asked.bars, 4))
         ood = None if self._meter is None else np.empty(bars.shape[:2])
         price, tick, last = np.empty(len(numbers)), np.empty(len(numbers)), np.empty_like(row)
@@ -247,7 +254,7 @@ class Hallucinations:
         network, tau = self._members[which].network, np.float32(self.settings.temperature)
         for t in range(self.settings.bars if len(own) else 0):
             dream_bars(*lanes, *network, noise[t], 0, tau, False)
-            bars[own, t] = lanes.drawn
+            bars[own, t] = lanes.drawn[:, :4]
             if self._meter is not None and ood is not None:
                 ood[own, t] = self._meter.read(np.concatenate([lanes.z, lanes.h], axis=1))
 
@@ -286,7 +293,7 @@ def known_at(world_model: BarWorldModel, candles: CandleSource, at: Time | None 
             f"the paths are to begin at {at}, and there is no record of "
             f"{world_model.provenance.symbol} to stand in: give its candles"
         )
-    record = open_candles(candles)
+    record = candles_for(world_model.config.features, candles)
     known, step = record, record.interval_ms
     if at is not None:
         moment = to_ms(at)

@@ -36,6 +36,8 @@ class Provenance:
         versions: Of Python and the libraries that matter.
         parent: Fingerprint of the world model that it was fine-tuned from; empty if of none.
         together: SHA-256 of the training candles of the other symbols that V and M learned from.
+        columns: Of each column of the candles that is a feature, where it is from, and since when it is
+            known there.
     """
 
     symbol: str
@@ -50,6 +52,7 @@ class Provenance:
     versions: dict[str, str] = field(default_factory=dict)
     parent: str = ""
     together: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
 
     @property
     def interval_ms(self) -> int:
@@ -103,7 +106,10 @@ class Provenance:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
-        return dataclasses.asdict(self)
+        plain = dataclasses.asdict(self)
+        if not self.columns:  # as it was before there could be some
+            del plain["columns"]
+        return plain
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -130,7 +136,7 @@ class Provenance:
         return cls(**values)
 
 
-_UNTOLD: dict[str, Any] = {"parent": "", "together": {}}
+_UNTOLD: dict[str, Any] = {"parent": "", "together": {}, "columns": {}}
 """Of models stored before these were told."""
 
 

@@ -10,8 +10,7 @@ import torch
 
 from ..market.candles import Candles
 from ..market.errors import TrainingError
-from ..market.features import features_of
-from ..market.sources import open_candles
+from ..market.features import candles_for, features_of
 from ..market.times import Time
 from .bar_world_model import BarWorldModel
 from .encoded import encode_range, scaled_tensor, validation_nll
@@ -66,7 +65,8 @@ def vae_quality(
     end: Time | None = None,
 ) -> VAEQuality:
     """Measure V on the bars of ``candles`` in [start, end); bars before serve as look-back."""
-    source = _scored_range(world_model, open_candles(candles), start, end)
+    candles = candles_for(world_model.config.features, candles)
+    source = _scored_range(world_model, candles, start, end)
     features = features_of(source.candles, source.spec, source.complete.complete_rows)
     if len(features) < 2:
         raise TrainingError("fewer than two bars with complete features to measure V on")
@@ -97,7 +97,7 @@ def mdn_rnn_quality(
     The forecast of the first bar comes from the bar before it, so give the candles before
     ``start`` too.
     """
-    candles = open_candles(candles)
+    candles = candles_for(world_model.config.features, candles)
     first, last = candles.row_range(start, end)
     forecast = world_model.return_forecast(candles, (max(first - 1, 0), last - 1))
     returns = 100 * candles.log_returns()[max(first, 1) : last]

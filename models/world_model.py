@@ -22,8 +22,13 @@ from torch import Tensor
 from ..market.arrays import BoolArray, Float32Array, FloatArray, IntArray, chunks
 from ..market.candles import Candles
 from ..market.errors import ConfigError, FeatureError
-from ..market.features import Scaler, compute_features, feature_chunks, valid_rows
-from ..market.sources import open_candles
+from ..market.features import (
+    Scaler,
+    candles_for,
+    compute_features,
+    feature_chunks,
+    valid_rows,
+)
 from ..market.streams import StreamSpec
 from ..market.times import Time
 from .feature_range import complete_runs
@@ -129,6 +134,8 @@ class WorldModel(ABC):
         """
         spec: Any = self.config.features
         settled = spec.interval if isinstance(spec, StreamSpec) else spec.detrend_volume
+        if isinstance(spec, StreamSpec) and spec.more:
+            settled = [spec.interval, *spec.more]
         kind = [self.config.preset, spec.names, settled]
         digest = hashlib.sha256(json.dumps(kind).encode())
         for values in (self.scaler.mean, self.scaler.scale):
@@ -205,7 +212,7 @@ class WorldModel(ABC):
         Raises:
             OtherMarketError: Their interval is not the model's. Another symbol is warned of.
         """
-        candles = open_candles(candles)
+        candles = candles_for(self.config.features, candles)
         self.provenance.check_market(candles.symbol, candles.interval)
         return compute_features(candles, self.config.features)
 
@@ -235,7 +242,7 @@ class WorldModel(ABC):
             candles: Anything `open_candles` opens; see `features`.
             rows: Of which bars they are wanted; those before them are heard all the same.
         """
-        z, after, runs = self._run(open_candles(candles))
+        z, after, runs = self._run(candles_for(self.config.features, candles))
         if self.config.preset == "paper":
             after = np.concatenate([np.zeros_like(after[:1]), after[:-1]])
         valid = np.zeros(len(z), dtype=bool)
@@ -257,7 +264,7 @@ class WorldModel(ABC):
             candles: Anything `open_candles` opens; see `features`.
             rows: First row of which a forecast is wanted, and the row after the last; None are all.
         """
-        candles = open_candles(candles)
+        candles = candles_for(self.config.features, candles)
         z, after, runs = self._run(candles)
         first, last = rows or (0, len(candles))
         columns = [np.full((last - first, self.config.num_components), np.nan) for _ in range(3)]

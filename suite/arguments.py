@@ -246,6 +246,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "candles": {"default": None, "metavar": "SOURCE"},
     "preset": {"choices": ("market", "paper")},
     "executor": {"choices": EXECUTORS},
+    "features": {"metavar": "GROUPS"},
     "covariance": {"choices": ("diagonal", "full")},
     "device": {"choices": ("cpu", "cuda", "auto")},
     "funding": {"type": number_or_text, "metavar": "SOURCE"},
@@ -269,6 +270,9 @@ _RUN: dict[str, dict[str, str]] = {
         "preset": "market: M draws the next bar, which no action moves; paper: Ha & "
         "Schmidhuber's, in which M hears the action (default: market)",
         "world_model": "folder of a world model of this market to take instead of training one",
+        "features": "what V sees beside the candles' own features, joined by commas: volume_profile, funding "
+        "(of --funding), column:NAME (of the file), with settings as in "
+        "column:book_imbalance:lag=0:transform=log:dream=held",
         "seed": "of training, search and dreams: the same seed, the same result",
         "vae_epochs": "epochs of V at most; it stops earlier where validation does not improve",
         "mdn_rnn_epochs": "epochs of M at most, likewise",

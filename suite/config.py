@@ -45,6 +45,8 @@ class RunConfig(Record):
         preset: ``market`` or ``paper``.
         world_model: Folder of a world model of this market to take instead of training one; it may have
             seen nothing of the validation range.
+        features: Groups that V sees beside the candles' own, joined by commas, see `market.groups`
+            (``market``).
         seed: Of training, search and dreams.
         vae_epochs: Epochs of V at most, in each of its stages; None is the world model's default.
         mdn_rnn_epochs: Epochs of M at most, likewise.
@@ -103,6 +105,7 @@ class RunConfig(Record):
     end: Time | None = None
     preset: str = "market"
     world_model: str | None = None
+    features: str | None = None
     seed: int = 0
     vae_epochs: int | None = None
     mdn_rnn_epochs: int | None = None
@@ -231,6 +234,12 @@ class RunConfig(Record):
         if self.preset == "market":  # each network learns in two stages
             given |= {"forecast_epochs": self.vae_epochs, "head_epochs": self.mdn_rnn_epochs}
             given["members"] = self.members
+            given["features"] = self.features
+        elif self.features:
+            raise ConfigError(
+                f"features is {self.features!r}, and the {self.preset} preset keeps its four of a bar: "
+                "leave it out, or take the market preset"
+            )
         elif self.members is not None:
             raise ConfigError(
                 f"members is {self.members}, and the {self.preset} preset has one M: leave it out, "

@@ -11,7 +11,7 @@ from worldmodel_trading.agents.training import Ground
 from worldmodel_trading.dates import read_times, refuse_outside
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, TrainingBarsError
-from worldmodel_trading.market.sources import open_candles
+from worldmodel_trading.market.features import candles_for
 from worldmodel_trading.market.synthetic import SYMBOL
 from worldmodel_trading.market.times import Time, format_time
 from worldmodel_trading.models.load import open_world_model
@@ -85,7 +85,7 @@ def open_recorded_ranges(
     made = model.provenance
     if candles is None and made.symbol != SYMBOL:
         return Recorded(model, None, {})
-    record = open_candles(candles)
+    record = candles_for(model.config.features, candles)
     made.check_market(record.symbol, record.interval, allow_other=False)
     refuse_outside(record, times)
     if given.get("train_end", 0) > made.train_end_ms:

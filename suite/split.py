@@ -10,7 +10,8 @@ from worldmodel_trading.config import RunConfig
 from worldmodel_trading.dates import refuse_outside
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, FundingError
-from worldmodel_trading.market.sources import open_candles, open_funding
+from worldmodel_trading.market.features import candles_for
+from worldmodel_trading.market.sources import open_funding
 from worldmodel_trading.market.times import Time, format_time
 
 _TRAIN_SHARE, _VALIDATION_SHARE = 0.70, 0.15
@@ -70,8 +71,13 @@ class Split:
 
 def open_split(config: RunConfig) -> Split:
     """Open the candles and cut them into training, validation and test range."""
-    record = open_candles(
-        config.candles, config.symbol, config.interval, instrument=config.instrument
+    record = candles_for(
+        config.training(config.interval or "60").features,
+        config.candles,
+        config.funding,
+        symbol=config.symbol,
+        interval=config.interval,
+        instrument=config.instrument,
     )
     names = ("start", "train_end", "validation_end", "end")
     refuse_outside(record, {name: getattr(config, name) for name in names})

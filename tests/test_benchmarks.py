@@ -253,6 +253,23 @@ def test_the_ablation_changes_one_setting_a_row(module) -> None:
         assert {name for name in changed if changed[name] != plain[name]} == set(variant.changes)
 
 
+def test_what_more_features_gain_is_told_as_differences_by_seed(module) -> None:
+    measured = ("return_validation", "return_test", "whole_validation", "whole_test")
+    rows = [
+        {
+            **{"variant": name, "seed": seed, **dict.fromkeys(measured, base + gain)},
+            "growth_validation": [0.1, 0.3],
+            "growth_test": [-0.2],
+        }
+        for seed, base in enumerate((1.0, 2.0))
+        for name, gain in (("default", 0.0), ("funding", 0.01 * (seed + 1)))
+    ]
+    default, funding = module("more_features").table(rows).splitlines()[-2:]
+    assert default.startswith("| default | 1.5000 (1.0000 … 2.0000) |")
+    assert funding.startswith("| funding | +0.0150 (+0.0100 … +0.0200) |")
+    assert funding.endswith("| +0.20 (+0.10 … +0.30) | -0.20 (-0.20 … -0.20) |")
+
+
 @pytest.mark.filterwarnings("ignore:the candles are of")
 def test_a_joint_model_is_measured_beside_one_of_each_symbol(
     module, market_model: BarWorldModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -29,7 +29,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/hallucinate.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/hallucinate.md", "docs/more_than_candles.md"])
 def test_a_page_s_python_runs(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)

@@ -39,6 +39,10 @@ APPLICATIONS = {  # what makes an example small, and what it prints
         ["--trials", "2", "--epochs", "1", "--out", "swept"],
         r"of 2 trials.*: --model \w+=",
     ),
+    "18_own_column.py": (
+        ["--epochs", "1", "--bars", "1500"],
+        r"own-column: WorldModel\(.*\) sees book_imbalance: dreamed by M",
+    ),
 }
 
 

@@ -13,6 +13,7 @@ from ...market.account.rules import BrokerConfig
 from ...market.account.settlement import Bar
 from ...market.arrays import FloatArray, IntArray
 from ...market.clock import _STANDARD_HOURS, PLACES, SUMMER_TIME
+from ...market.errors import ConfigError
 from ...market.intervals import INTERVALS_MS
 from ...market.streams import AVERAGE_VOLUME, FEATURES
 from ...models.bars.networks import (
@@ -65,6 +66,12 @@ class BarDream(DeviceDream):
     """
 
     def __init__(self, engine: BarEngine, device: torch.device) -> None:
+        more = engine.config.features.more
+        if more:
+            raise ConfigError(
+                f"a rollout on a device knows the features of one bar's own numbers, and this world model "
+                f"sees {', '.join(more)} besides: dream it on the CPU"
+            )
         super().__init__(engine, device)
         world_model = engine.world_model
         self._engine = engine

@@ -20,6 +20,7 @@ from ...models.bar_world_model import (
     chosen,
     draw_bar_noise,
     lanes_after,
+    noise_rows,
     start_lanes,
 )
 from ...models.bars.config import MarketConfig
@@ -64,7 +65,7 @@ class BarState:
     @property
     def bars(self) -> FloatArray:
         """The newest bars [N, 4], columns `market.streams.BAR_NUMBERS`."""
-        return self.lanes.drawn
+        return self.lanes.drawn[:, :4]
 
     @property
     def features(self) -> FloatArray:
@@ -118,7 +119,7 @@ class BarEngine(Engine):
     @property
     def noise_rows(self) -> int:
         """Random numbers of a lane's step."""
-        return UNIFORMS + NORMALS
+        return noise_rows(self.config)
 
     @property
     def num_segments(self) -> int:
@@ -138,12 +139,13 @@ class BarEngine(Engine):
         return BarState(lanes_after(self.world_model, candles, rows, self.warmup))
 
     def draw_noise(self, rng: np.random.Generator, num_lanes: int) -> Noise:
-        """One step's noise of N lanes: four uniforms and four normals."""
+        """One step's noise of N lanes: four uniforms and four normals, then those of columns."""
         return self.draw_steps(rng, num_lanes, 1)[0]
 
     def draw_steps(self, rng: np.random.Generator, num_lanes: int, steps: int) -> list[Noise]:
         """The noise of several steps of N lanes, the same as drawn step by step."""
-        return [Noise(table) for table in draw_bar_noise(rng, num_lanes, steps)]
+        drawn = draw_bar_noise(rng, num_lanes, steps, self.noise_rows)
+        return [Noise(table) for table in drawn]
 
     def step(
         self,
@@ -160,14 +162,15 @@ class BarEngine(Engine):
             weights: Target weights [N], which do not move this market.
             noise: Of this step.
             temperature: τ: mixture logits are divided by it, noise is multiplied by √τ.
-            forced: Instead of drawing: bars [N, 4] that did happen.
+            forced: Instead of drawing: bars that did happen, with the candles' columns [N, 4 + D]; where
+                only the bars are given [N, 4], the columns stay as they are.
 
         Returns:
             The bar's log returns [N], float64.
         """
         table = np.ascontiguousarray(noise.table)
         if forced is not None:
-            state.lanes.drawn[:] = forced
+            state.lanes.drawn[:, : forced.shape[1]] = forced
             table = STILL.table
         tau = np.float32(temperature)
         dream_bars(*state.lanes, *self.network, table, 0, tau, forced is not None)

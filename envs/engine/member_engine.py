@@ -115,21 +115,21 @@ class MemberEngine(BarEngine):
             state: Their lanes are moved, and the first member's are given the bars that they drew.
             noise: Of this step.
             temperature: τ.
-            forced: Bars [N, 4] that did happen, which all follow.
+            forced: Bars [N, 4 + D] that did happen, which all follow.
 
         Returns:
             The lanes [N] whose bars are given thus, and which the first member is to follow.
         """
         shown, everywhere = state.lanes, np.arange(len(state.member))
         if forced is not None:
-            shown.drawn[:] = forced
+            shown.drawn[:, : forced.shape[-1]] = forced
         for number, (other, lanes) in enumerate(zip(self._others, state.others, strict=True), 1):
             if forced is None:
                 own = np.flatnonzero(state.member == number)
                 _step(other, lanes, own, noise, temperature)
                 shown.drawn[own] = lanes.drawn[own]
             else:
-                lanes.drawn[:] = forced
+                lanes.drawn[:, : forced.shape[-1]] = forced
                 _step(other, lanes, everywhere, noise, temperature, forced=True)
         given: BoolArray = (state.member > 0) | (forced is not None)
         return given

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...market.candles import Candles
-from ...market.sources import open_candles
+from ...market.features import candles_for
 from ...models.drift import with_drift
 from ...models.world_model import WorldModel
 from .consistency import Consistency
@@ -74,7 +74,7 @@ def measure_fidelity(
     """
     subject = open_subject(
         world_model,
-        open_candles(candles),
+        candles_for(world_model.config.features, candles),
         config or FidelityConfig(),
         allow_other_market=allow_other_market,
         generators=generators,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...market.files.writer import write_whole
+from ...market.groups import PROFILE, columns_of, read_groups
 from ...market.intervals import describe_interval
 from ...market.sources import EMBEDDED
 from ..outcome import RunResults
@@ -235,6 +236,11 @@ def _provenance_sections(results: RunResults) -> list[str]:
     shown = [settings(title, part) for title, part in parts.items()]
     if results.config:
         shown.insert(0, details("commands", _commands(results)))
+        if results.config.get("features"):
+            told = _seen_besides(str(results.config["features"]))
+            shown.insert(
+                1, details("what it sees beside candles, and how that goes on in dreams", told)
+            )
         if results.config.get("preset") == "market":
             shown.insert(1, details("what else its dreams are good for", _applications(results)))
     return [section("Where this comes from", *shown)] if shown else []
@@ -249,6 +255,13 @@ def _commands(results: RunResults) -> str:
     given += [f"--account {name}={value}" for name, value in settings.get("account", {}).items()]
     lines = " \\\n    ".join(["worldmodel-trading run", *given])
     return f"{lines}\nworldmodel-trading report FOLDER   # this page, again"
+
+
+def _seen_besides(features: str) -> str:
+    """Each group of features beside the candles' own, a line for each column."""
+    groups = read_groups(features)
+    profile = [f"{PROFILE}: recomputed from the dreamed bars"] if PROFILE in groups else []
+    return "\n".join([*profile, *(str(column) for column in columns_of(groups))])
 
 
 def _applications(results: RunResults) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 from ...market.errors import CandleError, ConfigError
+from ...market.groups import DREAMED, read_groups
 from ...market.records import MANY, Bounds, Record
 from ...market.streams import StreamSpec
 
@@ -54,7 +55,7 @@ class MarketConfig(Record):
     """Everything that decides a world model of the ``market`` preset besides candles and seed.
 
     Attributes:
-        features: What V sees.
+        features: What V sees: a `StreamSpec`, or names of groups beside the candles' own.
         withheld: Features that neither V nor the heads are shown, by name, and ``"calendar"`` for M's
             calendar: for finding out what they are worth.
         latent_size: Z.
@@ -143,6 +144,16 @@ class MarketConfig(Record):
     }
 
     @property
+    def dreamed(self) -> tuple[int, ...]:
+        """Which of the features' columns M draws, J of them: not those that it cannot see."""
+        columns = self.features.columns
+        return tuple(
+            i
+            for i, column in enumerate(columns)
+            if column.dream == DREAMED and column.feature not in self.withheld
+        )
+
+    @property
     def withheld_columns(self) -> list[int]:
         """Columns of `features` that are withheld."""
         return [self.features.names.index(name) for name in self.withheld if name != CALENDAR]
@@ -151,12 +162,21 @@ class MarketConfig(Record):
     def for_interval(cls, interval: str, **settings: Any) -> Self:
         """The default settings for bars of an interval, some of them given."""
         short = _WEEKLY if interval == "W" else {}
-        return cls(**{"features": StreamSpec(interval), **short, **settings})
+        given: Any = settings.pop("features", ())
+        features = given
+        if isinstance(given, str | list | tuple):
+            features = StreamSpec(interval, read_groups(given))
+        return cls(**{"features": features, **short, **settings})
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        given: Any = self.features
+        if isinstance(given, list | tuple):
+            object.__setattr__(self, "features", StreamSpec(more=tuple(given)))
         if not isinstance(self.features, StreamSpec):
-            raise ConfigError(f"features is {self.features!r}; expected a StreamSpec")
+            raise ConfigError(
+                f"features is {self.features!r}; expected a StreamSpec, or names of groups"
+            )
         object.__setattr__(self, "withheld", tuple(self.withheld))
         unknown = sorted(set(self.withheld) - {*self.features.names, CALENDAR})
         if unknown:
@@ -177,7 +197,10 @@ class MarketConfig(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can carry; `from_dict` restores an equal record."""
-        return {"preset": self.preset, **super().to_dict()}
+        plain = super().to_dict()
+        if not self.features.more:  # as it was before there were groups
+            del plain["features"]["more"]
+        return {"preset": self.preset, **plain}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -13,12 +13,22 @@ import numpy as np
 
 from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.clock import CALENDAR_CELLS, calendar_cell
+from ...market.intervals import INTERVALS_MS
 from ...market.numerics.compiled import compiled, compiled_fused
 from ...market.numerics.float32 import fast_asinh, fast_exp, fast_log
 from ...market.numerics.float32_tanh import tanh_parts
 from ...market.numerics.panels import add_layer, padded
 from ...market.numerics.products import CACHE_LINE
-from ...market.streams import AVERAGE_VOLUME, FEATURES, OTHER_RATES, SPACE, advance, volume_of
+from ...market.streams import (
+    AVERAGE_VOLUME,
+    FEATURES,
+    OTHER_RATES,
+    OWN_MEMORY,
+    SPACE,
+    advance,
+    advance_more,
+    volume_of,
+)
 from ..forward import lstm_cell
 from ..vae import LATENT_LIMIT
 from .grid import settle_closes, settle_wicks
@@ -27,6 +37,7 @@ from .mixtures import (
     SCALE,
     SHIFT,
     UNITS,
+    draw_changes,
     draw_returns,
     draw_volumes,
     draw_wicks,
@@ -38,6 +49,9 @@ from .networks import FEATURE_LIMIT, LOWER_PARTS, RETURN_PARTS, SIZE_FLOOR, WICK
 from .packed import (
     BARS,
     CALENDAR,
+    CLOCK,
+    COLUMNS,
+    DREAMED,
     ENCODER,
     ENCODER_OUT,
     GATES,
@@ -70,6 +84,9 @@ _VOLUME_LIMIT = np.float32(6.0)  # of the relative log volume
 _LEVEL_COLUMN = [feature.name for feature in FEATURES].index("level")
 _LANES_AT_ONCE = 48
 _TICK = SCALES - 1
+_STREAMED = len(FEATURES)
+_HOUR_MS = float(INTERVALS_MS["60"])
+_SOON = 1e-6  # hours: what is due by then is due
 
 
 @compiled_fused
@@ -91,9 +108,11 @@ def carved(free: Float32Array, count: int, width: int) -> tuple[Float32Array, Fl
 def seen_width(sizes: IntArray) -> int:
     """Numbers of a lane's row that the heads see parts of.
 
-    The trunk, then what was drawn of the bar, then the features and the calendar.
+    The trunk, then what was drawn of the bar, then the features and the calendar; and where the candles
+    have columns, the volume that was drawn, and what was drawn of them.
     """
-    return padded(sizes[T] + LOWER_PARTS + sizes[F] + sizes[C])
+    more = 1 + sizes[COLUMNS] if sizes[COLUMNS] else 0
+    return padded(sizes[T] + LOWER_PARTS + sizes[F] + sizes[C] + more)
 
 
 @compiled_fused
@@ -201,12 +220,13 @@ def dream_bars(
         raw_features: [N, F].
         memory: [N, S].
         open_time_ms: [N].
-        drawn: [N, 4]; read where ``forced``.
+        drawn: [N, 4 + D]; read where ``forced``.
         close: [N].
         parameters: And the two that follow: a `BarNetwork`.
-        sizes: [26].
-        numbers: [9 + 5 F + 6].
-        noise: Four uniforms and four normals of many lanes or steps [8, M].
+        sizes: [27 + 3 D].
+        numbers: See there.
+        noise: Four uniforms and four normals of many lanes or steps, then those of dreamed columns,
+            see `noise_rows` [8 + …, M].
         first_noise: The column of the first lane.
         temperature: τ.
         forced: Do not draw; ``drawn`` holds the bars that happened.
@@ -216,8 +236,9 @@ def dream_bars(
     bars, after = sizes[BARS:], SCALES + 2 * size
     calendar = parameters[sizes[CALENDAR] :].reshape((CALENDAR_CELLS, sizes[C]))
     moments = numbers[SCALES:after].reshape((2, size))
-    rates, rest = numbers[after : after + size + OTHER_RATES], numbers[after + size + OTHER_RATES :]
-    units, tick = rest.reshape((2, size)), numbers[_TICK]
+    rest = after + _STREAMED + OTHER_RATES
+    rates, tick, more = numbers[after:rest], numbers[_TICK], sizes[COLUMNS]
+    units = numbers[rest : rest + 2 * _STREAMED].reshape((2, _STREAMED))
     heads = seen_width(sizes) + padded(sizes[G]) + 2 * padded(1 + 3 * sizes[K]) + ROWS + sizes[K]
     others = max(padded(4 * sizes[H]), padded(sizes[V]) + padded(sizes[Z]))
     lanes = min(count, _LANES_AT_ONCE)
@@ -266,6 +287,11 @@ def dream_bars(
                 arguments,
                 raw_features[lane],
             )
+            if memory.shape[1] > OWN_MEMORY:
+                bar, seen = drawn[lane], raw_features[lane]
+                advance_more(bars, bar[0], bar[1], bar[2], bar[3], memory[lane], seen)
+            for i in range(more):
+                raw_features[lane, size - more + i] = drawn[lane, 4 + i]
             standardise(raw_features[lane], moments, features[lane])
         encode_rows(parameters, sizes, features[some], free, z[some])
         tell(calendar, bars[3], open_time_ms[some], z[some], h[some], sizes[KNOWN], inputs)
@@ -298,9 +324,9 @@ def draw_next(
         inputs: What M hears [N, H + Z' + C].
         features: Of the bar before [N, F].
         memory: [N, S].
-        drawn: [N, 4], written.
+        drawn: [N, 4 + D], written.
         close: Of the bars before [N]; of these, where the tick is known.
-        noise: [8, M].
+        noise: [8 + …, M].
         first_noise: The column of the first lane.
         temperature: τ.
         free: Workspace.
@@ -377,6 +403,94 @@ def draw_next(
         relative = work[UNITS, n] + np.float32(scale[2])
         relative = min(max(relative, -_VOLUME_LIMIT), _VOLUME_LIMIT)
         drawn[n, 3] = volume_of(float(relative), memory[n, AVERAGE_VOLUME])
+    if sizes[COLUMNS]:
+        draw_columns(
+            parameters,
+            sizes,
+            scale,
+            seen,
+            inner,
+            raw,
+            columns,
+            work,
+            drawn,
+            noise,
+            first_noise,
+            temperature,
+        )
+
+
+@compiled_fused
+def draw_columns(
+    parameters: Float32Array,
+    sizes: IntArray,
+    numbers: FloatArray,
+    seen: Float32Array,
+    inner: Float32Array,
+    raw: Float32Array,
+    columns: Float32Array,
+    work: Float32Array,
+    drawn: FloatArray,
+    noise: Float32Array,
+    first_noise: int,
+    temperature: np.float32,
+) -> None:
+    """Let the candles' columns of some lanes go on, each as it is declared.
+
+    A dreamed one stays as it is by its own chance, else changes by what a mixture says, and keeps to
+    what V can see. A clock counts down in hours, and begins anew at the column before it.
+
+    Args:
+        parameters: Of a `BarNetwork`, like the two that follow.
+        sizes: [27 + 3 D].
+        numbers: See there.
+        seen: What the heads see [N, `seen_width`]; the volume and the changes are written behind it.
+        inner: Workspace [N, …].
+        raw: Workspace [N, …].
+        columns: Workspace [1 + 3 K, N].
+        work: Workspace [`ROWS` + K, N], the volumes drawn last in its row ``UNITS``.
+        drawn: The bars and columns before [N, 4 + D]; the columns are moved.
+        noise: See `dream_bars`.
+        first_noise: Likewise.
+        temperature: τ.
+    """
+    count, k, more, size = drawn.shape[0], sizes[K], sizes[COLUMNS], sizes[F]
+    told, pairs = sizes[T] + LOWER_PARTS + size + sizes[C] + 1, (noise.shape[0] - 8) // 2
+    places, number = COLUMNS + 1 + more, 0
+    for n in range(count):
+        relative = work[UNITS, n] + np.float32(numbers[2])  # the volume's, as it was drawn
+        seen[n, told - 1] = min(max(relative, -_VOLUME_LIMIT), _VOLUME_LIMIT)
+    scales = SCALES + 2 * size + 3 * _STREAMED + OTHER_RATES
+    for i in range(more):
+        how = sizes[COLUMNS + 1 + i]
+        if how == CLOCK:
+            for n in range(count):
+                due = drawn[n, 4 + i] - sizes[BARS + 3] / _HOUR_MS
+                drawn[n, 4 + i] = due if due > _SOON else due + max(drawn[n, 3 + i], 0.0)
+        if how == DREAMED:
+            entering = seen[:, : told + number]
+            add_layer(entering, parameters, sizes[places + 2 * i], inner)
+            activate(inner, inner.shape[1])
+            add_layer(inner[:, : sizes[G]], parameters, sizes[places + 2 * i + 1], raw)
+            turn(raw, columns)
+            draw_changes(
+                columns,
+                k,
+                _lanes_of(noise, 8 + number, first_noise, count),
+                _lanes_of(noise, 8 + pairs + number, first_noise, count),
+                temperature,
+                work,
+            )
+            at = size - more + i
+            middle, deviation = numbers[SCALES + at], 1.0 / numbers[SCALES + size + at]
+            unit = numbers[scales + number] * deviation
+            lowest, highest = middle - _CLIP * deviation, middle + _CLIP * deviation
+            for n in range(count):
+                before = drawn[n, 4 + i]
+                then = min(max(before + work[UNITS, n] * unit, lowest), highest)
+                drawn[n, 4 + i] = before if work[UNITS, n] == 0.0 else then
+                seen[n, told + number] = work[UNITS, n]
+            number += 1
 
 
 @compiled_fused
@@ -395,7 +509,7 @@ def foresee(
 
     Args:
         parameters: Of a `BarNetwork`, like the two that follow.
-        sizes: [26].
+        sizes: [27 + 3 D].
         scale: [9 + …].
         inputs: What M hears [N, H + Z' + C].
         features: Of the bar before [N, F].
@@ -439,8 +553,8 @@ def expect_returns(
         features: [N, F].
         open_time_ms: [N].
         parameters: And the two that follow: a `BarNetwork`.
-        sizes: [26].
-        numbers: [9 + 5 F + 6].
+        sizes: [27 + 3 D].
+        numbers: See there.
         mean: [N], written.
         deviation: [N], written.
     """

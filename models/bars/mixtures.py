@@ -279,3 +279,39 @@ def draw_volumes(
     root = np.sqrt(temperature)
     for n in range(count):
         units[n] = mean[n] + root * fast_exp(clipped(sigma[n])) * normals[n]
+
+
+@compiled_fused
+def draw_changes(
+    columns: Float32Array,
+    components: int,
+    uniforms: Float32Array,
+    normals: Float32Array,
+    temperature: np.float32,
+    work: Float32Array,
+) -> None:
+    """Draw changes of a column into ``UNITS``: exactly 0 by their own chance, else from a mixture.
+
+    Args:
+        columns: The logit of none; K logits, K means and K log σ [1 + 3 K, N].
+        components: K.
+        uniforms: In [0, 1) [N].
+        normals: ε [N].
+        temperature: τ.
+        work: Workspace [`ROWS` + K, N].
+    """
+    k, count, sharpness = components, columns.shape[1], sharpness_of(temperature)
+    weights, units = work[ROWS : ROWS + k], work[UNITS]
+    chance, none, mean, sigma = work[_UNIFORMS], work[_NONE], work[_MEANS], work[_SIGMAS]
+    copy_uniforms(uniforms, temperature, chance)
+    for n in range(count):
+        none[n] = _ONE / (_ONE + fast_exp(-columns[0, n] * sharpness))
+        units[n] = (chance[n] - none[n]) / (_ONE - none[n])
+    weigh(columns[1 : 1 + k], sharpness, work, weights)
+    choose(units, weights, columns[1 + k : 1 + 2 * k], columns[1 + 2 * k : 1 + 3 * k], work)
+    root = np.sqrt(temperature)
+    for n in range(count):
+        change = mean[n] + root * fast_exp(clipped(sigma[n])) * normals[n]
+        change = -_FARTHEST if change < -_FARTHEST else change
+        change = _FARTHEST if change > _FARTHEST else change
+        units[n] = _ZERO if chance[n] < none[n] else change

@@ -7,7 +7,7 @@ features of the drawn bar are computed as those of a recorded one, V encodes the
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -119,6 +119,7 @@ class BarRNN(nn.Module):
             what was learned, and not kept (`models.drift`).
         tick_size: The grid that dreamed prices lie on [quote currency], 0 for none; None where nobody
             looked yet. The world model reads it from its bank.
+        column_scale: Deviation of the changes of each dreamed column, standardised [J].
     """
 
     def __init__(self, feature_size: int, config: MarketConfig) -> None:
@@ -147,9 +148,21 @@ class BarRNN(nn.Module):
         self.return_scale: Tensor
         self.calibration: Tensor
         self.mean_trust: Tensor
+        self.column_scale: Tensor
+        self.column_hidden: Any
+        self.column_head: Any
+        dreamed = range(len(config.dreamed))
+        if dreamed:  # and nothing else is drawn for the networks without
+            told = seen + LOWER_PARTS + 1
+            self.column_hidden = nn.ModuleList(nn.Linear(told + j, head) for j in dreamed)
+            self.column_head = nn.ModuleList(nn.Linear(head, 1 + 3 * k) for _ in dreamed)
+            self.register_buffer("column_scale", torch.ones(len(dreamed)))
         with torch.no_grad():
             self.before.weight.zero_()
-            for part in (self.return_head, self.upper_head, self.lower_head, self.volume_head):
+            for part in (
+                *(self.return_head, self.upper_head, self.lower_head, self.volume_head),
+                *(self.column_head if dreamed else ()),
+            ):
                 part.weight.mul_(0.1)
                 part.bias.zero_()
                 part.bias[-k:] = torch.linspace(-1.5, 0.5, k) / _GAIN
@@ -227,8 +240,41 @@ class BarRNN(nn.Module):
             mixture_log_prob(returns, bars[..., :1]),
             upper,
             lower,
-            mixture_log_prob(volume, bars[..., 3:]),
+            mixture_log_prob(volume, bars[..., 3:4]),
         )
+
+    def column_log_prob(
+        self, trunk: Tensor, features: Tensor, calendars: Tensor, bars: Tensor
+    ) -> Tensor:
+        """Log densities of the dreamed columns' changes that came [..., J], each given those before it.
+
+        A change of exactly 0 counts with its probability.
+
+        Args:
+            trunk: [..., T].
+            features: Standardised, of the bar before [..., F].
+            calendars: Of the bars that came [..., C].
+            bars: As for `bar_log_prob`, then the columns' changes, standardised, ÷ `column_scale`
+                [..., 4 + J].
+        """
+        log_scale = mean_log_scale(self.return_mixture(trunk))
+        heights = bars[..., :3].abs().cumsum(dim=-1)
+        parts = [trunk, return_parts(bars[..., 0], log_scale)]
+        parts += [wick_parts(bars[..., i], heights[..., i], log_scale) for i in (1, 2)]
+        parts += [features, calendars, bars[..., 3:4]]
+        densities = []
+        for j, change in enumerate(bars[..., 4:].unbind(-1)):
+            logit, mixture = self.change_mixture(j, torch.cat(parts, dim=-1))
+            drawn = functional.logsigmoid(-logit) + mixture_log_prob(mixture, change[..., None])
+            densities.append(torch.where(change == 0.0, functional.logsigmoid(logit), drawn))
+            parts.append(change[..., None])
+        return torch.stack(densities, dim=-1)
+
+    def change_mixture(self, number: int, told: Tensor) -> tuple[Tensor, Mixture]:
+        """Logit that a dreamed column stays as it is [...], and the mixture of its change [..., K, 1]."""
+        hidden = functional.silu(self.column_hidden[number](told))
+        raw = _GAIN * self.column_head[number](hidden)
+        return raw[..., 0], split_mixture(raw[..., 1:], self.num_components, 1)
 
     def _wick_log_prob(
         self, side: str, trunk: Tensor, parts: Tensor, wick: Tensor, log_scale: Tensor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from torch import nn
@@ -24,6 +24,10 @@ F, Z, KNOWN, C, H, T, K, G, V = range(9)
 TRUNK, RETURN, UPPER, UPPER_OUT, LOWER, LOWER_OUT, VOLUME, VOLUME_OUT = range(9, 17)
 ENCODER, ENCODER_OUT, GATES, GATES_BIAS, CALENDAR = range(17, 22)
 BARS = 22  # then the four numbers of a `Table`
+COLUMNS = 26  # D; then how each goes on, and where the two layers of each begin
+HELD, DREAMED, CLOCK = range(3)
+"""How a column of the candles goes on in a dream; see `market.groups.Column`."""
+_HOW = {"held": HELD, "dreamed": DREAMED, "clock": CLOCK}
 
 SCALES = 9
 """Numbers about M's scale, at the beginning of a network's: see `BarNetwork`."""
@@ -36,11 +40,12 @@ class BarNetwork(NamedTuple):
         parameters: `panels` of all layers, one after the other, the bias of the gates, and what M is
             told of each cell of the calendar [72, C].
         sizes: F, Z, Z', C, H, T, K, G and V's hidden units; where each layer begins; the bars of a
-            `Table` [26].
+            `Table`; how many columns of the candles there are, D, how each goes on, and where the two
+            layers of each begin, 0 where it has none [27 + 3 D].
         numbers: Deviation of returns, and the shifts that calibration found: of log σ, of relative
             volume; the pull of volatility and where to; the share of the mean that is kept, and what
-            it varies around; what is added to it; the tick, or 0 [9]. Then mean and reciprocal deviation of the features [2, F], and the
-            rates [F + 6] and units [2, F] of a `Table`.
+            it varies around; what is added to it; the tick, or 0 [9]. Then mean and reciprocal deviation of the features [2, F],
+            the rates and units of a `Table`, and the scales of the dreamed columns [J].
     """
 
     parameters: Float32Array
@@ -73,8 +78,14 @@ class BarNetwork(NamedTuple):
             config.head_size,
             config.vae_hidden_size + config.vae_hidden_size // 2,
         ]
-        layers = _layers(vae, rnn)
+        layers, dreamed = _layers(vae, rnn), config.dreamed
         starts = np.cumsum([0, *(part.size for part in layers)])
+        own, last = starts[: GATES_BIAS - TRUNK], starts[-3:-1]
+        places = np.zeros((len(config.features.columns), 2), dtype=np.int64)
+        if dreamed:
+            places[list(dreamed)] = starts[len(own) : -3].reshape(len(dreamed), 2)
+        how = [_HOW[column.dream] for column in config.features.columns]
+        how = [kind if kind != DREAMED or i in dreamed else HELD for i, kind in enumerate(how)]
         parameters = aligned(int(starts[-1]))
         np.concatenate(layers, out=parameters)
         calibration = array(rnn.calibration).astype(np.float64)
@@ -83,8 +94,15 @@ class BarNetwork(NamedTuple):
         moments = [*scaler.mean, *(1.0 / scaler.scale)]
         return cls(
             parameters,
-            np.array([*sizes, *starts[:-1], *table.bars], dtype=np.int64),
-            np.array([*scales, *moments, *table.rates, *table.units.ravel()]),
+            np.array(
+                [*sizes, *own, *last, *table.bars, len(how), *how, *places.ravel()], dtype=np.int64
+            ),
+            np.array(
+                [
+                    *(*scales, *moments, *table.rates, *table.units.ravel()),
+                    *(array(rnn.column_scale) if dreamed else ()),
+                ]
+            ),
         )
 
 
@@ -104,11 +122,18 @@ def _layers(vae: BarVAE, rnn: BarRNN) -> list[Float32Array]:
         *_encoder(vae),
         (memory.gates, np.zeros_like(memory.bias)),  # the LSTM adds it, as it does for a record
     ]
+    for hidden, head in zip(*_column_modules(rnn), strict=True):
+        layers += [_layer(hidden, 0.5), _layer(head, _GAIN)]
     return [
         *(panels(kernel, bias) for kernel, bias in layers),
         memory.bias,
         array(rnn.calendar).ravel(),
     ]
+
+
+def _column_modules(rnn: BarRNN) -> tuple[list[Any], list[Any]]:
+    """The layers of the dreamed columns' heads, if there are any."""
+    return list(getattr(rnn, "column_hidden", ())), list(getattr(rnn, "column_head", ()))
 
 
 def _layer(linear: nn.Linear, factor: float) -> tuple[Float32Array, Float32Array]:
@@ -145,7 +170,8 @@ class BarLanes(NamedTuple):
         raw: The same in their own units [N, F], float64.
         memory: What the features remember [N, S], float64.
         open_time_ms: Of the bars that just closed [N].
-        drawn: The newest bars, columns `BAR_NUMBERS` [N, 4], float64.
+        drawn: The newest bars, columns `BAR_NUMBERS`, then the columns of the candles that are features,
+            in their own units [N, 4 + D], float64.
         close: Of the newest bars [N], quote currency, where the tick is known.
     """
 
@@ -171,6 +197,6 @@ class BarLanes(NamedTuple):
             np.zeros((count, size)),
             np.zeros((count, config.features.memory_size)),
             np.zeros(count, dtype=np.int64),
-            np.zeros((count, 4)),
+            np.zeros((count, 4 + len(config.features.columns))),
             np.zeros(count),
         )

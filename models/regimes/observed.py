@@ -8,8 +8,7 @@ import numpy as np
 
 from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.errors import ConfigError
-from ...market.features import valid_rows
-from ...market.sources import open_candles
+from ...market.features import candles_for, valid_rows
 from ...market.streams import SCALE_FLOOR, bar_numbers
 from ...market.times import format_time
 from ..feature_range import complete_runs
@@ -53,7 +52,7 @@ def observe(world_model: WorldModel, candles: CandleSource = None) -> list[Stret
     """
     if candles is None:
         return _of_bank(world_model)
-    record, made = open_candles(candles), world_model.provenance
+    record, made = candles_for(world_model.config.features, candles), world_model.provenance
     inside = (record.open_time_ms >= made.train_start_ms) & (
         record.open_time_ms < made.train_end_ms
     )

@@ -14,9 +14,9 @@ import numpy as np
 from ...market.arrays import FloatArray, IntArray
 from ...market.clock import CALENDAR_CELLS
 from ...market.errors import ConfigError, ModelFileError
+from ...market.features import candles_for
 from ...market.files.writer import write_whole
 from ...market.settings import check_count, nearest
-from ...market.sources import open_candles
 from ..states import segment_times
 from .chain import Chain, Method, likeliest
 from .choice import Trial, choose, read_trials
@@ -123,7 +123,7 @@ class Regimes:
             ConfigError: The world model is another.
         """
         self.check(world_model)
-        record = open_candles(candles)
+        record = candles_for(world_model.config.features, candles)
         out = np.full((len(record), len(self)), np.nan)
         for start, stop, stretch in stretches(world_model, record):
             coordinate = self.reading.read(stretch.heard, stretch.open_time_ms)
@@ -135,7 +135,7 @@ class Regimes:
         self, world_model: WorldModel, candles: CandleSource, row: int | None = None
     ) -> RegimeFilter:
         """A filter of one lane that has heard a record up to a row; None is the last."""
-        record = open_candles(candles)
+        record = candles_for(world_model.config.features, candles)
         newest = len(record) - 1 if row is None else row
         followed = self.follow()
         believed = self.filter(world_model, record.rows(0, newest + 1))[newest]

@@ -20,7 +20,7 @@ import numpy as np
 from ...market.candles import Candles
 from ...market.features import feature_chunks, valid_rows
 from ...market.streams import AVERAGE_VOLUME, FEATURES
-from ..bar_world_model import BarWorldModel, chosen, draw_bar_noise, start_lanes
+from ..bar_world_model import BarWorldModel, chosen, draw_bar_noise, noise_rows, start_lanes
 from ..bars.dreaming import dream_bars
 from .loops import Session
 
@@ -130,7 +130,7 @@ def _dreamed(world_model: BarWorldModel, rng: np.random.Generator) -> _Moments:
     lanes = chosen(starts, np.resize(np.arange(len(starts.z)), max(_LANES, len(starts.z))))
     count, before = len(lanes.z), np.log(lanes.memory[:, AVERAGE_VOLUME])
     size, levels = 0.0, []
-    for noise in draw_bar_noise(rng, count, _BARS):
+    for noise in draw_bar_noise(rng, count, _BARS, noise_rows(world_model.config)):
         dream_bars(*lanes, *world_model.network, noise, 0, _ONE, False)
         size += float(np.abs(lanes.drawn[:, 0]).mean())
         levels.append(lanes.features[:, _LEVEL].astype(np.float64))

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import torch
 
-from ...market.arrays import IntArray, spread
+from ...market.arrays import FloatArray, IntArray, spread
 from ...market.candles import Candles
 from ...market.clock import CALENDAR_CELLS, PLACES
 from ...market.errors import TrainingError
-from ...market.features import Scaler, features_of
-from ...market.streams import AVERAGE_VOLUME, bar_numbers, stream_memories
+from ...market.features import Features, Scaler, feature_chunks, features_of
+from ...market.groups import first_known
+from ...market.streams import AVERAGE_VOLUME, StreamSpec, bar_numbers, stream_memories
+from ...market.times import format_time
 from ..bar_world_model import BarWorldModel
 from ..bars.config import MarketConfig
 from ..bars.dreaming import encode_record
@@ -22,7 +25,7 @@ from ..bars.packed import BarNetwork
 from ..feature_range import CompleteRows, FeatureRange, feature_range
 from ..presets import AnyConfig
 from ..provenance import BarBank, Provenance, library_versions
-from .bar_ranges import BarRange, bar_range
+from .bar_ranges import BarRange, bar_range, column_changes
 from .bars import temper_mean
 from .loops import Session
 
@@ -36,12 +39,14 @@ class BarGround:
         scaler: Of the features.
         scale: The unit of log returns.
         bars: Both ranges as tensors, in these units.
+        column_scale: Deviation of the dreamed columns' changes, standardised [J]; None of none.
     """
 
     ranges: tuple[FeatureRange, FeatureRange]
     scaler: Scaler
     scale: float
     bars: tuple[BarRange, BarRange]
+    column_scale: FloatArray | None = None
 
     @classmethod
     def of(
@@ -56,8 +61,11 @@ class BarGround:
         train = ranges[0].candles
         scaler = scaler or Scaler.of(train, spec)
         scale = scale or float(np.nanstd(bar_numbers(train)[:, 0]))
-        bars = [bar_range(source, scaler, scale, withheld) for source in ranges]
-        return cls(ranges, scaler, scale, (bars[0], bars[1]))
+        first = len(spec.names) - len(spec.columns)
+        dreamed = [first + i for i in config.dreamed]
+        columns = _column_scale(train, spec, scaler, dreamed) if dreamed else None
+        bars = [bar_range(source, scaler, scale, withheld, dreamed, columns) for source in ranges]
+        return cls(ranges, scaler, scale, (bars[0], bars[1]), columns)
 
     def world_model(
         self,
@@ -77,6 +85,8 @@ class BarGround:
             session: The training's.
         """
         mdn_rnn.return_scale.fill_(self.scale)
+        if self.column_scale is not None:
+            mdn_rnn.column_scale.copy_(torch.from_numpy(self.column_scale))
         if config.temper_mean:
             temper_mean(vae, mdn_rnn, *self.bars, session)
         shown = self.scaler.without(config.withheld_columns)
@@ -100,6 +110,19 @@ class BarGround:
             features=features_of(candles, config.features, last),
             bars=bar_numbers(candles)[rows].astype(np.float32),
         )
+
+
+def _column_scale(
+    candles: Candles, spec: StreamSpec, scaler: Scaler, dreamed: list[int]
+) -> FloatArray:
+    """Root of the mean square of the changes that are any [J]; 1 where a column never changes."""
+    values = np.concatenate([rows[:, dreamed] for _, rows in feature_chunks(candles, spec)])
+    changes = column_changes(values, scaler.scale[dreamed])
+    changes[(changes == 0.0) | ~np.isfinite(changes)] = np.nan
+    some = np.isfinite(changes).any(axis=0)
+    scale: FloatArray = np.ones(len(dreamed))
+    scale[some] = np.sqrt(np.nanmean(changes[:, some] ** 2, axis=0))
+    return scale
 
 
 def bank_rows(complete: CompleteRows, config: AnyConfig) -> tuple[IntArray, IntArray]:
@@ -135,6 +158,7 @@ def training_ranges(
     Raises:
         TrainingError: One is too short.
     """
+    known = _first_known(train, config)
     train_range = feature_range(train, config.features)
     context = config.warmup_bars + 1
     validation_range = feature_range(validation, config.features, train, context)
@@ -145,7 +169,7 @@ def training_ranges(
             f"features, after {config.features.warmup} bars of look-back; expected at least "
             f"{needed}: give a longer range, or shorter look-backs "
             f"({type(config).__name__}.for_interval({train.interval!r}) has "
-            f"{type(config).for_interval(train.interval).features.warmup} bars) and chunk_bars"
+            f"{type(config).for_interval(train.interval).features.warmup} bars) and chunk_bars{known}"
         )
     if len(validation_range.complete.complete_rows) < 2:
         raise TrainingError(
@@ -155,6 +179,35 @@ def training_ranges(
     return train_range, validation_range
 
 
+def _first_known(train: Candles, config: AnyConfig) -> str:
+    """When the columns that features need are first known, in words; empty where none are needed.
+
+    Raises:
+        TrainingError: One is never known in the training range.
+    """
+    columns = config.features.columns if isinstance(config, MarketConfig) else ()
+    known = first_known(train, columns)
+    for column in columns:
+        if column.name not in known:
+            raise TrainingError(
+                f"the column {column.name} has no value between {format_time(int(train.open_time_ms[0]))} "
+                f"and {format_time(int(train.open_time_ms[-1]))}: begin the training range where it does, "
+                "or leave the feature out"
+            )
+    said = ", ".join(f"{name} from {format_time(when)}" for name, when in known.items())
+    return f"; columns are known: {said}" if said else ""
+
+
+def column_sources(train: Candles, spec: Features) -> dict[str, str]:
+    """Of each column that features need: where it is from, and since when it is known."""
+    columns = spec.columns if isinstance(spec, StreamSpec) else ()
+    known = first_known(train, columns)
+    return {
+        name: f"{train.column_sources.get(name) or 'given'}, from {format_time(when)}"
+        for name, when in known.items()
+    }
+
+
 def provenance_of(
     train: Candles,
     validation: Candles,
@@ -162,6 +215,7 @@ def provenance_of(
     source: str,
     parent: str = "",
     together: dict[str, str] | None = None,
+    spec: Features | None = None,
 ) -> Provenance:
     """What a world model of these candles says of itself."""
     step = train.interval_ms
@@ -178,4 +232,5 @@ def provenance_of(
         versions=library_versions(),
         parent=parent,
         together=together or {},
+        columns={} if spec is None else column_sources(train, spec),
     )

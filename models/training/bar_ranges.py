@@ -31,7 +31,7 @@ class BarRange:
     Attributes:
         features: Standardised and clipped [T, F], 0 where incomplete.
         cells: Of the calendar of bar t + 1 [T, 2]; of joined ranges also of the symbol [T, 3].
-        bars: Of bar t + 1, as `BarRNN.bar_log_prob` takes them [T, 4].
+        bars: Of bar t + 1, as `BarRNN.column_log_prob` takes them [T, 4 + J].
         outlook: Standardised targets of the auxiliary loss [T, 4]; NaN where the range ends before.
         rows: Rows t that count: complete features, and a bar without a gap after them [N].
         months: The month of each row [T].
@@ -97,7 +97,12 @@ def _marked(cells: Tensor, number: int) -> Tensor:
 
 
 def bar_range(
-    source: FeatureRange, scaler: Scaler, scale: float, withheld: Sequence[int] = ()
+    source: FeatureRange,
+    scaler: Scaler,
+    scale: float,
+    withheld: Sequence[int] = (),
+    dreamed: Sequence[int] = (),
+    column_scale: FloatArray | None = None,
 ) -> BarRange:
     """A range of candles, standardised by the training range's scaler and scale of returns.
 
@@ -106,22 +111,29 @@ def bar_range(
         scaler: The training range's.
         scale: Deviation of the training range's log returns.
         withheld: Columns of the features that are 0 throughout.
+        dreamed: Columns of the features that M draws [J].
+        column_scale: Deviation of their changes, standardised [J].
     """
-    candles, shown = source.candles, scaler.without(withheld)
+    candles, shown, kept = source.candles, scaler.without(withheld), [*_TOLD, *dreamed]
     features = np.empty((len(source), len(source.spec.names)), dtype=np.float32)
-    told = np.empty((len(source), len(_TOLD)))
+    told = np.empty((len(source), len(kept)))
     for first, raw in feature_chunks(candles, source.spec):
         rows = slice(first, first + len(raw))
         seen = np.nan_to_num(shown.transform(raw))
         features[rows] = np.clip(seen, -FEATURE_LIMIT, FEATURE_LIMIT)
-        told[rows] = raw[:, _TOLD]
-    numbers, (log_range, level, volume) = bar_numbers(candles), told.T
+        told[rows] = raw[:, kept]
+    numbers, (log_range, level, volume) = bar_numbers(candles), told.T[: len(_TOLD)]
     outlook = _outlooks(numbers[:, 0], log_range + level, volume, scaler)
+    bars = _next_bars(numbers, volume, scale)
+    if column_scale is not None:
+        units = scaler.scale[list(dreamed)] * column_scale
+        changes = np.nan_to_num(column_changes(told[:, len(_TOLD) :], units))
+        bars = np.concatenate([bars, changes.astype(np.float32)], axis=1)
     times = candles.open_time_ms + candles.interval_ms
     return BarRange(
         torch.from_numpy(features),
         torch.from_numpy(calendar_cells(times, candles.interval)),
-        torch.from_numpy(_next_bars(numbers, volume, scale)),
+        torch.from_numpy(bars),
         torch.from_numpy(outlook),
         torch.from_numpy(_rows(source.complete)),
         source.complete.runs,
@@ -146,6 +158,12 @@ def _next_bars(numbers: FloatArray, volume: FloatArray, scale: float) -> Float32
     bars[:-1, :3] = np.nan_to_num(numbers[1:, :3] / scale)
     bars[:-1, 3] = np.nan_to_num(volume[1:])
     return bars
+
+
+def column_changes(values: FloatArray, units: FloatArray) -> FloatArray:
+    """How columns [T, J] change until the next bar, in units [J]; the last row is NaN."""
+    changes: FloatArray = np.diff(values, axis=0, append=np.nan)
+    return changes / units
 
 
 def _column(name: str) -> int:

@@ -5,7 +5,7 @@
 | ``forecast`` | z's first numbers, the calendar, the return's head | single bars |
 | ``vae`` | z's other numbers and the decoder | single bars |
 | ``mdn_rnn`` | the LSTM and how the return's head hears it | sequences |
-| ``heads`` | wicks and volume | single bars, with the memory |
+| ``heads`` | wicks and volume, and the columns that are dreamed | single bars, with the memory |
 
 The auxiliary loss of the first and third asks for the outlook as well: the range of the next bar,
 the volatility of the next 6 and 24 bars, the next volume. It steadies what little one return tells.
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ...market.arrays import CHUNK_BARS
 from ..bars.config import CALENDAR, MarketConfig
-from ..bars.networks import BarRNN, BarVAE, build_bar_networks
+from ..bars.networks import _GAIN, BarRNN, BarVAE, build_bar_networks
 from ..feature_range import Run
 from ..mixture import Mixture, mixture_log_prob
 from .bar_ranges import OUTLOOK, BarRange
@@ -468,13 +468,17 @@ def _means(learner: Learner, data: BarRange) -> tuple[Tensor, Tensor]:
 
 
 def head_stage(learner: Learner, train: BarRange, validation: BarRange, session: Session) -> None:
-    """Teach the heads of wicks and volume, in place."""
+    """Teach the heads of wicks and volume, and of the dreamed columns, in place."""
     config, mdn_rnn = session.config, learner.mdn_rnn
     heads: list[Any] = [
         getattr(mdn_rnn, f"{name}_{part}")
         for name in ("upper", "lower", "volume")
         for part in ("hidden", "head")
     ]
+    if config.dreamed:
+        heads += [mdn_rnn.column_hidden, mdn_rnn.column_head]
+        if not session.warm:
+            _begin_at_rest(mdn_rnn, train)
     groups = _decayed(heads, config.weight_decay / 4)
     stage = _stage("heads", 6, config.head_epochs, learner, groups, config.learning_rate, session)
     heard = [_heard(learner, data) for data in (train, validation)]
@@ -483,8 +487,10 @@ def head_stage(learner: Learner, train: BarRange, validation: BarRange, session:
         with torch.no_grad():
             trunk = _trunk(learner, data, told, rows)
         calendars = rnn.calendars(data.cells[rows]).detach()
-        densities = rnn.bar_log_prob(trunk, data.features[rows], calendars, data.bars[rows])
-        return -(densities.upper.mean() + densities.lower.mean() + densities.volume.mean())
+        seen = (trunk, data.features[rows], calendars, data.bars[rows])
+        densities = rnn.bar_log_prob(*seen)
+        total = densities.upper.mean() + densities.lower.mean() + densities.volume.mean()
+        return -(total + rnn.column_log_prob(*seen).sum(-1).mean() if config.dreamed else total)
 
     def batch_loss(rows: Tensor) -> Tensor:
         return loss(mdn_rnn, train, heard[0], rows)
@@ -496,3 +502,11 @@ def head_stage(learner: Learner, train: BarRange, validation: BarRange, session:
         return _validated(validation, lambda rows: loss(rnn, validation, heard[1], rows))
 
     learner.load_state_dict(stage.fit(_epochs(stage, train, config, batch_loss), validate))
+
+
+@torch.no_grad()
+def _begin_at_rest(mdn_rnn: BarRNN, train: BarRange) -> None:
+    """Let every dreamed column stay as it is as often as it does in the training range."""
+    still = (train.bars[train.rows][:, 4:] == 0.0).double().mean(0)
+    for head, share in zip(mdn_rnn.column_head, still.clamp(1e-4, 1.0 - 1e-4), strict=True):
+        head.bias[0] = torch.logit(share) / _GAIN

@@ -28,10 +28,9 @@ import numpy as np
 from ...market.arrays import FloatArray
 from ...market.candles import Candles
 from ...market.errors import ConfigError
-from ...market.features import Scaler
+from ...market.features import Scaler, candles_for
 from ...market.records import AT_LEAST_ONE, Bounds, Record
 from ...market.settings import seed_number
-from ...market.sources import open_candles
 from ..bar_world_model import BarWorldModel
 from ..bars.config import MarketConfig
 from ..devices import choose_device
@@ -109,7 +108,8 @@ def fine_tune(
         TrainingError: The candles are too few, or the loss is not finite.
     """
     members = _members(parent)
-    train, validation = open_candles(train), open_candles(validation)
+    spec = parent.config.features
+    train, validation = candles_for(spec, train), candles_for(spec, validation)
     members[0].provenance.check_interval(train.interval)
     settings, seed, history = settings or FineTuneConfig(), seed_number(seed), TrainingHistory()
     config = replace(members[0].config, members=1)
@@ -135,7 +135,9 @@ def fine_tune(
     mdn_rnn.mean_trust[:] = mdn_rnn.mean_trust.new_tensor([1.0, 0.0])  # found anew at the end
     learner = Learner(vae.requires_grad_(True), mdn_rnn.requires_grad_(True))
     _teach(learner, start.ground, settings, session)
-    told = provenance_of(train, validation, seed, source, parent=parent.fingerprint)
+    told = provenance_of(
+        train, validation, seed, source, parent=parent.fingerprint, spec=parent.config.features
+    )
     made = start.ground.world_model(learner.vae, learner.mdn_rnn, told, config, session)
     return calibrated(made, train, session, start.parent, start.share), history
 

@@ -49,7 +49,13 @@ def train_joint(splits: Sequence[Split], session: Session, source: str) -> Joint
         for number, (split, ground) in enumerate(zip(splits, grounds, strict=True)):
             own.callbacks.on_note(f"of {split[0].symbol}:")
             networks = copy.deepcopy(vae), of_symbol(mdn_rnn, number)
-            told = provenance_of(*split, own.seed, source, together=_together(splits, number))
+            told = provenance_of(
+                *split,
+                own.seed,
+                source,
+                together=_together(splits, number),
+                spec=own.config.features,
+            )
             made = ground.world_model(*networks, told, config, own)
             found[number].append(calibrated(made, split[0], own))
     for first, *rest in found:

@@ -13,9 +13,8 @@ import numpy as np
 from ...market.arrays import Float32Array
 from ...market.candles import Candles
 from ...market.errors import TrainingError
-from ...market.features import Scaler, volume_level
+from ...market.features import Features, Scaler, candles_for, volume_level
 from ...market.settings import seed_number
-from ...market.sources import open_candles
 from ..bars.config import MarketConfig
 from ..config import PaperConfig
 from ..devices import choose_device
@@ -107,7 +106,7 @@ def train_world_model(
         FeatureError: A feature never changes (constant prices, no volume).
     """
     several = _several(train), _several(validation)
-    splits = _splits(train, validation, several)
+    splits = _splits(train, validation, several, None if config is None else config.features)
     config = config or MarketConfig.for_interval(splits[0][0].interval)
     seed = seed_number(seed)
     history = TrainingHistory()
@@ -134,12 +133,15 @@ def _several(source: object) -> list[Candles] | None:
 
 
 def _splits(
-    train: Any, validation: Any, several: tuple[list[Candles] | None, list[Candles] | None]
+    train: Any,
+    validation: Any,
+    several: tuple[list[Candles] | None, list[Candles] | None],
+    spec: Features | None,
 ) -> list[Split]:
     """Training and validation candles of each symbol."""
     trains, validations = several
     if trains is None and validations is None:
-        return [(open_candles(train), open_candles(validation))]
+        return [(candles_for(spec, train), candles_for(spec, validation))]
     if trains is None or validations is None or len(trains) != len(validations):
         raise TrainingError(
             "of several symbols, training and validation candles are lists of Candles, one of each "
@@ -151,7 +153,7 @@ def _splits(
 def _train_one(train: Candles, validation: Candles, session: Session, source: str) -> WorldModel:
     config = session.config
     ranges = training_ranges(train, validation, config)
-    provenance = provenance_of(train, validation, session.seed, source)
+    provenance = provenance_of(train, validation, session.seed, source, spec=config.features)
     if isinstance(config, MarketConfig):
         ground = BarGround.of(ranges, config)
         members = []

@@ -17,8 +17,8 @@ from worldmodel_trading.evaluation.fidelity.subject import find_ranges
 from worldmodel_trading.evaluation.report.ageing_table import ageing_text
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, TrainingBarsError
+from worldmodel_trading.market.features import candles_for
 from worldmodel_trading.market.files.writer import refuse_unwritable, whole_file
-from worldmodel_trading.market.sources import open_candles
 from worldmodel_trading.market.times import Time, format_time
 from worldmodel_trading.models.forecast import ReturnForecast
 from worldmodel_trading.models.load import open_world_model
@@ -53,10 +53,10 @@ def forecast(
 
     if out is not None:
         _refuse_unwritable(Path(out))
-    record = open_candles(candles)
+    model = open_world_model(world_model)
+    record = candles_for(model.config.features, candles)
     refuse_outside(record, {"start": start, "end": end})
     first, last = record.row_range(start, end)
-    model = open_world_model(world_model)
     made = model.return_forecast(record.rows(0, last))
     predicted = made.rows(first, last)
     columns = {

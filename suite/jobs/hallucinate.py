@@ -11,9 +11,9 @@ from worldmodel_trading.evaluation.report.fan_picture import draw_fan
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
+from worldmodel_trading.market.features import candles_for
 from worldmodel_trading.market.files.paths import check_target, write_paths
 from worldmodel_trading.market.files.writer import refuse_unwritable, whole_file
-from worldmodel_trading.market.sources import open_candles
 from worldmodel_trading.market.times import Time, format_time
 from worldmodel_trading.models.hallucination import (
     Hallucination,
@@ -63,7 +63,8 @@ def hallucinate(
     if picture is not None:
         _check_picture(picture, begins=candles is not None or like is not None)
     model = open_world_model(world_model)
-    record = None if candles is None and like is None else open_candles(candles)
+    spec, begins = model.config.features, candles is not None or like is not None
+    record = candles_for(spec, candles) if begins else None
     if record is not None:
         refuse_outside(record, {"like": like})
     segments = segments_in(model, from_regime, True if regimes is None else regimes)
