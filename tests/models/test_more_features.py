@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from worldmodel_trading.agents.live import LiveTrader
+from worldmodel_trading.agents.rules import flat
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.engine.bar_engine import BarEngine
 from worldmodel_trading.envs.engine.base import Noise
@@ -191,6 +193,16 @@ def test_a_drawn_change_is_that_of_the_mixture(candles: Candles, model: BarWorld
             moved = (drawn - before)[:, 4 + column] / scales[column] / float(rnn.column_scale[j])
             np.testing.assert_allclose(moved, change, atol=2e-3)
             parts.append(torch.from_numpy(change.astype(np.float32))[:, None])
+
+
+def test_a_live_trader_sees_what_replay_sees(model: BarWorldModel, candles: Candles) -> None:
+    trader, z = LiveTrader(model, flat()), model.latents(candles).z
+    trader.warm_up(candles.rows(0, 1_600))
+    for row in range(1_600, 1_620):
+        trader.update(candles.rows(row, row + 1))
+        np.testing.assert_array_equal(trader._state.z[0], z[row])
+    with pytest.raises(WorldModelTradingError, match="need the column"):
+        trader.update(replace(candles.rows(1_620, 1_621), columns={}))
 
 
 def test_what_is_withheld_is_held(candles: Candles) -> None:
