@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -488,3 +489,20 @@ def test_a_run_is_named_by_its_settings_and_by_what_was_recorded(csv: Path, tmp_
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         RunConfig(**settings)
+
+
+def test_more_than_candles_from_the_command_line(tmp_path: Path) -> None:
+    candles = synthetic_candles(seed=2, bars=1_900)
+    more = {"book_imbalance": np.sin(np.arange(1_900) / 30.0)}
+    write_candles(replace(candles, columns=more), tmp_path / "own.csv")
+    asked = "volume_profile,column:book_imbalance:lag=0:dream=held"
+    given = ["--features", asked, "--search-seeds", "1", "--generations", "4"]
+    told = job(tmp_path / "own.csv", tmp_path / "run", *given)
+    assert told["config"]["features"] == asked
+    model = WorldModel.from_pretrained(tmp_path / "run" / "world_model")
+    assert any("book_imbalance" in name for name in model.config.features.names)
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "book_imbalance" in page
+    seen = read_candles(tmp_path / "own.csv", columns=["book_imbalance"])
+    env = BybitReplayEnv(seen, model, episode_length=5)
+    assert env.reset(seed=0)[0].shape == env.observation_space.shape
