@@ -186,35 +186,46 @@ class BarWorldModel(WorldModel):
         )
         return ReturnForecast(weights / len(made), means, sigmas, made[0].open_time_ms)
 
-    def bar_log_prob(self, candles: CandleSource) -> FloatArray:
+    def bar_log_prob(
+        self, candles: CandleSource, rows: tuple[int, int] | None = None
+    ) -> FloatArray:
         """Log density of the bar after each [T], nats; NaN where there is none, or no forecast.
 
         Of the log return in percent, the logarithms of both wicks and of the volume; a wick of
         exactly 0 counts with its probability, and a bar without volume has no density. Members are
         pooled.
+
+        Args:
+            candles: Anything `open_candles` opens; see `features`.
+            rows: First row of which it is wanted, and the row after the last; None are all.
         """
-        whole: FloatArray = self.bar_log_prob_parts(candles).sum(axis=1)
+        whole: FloatArray = self.bar_log_prob_parts(candles, rows).sum(axis=1)
         return whole
 
-    def bar_log_prob_parts(self, candles: CandleSource) -> FloatArray:
+    def bar_log_prob_parts(
+        self, candles: CandleSource, rows: tuple[int, int] | None = None
+    ) -> FloatArray:
         """`bar_log_prob` as the sum of its parts [T, 4]: return, upper wick, lower wick, volume.
 
-        Each given what the model knows and the parts before it.
+        Each given what the model knows and the parts before it; see there.
         """
         candles = candles_for(self.config.features, candles)
-        joint = [np.cumsum(one._own_bar_log_prob(candles), axis=1) for one in self.members]
+        wanted = rows or (0, len(candles))
+        joint = [np.cumsum(one._own_bar_log_prob(candles, wanted), axis=1) for one in self.members]
         pooled: FloatArray = logsumexp(joint, axis=0) - np.log(len(joint))
         return np.diff(pooled, axis=1, prepend=0.0)
 
-    def _own_bar_log_prob(self, candles: Candles) -> FloatArray:
-        """The parts of the density [T, 4] by this member alone."""
-        latents, bars = self.latents(candles), self._bars_after(candles)
+    def _own_bar_log_prob(self, candles: Candles, wanted: tuple[int, int]) -> FloatArray:
+        """The parts of the density [n, 4] after the rows wanted, by this member alone."""
+        first, last = wanted
+        latents, bars = self.latents(candles, slice(*wanted)), self._bars_after(candles)[first:last]
         known = latents.valid & np.isfinite(bars).all(axis=1)
         out = np.full(bars.shape, np.nan)
-        for first, features in feature_chunks(candles, self.config.features):
-            rows = first + np.flatnonzero(known[first : first + len(features)])
-            seen = np.clip(self.scaler.transform(features[rows - first]), *_SEEN)
-            told = self.calendars(candles.open_time_ms[rows] + candles.interval_ms)
+        for start, features in feature_chunks(candles, self.config.features):
+            some = slice(max(start - first, 0), max(start + len(features) - first, 0))
+            rows = some.start + np.flatnonzero(known[some])
+            seen = np.clip(self.scaler.transform(features[rows + first - start]), *_SEEN)
+            told = self.calendars(candles.open_time_ms[rows + first] + candles.interval_ms)
             parts = (self.heard(latents.z[rows]), told, latents.h[rows], seen, bars[rows])
             out[rows] = self._densities(*parts)
         out[:, 0] -= np.log(100.0 * float(self.mdn_rnn.return_scale))

@@ -106,7 +106,7 @@ def mdn_rnn_quality(
         raise TrainingError("no bar in the range has enough bars before it to be forecast")
     scored = -forecast.log_prob(returns)[rows]
     if isinstance(world_model, BarWorldModel):
-        nll = -world_model.bar_log_prob(candles)[max(first - 1, 0) : last - 1]
+        nll = -world_model.bar_log_prob(candles, (max(first - 1, 0), last - 1))
         return MDNRNNQuality(float(scored.mean()), float(np.nanmean(nll)), int(rows.sum()))
     source = _scored_range(world_model, candles, start, end)
     scaled = scaled_tensor(world_model.scaler.transform(source.features))

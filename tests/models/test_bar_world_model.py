@@ -226,6 +226,8 @@ def test_a_record_taken_in_chunks_says_the_same(monkeypatch, market_model, candl
     np.testing.assert_array_equal(market_model.latents(again).z, whole[0].z)
     np.testing.assert_array_equal(market_model.latents(again).h, whole[0].h)
     np.testing.assert_allclose(market_model.bar_log_prob(again), whole[1], atol=1e-5)
+    part = market_model.bar_log_prob(again, (500, 1_100))
+    np.testing.assert_allclose(part, whole[1][500:1_100], atol=1e-5)
     made = market_model.return_forecast(again)
     some = market_model.return_forecast(again, (500, 700))
     for part in ("weights", "means", "sigmas"):
