@@ -20,7 +20,8 @@ import torch
 from worldmodel_trading.agents.cma_es import CMAESConfig
 from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_controllers
 from worldmodel_trading.envs.dream_funding import DreamFunding
-from worldmodel_trading.envs.replay import BybitReplayEnv, open_recorded
+from worldmodel_trading.envs.opening import open_recorded
+from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.rollout import run_episode
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import Candles

@@ -17,7 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ...market.errors import ConfigError, MissingPackageError
+from ...market.errors import ConfigError
+from ...market.extras import require
 
 LOCAL = "local"
 MODE, TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
@@ -114,12 +115,9 @@ def _imported() -> Any:
     os.environ[MODE] = "token"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError:
-        raise MissingPackageError(
-            "the executor 'ray' needs Ray: pip install 'worldmodel-trading[ray]', on every node"
-        ) from None
+    require("ray", "the executor 'ray'")
+    import ray
+
     return ray
 
 

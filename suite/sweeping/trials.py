@@ -24,12 +24,8 @@ from worldmodel_trading.evaluation.baselines.student_t import Forecast
 from worldmodel_trading.evaluation.density import WORLD_MODEL
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.errors import (
-    ConfigError,
-    FeatureError,
-    MissingPackageError,
-    TrainingError,
-)
+from worldmodel_trading.market.errors import ConfigError, FeatureError, TrainingError
+from worldmodel_trading.market.extras import require
 from worldmodel_trading.market.files.writer import write_whole
 from worldmodel_trading.models.drift import with_drift
 from worldmodel_trading.models.training.callbacks import Row, TrainingCallback
@@ -260,13 +256,10 @@ def open_study(place: Place, pruner: str, number: int = 0) -> Any:
     Raises:
         MissingPackageError: Optuna is not installed.
     """
-    try:
-        import optuna
-        from optuna.storages.journal import JournalFileBackend
-    except ImportError:
-        raise MissingPackageError(
-            "a sweep needs Optuna: pip install 'worldmodel-trading[sweep]'"
-        ) from None
+    require("optuna", "a sweep")
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     seeds = np.random.SeedSequence([int(place.base.get("seed", 0)), number]).generate_state(1)
     with warnings.catch_warnings():
