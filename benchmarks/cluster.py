@@ -19,7 +19,7 @@ PAGE_BARS = 1_000  # of a REST answer
 PAGES_A_SECOND = 100.0  # that one address may ask for, with some room: 600 in 5 s are allowed
 PAGE_KB = 95.0  # of one answer: 1,000 bars of seven strings
 TRAINING_SPREAD = 0.25  # σ of the logarithm: equal trainings took 23 to 65 s
-TRAINING_GB = 4.0  # at peak: the main job held 3.8
+TRAINING_GB = 3.0  # at peak: the main job held 2.8
 COMPARISON_S = (
     300.0  # core seconds of one symbol's, audit included: docs/comparison.md, hourly bars
 )
@@ -29,7 +29,7 @@ START_S = 3.0  # a worker's imports
 RAW_BYTES, FEATURE_COLUMNS = 56, 4  # of a bar: seven float64; what is kept of features, float32
 SYMBOLS, YEARS, SEEDS = 500, 5, 5
 BARS = YEARS * 365 * 24 * 60  # of a symbol
-TRAINING_S = 644.0  # V and M of as many bars, one core: python -m benchmarks.growth --bars 2600000
+TRAINING_S = 234.0  # V and M of as many bars, one core: python -m benchmarks.growth --bars 2600000
 
 
 @dataclass(frozen=True)
