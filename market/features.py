@@ -17,7 +17,7 @@ from .intervals import INTERVALS_MS
 from .series import FUNDING_COLUMNS, FUNDING_RATE, with_funding
 from .settings import truth, whole_number
 from .sources import open_candles, open_funding, source_name
-from .streams import FeatureStream, StreamSpec, bar_numbers, stream_chunks
+from .streams import FeatureStream, StreamSpec, bar_numbers, stream_chunks, stream_features
 from .times import format_time
 
 if TYPE_CHECKING:
@@ -198,6 +198,8 @@ def feature_chunks(
 
 
 def _features(candles: Candles, spec: Features) -> FloatArray:
+    if isinstance(spec, StreamSpec):
+        return stream_features(candles, spec)
     features = np.empty((len(candles), len(spec.names)))
     for first, rows in feature_chunks(candles, spec):
         features[first : first + len(rows)] = rows

@@ -620,25 +620,37 @@ def stream_features(candles: Candles, spec: StreamSpec) -> FloatArray:
     Each stretch without a gap begins from an empty memory.
     """
     out = np.empty((len(candles), len(spec.names)))
-    for first, features in stream_chunks(candles, spec):
-        out[first : first + len(features)] = features
+    for _ in stream_chunks(candles, spec, out):
+        pass  # each is written where it belongs
     return out
 
 
-def stream_chunks(candles: Candles, spec: StreamSpec) -> Iterator[tuple[int, FloatArray]]:
-    """`stream_features` by `chunks` of rows: the first row of each, and its features."""
+def stream_chunks(
+    candles: Candles, spec: StreamSpec, into: FloatArray | None = None
+) -> Iterator[tuple[int, FloatArray]]:
+    """`stream_features` by `chunks` of rows: the first row of each, and its features.
+
+    Args:
+        candles: T bars.
+        spec: Which features.
+        into: Where they are written [T, F]; None has room for one chunk at a time.
+    """
     for start, stop in candles.segments():
         memory, lasts = np.zeros(spec.memory_size), stop - start > spec.warmup
         stream = ColumnStream(spec.columns, spec.span)
         for rows in chunks(start, stop):
-            out = np.full((rows.stop - rows.start, len(spec.names)), np.nan)
-            if lasts:
+            count = rows.stop - rows.start
+            out = np.empty((count, len(spec.names))) if into is None else into[rows]
+            if not lasts:
+                out[:] = np.nan
+            else:
                 entering = slice(max(rows.start, start + 1), rows.stop)
                 numbers, times = _numbers(candles, entering), candles.open_time_ms[entering]
                 known = out[entering.start - rows.start :]
                 advance_along(*spec.table, numbers, times, memory, known)
-                columns = stream.update(candles.rows(rows.start, rows.stop))
-                out[:, out.shape[1] - columns.shape[1] :] = columns
+                if spec.columns:
+                    columns = stream.update(candles.rows(rows.start, rows.stop))
+                    out[:, out.shape[1] - columns.shape[1] :] = columns
                 out[: max(0, start + spec.warmup - rows.start)] = np.nan
             yield rows.start, out
 
