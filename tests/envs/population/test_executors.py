@@ -87,6 +87,15 @@ def test_market_scores_do_not_depend_on_the_workers(
         assert_same_bits(alone, pool.score(parameters, dreams, BROKER))
 
 
+@pytest.mark.slow
+def test_five_workers_score_as_none_does(market_model: WorldModel) -> None:
+    dreams = Dreams(np.arange(160) % market_model.num_segments, num_bars=30, seed=3)
+    parameters = population(market_model)
+    alone = here(market_model).score(parameters, dreams, BROKER)
+    with DreamWorkers(market_model, num_workers=5) as five:
+        assert_same_bits(alone, five.score(parameters, dreams, BROKER))
+
+
 def test_paper_scores_do_not_depend_on_the_workers(
     paper_model: WorldModel, two_paper_workers: DreamWorkers
 ) -> None:
