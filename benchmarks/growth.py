@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.growth [--bars N …] [--interval 1] [--out FILE]``: the main job at its default
 settings on synthetic records of growing length, one process after the other. Memory is the largest
-sum over the job's processes of what each holds for itself or its share of (PSS).
+sum over the job's processes of what each holds for itself or its share of (PSS), or, where the system
+does not tell it, of what is resident (RSS).
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ _QUICK = (
     "--horizon 24 --evaluation-dreams 8"
 )
 _LOOK_S = 0.25
+_SHARED = Path("/proc/self/smaps_rollup").exists()
+_MEMORY = ("smaps_rollup", "Pss:") if _SHARED else ("status", "VmRSS:")
 
 
 def main(given: list[str] | None = None) -> None:
@@ -114,10 +117,11 @@ def _held_mb(session: int) -> Iterator[float]:
         try:
             if int((folder / "stat").read_text().rsplit(")", 1)[1].split()[3]) != session:
                 continue
-            lines = (folder / "smaps_rollup").read_text().splitlines()
+            file, field = _MEMORY
+            lines = (folder / file).read_text().splitlines()
         except (OSError, IndexError):  # it has ended
             continue
-        yield sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1.024e-3
+        yield sum(int(line.split()[1]) for line in lines if line.startswith(field)) * 1.024e-3
 
 
 def _growth(settings: Settings) -> Results:

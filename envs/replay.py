@@ -10,7 +10,6 @@ import gymnasium as gym
 import numpy as np
 
 from ..market.account.rewards import RewardLike
-from ..market.account.rules import BrokerConfig
 from ..market.errors import ConfigError
 from ..market.settings import whole_number
 from ..market.times import Time
@@ -179,10 +178,7 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
             unrecorded_funding_rate,
             observation,
             instrument,
-            account,
-        )
-        broker = BrokerConfig.from_settings(
-            taker_fee=taker_fee, slippage=slippage, fill_delay=fill_delay, **universe.rules
+            {"taker_fee": taker_fee, "slippage": slippage, "fill_delay": fill_delay, **account},
         )
         self._episode_length = check_length(episode_length)
         self._random_start = check_random_start(random_start)
@@ -191,7 +187,9 @@ class BybitReplayEnv(TradingEnv, gym.Env[Observation, Any]):  # named twice: see
         longest = self._episode_length or max(
             int(place.recorded.steps_left.max()) for place in self._places
         )
-        super().__init__(self.recorded.layout, actions, broker, reward, render_mode, longest)
+        super().__init__(
+            self.recorded.layout, actions, universe.broker, reward, render_mode, longest
+        )
         self.world_model_hash = universe.world_model_hash
         self.other_market = universe.other_market()
         self.training_bars = universe.training_bars()

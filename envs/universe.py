@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..market.account.rules import BrokerConfig
 from ..market.candles import UNNAMED, Candles
 from ..market.errors import ConfigError
 from ..market.series import FUNDING_COLUMNS
@@ -52,11 +53,11 @@ class Universe:
         unrecorded_funding_rate: See `funding_per_bar`.
         observation: ``"latent"`` or ``"features"``; None is the former where there is a world model.
         instrument: Trading rules, of a single symbol; several bring their own.
-        account: The account's settings.
+        account: The account's settings (`BrokerConfig.from_settings`), costs and delay among them.
 
     Attributes:
         markets: One for each symbol.
-        rules: The account's settings with the order rules of the instruments.
+        broker: The account's rules, with the order rules of the instruments.
         world_model_hash: Of what the markets are seen through.
 
     Raises:
@@ -81,7 +82,7 @@ class Universe:
                 "instrument is given with several candles; expected none: let each bring its own "
                 "(open_candles(source, instrument=…))"
             )
-        self.rules = _order_rules(account, sources, instrument)
+        self.broker = BrokerConfig.from_settings(**_order_rules(account, sources, instrument))
         seen = _OpenedWorldModel(world_model)
         # funding's columns come of the rates, where there are some: see `candles_for`
         columns = [n for n in seen.needs if funding is None or n not in FUNDING_COLUMNS]

@@ -382,10 +382,7 @@ class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
             unrecorded_funding_rate,
             observation,
             instrument,
-            account,
-        )
-        broker = BrokerConfig.from_settings(
-            taker_fee=taker_fee, slippage=slippage, fill_delay=fill_delay, **universe.rules
+            {"taker_fee": taker_fee, "slippage": slippage, "fill_delay": fill_delay, **account},
         )
         told = [
             recorded_regimes(regimes, one.world_model, one.recorded) for one in universe.markets
@@ -399,7 +396,7 @@ class ReplayVectorEnv(TradingVectorEnv, VectorEnv[Observations, Any, Any]):
             None if told[0] is None else np.concatenate([one for one in told if one is not None]),
         )
         super().__init__(
-            num_envs, lanes, actions, broker, reward, autoreset_mode, max_episode_steps
+            num_envs, lanes, actions, universe.broker, reward, autoreset_mode, max_episode_steps
         )
         self.world_model_hash = universe.world_model_hash
 

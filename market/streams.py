@@ -620,39 +620,53 @@ def stream_features(candles: Candles, spec: StreamSpec) -> FloatArray:
     Each stretch without a gap begins from an empty memory.
     """
     out = np.empty((len(candles), len(spec.names)))
-    for _ in stream_chunks(candles, spec, out):
-        pass  # each is written where it belongs
+    for start, stop in candles.segments():
+        stretch = _Stretch(candles, spec, start, stop)
+        for rows in chunks(start, stop):
+            stretch.write(rows, out[rows])
     return out
 
 
-def stream_chunks(
-    candles: Candles, spec: StreamSpec, into: FloatArray | None = None
-) -> Iterator[tuple[int, FloatArray]]:
-    """`stream_features` by `chunks` of rows: the first row of each, and its features.
+def stream_chunks(candles: Candles, spec: StreamSpec) -> Iterator[tuple[int, FloatArray]]:
+    """`stream_features` by `chunks` of rows: the first row of each, and its features [n, F]."""
+    for start, stop in candles.segments():
+        stretch = _Stretch(candles, spec, start, stop)
+        for rows in chunks(start, stop):
+            out = np.empty((rows.stop - rows.start, len(spec.names)))
+            stretch.write(rows, out)
+            yield rows.start, out
+
+
+class _Stretch:
+    """Bars without a gap, whose features are written chunk by chunk from the first to the last.
 
     Args:
-        candles: T bars.
+        candles: The record.
         spec: Which features.
-        into: Where they are written [T, F]; None has room for one chunk at a time.
+        start: Its first row.
+        stop: The row after its last.
     """
-    for start, stop in candles.segments():
-        memory, lasts = np.zeros(spec.memory_size), stop - start > spec.warmup
-        stream = ColumnStream(spec.columns, spec.span)
-        for rows in chunks(start, stop):
-            count = rows.stop - rows.start
-            out = np.empty((count, len(spec.names))) if into is None else into[rows]
-            if not lasts:
-                out[:] = np.nan
-            else:
-                entering = slice(max(rows.start, start + 1), rows.stop)
-                numbers, times = _numbers(candles, entering), candles.open_time_ms[entering]
-                known = out[entering.start - rows.start :]
-                advance_along(*spec.table, numbers, times, memory, known)
-                if spec.columns:
-                    columns = stream.update(candles.rows(rows.start, rows.stop))
-                    out[:, out.shape[1] - columns.shape[1] :] = columns
-                out[: max(0, start + spec.warmup - rows.start)] = np.nan
-            yield rows.start, out
+
+    def __init__(self, candles: Candles, spec: StreamSpec, start: int, stop: int) -> None:
+        self._candles, self._spec, self._start = candles, spec, start
+        self._warm = start + spec.warmup
+        self._lasts = stop > self._warm
+        self._memory: FloatArray = np.zeros(spec.memory_size)
+        self._columns = ColumnStream(spec.columns, spec.span)
+
+    def write(self, rows: slice, out: FloatArray) -> None:
+        """Features of the rows after those written before, into ``out`` [n, F]."""
+        if not self._lasts:
+            out[:] = np.nan
+            return
+        candles, spec = self._candles, self._spec
+        entering = slice(max(rows.start, self._start + 1), rows.stop)
+        numbers, times = _numbers(candles, entering), candles.open_time_ms[entering]
+        advance_along(*spec.table, numbers, times, self._memory, out[entering.start - rows.start :])
+        if spec.columns:
+            columns = self._columns.update(candles.rows(rows.start, rows.stop))
+            out[:, out.shape[1] - columns.shape[1] :] = columns
+        out[: max(0, self._warm - rows.start)] = np.nan
 
 
 def stream_memories(candles: Candles, spec: StreamSpec, rows: IntArray) -> FloatArray:

@@ -19,6 +19,7 @@ _COUNTS = (
     "mdn_rnn_epochs",
     "mdn_rnn_batch_size",
     "patience_epochs",
+    "epoch_bars",
     "warmup_bars",
     "bank_segments",
 )
@@ -58,6 +59,7 @@ class PaperConfig(Record):
         mdn_rnn_batch_size: Chunks a step.
         mdn_rnn_learning_rate: AdamW's, for M, at its highest.
         chunk_bars: Bars of a training chunk, burn-in included.
+        epoch_bars: Bars that an epoch learns from, at most; of a longer record each epoch draws as many.
         burn_in_bars: First bars of a chunk, which warm the LSTM and are not scored.
         weight_decay: AdamW's, for the weights of M's LSTM.
         dropout: Share of h hidden from the head in training.
@@ -86,6 +88,7 @@ class PaperConfig(Record):
     mdn_rnn_batch_size: int = 16
     mdn_rnn_learning_rate: float = 8e-3
     chunk_bars: int = 192
+    epoch_bars: int = 65_536
     burn_in_bars: int = 48
     weight_decay: float = 0.1
     dropout: float = 0.5

@@ -100,11 +100,11 @@ def train_vae(train: Tensor, validation: Tensor, session: Session) -> VAE:
         session.checkpoint("vae"),
         session.resume,
     )
-    batches = max(1, len(train) // config.vae_batch_size)
+    batches = max(1, min(len(train), config.epoch_bars) // config.vae_batch_size)
 
     def epoch_loss(epoch: int) -> float:
         beta = config.kl_weight * min(1.0, (epoch + 1) / max(1, config.kl_warmup_epochs))
-        order = torch.from_numpy(stage.rng.permutation(len(train)))
+        order = torch.from_numpy(stage.rng.permutation(len(train))[: config.epoch_bars])
         total = 0.0
         for batch, rows in enumerate(order.tensor_split(batches)):
             with session.mixed_precision():
@@ -173,6 +173,7 @@ def train_mdn_rnn(train: Encoded, validation: Encoded, session: Session) -> MDNR
         latents = train.posterior.sample(normals.to(session.device))
         stride = config.chunk_bars - config.burn_in_bars
         starts = chunk_starts(train.complete.runs, config.chunk_bars, stride, stage.rng)
+        starts = starts[: -(-config.epoch_bars // stride)]
         batches = max(1, len(starts) // config.mdn_rnn_batch_size)
         total = 0.0
         for batch, first in enumerate(np.array_split(starts, batches)):

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from worldmodel_trading.market.candles import Candles
@@ -312,3 +314,20 @@ def test_a_training_killed_again_and_again_ends_the_same_bit_for_bit(
         assert not out.exists()
     subprocess.run([*command, "0"], check=True)
     assert_same(WorldModel.from_pretrained(out), paper_model)
+
+
+def test_an_epoch_learns_from_no_more_bars_than_it_may(split, paper_config, tmp_path):
+    train_world_model(*split, paper_config, seed=5, checkpoint_dir=tmp_path / "whole")
+    short = replace(paper_config, epoch_bars=2 * paper_config.vae_batch_size)
+    train_world_model(*split, short, seed=5, checkpoint_dir=tmp_path / "short")
+
+    def steps(folder: str, stage: str) -> int:
+        with safe_open(tmp_path / folder / f"{stage}.safetensors", framework="np") as stored:
+            return json.loads(stored.metadata()["state"])["progress"]["steps"]
+
+    epochs, stride = paper_config.vae_epochs, paper_config.chunk_bars - paper_config.burn_in_bars
+    assert steps("short", "vae") == 2 * epochs < steps("whole", "vae")
+    chunks = -(-short.epoch_bars // stride)
+    batches = max(1, chunks // paper_config.mdn_rnn_batch_size)
+    assert steps("short", "mdn_rnn") == batches * paper_config.mdn_rnn_epochs
+    assert steps("short", "mdn_rnn") <= steps("whole", "mdn_rnn")
