@@ -18,7 +18,7 @@ LOWEST := tests/market/files tests/market/bybit/test_feed.py tests/market/accoun
 	tests/evaluation/fidelity/test_two_sample.py tests/evaluation/report/test_plot.py \
 	tests/evaluation/report/test_run_page.py tests/suite/test_faces.py
 
-.PHONY: help run test test-lowest lint types bench pretrained wheel clean
+.PHONY: help run test test-lowest lint types docs docs-serve bench pretrained wheel clean
 
 help:  ## List the jobs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -40,6 +40,12 @@ lint: $(VENV)/.dev  ## Style and format
 types: $(VENV)/.types  ## Strict types of the installed package
 	cd $(VENV) && bin/mypy --config-file ../pyproject.toml -p worldmodel_trading
 
+docs: $(VENV)/.types  ## The documentation's site into site/; a warning is an error
+	PYTHONPATH=docs $(BIN)/zensical build --clean --strict
+
+docs-serve: $(VENV)/.types  ## The same at http://localhost:8000, built anew with each change
+	PYTHONPATH=docs $(BIN)/zensical serve
+
 bench: $(VENV)/.dev  ## Benchmarks, as ratios
 	$(BIN)/python -m benchmarks
 
@@ -50,7 +56,7 @@ wheel: $(VENV)/.dev  ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
 
 clean:  ## Remove what the jobs made
-	rm -rf $(VENV) $(VENV)-lowest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -73,7 +79,7 @@ $(VENV)-lowest/.test: pyproject.toml constraints-lowest.txt
 	$(VENV)-lowest/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt '.[test]'
 	touch $@
 
-# mypy does not follow the import hooks of an editable install, so types are checked on a plain one.
+# Neither mypy nor the API pages follow the import hooks of an editable install: both look at a plain one.
 $(VENV)/.types: $(VENV)/.dev $(shell git ls-files -- '*.py' '*.pyi')
 	$(PIP) --no-deps --force-reinstall .
 	touch $@
