@@ -1,95 +1,72 @@
-"""Write docs/environments.md from the environments' docstrings: ``python docs/generate.py``."""
+"""Write the pages that are made from docstrings and faces: ``python docs/generate.py``.
+
+`docs/environments/` has a page for each environment, its docstring; `docs/api/` one for each room,
+which names what its face exports (mkdocstrings fills in the rest), and one for the package's own.
+"""
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import re
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 from worldmodel_trading import BybitReplayEnv, DreamEnv
 
-TARGET = Path(__file__).with_name("environments.md")
-_HEAD = """# The environments
-
-This page is generated from the docstrings by `python docs/generate.py`.
-
-`gym.make(id)` makes one lane, `gym.make_vec(id, num_envs=N)` N lanes as arrays. For tools that take
-an id and nothing else, `BybitReplayDiscrete-v0` and `WorldModelDreamDiscrete-v0` have discrete
-actions.
-
-**Many lanes.** `reset(seed=7)` seeds the one generator that all lanes draw from. `reset(seed=[3, 4])`
-gives each lane a generator of its own: it then is `gym.make`'s environment with that seed, bit for
-bit. `options` are those of the scalar environment, `start` or `segment`, once for all or in a list
-of N with None where chance decides, and `reset_mask`; what would be ignored is refused.
-`make_vec(id, num_envs=N, max_episode_steps=T)` truncates after T steps.
-
-**Processes.** `make_vec(id, num_envs=N, vectorization_mode="async")` and Stable-Baselines3's
-`SubprocVecEnv` may fork, spawn or use a fork server, whatever the parent has done before. Environments
-enter no pool of threads, and `import worldmodel_trading` keeps PyTorch to one thread in every process
-that is forked from then on: a child has its parent's pool without the threads, and would wait for
-them for ever. A child that needs PyTorch's threads must be spawned. Native lanes, without processes,
-are faster than both.
-
-**A reward of your own** is a function of what a bar did to the account:
-
-```python
-import gymnasium as gym
-from numba import njit
-from worldmodel_trading import RewardStep
+DOCS = Path(__file__).parent
+ROOMS = {
+    "market": "Candles, where they come from, features, and the account.",
+    "models": "V, M, their training, the world model and its files, forecasts, regimes.",
+    "envs": "Replay and dream, one lane or many, and the engine under them.",
+    "evaluation": "Performance, luck, forecasts, fidelity, comparison, pages.",
+    "agents": "The linear controller and its search, Stable-Baselines3, rules, live following.",
+}
+ENVIRONMENTS = {
+    "replay": ("BybitReplay", BybitReplayEnv),
+    "dream": ("WorldModelDream", DreamEnv),
+}
+_EXPORT = re.compile(r"^from \.([\w.]+) import (\w+) as \2$", re.MULTILINE)
+_GENERATED = "<!-- Made by docs/generate.py. -->\n"
 
 
-@njit
-def cautious(step: RewardStep) -> float:
-    drawdown = 1.0 - step.equity / step.peak
-    return step.log_growth - 0.1 * drawdown - 0.01 * step.turnover
+class Export(NamedTuple):
+    """A name of a face, and the module that defines it, relative to the face."""
+
+    module: str
+    name: str
 
 
-env = gym.make("BybitReplay-v0", reward=cautious)
-```
-
-Scalar and native vector environments pay the same bits. The function need not be compiled: a plain one
-does the same, at some microseconds a lane in a vector environment, where a compiled one, which takes about half
-a second to compile in each process, is called for all lanes at once. It must return a finite number. It remembers
-nothing; a reward that does is a class ([how to add one](../CONTRIBUTING.md#how-to-add-)). The specification holds the
-function, so `gym.make(env.spec)` works, and an environment is pickled as far as its function is; `spec.to_json` is for
-named rewards. Searches do not look at it: they score what `objective` says (docs/engine.md).
-
-**Other libraries.** `spec.max_episode_steps` tells an episode's length (with `episode_length=None`,
-that of the longest stretch) to whatever looks for it, such as `TimeAwareObservation`. TorchRL's
-`GymEnv(id)` and, over lanes with `autoreset_mode="same_step"`, `GymWrapper`, and skrl's `wrap_env`
-take the environments as they are, as does Stable-Baselines3; `make_sb3_env` gives the last native
-lanes. An argument that an environment does not take is an error that is also a `TypeError`. After
-`close()` an environment steps and resets no more.
-
-**Pictures.** `render_mode="ansi"` gives a line of text for the newest bar and needs nothing.
-`"rgb_array"` (pixels [640, 960, 3]) and `"human"` (a window that follows by itself, at most 30 bars a
-second) draw with pygame, which `pip install 'worldmodel-trading[render]'` brings: candles, position,
-equity and costs over a time axis that moves on by one bar at a step. In the dream a fan shows what may
-come next: quantiles and some paths of the next 30 bars, dreamed on 128 times from the state that the
-lane is in, at its temperature, with noise of its own; the episode is the same with it and without.
-`gymnasium.wrappers.RecordVideo` films `"rgb_array"` (with moviepy, which is not in the extra). On one
-core a picture at bar 720 takes about 25 ms of a dream and 13 ms of a replay (`frames-dream` and
-`frames-replay` of `python -m benchmarks`; an AMD EPYC). Native lanes draw nothing.
-"""
+def pages() -> dict[Path, str]:
+    """Every generated page, by its path below `docs/`."""
+    made = {
+        Path("environments", f"{page}.md"): _environment(name, env)
+        for page, (name, env) in ENVIRONMENTS.items()
+    }
+    made[Path("api", "index.md")] = _package()
+    made |= {Path("api", f"{room}.md"): _room(room) for room in ROOMS}
+    return made
 
 
-def page() -> str:
-    """The page as text."""
-    sections = [_HEAD]
-    for name, env in (("BybitReplay-v0", BybitReplayEnv), ("WorldModelDream-v0", DreamEnv)):
-        manual = inspect.getdoc(env) or ""
-        text = manual.replace("## ", "### ").replace("\nArgs:\n", "\n### Arguments\n")
-        text = text.replace("\nAttributes:\n", "\n### Attributes\n")
-        sections.append(f"## {name}\n\n{_listed(text)}\n")
-    return "\n".join(sections)
+def _environment(name: str, env: type[object]) -> str:
+    """A page from an environment's docstring, whose arguments become a list."""
+    manual = inspect.getdoc(env) or ""
+    for section in ("Args", "Attributes"):
+        title = {"Args": "Arguments"}.get(section, section)
+        manual = manual.replace(f"\n{section}:\n", f"\n## {title}\n")
+    ids = f"`{name}-v0`, and `{name}Discrete-v0`, whose actions are short, flat and long."
+    return f"{_GENERATED}\n# {name}-v0\n\n{ids}\n\n{_listed(manual)}\n"
 
 
 def _listed(text: str) -> str:
     """Google-style arguments as a list."""
     lines, inside = [], False
     for line in text.splitlines():
-        if line.startswith("### "):
-            inside = line in ("### Arguments", "### Attributes")
-            lines += ["", line, ""] if inside else [line]
+        if line.startswith("## "):
+            inside = line in ("## Arguments", "## Attributes")
+            lines += [line, ""] if inside else [line]
         elif inside and line.startswith("    ") and not line.startswith("     "):
             name, _, rest = line.strip().partition(": ")
             lines.append(f"- `{name}`: {rest}")
@@ -100,5 +77,59 @@ def _listed(text: str) -> str:
     return "\n".join(lines)
 
 
+def _exports(package: str) -> list[Export]:
+    """What a face exports, in the order of its stub."""
+    face = Path(inspect.getfile(importlib.import_module(package))).with_suffix(".pyi")
+    return [Export(*found) for found in _EXPORT.findall(face.read_text(encoding="utf-8"))]
+
+
+def _room(room: str) -> str:
+    """A room's page: its names by the part of it that they come from."""
+    package = f"worldmodel_trading.{room}"
+    lines = [
+        f"{_GENERATED}\n# {package}\n\n{ROOMS[room]} `from {package} import …` gives each name of this page."
+    ]
+    for part, found in groupby(_exports(package), key=lambda one: one.module.split(".")[0]):
+        lines.append(f"## {part.replace('_', ' ')}")
+        lines += [f"::: {package}.{one.name}" for one in found]
+    return "\n\n".join(lines) + "\n"
+
+
+def _package() -> str:
+    """The page of the package's own face: links into the rooms, and what no room exports."""
+    package = "worldmodel_trading"
+    lines = [
+        f"{_GENERATED}\n# worldmodel_trading\n\nWhat most users need: `from worldmodel_trading import …` gives each "
+        "name of this page. Each room has a face of its own with more names. What is in no face is private, and may move."
+    ]
+    rooms = {room: {one.name for one in _exports(f"{package}.{room}")} for room in ROOMS}
+    exports, own = _exports(package), []
+    for room, names in rooms.items():
+        here = [one for one in exports if one.module.split(".")[0] == room]
+        lines.append(f"## From [`{package}.{room}`]({room}.md)")
+        lines.append("\n".join(_linked(f"{package}.{room}", here, names)))
+    own = [one for one in exports if not any(one.name in names for names in rooms.values())]
+    lines.append("## Jobs")
+    lines += [f"::: {package}.{one.name}" for one in own]
+    return "\n\n".join(lines) + "\n"
+
+
+def _linked(package: str, exports: list[Export], names: set[str]) -> Iterator[str]:
+    """A line for each name: a link into its room's page, and what its docstring says first."""
+    for one in exports:
+        if one.name in names:
+            found = getattr(importlib.import_module(package), one.name)
+            doc = inspect.getdoc(found) if callable(found) else None
+            first = f": {doc.splitlines()[0]}" if doc else ""
+            yield f"- [`{one.name}`][{package}.{one.name}]{first}"
+
+
+def main() -> None:
+    """Write them all."""
+    for path, text in pages().items():
+        (DOCS / path).parent.mkdir(exist_ok=True)
+        (DOCS / path).write_text(text, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    TARGET.write_text(page(), encoding="utf-8")
+    main()

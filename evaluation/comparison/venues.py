@@ -46,8 +46,8 @@ class Family:
     Attributes:
         name: Of the family.
         members: Of each policy [P].
-        policies: Parameters of controllers on [z, h, account] [P, S], see `Layers`; or P objects with
-            ``predict``.
+        policies: Parameters [P, S] of controllers that see z, h and the account, see `Layers`; or P objects
+            with ``predict``.
         observation: What the objects see.
 
     Raises:
