@@ -18,7 +18,7 @@ LOWEST := tests/market/files tests/market/bybit/test_feed.py tests/market/accoun
 	tests/evaluation/fidelity/test_two_sample.py tests/evaluation/report/test_plot.py \
 	tests/evaluation/report/test_run_page.py tests/suite/test_faces.py
 
-.PHONY: help run test test-lowest lint types docs docs-serve bench pretrained wheel clean
+.PHONY: help run test test-lowest lint types docs docs-serve figures bench pretrained wheel clean
 
 help:  ## List the jobs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -45,6 +45,9 @@ docs: $(VENV)/.types  ## The documentation's site into site/; a warning is an er
 
 docs-serve: $(VENV)/.types  ## The same at http://localhost:8000, built anew with each change
 	PYTHONPATH=docs $(BIN)/zensical serve
+
+figures: $(VENV)/.dev  ## Measure the figures of README and docs anew: CANDLES=folder, ONLY="names"
+	$(BIN)/python -m benchmarks.figures $(if $(CANDLES),--candles $(CANDLES)) $(if $(ONLY),--only $(ONLY))
 
 bench: $(VENV)/.dev  ## Benchmarks, as ratios
 	$(BIN)/python -m benchmarks

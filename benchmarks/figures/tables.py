@@ -1,0 +1,161 @@
+"""Tables of what several commands left in their folders."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from worldmodel_trading.evaluation.baselines.scores import TITLES
+
+from ..results import markdown
+
+if TYPE_CHECKING:
+    from .work import Work
+
+_MARKETS = ("btc", "eth", "sol")
+_SEEDS = (0, 1, 2)
+_POLICIES = {
+    "controller": "controller (CMA-ES in the dream)",
+    "buy_and_hold": "buy-and-hold",
+    "flat": "flat",
+    "momentum": "momentum, one week",
+}
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def outcome(run: str) -> Callable[[Work], str]:
+    """Policies of a run in dream, validation and test; a controller's are ranges over searches."""
+
+    def make(work: Work) -> str:
+        results = _results(work, run)
+        searched = results["controller"]["performance"]
+
+        def of(policy: str, venue: str, name: str) -> dict[str, float]:
+            if policy == "controller":
+                return {end: searched[venue][end][name] for end in ("median", "low", "high")}
+            return dict.fromkeys(
+                ("median", "low", "high"), results["performance"][policy][venue][name]
+            )
+
+        head = [
+            "policy",
+            *(f"{venue}, log return a year" for venue in ("dream", "validation", "test")),
+            "test Sharpe",
+            "test max. drawdown",
+        ]
+        rows = [
+            [
+                title,
+                *(
+                    _ranged(of(policy, venue, "annual_log_return"), "+.3f")
+                    for venue in ("dream", "validation", "test")
+                ),
+                _ranged(of(policy, "test", "sharpe"), ".2f"),
+                _ranged(of(policy, "test", "max_drawdown"), ".0%"),
+            ]
+            for policy, title in _POLICIES.items()
+        ]
+        return table(head, rows)
+
+    return make
+
+
+def ratios(command: str, file: str) -> Callable[[Work], str]:
+    """The benchmarks' ratios, of the file that their command writes."""
+
+    def make(work: Work) -> str:
+        work.run(command)
+        return markdown(json.loads((work.folder / file).read_text("utf-8"))["rows"]).strip()
+
+    return make
+
+
+def forecasts(work: Work) -> str:
+    """Mean negative log-likelihood of the next return, world model and rivals."""
+    head = ["forecast", *(f"{m.upper()}, {r}" for m in _MARKETS for r in ("validation", "test"))]
+    runs = {m: [_results(work, f"{m}-{seed}")["world_model"] for seed in _SEEDS] for m in _MARKETS}
+    rivals = runs["btc"][0]["baselines"]
+    rows = [
+        [
+            TITLES[name],
+            *(
+                f"{runs[m][0]['baselines'][name]['return_nll'][r]:.4f}"
+                for m in _MARKETS
+                for r in ("validation", "test")
+            ),
+        ]
+        for name in rivals
+    ]
+    ours = [
+        _over([one["mdn_rnn"]["return_nll"][r] for one in runs[m]], ".4f")
+        for m in _MARKETS
+        for r in ("validation", "test")
+    ]
+    return table(head, [*rows, ["**world model**", *ours]])
+
+
+def fidelity(work: Work) -> str:
+    """Every goal, by market: bold is missed, italic is open."""
+    columns = {"BTC": "btc", "ETH": "eth", "SOL": "sol", "BTC, `paper`": "paper"}
+    found = {
+        title: {goal["name"]: goal for goal in _fidelity_goals(work, f"{name}-fidelity")}
+        for title, name in columns.items()
+    }
+    names = list(found["BTC"])
+    rows = [
+        [
+            name,
+            _wanted(found["BTC"][name]["goal"]),
+            *(_judged(goals.get(name)) for goals in found.values()),
+        ]
+        for name in names
+    ]
+    return table(["", "goal", *columns], rows)
+
+
+def _results(work: Work, run: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((work.share(run) / "results.json").read_text("utf-8"))
+    return found
+
+
+def _fidelity_goals(work: Work, name: str) -> Iterator[dict[str, Any]]:
+    found = json.loads((work.share(name) / "fidelity.json").read_text("utf-8"))
+    yield from found["goals"]
+
+
+def _ranged(found: dict[str, float], form: str) -> str:
+    """Median and range; one number where they show the same."""
+    shown = {end: format(value, form) for end, value in found.items()}
+    if len(set(shown.values())) == 1:
+        return shown["median"]
+    return f"{shown['median']} ({shown['low']} to {shown['high']})"
+
+
+def _over(values: Sequence[float], form: str) -> str:
+    return _ranged({"median": median(values), "low": min(values), "high": max(values)}, form)
+
+
+def _wanted(goal: Sequence[float | None]) -> str:
+    low, high = goal
+    if low is None:
+        return f"≤ {high:g}"
+    return f"≥ {low:g}" if high is None else f"{low:g} to {high:g}"
+
+
+def _judged(goal: dict[str, Any] | None) -> str:
+    """A measurement with its range over seeds, or of one with its interval."""
+    if goal is None or not math.isfinite(goal["value"]):
+        return "–"
+    low, high = goal.get("range") or (goal["low"], goal["high"])
+    ends = {"low": low, "high": high} if low is not None else {}
+    shown = _ranged({"median": goal["value"], **ends}, ".3f") if ends else f"{goal['value']:.3f}"
+    mark = {"met": "", "open": "*", "missed": "**"}[goal["verdict"]]
+    return f"{mark}{shown}{mark}"
