@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from benchmarks.figures.listing import list_lines
 from benchmarks.figures.registry import FIGURES, SHARED, Figure
 from benchmarks.figures.store import FILE, LIST, ROOT, fill, pages, read_figures, shown, write_list
