@@ -27,6 +27,13 @@ LIMIT_S = 600  # for a page's code
 
 SLOW = {  # pages whose Python takes over about 15 s, and why
     "README.md": "PPO on a million dreamed bars",
+    "docs/agents.md": "the same, and a search on recorded bars",
+    "docs/comparison.md": "a comparison",
+    "docs/evaluation.md": "every measure of fidelity, two minutes",
+    "docs/scale.md": "a comparison by a cluster of Ray",
+    "docs/stress.md": "two scenarios",
+    "docs/transfer.md": "a joint training of two markets",
+    "docs/world_model.md": "a training on a year",
 }
 RUN = {  # commands that take seconds, by how they begin: run as they stand
 }

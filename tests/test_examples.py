@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from page_folder import market_open
+
+from worldmodel_trading import synthetic_candles, write_candles
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
+SCRIPTS = sorted(path.name for path in EXAMPLES.glob("[0-9]*.py"))
 
 
 FOREIGN = {  # the package that an example needs, and steps that take it seconds
@@ -43,6 +47,49 @@ APPLICATIONS = {  # what makes an example small, and what it prints
         ["--epochs", "1", "--bars", "1500"],
         r"own-column: WorldModel\(.*\) sees book_imbalance: dreamed by M",
     ),
+    "19_compare.py": (
+        ["--no-audit", "--dreams", "8", "--horizon", "48", "--out", "compared"],
+        r"(?m)^momentum, log return a year after costs: dream at 1 [+-]\d.*, test [+-]\d",
+    ),
+    "20_forecast.py": (
+        ["--bars", "600"],
+        r"the world model is better than \d of 4 floors, beyond chance",
+    ),
+    "21_fidelity.py": (
+        ["--dreams", "16", "--bars", "240", "--controllers", "20", "--out", "measured"],
+        r"(?m)^\d+ of \d+ goals met$",
+    ),
+    "22_export.py": (
+        [
+            "--episodes",
+            "4",
+            "--horizon",
+            "24",
+            "--minari",
+            "own/random-v0",
+            "--minari-folder",
+            "kept",
+        ],
+        r"4 episodes, 96 steps: episodes\.parquet",
+    ),
+    "23_paper.py": (
+        ["--epochs", "1", "--bars", "2000", "--lanes", "64"],
+        r"market: .* the action moves it by \+0\.0000 ± 0\.0000 deviations",
+    ),
+    "24_own_reward.py": (["--steps", "2048"], r"(?m)^cautious +│.*│"),
+    "25_own_costs.py": (
+        ["--bars", "200"],
+        r"(?m)^no costs: log return [+-]\d\.\d{4}, costs 0\.0000; after interest [+-]\d\.\d{4}$",
+    ),
+    "26_own_feature.py": (
+        ["--epochs", "1", "--bars", "2500"],
+        r"the features (helped|harmed|made no difference beyond chance): [+-]\d\.\d{4} nats",
+    ),
+}
+LIVE = "27_follow_live.py"
+LONG = {  # what takes over a quarter of a minute
+    "20_forecast.py",
+    "21_fidelity.py",
 }
 
 
@@ -69,6 +116,7 @@ def test_every_example_is_tested() -> None:
         "11_hallucinate.py",
         "12_stress.py",
         *APPLICATIONS,
+        LIVE,
     ] == SCRIPTS
 
 
@@ -147,7 +195,78 @@ def test_stress(tmp_path: Path) -> None:
     assert (tmp_path / "stress" / "stress.html").exists()
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in APPLICATIONS],
+)
 def test_applications_do_what_they_are_for(name: str, tmp_path: Path) -> None:
     arguments, printed = APPLICATIONS[name]
     assert re.search(printed, run(name, *arguments, cwd=tmp_path, quiet=False))
+
+
+def test_the_live_market_is_followed(tmp_path: Path) -> None:
+    with market_open() as exchange:
+        there = ["--base-url", exchange.url, "--stream-url", exchange.stream.url]
+        shown = run(LIVE, "--bars", "3", *there, cwd=tmp_path, quiet=False)
+    closes = re.findall(
+        r"(?m)^close \d+.*: .+ \(\d+%\), target \+1\.00, paper equity \d\.\d{4}$", shown
+    )
+    assert len(closes) == 3
+    assert "the world model learned SYNTH, not BTCUSDT" in shown
+
+
+NOTEBOOK = EXAMPLES / "notebook.py"
+SMALL = ("--", "--epochs", "1", "--bars", "3000", "--generations", "2")
+
+
+def test_the_notebook_is_a_clean_one() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "marimo", "check", "--strict", str(NOTEBOOK)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_notebook_runs_as_a_script_on_a_file(tmp_path: Path) -> None:
+    write_candles(synthetic_candles(seed=3, bars=3_500), tmp_path / "MINE-60.csv")
+    shown = run(NOTEBOOK.name, *SMALL, "--candles", "MINE-60.csv", cwd=tmp_path, quiet=False)
+    assert re.search(r"(?m)^.*[Tt]he world model.*\.$", shown)
+    assert re.search(r"(?m)^On the test range, after costs, the best was: .+\. The dream", shown)
+    assert [path.name for path in tmp_path.iterdir()] == ["MINE-60.csv"]
+
+
+def test_what_the_notebook_says_follows_from_its_numbers(tmp_path: Path) -> None:
+    values = (
+        "import json, runpy, sys; app = runpy.run_path(sys.argv.pop(1))['app']; _, made = app.run(); "
+        "print(json.dumps({'nats': made['nats'], 'gap': vars(made['gap']), 'floor': made['best_floor'], "
+        "'forecast': made['forecast_verdict'], 'agent': made['agent_verdict'], "
+        "'best': made['best_on_test'], 'outside': made['outside'], 'rows': made['test_rows'], "
+        "'performance': {name: each['test'].log_return for name, each in made['performance'].items()}, "
+        "'regimes': made['regimes'].names, 'bars': len(made['candles'])}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", values, str(NOTEBOOK), *SMALL],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout.splitlines()[-1])
+    assert (made["bars"], made["rows"]) == (3_000, 450)
+    nats, gap = made["nats"], made["gap"]
+    floors = {name: loss for name, loss in nats.items() if name != "world model"}
+    assert floors[made["floor"]] == min(floors.values())
+    assert gap["value"] == pytest.approx(nats["world model"] - nats[made["floor"]])
+    better, worse = gap["high"] < 0, gap["low"] > 0
+    assert ("better than its best floor" in made["forecast"]) == better
+    assert ("better than the world model" in made["forecast"]) == worse
+    assert ("cannot be told apart" in made["forecast"]) == (not better and not worse)
+    earned = made["performance"]
+    assert earned["flat"] == 0.0
+    assert earned[made["best"].split(" and ")[0]] == max(earned.values())
+    assert made["best"] in made["agent"]
+    assert 0.0 <= made["outside"] <= 1.0
+    assert len(made["regimes"]) == 3
