@@ -188,6 +188,7 @@ def refused(programs: list[list[str]]) -> dict[str, str]:
         capture_output=True,
         text=True,
         check=True,
+        timeout=120,
     )
     found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -235,6 +236,7 @@ _SAID = {
         "worldmodel-trading fly",
         "python -m benchmarks.audit --colour red",
         "python -m benchmarks.nothing",
+        "python -m benchmarks.growth --bars 10 --colour red",
         "python examples/01_make_and_step.py --colour red",
         "python mine.py",
         "make nothing",

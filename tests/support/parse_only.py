@@ -12,27 +12,56 @@ import io
 import json
 import runpy
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
+
+from worldmodel_trading import arguments
 
 _parse = argparse.ArgumentParser.parse_args
+_known = argparse.ArgumentParser.parse_known_args
 
 
 class Parsed(BaseException):
     """The arguments were taken."""
 
 
-def _parse_only(
-    self: argparse.ArgumentParser,
-    args: Sequence[str] | None = None,
-    namespace: argparse.Namespace | None = None,
-) -> None:
-    _parse(self, args, namespace)
+def _parse_only(self: argparse.ArgumentParser, args: Any = None, namespace: Any = None) -> None:
+    """In place of `parse_args`: refuses as that does, and else ends the program."""
+    _, left = _parsed(self, args, namespace)
+    if left:
+        self.error(f"unrecognized arguments: {' '.join(left)}")
     raise Parsed
+
+
+def _parse_first(self: argparse.ArgumentParser, args: Any = None, namespace: Any = None) -> None:
+    """In place of `parse_known_args`: what is left is for `worldmodel-trading run`."""
+    _, left = _parsed(self, args, namespace)
+    _parsed_whole(arguments.parser(defaultdict(lambda: print)), ["run", *left])
+    raise Parsed
+
+
+def _parsed_whole(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    _use(argparse.ArgumentParser, _parse, _known)
+    parser.parse_args(words)
+
+
+def _parsed(self: argparse.ArgumentParser, args: Any, namespace: Any) -> tuple[Any, list[str]]:
+    _use(argparse.ArgumentParser, _parse, _known)  # parsers of subcommands, too
+    try:
+        return _known(self, args, namespace)
+    finally:
+        _use(argparse.ArgumentParser, _parse_only, _parse_first)
+
+
+def _use(kind: Any, whole: Any, first: Any) -> None:
+    kind.parse_args, kind.parse_known_args = whole, first
 
 
 def refusal(words: Sequence[str]) -> str | None:
     """Why a program does not take its arguments; None if it does."""
     said = io.StringIO()
+    _use(argparse.ArgumentParser, _parse_only, _parse_first)
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
             if words[0] == "-m":
@@ -51,7 +80,6 @@ def refusal(words: Sequence[str]) -> str | None:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser.parse_args = _parse_only  # type: ignore[assignment,method-assign]
     sys.path.insert(0, "")
     given = json.load(sys.stdin)
     refused = {" ".join(words): said for words in given if (said := refusal(words))}
