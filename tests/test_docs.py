@@ -311,26 +311,37 @@ def test_changes_that_are_shown_fit_the_code(page: Path, block: doc_pages.Block)
 
 def unfit(before: str, change: str) -> None:
     """Hold a change to the files that the text before it names last: an error says what is wrong."""
-    where = named_code(before)
+    files = named_code(before)
     lines = [line for line in change.splitlines() if not re.match(r"(\+\+\+|---|@@)( |$)", line)]
-    there = [line[1:] for line in lines if line[:1] in ("-", " ") and line[1:].strip()]
-    whole = "\n".join(text_of(file) for file in where)
-    assert [line for line in there if line.strip() not in whole] == []
-    added = "\n".join(line[1:] for line in lines if line[:1] in ("+", " "))
+    old = [line[1:].rstrip() for line in lines if line[:1] != "+"]
+    new = [line[1:].rstrip() for line in lines if line[:1] != "-"]
+    if any(old):
+        changed = [made for file in files if (made := replaced(text_of(file), old, new))]
+        assert changed, f"these lines are in none of {files}: {old}"
+        compile(changed[0], str(files[0]), "exec", dont_inherit=True)
+        return
     check = (
         "import sys, json; sys.path.insert(0, 'tests/support'); import doc_changes; "
         "doc_changes.check(*json.load(sys.stdin))"
     )
-    modules = [module_of(file) for file in where]
     done = subprocess.run(
         [sys.executable, "-c", check],
-        input=json.dumps([added, modules]),
+        input=json.dumps(["\n".join(new), list(map(module_of, files))]),
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def replaced(text: str, old: list[str], new: list[str]) -> str | None:
+    """A text with some lines in the place of others; None where those are not in it."""
+    lines = text.splitlines()
+    for row in range(len(lines) - len(old) + 1):
+        if lines[row : row + len(old)] == old:
+            return "\n".join([*lines[:row], *new, *lines[row + len(old) :]]) + "\n"
+    return None
 
 
 def named_code(before: str) -> list[Path]:
@@ -355,10 +366,13 @@ def test_a_change_that_does_not_fit_is_found() -> None:
         "+class Cautious(Reward):\n+    def start(self):\n+        return begun\n",
         "+class Cautious(Reward:\n",
         "-class Nothing(Reward):\n+class Cautious(Reward):\n     pass\n",
+        "     def start(self) -> tuple[float]:\n+        begun = 1\n",
+        "     def start(self) -> tuple[float, ...]:\n+  begun = 1\n",
     ):
-        with pytest.raises(AssertionError):
+        with pytest.raises((AssertionError, SyntaxError)):
             unfit(before, wrong)
     unfit(before, "+@dataclass(frozen=True)\n+class Cautious(Reward):\n+    name = 'cautious'\n")
+    unfit(before, "     def start(self) -> tuple[float, ...]:\n+        begun = 1\n")
     with pytest.raises(AssertionError, match="names no file"):
         unfit("One class.", "+x = 1\n")
 
