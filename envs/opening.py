@@ -28,7 +28,22 @@ def open_recorded(
     unrecorded_funding_rate: float = 0.0,
     observation: ObservationKind | None = None,
 ) -> RecordedMarket:
-    """Candles from anywhere, seen raw or through a world model, ready to be replayed."""
+    """Candles from anywhere, seen raw or through a world model, ready to be replayed.
+
+    Args:
+        candles: Anything `open_candles` opens.
+        world_model: What they are seen through: a `WorldModel`, the folder of one, ``"default"``, or
+            None for raw features.
+        start: Episodes stay in ``[start, end)``; what precedes it serves as history.
+        end: See start.
+        funding: Charged on positions, anything `open_funding` opens.
+        unrecorded_funding_rate: Charged at instants that were due and are not recorded, a fraction of
+            the notional.
+        observation: ``"latent"`` or ``"features"``; None is ``"latent"`` where there is a model.
+
+    Raises:
+        ConfigError: Latents are to be seen without a world model.
+    """
     shown = check_observation(observation or ("latent" if world_model is not None else "features"))
     if shown == "latent" and world_model is None:
         raise ConfigError("observation is 'latent'; expected a world_model to see through, too")

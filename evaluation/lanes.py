@@ -65,7 +65,14 @@ def evaluate_lanes(
     seed: int | None = None,
     deterministic: bool = True,
 ) -> tuple[Performance, FloatArray]:
-    """One episode of each lane, pooled: see `run_lanes`.
+    """One episode of each of N lanes, pooled: see `run_lanes`.
+
+    Args:
+        env: Lanes, such as `ReplayVectorEnv`.
+        policy: Sees batches of observations [N, D].
+        bars_per_year: 8,760 for hourly bars.
+        seed: Of the lanes' reset.
+        deterministic: Whether a stochastic policy answers its mode.
 
     Returns:
         The pooled performance, and the equity [N, T + 1]; an account that ended early holds its

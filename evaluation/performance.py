@@ -114,7 +114,14 @@ def log_returns_total(equity: FloatArray) -> FloatArray:
 
 
 def sharpe_ratio(returns: FloatArray, bars_per_year: float) -> FloatArray:
-    """√bars_per_year · mean/std over the last axis [...]; 0 where returns do not vary.
+    """√bars_per_year · mean/std (n − 1) over the last axis; 0 where returns do not vary.
+
+    Args:
+        returns: Simple returns per bar [..., T].
+        bars_per_year: 8,760 for hourly bars of a market that never closes.
+
+    Returns:
+        Annual ratios [...].
 
     Raises:
         ConfigError: A return is not finite, or a year has no bars; likewise below.
@@ -125,7 +132,7 @@ def sharpe_ratio(returns: FloatArray, bars_per_year: float) -> FloatArray:
 
 
 def sortino_ratio(returns: FloatArray, bars_per_year: float) -> FloatArray:
-    """√bars_per_year · mean/√mean(min(r, 0)²) over the last axis [...]; 0 where none loses."""
+    """√bars_per_year · mean/√mean(min(r, 0)²) of simple returns [..., T]: [...]; 0 where none loses."""
     if not returns.shape[-1]:
         return np.zeros(returns.shape[:-1])
     downside = np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2, axis=-1))
@@ -141,7 +148,7 @@ def max_drawdown(equity: FloatArray) -> FloatArray:
 
 
 def calmar_ratio(annual_log_return: ArrayLike, drawdown: ArrayLike) -> FloatArray:
-    """CAGR ÷ maximum drawdown, any shape; 0 where nothing was ever lost."""
+    """CAGR ÷ maximum drawdown, a fraction of the peak, any shape [...]; 0 where nothing was lost."""
     fell = np.asarray(drawdown) > _NO_SPREAD
     growth = np.expm1(np.minimum(annual_log_return, _MAX_ANNUAL_LOG_RETURN))
     ratio: FloatArray = np.where(fell, growth / np.where(fell, drawdown, 1.0), 0.0)

@@ -77,7 +77,7 @@ class SharpeEvidence:
 
 
 def sharpe_standard_error(returns: ArrayLike, bars_per_year: float = 1.0) -> float:
-    """Standard error of the Sharpe ratio, annual when ``bars_per_year`` is.
+    """Standard error of the Sharpe ratio of simple returns per bar [T], annual by ``bars_per_year``.
 
     √((1 − γ₃·SR + (γ₄ − 1)/4·SR²)/(T − 1))·√bars_per_year with SR per bar (Bailey & López de Prado
     2012, eq. 8); about 1/√years whatever the bar. 0 on fewer than two or constant returns.
@@ -336,7 +336,7 @@ def _drawn_blocks(
 
 
 def optimal_block_length(values: FloatArray) -> float:
-    """Politis & White's mean block length for the stationary bootstrap, between 1 and T/4.
+    """Politis & White's mean block length [bars] for the stationary bootstrap of values [T], 1 to T/4.
 
     Raises:
         ConfigError: A value is not finite.

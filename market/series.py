@@ -103,6 +103,10 @@ def with_series(candles: Candles, *series: Series) -> Candles:
     """Candles with a column more for each series: what was known of it at each bar's close.
 
     A column of the same name is replaced.
+
+    Args:
+        candles: T bars.
+        series: Of any times of their own; where nothing is known yet a column holds NaN.
     """
     columns = {one.name: one.at_closes(candles) for one in series}
     return _with(candles, columns, {one.name: one.source for one in series})

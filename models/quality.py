@@ -64,7 +64,17 @@ def vae_quality(
     start: Time | None = None,
     end: Time | None = None,
 ) -> VAEQuality:
-    """Measure V on the bars of ``candles`` in [start, end); bars before serve as look-back."""
+    """Measure V on the bars of ``candles`` in [start, end); bars before serve as look-back.
+
+    Args:
+        world_model: Whose V.
+        candles: Anything `open_candles` opens.
+        start: Time of the first bar measured; None is the first there is.
+        end: Time after the last; None is the end.
+
+    Raises:
+        TrainingError: Fewer than two bars have complete features.
+    """
     candles = candles_for(world_model.config.features, candles)
     source = _scored_range(world_model, candles, start, end)
     features = features_of(source.candles, source.spec, source.complete.complete_rows)
@@ -96,6 +106,12 @@ def mdn_rnn_quality(
 
     The forecast of the first bar comes from the bar before it, so give the candles before
     ``start`` too.
+
+    Args:
+        world_model: Whose M.
+        candles: Anything `open_candles` opens.
+        start: Time of the first bar measured; None is the first there is.
+        end: Time after the last; None is the end.
     """
     candles = candles_for(world_model.config.features, candles)
     first, last = candles.row_range(start, end)

@@ -78,7 +78,15 @@ class Engine(ABC):
         temperature: float = 1.0,
         forced: Any = None,
     ) -> FloatArray:
-        """Dream one bar of every lane; returns its log returns [N]."""
+        """Dream one bar of every lane; returns its log returns [N].
+
+        Args:
+            state: Of N lanes, as `start` gives it; moved in place.
+            weights: Targets [N], which the ``paper`` preset hears, and ``market`` ignores.
+            noise: Of this step, as `draw_noise` gives it.
+            temperature: τ: logits ÷ τ, noise × √τ; 0 is the mode.
+            forced: Bars to live instead of drawing, as the engine takes them; None draws.
+        """
 
     @abstractmethod
     def view(self, state: Any, out: Float32Array) -> None:
