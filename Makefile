@@ -55,8 +55,8 @@ bench: $(VENV)/.dev  ## Benchmarks, as ratios
 pretrained: $(VENV)/.run  ## Rebuild the world model that ships with the package
 	$(BIN)/worldmodel-trading pretrained --out models/pretrained/default --overwrite
 
-wheel: $(VENV)/.dev  ## Build the wheel into dist/
-	$(BIN)/python -m build --wheel --outdir dist .
+wheel: $(VENV)/.dev  ## Build the wheel and the source distribution into dist/
+	$(BIN)/python -m build --outdir dist .
 
 clean:  ## Remove what the jobs made
 	rm -rf $(VENV) $(VENV)-lowest build dist site .cache *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

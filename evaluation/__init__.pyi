@@ -37,6 +37,7 @@ from .density import calibration as calibration
 from .density import density_scores as density_scores
 from .drift import RecordedDrift as RecordedDrift
 from .episodes import Episodes as Episodes
+from .fidelity.card import model_card as model_card
 from .fidelity.generators import Generator as Generator
 from .fidelity.generators import open_generator as open_generator
 from .fidelity.measure import Fidelity as Fidelity

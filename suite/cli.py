@@ -24,7 +24,7 @@ from worldmodel_trading.market.errors import (
 from worldmodel_trading.market.files.writer import cannot_write
 from worldmodel_trading.market.times import to_ms
 from worldmodel_trading.output import is_begun, job_folder, refuse_taken
-from worldmodel_trading.progress import TrainingConsole, be_quiet, say, tell
+from worldmodel_trading.progress import be_quiet, say, tell
 from worldmodel_trading.terminal import STOPPED, interruptible, ready_streams, refused_output
 
 _FAILED, _REFUSED = 1, 2
@@ -346,12 +346,10 @@ def _agents(options: argparse.Namespace) -> None:
 
 
 def _pretrained(options: argparse.Namespace) -> None:
-    from worldmodel_trading.models.training.default_model import build_default
+    from worldmodel_trading.jobs.pretrained import build_pretrained
 
-    refuse_taken(options.out, "pretrained", overwrite=options.overwrite)
-    with job_folder(options.out, "pretrained", overwrite=options.overwrite) as emptied:
-        world_model = build_default(callbacks=[TrainingConsole()])
-        world_model.save_pretrained(emptied())
+    _one_thread()
+    build_pretrained(options.out, overwrite=options.overwrite)
     tell(f"World model: {options.out}")
 
 

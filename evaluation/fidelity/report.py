@@ -63,7 +63,7 @@ def rewrite_fidelity(folder: str | Path) -> Path:
 
 def fidelity_summary(results: FidelityResults | FidelityRuns) -> str:
     """The table of goals as text for the console."""
-    rows = aligned(_goal_rows(results.goals))
+    rows = aligned(goal_rows(results.goals))
     return "\n".join("  ".join(row).rstrip() for row in rows)
 
 
@@ -150,7 +150,7 @@ def _runs_html(runs: Mapping[str, FidelityResults], goals: Sequence[Goal]) -> li
     return [_RUNS_NOTE, table(["", *runs], [rows], text_columns=1)]
 
 
-def _goal_rows(goals: Sequence[Goal]) -> list[list[str]]:
+def goal_rows(goals: Sequence[Goal]) -> list[list[str]]:
     """The table with its header; a range where there are several runs."""
     header = ["", "measured", "range", "95% interval", "goal", "", "real against real"]
     rows = [header, *map(_goal_cells, goals)]
@@ -171,7 +171,7 @@ def _goal_cells(goal: Goal) -> list[str]:
 
 def _goals_html(goals: Sequence[Goal]) -> str:
     """The table of goals, each one's verdict beside its name."""
-    header, *rows = [[row[0], row[-2], *row[1:-2], row[-1]] for row in _goal_rows(goals)]
+    header, *rows = [[row[0], row[-2], *row[1:-2], row[-1]] for row in goal_rows(goals)]
     tones = [[_tone(cell) for cell in row[1:]] for row in rows]
     return table(header, [rows], text_columns=1, tones=[tones])
 

@@ -151,18 +151,6 @@ def test_ctrl_c_in_the_search_keeps_the_world_model(csv: Path, tmp_path: Path) -
     assert not [path for path in out.rglob("*") if path.suffix in (".partial", ".tmp")]
 
 
-def test_pretrained_builds_into_a_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, market_model: WorldModel
-) -> None:
-    """The job itself; its minutes of training are replaced by a model at hand."""
-    from worldmodel_trading.models.training import default_model
-
-    monkeypatch.setattr(default_model, "build_default", lambda callbacks: market_model)
-    assert main(["pretrained", "--out", str(tmp_path / "model")]) == 0
-    loaded = WorldModel.from_pretrained(tmp_path / "model")
-    assert loaded.config == market_model.config
-
-
 def test_the_default_model_drives_a_controller_of_its_size() -> None:
     import gymnasium as gym
 

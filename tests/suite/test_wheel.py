@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
+import tomllib
 import zipfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -55,6 +58,21 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made of what is committed, where setuptools can."""
+    if not can_build_here():
+        pytest.skip("needs setuptools 77 or newer")
+    folder = tmp_path_factory.mktemp("sdist")
+    for name in tracked():
+        (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TREE / name, folder / "tree" / name)
+    code = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
+    call(sys.executable, "-c", code, folder, cwd=folder / "tree")
+    (built,) = folder.glob("*.tar.gz")
+    return built
+
+
+@pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with nothing but the wheel; the dependencies are borrowed from this one."""
     folder = tmp_path_factory.mktemp("empty")
@@ -67,18 +85,47 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+def tracked(*under: str) -> set[str]:
+    """Files of the project, as they are committed."""
+    if not (TREE / ".git").exists():
+        pytest.skip("no checkout: what is committed is not known")
+    listed = call("git", "ls-files", "-z", *under, cwd=TREE)
+    return {name for name in listed.split("\0") if name}
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_the_package_and_nothing_beside_it(wheel: Path) -> None:
-    names = zipfile.ZipFile(wheel).namelist()
-    tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"worldmodel_trading"}
-    for room in ROOMS:
-        assert f"worldmodel_trading/{room}/__init__.py" in names
-        assert f"worldmodel_trading/{room}/__init__.pyi" in names  # its face
-    for name in ("config.json", "manifest.json", "model.safetensors"):
-        assert f"worldmodel_trading/models/pretrained/default/{name}" in names
-    assert {"worldmodel_trading/py.typed", "worldmodel_trading/__init__.pyi"} <= set(names)
-    assert not [name for name in names if name.endswith((".pyc", ".nbi", ".nbc", ".pkl"))]
+    names = set(zipfile.ZipFile(wheel).namelist())
+    expected = {
+        str(Path("worldmodel_trading", *Path(name).parts[name.startswith("suite/") :]))
+        for name in tracked("suite", *ROOMS)
+    }
+    (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
+    about = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt")
+    assert names == expected | {f"{info}/{name}" for name in about}
+    card = "worldmodel_trading/models/pretrained/default/README.md"
+    assert {"worldmodel_trading/py.typed", "worldmodel_trading/__init__.pyi", card} <= names
+
+
+@pytest.mark.slow
+def test_the_source_distribution_holds_the_project(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    made = {name for name in names if name == "PKG-INFO" or ".egg-info/" in name}
+    assert names - made - {"setup.cfg"} == tracked() - {".ci/run", ".gitignore"}
+
+
+@pytest.mark.slow
+def test_the_release_has_one_version(wheel: Path, sdist: Path) -> None:
+    project = tomllib.loads((TREE / "pyproject.toml").read_text("utf-8"))["project"]
+    number = project["version"]
+    assert wheel.name == f"worldmodel_trading-{number}-py3-none-any.whl"
+    assert sdist.name == f"worldmodel_trading-{number}.tar.gz"
+    assert f"\nversion: {number}\n" in (TREE / "CITATION.cff").read_text("utf-8")
+    changes = re.findall(r"^## (\S+) – (\S+)$", (TREE / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    released = re.search(r"^date-released: (\S+)$", (TREE / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
+    assert released
+    assert changes[0] == (number, released[1])
 
 
 @pytest.mark.slow
@@ -101,7 +148,7 @@ home = pathlib.Path(worldmodel_trading.__file__)
 assert pathlib.Path(sys.prefix) in home.parents, home
 print("stepped", worldmodel_trading.__version__)
 """
-    assert call(python, "-c", code, cwd=tmp_path).startswith("stepped 0.1.0")
+    assert call(python, "-c", code, cwd=tmp_path) == f"stepped {version('worldmodel-trading')}\n"
 
 
 @pytest.mark.slow
@@ -109,3 +156,14 @@ def test_its_command_is_installed(python: Path, tmp_path: Path) -> None:
     command = python.with_name("worldmodel-trading")
     assert call(command, "--help", cwd=tmp_path).startswith("usage: worldmodel-trading")
     assert "run" in call(python, "-m", "worldmodel_trading", "--help", cwd=tmp_path)
+
+
+@pytest.mark.slow
+def test_the_readme_s_lines_work_from_another_directory(python: Path, tmp_path: Path) -> None:
+    readme = (TREE / "README.md").read_text(encoding="utf-8")
+    first = re.search(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    assert first
+    assert "learn(1_000_000)" in first[1]
+    quick = first[1].replace("1_000_000", "256")  # the whole of it is run with the pages' blocks
+    assert "Performance(" in call(python, "-c", quick, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []

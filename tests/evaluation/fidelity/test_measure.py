@@ -7,6 +7,7 @@ import pytest
 from browser import LOOKS, charts, chromium, look_over
 
 from worldmodel_trading.evaluation.baselines.bars import Bars
+from worldmodel_trading.evaluation.fidelity.card import model_card
 from worldmodel_trading.evaluation.fidelity.consistency import _ratios
 from worldmodel_trading.evaluation.fidelity.goals import Goal
 from worldmodel_trading.evaluation.fidelity.measure import Fidelity, measure_fidelity
@@ -290,3 +291,17 @@ def test_the_interval_over_runs_holds_both_doubts():
 def test_nothing_to_run_is_refused(market, models, seeds):
     with pytest.raises(ConfigError, match=r"no world model|seeds is 0"):
         measure_runs(models, market, SMALL, seeds=seeds)
+
+
+def test_the_card_tells_what_was_measured(world_model, runs) -> None:
+    card = model_card(world_model, runs, more=["**Not for breakfast.**"])
+    front, _, body = card.removeprefix("---\n").partition("---\n")
+    assert "library_name: worldmodel-trading" in front
+    assert "# World model of SYNTH, bars of " in body
+    assert "2020-01-01" in body  # where its training range begins
+    for goal in runs.goals:
+        assert f"| {goal.name} | {goal.value:.3f} |" in body.replace("\\|", "|")
+    missed = sum(goal.verdict == "missed" for goal in runs.goals)
+    assert f"{missed} missed" in body
+    assert "- **Not for breakfast.**" in body
+    assert "- **Not for trading.**" in body
