@@ -2,7 +2,6 @@ from .account.costs import CostModel as CostModel
 from .account.costs import Fee as Fee
 from .account.costs import Slippage as Slippage
 from .account.costs import SquareRootImpact as SquareRootImpact
-from .account.costs import cost_model as cost_model
 from .account.inputs import AccountInput as AccountInput
 from .account.rewards import DifferentialSharpe as DifferentialSharpe
 from .account.rewards import LogReturn as LogReturn

@@ -69,7 +69,16 @@ COST_MODELS: list[type[CostModel]] = []
 
 
 def cost_model(model: Model) -> Model:
-    """Enlist a cost model."""
+    """Enlist a cost model of this file.
+
+    Raises:
+        ConfigError: The loops, which are compiled for the models of this file, are made already.
+    """
+    if "CostRules" in globals():
+        raise ConfigError(
+            f"{model.__name__} comes too late: cost models are compiled into every loop, and are written in "
+            "market/account/costs.py; charge a cost of your own in a reward (reward=function)"
+        )
     COST_MODELS.append(model)
     return model
 

@@ -73,12 +73,12 @@ class Reward(Record):
     """Base of the rewards that have a name: frozen dataclasses of their settings.
 
     Attributes:
-        name: In ``reward=``.
+        name: In ``reward=``; a reward without one is handed over as an object.
         pay: ``pay(step, memory)``: the reward, from a `RewardStep` and the lane's own memory [M],
             which it may write to.
     """
 
-    name: ClassVar[str]
+    name: ClassVar[str] = ""
     pay: ClassVar[Callable[..., Any]]
 
     def start(self) -> tuple[float, ...]:

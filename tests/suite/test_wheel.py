@@ -122,8 +122,12 @@ def test_the_release_has_one_version(wheel: Path, sdist: Path) -> None:
     assert wheel.name == f"worldmodel_trading-{number}-py3-none-any.whl"
     assert sdist.name == f"worldmodel_trading-{number}.tar.gz"
     assert f"\nversion: {number}\n" in (TREE / "CITATION.cff").read_text("utf-8")
-    changes = re.findall(r"^## (\S+) – (\S+)$", (TREE / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
-    released = re.search(r"^date-released: (\S+)$", (TREE / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
+    changes = re.findall(
+        r"^## (\S+) – (\S+)$", (TREE / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE
+    )
+    released = re.search(
+        r"^date-released: (\S+)$", (TREE / "CITATION.cff").read_text("utf-8"), re.MULTILINE
+    )
     assert released
     assert changes[0] == (number, released[1])
 

@@ -10,7 +10,7 @@ from account_paths import account_path
 from rule_cases import BTCUSDT
 
 from worldmodel_trading.market.account.broker import dream_bars
-from worldmodel_trading.market.account.costs import COST_MODELS, CostRules
+from worldmodel_trading.market.account.costs import COST_MODELS, CostRules, Fee, cost_model
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.errors import ConfigError
 
@@ -71,3 +71,15 @@ def test_every_model_names_the_numbers_that_it_gives() -> None:
     for model in COST_MODELS:
         assert len(model().values(None)) == len(model.names)
     assert len(set(CostRules._fields)) == len(CostRules._fields)
+
+
+def test_a_cost_model_that_comes_too_late_is_refused_and_changes_nothing() -> None:
+    before = list(COST_MODELS)
+    with pytest.raises(ConfigError, match=r"Late comes too late: .*reward=function"):
+
+        @cost_model
+        class Late(Fee):
+            names = ("late",)
+
+    assert before == COST_MODELS
+    assert BrokerConfig.from_settings(taker_fee=0.001)

@@ -249,3 +249,12 @@ def test_a_function_that_pays_no_number_is_refused(reward: Any, message: str) ->
         pay(LaneRewards(2, reward), [0.1, 0.1])
     with pytest.raises(ConfigError, match=message):
         pay_one(ScalarReward(reward), 0.1)
+
+
+def test_a_reward_without_a_name_is_paid_as_an_object_and_takes_no_name_away() -> None:
+    @dataclass(frozen=True)
+    class Nameless(Reward):
+        pay = LogReturn.pay
+
+    assert open_reward(Nameless()) == Nameless()
+    assert isinstance(open_reward("simple_return"), SimpleReturn)
