@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -21,18 +22,23 @@ from .work import Missing, Work
 def main(given: Sequence[str] | None = None) -> int:
     """Measure what is asked for; always write the pages."""
     options = _options(given)
-    figures = read_figures()
+    figures, failed = read_figures(), []
     if not options.pages:
         work = Work(options.work, options.candles)
         for figure in _chosen(options.only):
-            measured = _measure(figure, work)
-            if measured is not None:
-                figures[figure.name] = measured
+            try:
+                figures[figure.name] = _measure(figure, work)
                 write_figures(figures)
+            except Missing as missing:
+                print(f"{figure.name}: kept as it was, for want of {missing}", file=sys.stderr)
+            except subprocess.CalledProcessError:
+                failed.append(figure.name)
     for page in pages():
         fill(page, figures)
     write_list(list_lines(figures))
-    return 0
+    if failed:
+        print(f"kept as they were, for their commands failed: {failed}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _chosen(names: Sequence[str]) -> list[Figure]:
@@ -43,16 +49,12 @@ def _chosen(names: Sequence[str]) -> list[Figure]:
     return [known[name] for name in names] if names else list(FIGURES)
 
 
-def _measure(figure: Figure, work: Work) -> Measured | None:
-    """Today's text; None where a file of candles is missing, which is said."""
+def _measure(figure: Figure, work: Work) -> Measured:
+    """Today's text, with its day and machine."""
     began = time.monotonic()
-    try:
-        for command in figure.commands:
-            work.check(command)
-        text = figure.make(work)
-    except Missing as missing:
-        print(f"{figure.name}: kept as it was, for want of {missing}", file=sys.stderr)
-        return None
+    for command in figure.commands:
+        work.check(command)
+    text = figure.make(work)
     seconds = round(time.monotonic() - began)
     print(f"{figure.name}: {seconds} s", file=sys.stderr, flush=True)
     machine = f"{processor_name()}, {num_cores()} cores"

@@ -62,13 +62,16 @@ class Work:
         return folder
 
     def run(self, command: str) -> str:
-        """Standard output of a command, which runs once.
+        """Standard output of a command, which runs once, after those whose folders it names.
 
         Raises:
             subprocess.CalledProcessError: It failed.
         """
         if command not in self._said:
             self.check(command)
+            for name in SHARED:
+                if f" {name}/" in command:
+                    self.share(name)
             print(f"$ {command}", file=sys.stderr, flush=True)
             words = shlex.split(command)
             if words[0] == "python":
