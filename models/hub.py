@@ -36,6 +36,6 @@ def fetch_from_hub(name: str, files: tuple[str, ...]) -> Path:
         hub.snapshot_download(repo_id=name, allow_patterns=list(files), local_dir=str(folder))
     except Exception as error:  # the library's errors have no common base that it promises
         raise ModelFileError(
-            f"{name} cannot be fetched from the Hugging Face Hub: {error}"
+            f"there is no folder {name}, and it cannot be fetched from the Hugging Face Hub: {error}"
         ) from error
     return folder
