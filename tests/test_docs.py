@@ -29,17 +29,28 @@ SLOW = {  # pages whose Python takes over about 15 s, and why
     "README.md": "PPO on a million dreamed bars",
     "docs/agents.md": "the same, and a search on recorded bars",
     "docs/comparison.md": "a comparison",
+    "docs/first_agent.md": "PPO, a search, and their comparison",
+    "docs/is_my_agent_good.md": "a comparison and a search",
+    "docs/own_candles.md": "a training on nine months",
     "docs/evaluation.md": "every measure of fidelity, two minutes",
     "docs/scale.md": "a comparison by a cluster of Ray",
     "docs/stress.md": "two scenarios",
     "docs/transfer.md": "a joint training of two markets",
     "docs/world_model.md": "a training on a year",
 }
-RUN = {  # commands that take seconds, by how they begin: run as they stand
+RUN = {  # commands that are run as they stand, by how they begin; True is over about 15 s
+    "data list": False,
+    "data verify": False,
+    "fetch --symbol": False,
+    "fetch --universe": False,
+    "hallucinate": False,
+    "play": False,
+    "regimes --world-model": True,
+    "stress --agent": True,
 }
 OLD = {"CHANGELOG.md", "docs/changelog.md"}  # pages that speak of what was
 FOREIGN = {  # programs of others, and modules that Python runs
-    *("cd", "deactivate", "echo", "export", "git", "mkdir", "ray", "source", "tensorboard"),
+    *(".", "cd", "deactivate", "echo", "export", "git", "mkdir", "ray", "source", "tensorboard"),
     *("http.server", "pip", "rl_zoo3.train", "venv"),
 }
 FOREIGN_OPTIONS = {"--logdir": "tensorboard", "--include-dashboard": "ray start"}
@@ -49,14 +60,11 @@ def text_of(page: Path) -> str:
     return page.read_text(encoding="utf-8")
 
 
-def that(holds: Any) -> list[Any]:
-    """The pages of which something holds, as a test's parameters."""
+def those(pages: list[Path], slow: Any) -> list[Any]:
+    """Pages as a test's parameters."""
     return [
-        pytest.param(
-            page, id=name_of(page), marks=[pytest.mark.slow] if name_of(page) in SLOW else []
-        )
-        for page in PAGES
-        if holds(text_of(page))
+        pytest.param(page, id=name_of(page), marks=[pytest.mark.slow] * bool(slow(page)))
+        for page in pages
     ]
 
 
@@ -70,6 +78,13 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
     page_folder.prepare(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def agents(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("agents")
+    page_folder.train(prepared, folder)
     return folder
 
 
@@ -102,12 +117,37 @@ def run(program: list[str], folder: Path, *, online: bool) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("page", that(lambda text: doc_pages.script(text).strip()))
+@pytest.mark.parametrize(
+    "page",
+    those(
+        [page for page in PAGES if doc_pages.script(text_of(page)).strip()],
+        lambda page: name_of(page) in SLOW,
+    ),
+)
 def test_a_page_s_python_runs(page: Path, folder: Path) -> None:
     script = doc_pages.script(text_of(page))
     (folder / "page.py").write_text(script, encoding="utf-8")
     online = re.search(r"\b(fetch_\w+|list_universe|BybitClient|KlineFeed)\b", script)
-    run(["page.py"], folder, online=online is not None)
+    shown = run(["page.py"], folder, online=online is not None)
+    assert not unprinted(text_of(page), shown)
+
+
+def unprinted(text: str, shown: str) -> list[str]:
+    """Lines that a page says are printed, and are not, whatever their numbers on this processor."""
+    lines = iter(map(shape, shown.splitlines()))
+    return [line for line in doc_pages.printed(text) if line.strip() and shape(line) not in lines]
+
+
+def shape(line: str) -> str:
+    """A line without its numbers and the room they take."""
+    return re.sub(r"[\s│]+", " ", re.sub(r"[-+−]?\d[\d.,:]*(e[-+]\d+)?", "#", line)).strip()
+
+
+def test_what_is_not_printed_is_found() -> None:
+    page = "```python\nprint(1)\n```\n\n```text\none  +1.5%\ntwo\n```\n\nNothing.\n\n```text\nthree\n```\n"
+    assert unprinted(page, "one 20.25%\ntwo\n") == []
+    assert unprinted(page, "two\none 20.25%\n") == ["two"]
+    assert unprinted(page, "one 20.25\ntwo\n") == ["one  +1.5%", "two"]
 
 
 def test_lines_of_a_script_are_those_of_its_page() -> None:
@@ -115,17 +155,30 @@ def test_lines_of_a_script_are_those_of_its_page() -> None:
     assert doc_pages.script(page).splitlines() == [*[""] * 3, "first = 1", *[""] * 7, "second = 2"]
 
 
-def runnable(command: Command) -> bool:
-    return command.words[0] == "worldmodel-trading" and any(
-        str(command).startswith(f"worldmodel-trading {begun}") for begun in RUN
-    )
+def to_run(page: Path) -> dict[Command, bool]:
+    """The commands of a page that are run, and whether that takes long."""
+    return {
+        command: long
+        for command in doc_pages.commands(text_of(page))
+        for begun, long in RUN.items()
+        if str(command).startswith(f"worldmodel-trading {begun}")
+    }
 
 
-@pytest.mark.parametrize("page", that(lambda text: any(map(runnable, doc_pages.commands(text)))))
-def test_a_page_s_quick_commands_run(page: Path, folder: Path) -> None:
-    for command in filter(runnable, doc_pages.commands(text_of(page))):
+@pytest.mark.parametrize(
+    "page", those([page for page in PAGES if to_run(page)], lambda page: any(to_run(page).values()))
+)
+def test_a_page_s_quick_commands_run(page: Path, folder: Path, agents: Path) -> None:
+    page_folder.give(agents, folder / "runs")
+    for command in to_run(page):
         program = ["-m", "worldmodel_trading", *command.words[1:]]
         assert run(program, folder, online=command.words[1] in ("fetch", "watch", "data"))
+
+
+def test_what_is_run_is_there() -> None:
+    shown = [str(command) for page in PAGES for command in to_run(page)]
+    for begun in RUN:
+        assert any(one.startswith(f"worldmodel-trading {begun}") for one in shown), begun
 
 
 # What its command lines say

@@ -105,6 +105,17 @@ def script(text: str) -> str:
     return "\n".join(written) + "\n"
 
 
+def printed(text: str) -> list[str]:
+    """What a page says that its Python prints: the lines of text blocks right after Python's."""
+    found, end = [], -1
+    for block in blocks(text):
+        if block.tag in ("python", "py"):
+            end = block.line + block.text.count("\n")
+        elif block.tag == "text" and block.line - end <= 3:
+            found += block.text.splitlines()
+    return found
+
+
 def prose(text: str) -> str:
     """A page without its blocks."""
     lines = text.splitlines()
@@ -153,7 +164,7 @@ def _split(said: str) -> list[tuple[str, ...]]:
             found.append([])
         elif found[-1] or not re.match(r"[A-Z_]+=", word):
             found[-1].append(word)
-    return [(Path(words[0]).name, *words[1:]) for words in found if words]
+    return [(Path(words[0]).name or words[0], *words[1:]) for words in found if words]
 
 
 def codes(text: str) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +50,21 @@ def _write_funding(times: np.ndarray, files: tuple[Path, ...]) -> None:
     rows = [f"{time},{rate:.6f}" for time, rate in zip(due, rates, strict=True)]
     for file in files:
         file.write_text("\n".join(["timestamp,fundingRate", *rows, ""]))
+
+
+def train(prepared: Path, folder: Path) -> None:
+    """Write what trainings leave into a folder: ``runs/ppo``, which pages also call ``runs/agent``."""
+    arguments = ["--agent", "ppo", "--steps", "4096", "--lanes", "16", "--horizon", "128"]
+    arguments += ["--every", "4096", "--set", "n_steps=128", "--set", "batch_size=512"]
+    arguments += ["--world-model", str(prepared / WORLD_MODEL), "--out", str(folder / "ppo")]
+    arguments += ["--candles", str(prepared / "BTCUSDT-60.csv")]
+    subprocess.run(
+        [sys.executable, "-m", "worldmodel_trading", "train", *arguments],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    shutil.copytree(folder / "ppo", folder / "agent")
 
 
 def give(prepared: Path, folder: Path) -> None:
