@@ -417,6 +417,7 @@ def test_a_change_that_does_not_fit_is_found() -> None:
     for wrong in (
         "+class Cautious(Rewards):\n+    pass\n",
         "+class Cautious(Reward):\n+    def start(self):\n+        return begun\n",
+        "+@nothing\n+class Cautious(Reward):\n+    pass\n",
         "+class Cautious(Reward:\n",
         "-class Nothing(Reward):\n+class Cautious(Reward):\n     pass\n",
         "     def start(self) -> tuple[float]:\n+        begun = 1\n",

@@ -70,7 +70,9 @@ def test_a_failed_fetch_is_said_in_words(monkeypatch):
         raise ConnectionError("no route")
 
     install(monkeypatch, snapshot_download)
-    with pytest.raises(ModelFileError, match=r"no folder owner/model, and it cannot be fetched.*no route"):
+    with pytest.raises(
+        ModelFileError, match=r"no folder owner/model, and it cannot be fetched.*no route"
+    ):
         WorldModel.from_pretrained("owner/model")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import dis
 import importlib
@@ -24,11 +25,25 @@ def check(added: str, modules: Sequence[str]) -> None:
     for module in modules:
         known |= vars(importlib.import_module(module))
     known["__name__"] = modules[0]
-    code = compile(textwrap.dedent(added), "<added>", "exec", dont_inherit=True)
+    tree = ast.parse(textwrap.dedent(added))
+    names = _drop_enlisting(tree)
+    code = compile(tree, "<added>", "exec", dont_inherit=True)
     exec(code, known)
-    missing = {name for name in _globals(code) if name not in known and not hasattr(builtins, name)}
+    names |= set(_globals(code))
+    missing = {name for name in names if name not in known and not hasattr(builtins, name)}
     if missing:
         raise NameError(f"nothing is called {', '.join(sorted(missing))}")
+
+
+def _drop_enlisting(tree: ast.Module) -> set[str]:
+    """Take away what enlists classes, which is open while its module is made; returns its names."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            plain = [one for one in node.decorator_list if isinstance(one, ast.Name)]
+            names |= {one.id for one in plain}
+            node.decorator_list = [one for one in node.decorator_list if one not in plain]
+    return names
 
 
 def _globals(code: CodeType) -> Iterator[str]:
