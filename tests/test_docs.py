@@ -25,10 +25,13 @@ from worldmodel_trading.arguments import parser
 
 LIMIT_S = 600  # for a page's code
 
-SLOW = {  # pages whose Python takes over about 15 s, and why
+SLOW = {  # pages whose Python takes over about 10 s, and why
     "README.md": "PPO on a million dreamed bars",
     "docs/agents.md": "the same, and a search on recorded bars",
     "docs/comparison.md": "a comparison",
+    "docs/engine.md": "five searches",
+    "docs/explore.md": "a sweep",
+    "docs/regimes.md": "regimes found, and refits",
     "docs/first_agent.md": "PPO, a search, and their comparison",
     "docs/is_my_agent_good.md": "a comparison and a search",
     "docs/own_candles.md": "a training on nine months",

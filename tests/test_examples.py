@@ -88,6 +88,7 @@ APPLICATIONS = {  # what makes an example small, and what it prints
 }
 LIVE = "27_follow_live.py"
 LONG = {  # what takes over a quarter of a minute
+    "19_compare.py",
     "20_forecast.py",
     "21_fidelity.py",
 }
