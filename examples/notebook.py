@@ -84,9 +84,9 @@ def _(mo):
 def _(mo):
     given = mo.cli_args()
     source = str(given.get("candles") or "synthetic")
-    num_bars = int(given.get("bars") or 10_000)
-    epochs = int(given.get("epochs") or 6)
-    generations = int(given.get("generations") or 15)
+    num_bars = int(given.get("bars") or 26_280)
+    epochs = int(given.get("epochs") or 16)
+    generations = int(given.get("generations") or 20)
     seed = int(given.get("seed") or 0)
     return epochs, generations, num_bars, seed, source
 
@@ -300,7 +300,7 @@ def _(
 ):
     _whole = {"episode_length": None, "random_start": False}
     _venues = {
-        "dream": (DreamEnv(world_model, horizon=256), 32),
+        "dream": (DreamEnv(world_model, horizon=720), 48),
         "validation": (
             BybitReplayEnv(candles, world_model, validation_start, test_start, **_whole),
             1,
