@@ -9,11 +9,11 @@ import numpy as np
 
 from ..envs.engine.bar_engine import BarEngine
 from ..envs.engine.opening import open_engine
-from ..envs.spaces import LATENT_BOUND
+from ..envs.spaces import LATENT_BOUND, observation_layout, with_account
 from ..evaluation.policy import Policy, check_policy
 from ..market.account.broker import ScalarAccount, dream_bars
 from ..market.account.rules import BrokerConfig
-from ..market.arrays import FloatArray
+from ..market.arrays import Float32Array, FloatArray
 from ..market.candles import Candles
 from ..market.errors import ConfigError, FeatureError
 from ..market.features import StreamingFeatures, candles_for, valid_rows
@@ -55,12 +55,14 @@ class LiveTrader:
 
     Args:
         world_model: Sees the market.
-        policy: Chooses the target weight from [z, h, account].
+        policy: Chooses the target weight from [z, h, account]; one whose ``actions`` are
+            ``"discrete"`` says 0 short, 1 flat, 2 long.
         broker: The paper account's rules.
         regimes: Anything `open_regimes` opens; None finds three in the world model's own bank.
 
     Raises:
-        ConfigError: The policy was trained in another world model.
+        ConfigError: The policy was trained in another world model, or reads something else than
+            [z, h, account].
     """
 
     def __init__(
@@ -70,11 +72,14 @@ class LiveTrader:
         broker: BrokerConfig | None = None,
         regimes: RegimeSource = None,
     ) -> None:
-        check_policy(policy, world_model.fingerprint)
         self._world_model = world_model
         self._engine = open_engine(world_model)
-        self._policy = policy
+        self._policy, self._policy_state = policy, None
         self._account = ScalarAccount(broker)
+        config = world_model.config
+        latents = observation_layout({"latent": config.latent_size, "hidden": config.hidden_size})
+        layout = with_account(latents, self._account.config.view)
+        check_policy(policy, world_model.fingerprint, layout)
         found = open_regimes(True if regimes is None else regimes, world_model)
         if found is None:
             raise ConfigError("regimes is False; expected regimes that can be told, or None")
@@ -116,6 +121,7 @@ class LiveTrader:
         self._state = self._engine.after(history, np.array([len(history) - 1]))
         self._followed = self._regimes.after(self._world_model, history)
         self._close, self._last = float(history.close[-1]), history
+        self._policy_state = None
         return self._decide()
 
     def update(self, bar: Candles) -> Decision | None:
@@ -160,6 +166,17 @@ class LiveTrader:
         latents = self._world_model.encode(features)
         return np.ascontiguousarray(np.clip(latents, -LATENT_BOUND, LATENT_BOUND))
 
+    def _asked(self, observation: Float32Array) -> float:
+        """The policy's target weight; what it remembers goes on until a new warm-up."""
+        begins = np.full(1, self._policy_state is None)
+        action, self._policy_state = self._policy.predict(
+            observation, self._policy_state, begins, deterministic=True
+        )
+        target = float(np.ravel(action)[0])
+        if getattr(self._policy, "actions", None) == "discrete":
+            target -= 1.0
+        return min(max(target, -1.0), 1.0)
+
     def _decide(self) -> Decision:
         state = self._state
         if state is None:
@@ -168,8 +185,7 @@ class LiveTrader:
         inputs = len(self._account.config.view.account_observation)
         observation = np.concatenate([state.z[0], state.h[0], np.empty(inputs, dtype=np.float32)])
         self._account.show(observation)
-        action, _ = self._policy.predict(observation, deterministic=True)
-        self._target = float(np.clip(action[0], -1.0, 1.0))
+        self._target = self._asked(observation)
         believed = self._followed.believed[0]
         regime = int(believed.argmax())
         return Decision(

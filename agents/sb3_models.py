@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import spaces
 
 from ..market.errors import ConfigError
@@ -37,7 +38,8 @@ def make_sb3_agent(name: str, lanes: NativeVecEnv, seed: int = 0, **settings: An
 
     Its settings are those that `train_agent` takes. It sees observations in deviations from their means,
     which it keeps with its parameters, and rewards in deviations of a bar's return, both measured
-    on the lanes; it then predicts from observations as they come.
+    on the lanes; it then predicts from observations as they come. PyTorch is kept to one thread from here on: of
+    networks so small, several threads do nothing but wait for each other.
 
     Args:
         name: One of `ALGORITHMS`; ``dqn`` needs lanes with ``actions="discrete"``.
@@ -49,6 +51,7 @@ def make_sb3_agent(name: str, lanes: NativeVecEnv, seed: int = 0, **settings: An
         ConfigError: There is no such algorithm, or a setting is not its own.
     """
     algorithm = find_algorithm(name)
+    torch.set_num_threads(1)
     return learning_model(algorithm, algorithm.settle(settings), lanes, seed)
 
 

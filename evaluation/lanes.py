@@ -33,7 +33,10 @@ def run_lanes(
     Raises:
         ConfigError: The policy was trained in another world model than the environment's.
     """
-    check_policy(policy, getattr(env.unwrapped, "world_model_hash", None))
+    bare = env.unwrapped
+    check_policy(
+        policy, getattr(bare, "world_model_hash", None), getattr(bare, "observation_layout", None)
+    )
     observations, info = env.reset(seed=seed, options=options)
     running = np.ones(env.num_envs, dtype=np.bool_)
     ruined = np.zeros_like(running)

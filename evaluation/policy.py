@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -10,16 +11,21 @@ from ..market.arrays import BoolArray, Float32Array
 from ..market.errors import ConfigError
 
 
-def check_policy(policy: object, world_model_hash: str | None) -> None:
-    """Refuse a policy that learned from another world model's z and h, of whatever shape.
+def check_policy(
+    policy: object, world_model_hash: str | None, layout: Mapping[str, slice] | None = None
+) -> None:
+    """Refuse a policy to which the observation means something else, of whatever shape it is.
 
     Args:
         policy: Says by its ``world_model_hash`` which one; a policy without one passes.
         world_model_hash: `WorldModel.fingerprint` of what it is to see the market through; None
             where it sees no world model's latents.
+        layout: Names of the observation's parts, and their slices; None where that is not known. A
+            policy that reads features says by ``reads`` of how many.
 
     Raises:
-        ConfigError: It is another one.
+        ConfigError: It learned from another world model's z and h, or reads features that the
+            observation has not.
     """
     learned = getattr(policy, "world_model_hash", None)
     if learned and world_model_hash and learned != world_model_hash:
@@ -28,6 +34,16 @@ def check_policy(policy: object, world_model_hash: str | None) -> None:
             f"{world_model_hash[:12]}…: its z and h mean something else; load the world model that "
             "was saved beside the controller, or train a controller in this one"
         )
+    reads = getattr(policy, "reads", None)
+    if reads is not None and layout is not None:
+        there = layout.get("features", slice(0, 0))
+        if there.stop - there.start != reads:
+            sizes = ", ".join(f"{name} [{part.stop - part.start}]" for name, part in layout.items())
+            raise ConfigError(
+                f"{type(policy).__name__} reads an observation of {reads} features, and this one is "
+                f"{sizes}: make the environment with observation='features', and the rule with the "
+                "features that the environment shows (make_rule(…, features=world_model.config.features))"
+            )
 
 
 class Policy(Protocol):

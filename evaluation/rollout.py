@@ -196,7 +196,10 @@ def play_episode(
     Raises:
         ConfigError: The policy was trained in another world model than the environment's.
     """
-    check_policy(policy, getattr(_unwrapped(env), "world_model_hash", None))
+    bare = _unwrapped(env)
+    check_policy(
+        policy, getattr(bare, "world_model_hash", None), getattr(bare, "observation_layout", None)
+    )
     observation, info = env.reset(seed=None if seed is None else seed_number(seed), options=options)
     step = Step(observation, info)
     yield step

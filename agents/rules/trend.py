@@ -24,6 +24,9 @@ class Momentum:
         features: The specification the observation was made with.
         size: The action on either side, in (0, 1].
 
+    Attributes:
+        reads: Features of the observation that it can read (`check_policy`).
+
     Raises:
         ConfigError: The features have no momentum over so many bars, or the size is out of range.
     """
@@ -39,6 +42,7 @@ class Momentum:
             raise ConfigError(f"size is {size!r}; expected a number above 0, up to 1")
         features = features or FeatureSpec()
         self.size = number
+        self.reads = len(features.names)
         self.horizon = self._default(horizons(features, "momentum")) if horizon is None else horizon
         self._column = column_of(features, "momentum", self.horizon)
 

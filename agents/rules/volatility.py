@@ -56,6 +56,9 @@ class VolatilityTarget:
         bars_per_year: 8,760 for hourly bars.
         leverage: Of the account; the weight is at most this.
 
+    Attributes:
+        reads: Features of the observation that it can read (`check_policy`).
+
     Raises:
         ConfigError: The features have no volatility over so many bars, or a number is not positive.
     """
@@ -71,6 +74,7 @@ class VolatilityTarget:
         leverage: float = 1.0,
     ) -> None:
         features = features or FeatureSpec()
+        self.reads = len(features.names)
         self.sizing = Sizing(target, bars_per_year, leverage)
         self.horizon = max(horizons(features, "volatility")) if horizon is None else horizon
         # streamed features tell a volatility by how far it is from the market's slow scale
@@ -100,17 +104,24 @@ class HARVolatilityTarget:
         slopes: On the columns [C].
         columns: What it reads of the observation [C].
         sizing: How much is held at which volatility.
+        reads: Features of the observation that it can read (`check_policy`).
     """
 
     market_alone: ClassVar[bool] = True  # so that `score_policies` asks once for all bars
 
     def __init__(
-        self, constant: float, slopes: FloatArray, columns: list[int], sizing: Sizing
+        self,
+        constant: float,
+        slopes: FloatArray,
+        columns: list[int],
+        sizing: Sizing,
+        reads: int,
     ) -> None:
         self.constant = constant
         self.slopes = slopes
         self.columns = columns
         self.sizing = sizing
+        self.reads = reads
 
     @classmethod
     def fit(
@@ -147,7 +158,7 @@ class HARVolatilityTarget:
         returns = np.log(training.close[after] / training.close[after - 1])
         in_scales = returns / np.exp(regressors @ found)
         constant = float(found[0] + 0.5 * np.log(np.mean(in_scales**2)))
-        return cls(constant, found[1:], columns, sizing)
+        return cls(constant, found[1:], columns, sizing, len(features.names))
 
     def predict(
         self,

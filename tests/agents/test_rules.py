@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from worldmodel_trading.agents.live import LiveTrader
 from worldmodel_trading.agents.rules import (
     RULES,
     ConstantWeight,
@@ -19,6 +20,8 @@ from worldmodel_trading.agents.rules import (
 )
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.replay import BybitReplayEnv
+from worldmodel_trading.envs.vector import ReplayVectorEnv
+from worldmodel_trading.evaluation.lanes import run_lanes
 from worldmodel_trading.evaluation.policy import Policy
 from worldmodel_trading.evaluation.rollout import run_episode
 from worldmodel_trading.market.candles import Candles
@@ -206,6 +209,31 @@ def test_rules_by_name(candles: Candles) -> None:
 
 def test_rules_trade_the_dream_too(market_model: WorldModel) -> None:
     env = DreamEnv(market_model, observation="features", horizon=60)
-    record = run_episode(env, Momentum(168), seed=3)
+    rule = Momentum(168, market_model.config.features)
+    record = run_episode(env, rule, seed=3)
     assert len(record) == 60
     assert set(np.unique(record.action)) <= {-1.0, 0.0, 1.0}
+
+
+@pytest.mark.parametrize("name", ["momentum", "reversion", "volatility_target"])
+def test_a_rule_that_reads_features_is_kept_from_an_observation_of_latents(
+    name: str, market_model: WorldModel, candles: Candles
+) -> None:
+    rule = make_rule(name, candles, market_model.config.features)
+    seeing = {"candles": candles, "world_model": market_model, "episode_length": 20}
+    made = {
+        "replay": lambda: run_episode(BybitReplayEnv(**seeing), rule),
+        "dream": lambda: run_episode(DreamEnv(market_model, horizon=20), rule),
+        "lanes": lambda: run_lanes(ReplayVectorEnv(2, **seeing), rule),
+        "live": lambda: LiveTrader(market_model, rule),
+    }
+    for venue, play in made.items():
+        with pytest.raises(ConfigError, match=r"reads an observation of \d+ features") as caught:
+            play()
+        assert "latent [3], hidden [6], account [1]" in str(caught.value), venue
+        assert "observation='features'" in str(caught.value)
+    assert run_episode(BybitReplayEnv(**seeing, observation="features"), rule)
+    others = make_rule(name, candles)  # of the features that replay shows without a world model
+    with pytest.raises(ConfigError, match=r"features=world_model\.config\.features"):
+        run_episode(BybitReplayEnv(**seeing, observation="features"), others)
+    assert run_episode(BybitReplayEnv(candles, episode_length=20), others)

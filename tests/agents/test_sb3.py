@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import gymnasium as gym
@@ -68,3 +70,14 @@ def test_one_seed_one_training(name: str, candles: Candles, market_model: WorldM
         return np.concatenate([p.detach().numpy().ravel() for p in agent.policy.parameters()])
 
     np.testing.assert_array_equal(trained(), trained())
+
+
+def test_an_agent_learns_in_one_thread_whatever_the_environment_says() -> None:
+    code = (
+        "import torch; torch.set_num_threads(2)\n"
+        "from worldmodel_trading import make_sb3_agent, make_sb3_env\n"
+        "make_sb3_agent('ppo', make_sb3_env('WorldModelDream-v0', 2, horizon=8))\n"
+        "print(torch.get_num_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
