@@ -120,6 +120,8 @@ class PathFacts:
         if top < 2 or self._sorted[top] <= 0:
             return 0.0
         share = weights[self._order[:top] // self.bars]
+        if not share.any():  # a resample of few dreams may hold none of the largest
+            return 0.0
         excess = float(share @ np.log(self._sorted[:top] / self._sorted[top]) / share.sum())
         return 1.0 / excess if excess > 0 else 0.0
 

@@ -104,6 +104,15 @@ def test_short_paths_leave_out_what_they_cannot_have():
     assert set(facts.excess_kurtosis) == {1, 4, 24}
 
 
+def test_a_resample_without_the_largest_has_no_tail_index():
+    """Two large returns lie in a path of weight 0; the next, of weight 30, are 1% at once."""
+    returns = np.full((2, 48), 0.001)
+    returns[0, :2] = 0.1
+    facts = PathFacts(Dreams(returns)).facts(np.array([0.0, 30.0]))
+    assert facts.hill_index == 0.0
+    assert facts.sigma == pytest.approx(0.0)
+
+
 def test_constant_paths_are_finite():
     facts = PathFacts(Dreams(np.zeros((3, 200)))).facts()
     assert (facts.sigma, facts.hill_index, facts.excess_kurtosis[1]) == (0.0, 0.0, 0.0)
