@@ -108,6 +108,11 @@ class TrainConfig(Record):
         """Refuse every impossible setting before any work."""
         super().__post_init__()
         BrokerConfig.from_settings(**self.account)
+        if not isinstance(self.objective, str):
+            raise ConfigError(
+                f"the objective is {self.objective!r}; expected the name of a reward: with a function, take "
+                "make_sb3_env(…, reward=function) and make_sb3_agent, and choose on validation yourself"
+            )
         if self.env == "replay" and self.pessimism > 0.0:
             raise ConfigError(
                 f"pessimism is {self.pessimism:g}, and nobody disagrees about recorded bars: train in "

@@ -109,7 +109,7 @@ def _package() -> str:
         lines.append(f"## From [`{package}.{room}`]({room}.md)")
         lines.append("\n".join(_linked(f"{package}.{room}", here, names)))
     own = [one for one in exports if not any(one.name in names for names in rooms.values())]
-    lines.append("## Jobs")
+    lines.append("## Jobs, their settings and what they return")
     lines += [f"::: {package}.{one.name}" for one in own]
     return "\n\n".join(lines) + "\n"
 

@@ -28,6 +28,7 @@ from .comparison.measured import measure_policy as measure_policy
 from .comparison.rank_agreement import RankAgreement as RankAgreement
 from .comparison.rank_agreement import measure_rank_agreement as measure_rank_agreement
 from .comparison.rank_agreement import random_controllers as random_controllers
+from .comparison.results import Comparison as Comparison
 from .comparison.risk import Risk as Risk
 from .comparison.venues import Family as Family
 from .comparison.waterfall import Waterfall as Waterfall
@@ -50,6 +51,7 @@ from .fidelity.runs import FidelityRuns as FidelityRuns
 from .fidelity.runs import measure_runs as measure_runs
 from .fidelity.stylised import StylisedFacts as StylisedFacts
 from .fidelity.subject import FidelityConfig as FidelityConfig
+from .game import GameConfig as GameConfig
 from .horizons import compare_horizons as compare_horizons
 from .horizons import ensemble_crps as ensemble_crps
 from .horizons import horizon_losses as horizon_losses
@@ -69,6 +71,7 @@ from .performance import measure_performance as measure_performance
 from .performance import sharpe_ratio as sharpe_ratio
 from .performance import sortino_ratio as sortino_ratio
 from .policy import Policy as Policy
+from .regimes.results import RegimeResults as RegimeResults
 from .regimes.staying import stay_in_regime as stay_in_regime
 from .report.run_page import report_html as report_html
 from .report.run_page import write_report as write_report
@@ -93,6 +96,11 @@ from .significance import sharpe_evidence as sharpe_evidence
 from .significance import sharpe_standard_error as sharpe_standard_error
 from .significance import stationary_bootstrap_interval as stationary_bootstrap_interval
 from .significance import stationary_bootstrap_rows as stationary_bootstrap_rows
+from .stress.losses import Losses as Losses
+from .stress.results import Replayed as Replayed
+from .stress.results import ScenarioFacts as ScenarioFacts
+from .stress.results import StressResults as StressResults
+from .transfer import Transfer as Transfer
 from .transitions import Transitions as Transitions
 from .transitions import record_episodes as record_episodes
 from .transitions import write_minari as write_minari

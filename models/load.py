@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..market.candles import UNNAMED
@@ -23,9 +24,28 @@ def open_world_model(source: WorldModel | str | os.PathLike[str] = "default") ->
 
     Raises:
         ModelFileError: Something is missing, altered, or of another format.
+        ConfigError: It is of several symbols, or nothing of the kind.
     """
     if isinstance(source, WorldModel):
         return source
+    from .joint_world_model import JointWorldModel, is_joint
+
+    if isinstance(source, JointWorldModel):
+        symbols = ", ".join(source.symbols)
+        raise ConfigError(
+            f"a joint world model of {symbols} is given where one is expected: take one symbol's, "
+            f".of({source.symbols[0]!r})"
+        )
+    if not isinstance(source, str | os.PathLike):
+        raise ConfigError(
+            f"the world model is {type(source).__name__}; expected a WorldModel, the folder of one, or 'default'"
+        )
+    if is_joint(os.fspath(source)):
+        symbols = sorted(part.name for part in Path(source).iterdir() if part.is_dir())
+        raise ConfigError(
+            f"{os.fspath(source)} holds a joint world model, and one symbol's is expected: name a folder in "
+            f"it, one of {', '.join(symbols)}"
+        )
     return _default() if source == "default" else WorldModel.from_pretrained(os.fspath(source))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from worldmodel_trading.agents.training import Ground
 from worldmodel_trading.dates import read_times, refuse_outside
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.errors import ConfigError, TrainingBarsError
+from worldmodel_trading.market.errors import ConfigError, OtherMarketError, TrainingBarsError
 from worldmodel_trading.market.features import candles_for
 from worldmodel_trading.market.synthetic import SYMBOL
 from worldmodel_trading.market.times import Time, format_time
@@ -86,7 +86,12 @@ def open_recorded_ranges(
     if candles is None and made.symbol != SYMBOL:
         return Recorded(model, None, {})
     record = candles_for(model.config.features, candles)
-    made.check_market(record.symbol, record.interval, allow_other=False)
+    made.check_interval(record.interval)
+    other = made.other_market(record.symbol)
+    if other:
+        raise OtherMarketError(
+            f"{other}: give candles of {made.symbol}, or teach the world model that market (transfer)"
+        )
     refuse_outside(record, times)
     if given.get("train_end", 0) > made.train_end_ms:
         raise TrainingBarsError(

@@ -32,6 +32,7 @@ from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.files.writer import whole_file
 from worldmodel_trading.models.load import open_world_model
+from worldmodel_trading.models.storage import MANIFEST_FILE
 from worldmodel_trading.models.world_model import WorldModel
 from worldmodel_trading.playing import Markets
 
@@ -258,6 +259,12 @@ def _trials(folder: Path) -> int:
     return max(1, len(looks))
 
 
-@lru_cache(maxsize=4)
 def _opened(folder: str) -> WorldModel:
+    """The world model that lies in a folder now: another may have been written there since."""
+    manifest = Path(folder, MANIFEST_FILE)
+    return _read(folder, manifest.read_bytes() if manifest.is_file() else b"")
+
+
+@lru_cache(maxsize=4)
+def _read(folder: str, _manifest: bytes) -> WorldModel:
     return open_world_model(folder)

@@ -94,7 +94,14 @@ def compare(
         TrainingBarsError: Something would be measured on bars that were seen.
         OutputError: The folder holds something else.
     """
-    config = CompareConfig(**settings)
+    config = CompareConfig.from_dict(settings)
+    for name in agents:
+        if not isinstance(name, str | Path):
+            raise ConfigError(
+                f"an agent is {type(name).__name__}; expected a folder that `train` wrote, a rule's name, "
+                f"one of {', '.join(LEARNED)}, or module:callable, which is given the world model and "
+                "returns what has `predict`; `evaluate_policy` takes objects"
+            )
     refuse_taken(out, "compare", overwrite=overwrite)
     crew = Crew.of(workers)
     job = _Job(config, tuple(dict.fromkeys([*agents, *BESIDE])), Path(out), crew)

@@ -120,7 +120,7 @@ def explore(
         TrainingBarsError: The test range reaches into bars that trained or chose the world model.
         OutputError: The folder holds something else.
     """
-    config = ExploreConfig(**settings)
+    config = ExploreConfig.from_dict(settings)
     refuse_taken(out, "explore", overwrite=overwrite)
     crew = Crew.of(workers)
     stages = given_stages(

@@ -51,7 +51,7 @@ def play(
         ConfigError: A setting is impossible, or there are too few bars.
         OutputError: The file is there already, or cannot be written.
     """
-    config, file = GameConfig(**settings), Path(out)
+    config, file = GameConfig.from_dict(settings), Path(out)
     _check_file(file, overwrite=overwrite)
     recorded = open_recorded_ranges(world_model, candles)
     if recorded.candles is None:

@@ -22,7 +22,7 @@ from worldmodel_trading.known_market import YEAR, KnownMarket, Variant, judging_
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.arrays import FloatArray
 from worldmodel_trading.market.errors import ConfigError
-from worldmodel_trading.market.records import AT_LEAST_ONE, FROM_ZERO, MANY, Record, refuse_unknown
+from worldmodel_trading.market.records import AT_LEAST_ONE, FROM_ZERO, MANY, Record
 from worldmodel_trading.market.settings import nearest
 from worldmodel_trading.progress import say
 
@@ -143,8 +143,7 @@ def self_test(agent: str, **settings: Any) -> SelfTest:
     Raises:
         ConfigError: There is no such agent, a setting is impossible, or a trainer returns no policy.
     """
-    refuse_unknown(settings, list(SelfTestConfig.__dataclass_fields__), "the self-test")
-    config = SelfTestConfig(**settings)
+    config = SelfTestConfig.from_dict(settings)
     train = _trainer(agent, config)
     begun = time.perf_counter()
     checks = []

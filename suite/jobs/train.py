@@ -65,7 +65,7 @@ def train_agent(
         ConfigError: A setting is impossible.
         OutputError: The folder holds something else.
     """
-    config = TrainConfig(agent=agent, env=env, **settings)
+    config = TrainConfig.from_dict({"agent": agent, "env": env, **settings})
     refuse_taken(out, "train", overwrite=overwrite)
     recorded = open_recorded_ranges(world_model, candles, Cuts(start, train_end, validation_end))
     if recorded.candles is None:

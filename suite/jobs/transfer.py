@@ -127,7 +127,7 @@ def transfer(
             are.
         OtherMarketError: The interval is another.
     """
-    config = TransferConfig(**settings)
+    config = TransferConfig.from_dict(settings)
     refuse_taken(out, "transfer", overwrite=overwrite)
     crew = Crew.of(workers)
     opened = tuple(map(open_parent, parents if isinstance(parents, list | tuple) else [parents]))

@@ -413,3 +413,8 @@ def test_a_model_without_a_folder_is_brought_to_scale_and_learns(market_model: W
         make_sb3_agent("dqn", lanes)
     with pytest.raises(ConfigError, match="did you mean 'gamma'"):
         make_sb3_agent("ppo", lanes, gama=0.9)
+
+
+def test_a_function_is_no_objective_and_the_way_to_one_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"expected the name of a reward: .*make_sb3_agent"):
+        TrainConfig(objective=lambda step: step.log_growth)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,14 +15,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from worldmodel_trading import compare, evaluate_policy
+from worldmodel_trading import buy_and_hold, compare, evaluate_policy
 from worldmodel_trading.cli import main
 from worldmodel_trading.envs.population.crew import RAY, Crew, Workers
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.comparison.results import Comparison
 from worldmodel_trading.jobs.train import train_agent
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.errors import ConfigError, OutputError, TrainingBarsError
+from worldmodel_trading.market.errors import (
+    ConfigError,
+    OtherMarketError,
+    OutputError,
+    TrainingBarsError,
+)
 from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.market.times import format_time
@@ -404,3 +410,48 @@ def test_the_self_test_s_exit_status_says_whether_it_passed(
     assert main(["compare"]) == 2
     assert "there is no agent to compare" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_is_judged_by_the_world_model_that_lies_there_now(
+    market_model: WorldModel, candles: Candles, tmp_path: Path
+) -> None:
+    """Two world models in turn, given as objects, and kept in one folder."""
+    paid = {}
+    for name, model in (("whole", market_model), ("recent", market_model.recent(0.2))):
+        found = compare(["hold"], model, candles, tmp_path, overwrite=True, workers=0, **SMALL)
+        alone = compare(["hold"], model, candles, tmp_path / name, workers=0, **SMALL)
+        places = found.summary()["hold"], alone.summary()["hold"]
+        assert places[0]["dream at 1"]["net"] == places[1]["dream at 1"]["net"], name
+        paid[name] = places[0]["dream at 1"]["net"].median
+    assert paid["whole"] != paid["recent"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"leverage": 3}, "CompareConfig has no setting 'leverage'; "),
+        ({"dream": 5}, "CompareConfig has no setting 'dream'; did you mean 'dreams'?"),
+    ],
+)
+def test_a_setting_that_there_is_not_is_named(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        compare(["hold"], **given)
+
+
+def test_an_object_is_no_agent_of_a_comparison(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"an agent is ConstantWeight; expected a folder .*predict"
+    ):
+        compare([buy_and_hold()], out=tmp_path)  # type: ignore[list-item]
+    assert not list(tmp_path.iterdir())
+
+
+def test_candles_of_another_symbol_are_refused_with_a_cure_that_there_is(
+    market_model: WorldModel, candles: Candles
+) -> None:
+    other = replace(candles, symbol="OTHERUSDT", instrument=None)
+    with pytest.raises(
+        OtherMarketError, match=r"of OTHERUSDT; .*give candles of SYNTH, or teach"
+    ) as e:
+        compare(["hold"], market_model, other)
+    assert "allow" not in str(e.value)
