@@ -41,10 +41,10 @@ def open_world_model(source: WorldModel | str | os.PathLike[str] = "default") ->
             f"the world model is {type(source).__name__}; expected a WorldModel, the folder of one, or 'default'"
         )
     if is_joint(os.fspath(source)):
-        symbols = sorted(part.name for part in Path(source).iterdir() if part.is_dir())
+        parts = sorted(part.name for part in Path(source).iterdir() if part.is_dir())
         raise ConfigError(
             f"{os.fspath(source)} holds a joint world model, and one symbol's is expected: name a folder in "
-            f"it, one of {', '.join(symbols)}"
+            f"it, one of {', '.join(parts)}"
         )
     return _default() if source == "default" else WorldModel.from_pretrained(os.fspath(source))
 
