@@ -33,13 +33,19 @@ SHARED: Final = {
         for market, split in SPLITS.items()
         for seed in SEEDS
     },
+    **{
+        f"{market}-{seed}-of-3": f"worldmodel-trading run {split} --seed {seed} --members 3 --out {market}-{seed}-of-3"
+        for market, split in SPLITS.items()
+        for seed in SEEDS
+    },
     "btc-paper": f"worldmodel-trading run {SPLITS['btc']} --preset paper --out btc-paper",
     "embedded": "worldmodel-trading run --out embedded",
     **{
-        f"{market}-fidelity": "worldmodel-trading fidelity "
-        + " ".join(f"--world-model {market}-{seed}/world_model" for seed in SEEDS)
-        + f" --candles {market.upper()}USDT-60.csv --out {market}-fidelity"
+        f"{market}-fidelity{of}": "worldmodel-trading fidelity "
+        + " ".join(f"--world-model {market}-{seed}{of}/world_model" for seed in SEEDS)
+        + f" --candles {market.upper()}USDT-60.csv --out {market}-fidelity{of}"
         for market in SPLITS
+        for of in ("", "-of-3")
     },
     "paper-fidelity": "worldmodel-trading fidelity --world-model btc-paper/world_model "
     "--candles BTCUSDT-60.csv --out paper-fidelity",
@@ -57,8 +63,9 @@ class Figure:
         over: What its ranges are over.
         commands: What prints it, as a reader types it in the folder of the files of candles.
         shows: How it is made of what they print: ``"tables"``, their Markdown tables; ``"printed"``,
-            all of it as it stands; or a function of the `Work`.
+            all of it as it stands; ``"last"``, its last paragraph; or a function of the `Work`.
         pick: Which of each command's tables, from 0; None is all.
+        labels: What stands above each command's part, where there are several.
     """
 
     name: str
@@ -67,6 +74,7 @@ class Figure:
     commands: tuple[str, ...]
     shows: str | Callable[[Work], str] = "tables"
     pick: tuple[int, ...] | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def page(self) -> str:
@@ -82,13 +90,21 @@ class Figure:
         """
         if callable(self.shows):
             return self.shows(work)
-        if self.shows == "printed":
-            return "\n\n".join(f"```text\n{work.run(one).strip()}\n```" for one in self.commands)
-        found = []
-        for command in self.commands:
+        parts = [self._part(work, command) for command in self.commands]
+        if self.labels:
+            parts = [
+                f"**{label}**\n\n{part}" for label, part in zip(self.labels, parts, strict=True)
+            ]
+        return "\n\n".join(parts)
+
+    def _part(self, work: Work, command: str) -> str:
+        """What one command has to show."""
+        if self.shows == "tables":
             printed = work.tables(command)
-            found += printed if self.pick is None else [printed[i] for i in self.pick]
-        return "\n\n".join(found)
+            return "\n\n".join(printed if self.pick is None else [printed[i] for i in self.pick])
+        said = work.run(command).strip()
+        lines = said.split("\n\n")[-1] if self.shows == "last" else said
+        return "```text\n" + "\n".join(line.rstrip() for line in lines.splitlines()) + "\n```"
 
 
 def _runs(*names: str) -> tuple[str, ...]:
@@ -151,22 +167,22 @@ FIGURES: Final = (
         "What agents trained in dreams earn where the edge is known, and where there is none",
         "five seeds, median and range",
         ("python -m benchmarks.agents",),
-        "printed",
+        "last",
     ),
     Figure(
         "agents.months",
         "How many recorded bars dreams need, beside the same search in replay",
         "three searches, one world model of each length",
         ("python -m benchmarks.agents --months --agents cma_es --seeds 3",),
-        "printed",
+        "last",
     ),
     Figure(
         "agents.self_test",
         "Whether an agent can learn here at all",
         "three seeds and twelve years; intervals over both",
         (
-            "worldmodel-trading compare --self-test cma_es",
-            "worldmodel-trading compare --self-test ppo",
+            "worldmodel-trading compare -q --self-test cma_es",
+            "worldmodel-trading compare -q --self-test ppo",
         ),
         "printed",
     ),
@@ -198,6 +214,7 @@ FIGURES: Final = (
             for market in ("btc", "eth")
         ),
         pick=(0,),
+        labels=("Bitcoin", "Ether"),
     ),
     Figure(
         "evaluation.rivals",
@@ -212,6 +229,7 @@ FIGURES: Final = (
         "256 paths from each moment",
         tuple(f"python -m benchmarks.baselines {SPLITS[market]}" for market in SPLITS),
         pick=(1,),
+        labels=tuple(_NAMES.values()),
     ),
     Figure(
         "hallucinate.btc_1",
@@ -335,7 +353,7 @@ FIGURES: Final = (
         _THREE,
         (
             f"worldmodel-trading transfer {_models('btc', '--from ')} {SPLITS['eth']} "
-            "--bars 500,2000,8000 --seeds 3 --out eth-transfer",
+            "--bars 500,2000,8000 --seeds 3 --out eth-transfer -q",
         ),
         "printed",
     ),
@@ -351,7 +369,14 @@ FIGURES: Final = (
         "How like the market dreams are: every goal, met or missed",
         f"{_THREE}; of `paper` one seed with its interval",
         _runs("btc-fidelity", "eth-fidelity", "sol-fidelity", "paper-fidelity"),
-        tables.fidelity,
+        tables.fidelity(BTC="btc", ETH="eth", SOL="sol", paper="paper"),
+    ),
+    Figure(
+        "world_model.members",
+        "The same of world models of three members",
+        _THREE,
+        _runs(*(f"{market}-fidelity-of-3" for market in SPLITS)),
+        tables.fidelity("-of-3", BTC="btc", ETH="eth", SOL="sol"),
     ),
     Figure(
         "world_model.choices",

@@ -102,23 +102,32 @@ def forecasts(work: Work) -> str:
     return table(head, [*rows, ["**world model**", *ours]])
 
 
-def fidelity(work: Work) -> str:
-    """Every goal, by market: bold is missed, italic is open."""
-    columns = {"BTC": "btc", "ETH": "eth", "SOL": "sol", "BTC, `paper`": "paper"}
-    found = {
-        title: {goal["name"]: goal for goal in _fidelity_goals(work, f"{name}-fidelity")}
-        for title, name in columns.items()
-    }
-    names = list(found["BTC"])
-    rows = [
-        [
-            name,
-            _wanted(found["BTC"][name]["goal"]),
-            *(_judged(goals.get(name)) for goals in found.values()),
+def fidelity(of: str = "", **columns: str) -> Callable[[Work], str]:
+    """Every goal, by market: bold is missed, italic is open.
+
+    Args:
+        of: What the folders' names end in.
+        columns: By title, the market; `paper` is of Bitcoin.
+    """
+
+    def make(work: Work) -> str:
+        found = {
+            title: {goal["name"]: goal for goal in _goals(work, f"{market}-fidelity{of}")}
+            for title, market in columns.items()
+        }
+        first = next(iter(found.values()))
+        rows = [
+            [
+                name.replace("|", r"\|"),
+                _wanted(goal["goal"]),
+                *(_judged(goals.get(name)) for goals in found.values()),
+            ]
+            for name, goal in first.items()
         ]
-        for name in names
-    ]
-    return table(["", "goal", *columns], rows)
+        titles = ["BTC, `paper`" if title == "paper" else title for title in columns]
+        return table(["", "goal", *titles], rows)
+
+    return make
 
 
 def _results(work: Work, run: str) -> dict[str, Any]:
@@ -126,7 +135,7 @@ def _results(work: Work, run: str) -> dict[str, Any]:
     return found
 
 
-def _fidelity_goals(work: Work, name: str) -> Iterator[dict[str, Any]]:
+def _goals(work: Work, name: str) -> Iterator[dict[str, Any]]:
     found = json.loads((work.share(name) / "fidelity.json").read_text("utf-8"))
     yield from found["goals"]
 
