@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from benchmarks.figures.listing import list_lines
-from benchmarks.figures.registry import FIGURES, SHARED, Figure
-from benchmarks.figures.store import FILE, LIST, ROOT, fill, pages, read_figures, shown, write_list
-from benchmarks.figures.work import Missing, Work
+before = dict(os.environ)
+with pytest.MonkeyPatch.context() as patch:  # the benchmarks are not installed
+    patch.syspath_prepend(str(Path(__file__).parents[1]))
+    from benchmarks.figures.listing import list_lines
+    from benchmarks.figures.registry import FIGURES, SHARED, Figure
+    from benchmarks.figures.store import (
+        FILE,
+        LIST,
+        ROOT,
+        fill,
+        pages,
+        read_figures,
+        shown,
+        write_list,
+    )
+    from benchmarks.figures.work import Missing, Work
+os.environ.clear()  # and set variables of their own
+os.environ.update(before)
 
 NAMES = [figure.name for figure in FIGURES]
 
