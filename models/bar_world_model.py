@@ -335,6 +335,12 @@ def chosen(lanes: BarLanes, which: IntArray) -> BarLanes:
     return BarLanes(*parts)
 
 
+def side_by_side(parts: Sequence[BarLanes]) -> BarLanes:
+    """Lanes of several states as one."""
+    columns: Any = zip(*parts, strict=True)
+    return BarLanes(*(np.concatenate(column) for column in columns))
+
+
 def noise_rows(config: MarketConfig) -> int:
     """Random numbers of a lane's step: 8, and those of the dreamed columns, an even number of pairs."""
     pairs = len(config.dreamed)

@@ -6,6 +6,7 @@ bits alone, at any place among others, and among any number of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +22,7 @@ from ...models.bar_world_model import (
     draw_bar_noise,
     lanes_after,
     noise_rows,
+    side_by_side,
     start_lanes,
 )
 from ...models.bars.config import MarketConfig
@@ -78,9 +80,17 @@ class BarState:
         for mine, theirs in pairs:
             mine[lanes] = theirs
 
+    def taken(self, which: IntArray) -> BarState:
+        """Copies of some lanes."""
+        return BarState(chosen(self.lanes, which))
+
+    def joined(self, others: Sequence[BarState]) -> BarState:
+        """The lanes of this state and, behind them, of others."""
+        return BarState(side_by_side([self.lanes, *(other.lanes for other in others)]))
+
     def repeated(self, count: int) -> BarState:
         """Every lane so often, side by side."""
-        return BarState(chosen(self.lanes, np.repeat(np.arange(len(self.z)), count)))
+        return self.taken(np.repeat(np.arange(len(self.z)), count))
 
 
 class BarEngine(Engine):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...market.arrays import BoolArray, FloatArray, IntArray
 from ...market.candles import Candles
-from ...models.bar_world_model import BarWorldModel, chosen
+from ...models.bar_world_model import BarWorldModel, chosen, side_by_side
 from ...models.bars.dreaming import dream_bars
 from ...models.bars.packed import BarLanes
 from .bar_engine import STILL, BarEngine, BarState
@@ -41,6 +41,20 @@ class MemberState(BarState):
         self.member[lanes] = other.member
         for mine, theirs in zip(self.others, other.others, strict=True):
             BarState(mine).put(lanes, BarState(theirs))
+
+    def taken(self, which: IntArray) -> MemberState:
+        """Copies of some lanes, each drawn by the same member as before."""
+        others = [chosen(lanes, which) for lanes in self.others]
+        return MemberState(chosen(self.lanes, which), others, self.member[which])
+
+    def joined(self, others: Sequence[BarState]) -> MemberState:
+        """The lanes of this state and, behind them, of others."""
+        states = [self, *(other for other in others if isinstance(other, MemberState))]
+        return MemberState(
+            side_by_side([state.lanes for state in states]),
+            [side_by_side(lanes) for lanes in zip(*(s.others for s in states), strict=True)],
+            np.concatenate([state.member for state in states]),
+        )
 
     def repeated(self, count: int) -> MemberState:
         """Every lane so often, side by side, drawn by one member after the other from its own on."""

@@ -10,6 +10,7 @@ from scipy.stats import t as student_t
 from ...market.arrays import FloatArray, IntArray
 from ...market.errors import ConfigError
 from ...market.records import AT_LEAST_ONE, TEMPERATURES, Record
+from ...models.bar_world_model import BarWorldModel
 from ...models.regimes.chain import likeliest
 from ...models.regimes.following import RegimeFilter
 from ...models.regimes.regimes import Regimes
@@ -87,9 +88,15 @@ def stay_in_regime(
         seed: See there.
 
     Raises:
-        ConfigError: There is no such regime, a setting is impossible, or no dream stays so long.
+        ConfigError: There is no such regime, a setting is impossible, the world model has several members, or
+            no dream stays so long.
     """
     asked = Stay(bars, paths, temperature, seed)
+    if isinstance(world_model, BarWorldModel) and world_model.others:
+        raise ConfigError(
+            f"the world model has {len(world_model.members)} members, and regimes are those of one: take a "
+            "world model of one member"
+        )
     stepper, wanted = DreamStepper(world_model, asked.temperature), regimes.index(name)
     begun = regimes.segments(world_model, name)
     after = regimes.after_bank(world_model)

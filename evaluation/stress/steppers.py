@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from ...market.errors import ConfigError
 from ...market.intervals import INTERVALS_MS
 from ...market.streams import AVERAGE_VOLUME
 from ...market.synthetic import REGIMES, SyntheticMarket
-from ...models.bar_world_model import BarWorldModel, chosen
-from ...models.bars.packed import UNIFORMS, BarLanes
+from ...models.bar_world_model import BarWorldModel
+from ...models.bars.packed import UNIFORMS
 from ...models.world_model import WorldModel
 from .guide import wider
 
@@ -28,14 +28,14 @@ class DreamStepper:
         temperature: τ.
 
     Raises:
-        ConfigError: The world model draws no bars, or has several members.
+        ConfigError: The world model draws no bars.
     """
 
     def __init__(self, world_model: WorldModel, temperature: float = 1.0) -> None:
-        if not isinstance(world_model, BarWorldModel) or world_model.others:
+        if not isinstance(world_model, BarWorldModel):
             raise ConfigError(
-                "scenarios are dreams of bars by one world model: take one of the preset market "
-                f"without further members; this one is of the preset {world_model.config.preset}"
+                "scenarios are dreams of bars: take a world model of the preset market; this one is of the "
+                f"preset {world_model.config.preset}"
             )
         engine = open_engine(world_model)
         assert isinstance(engine, BarEngine)
@@ -71,12 +71,12 @@ class DreamStepper:
 
     def copy(self, state: BarState, which: IntArray) -> BarState:
         """See `Stepper`."""
-        return BarState(chosen(state.lanes, which))
+        return state.taken(which)
 
     def join(self, states: Sequence[BarState]) -> BarState:
         """See `Stepper`."""
-        parts: Any = zip(*(state.lanes for state in states), strict=True)
-        return BarState(BarLanes(*(np.concatenate(part) for part in parts)))
+        first, *others = states
+        return first.joined(others)
 
     def outlook(self, state: BarState) -> FloatArray:
         """The part of z that was trained for what comes next."""

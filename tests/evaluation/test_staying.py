@@ -72,3 +72,11 @@ def test_what_cannot_be_is_refused(shipped: WorldModel, regimes: Regimes) -> Non
         stay_in_regime(shipped, regimes, "else")
     with pytest.raises(ConfigError, match="paths"):
         stay_in_regime(shipped, regimes, regimes.names[0], paths=4)
+
+
+def test_a_world_model_of_several_members_has_no_regimes_to_stay_in(
+    family: WorldModel,
+) -> None:
+    regimes = Regimes.fit(family, count=2, bootstraps=0)
+    with pytest.raises(ConfigError, match=r"has 3 members, and regimes are those of one"):
+        stay_in_regime(family, regimes, regimes.names[0], bars=4, paths=64)

@@ -20,6 +20,7 @@ from worldmodel_trading.evaluation.stress.steppers import DreamStepper, Syntheti
 from worldmodel_trading.market.arrays import FloatArray, IntArray
 from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.market.synthetic import SyntheticMarket
+from worldmodel_trading.models.bar_world_model import BarWorldModel
 from worldmodel_trading.models.load import open_world_model
 
 SIGMA = 0.01
@@ -143,6 +144,28 @@ def test_bars_lived_again_leave_a_dream_where_it_was() -> None:
         stepper.advance(again, rng, dreamed.bars)
     for one, other in zip(dreamed.lanes, again.lanes, strict=True):
         assert (one == other).all()
+
+
+def test_dreams_of_several_members_are_split_too(family: BarWorldModel) -> None:
+    stepper = DreamStepper(family)
+    condition = Condition.parse("return < -0.04 within 12")
+    plain = sample_plainly(stepper, condition, 20_000, np.random.default_rng(1)) / 20_000
+    found = sample_condition(stepper, condition, 2_048, np.random.default_rng(0))
+    spread = 2 * np.sqrt(plain / 20_000)
+    assert 1e-3 < plain < 0.2
+    assert found.probability.low - spread < plain < found.probability.high + spread
+    assert {0, 1} <= set(found.begun.member)  # each dream is one member's, copies too
+
+
+def test_lanes_of_several_members_are_copied_and_joined_whole(family: BarWorldModel) -> None:
+    stepper, rng = DreamStepper(family), np.random.default_rng(2)
+    state = stepper.start(6, rng)
+    halves = [stepper.copy(state, np.arange(0, 3)), stepper.copy(state, np.arange(3, 6))]
+    again = stepper.join(halves)
+    noise = [stepper.step(one, np.random.default_rng(5)) for one in (state, again)]
+    np.testing.assert_array_equal(*noise)
+    np.testing.assert_array_equal(state.member, again.member)
+    assert not np.array_equal(state.bars, halves[0].bars.repeat(2, axis=0))
 
 
 def test_systematic_draws_are_as_even_as_the_weights_allow() -> None:
