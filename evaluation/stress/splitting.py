@@ -23,7 +23,7 @@ from ...market.arrays import FloatArray, IntArray
 from ...market.errors import ConfigError
 from ..significance import Interval, share_interval
 from .conditions import Condition, Progress
-from .guide import Guide, Stepper, begin, systematic
+from .guide import Guide, Stepper, begin, defended, systematic
 
 GROUPS = 8
 _RESAMPLE_BELOW = 0.5  # share of the lanes that a group's weights are worth
@@ -149,9 +149,11 @@ class _Splitting:
 
     def _resample(self, rng: np.random.Generator) -> None:
         """Copy and end lanes of the groups whose weights have drifted apart."""
-        chance = self.guide.chance(self.stepper, self.state, self.progress)
         shape = (self.groups, self.lanes)
-        log_chance = np.log(chance).reshape(shape)
+        chance = self.guide.chance(self.stepper, self.state, self.progress).reshape(shape)
+        value = np.exp(self.log_value - self.log_value.max(axis=1, keepdims=True))
+        mean = (value * chance).sum(axis=1, keepdims=True) / value.sum(axis=1, keepdims=True)
+        log_chance = np.log(defended(chance, mean))
         logs = self.log_value + log_chance
         highest = logs.max(axis=1, keepdims=True)
         weights = np.exp(logs - highest)

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import chi2
 
 from worldmodel_trading.evaluation.stress.conditions import Condition, Progress
-from worldmodel_trading.evaluation.stress.guide import Guide, systematic, wider
+from worldmodel_trading.evaluation.stress.guide import Guide, defended, systematic, wider
 from worldmodel_trading.evaluation.stress.splitting import (
     Sampled,
     sample_condition,
@@ -188,3 +188,18 @@ def test_too_few_paths_are_refused() -> None:
     condition = Condition.parse("return < -0.1 within 2")
     with pytest.raises(ConfigError, match="16 paths in 8 groups"):
         sample_condition(Walk(), condition, 16, np.random.default_rng(0))
+
+
+def test_no_lane_is_given_up() -> None:
+    """Half of a thousand moments can meet the condition, and the guess says that they hardly will.
+
+    Drawn by 1e-4 against 1 they would be 1 in 10,000. With a fifth of the mean chance, 0.1, for all, they
+    are 0.1001 ÷ (0.1001 + 1.1) of those drawn, and stand for half of what there is.
+    """
+    chance = np.where(np.arange(1_000) < 500, 1e-4, 1.0)
+    drawn_by = defended(chance, chance.mean())
+    which = systematic(drawn_by[None], 3_000, np.random.default_rng(0))[0]
+    stands_for = drawn_by.mean() / drawn_by[which]
+    assert (which < 500).mean() == pytest.approx(0.1001 / 1.2001, abs=1e-3)
+    assert (stands_for * (which < 500)).mean() == pytest.approx(0.5, abs=0.01)
+    assert stands_for.max() == pytest.approx(0.60005 / 0.1001, rel=1e-3)
