@@ -22,7 +22,7 @@ _RIDGE = 1e-3
 _FLOOR = 1e-12
 _LEAST_CHANCE = 1e-12
 _WIDE_SHARE, _WIDTH = 0.25, 2.0
-_DEFENCE = 0.2  # of the mean chance
+_DEFENCE = 0.1  # of the mean chance
 _OVERSAMPLED = 8  # moments to begin from, for each lane
 _FIRST, _SECOND = np.meshgrid(*2 * [np.geomspace(0.6, 300.0, 60)], indexing="ij")
 _VARIANCES = polygamma(1, _FIRST / 2) + polygamma(
