@@ -110,10 +110,15 @@ def splitting_row(market: str, found: Sequence[Sampled], share: float, plain: in
     )
 
 
+def _name(folder: Path) -> str:
+    """What tells a world model from another: a run's folder, where it is one's."""
+    return folder.parent.name if folder.name == "world_model" else folder.name
+
+
 def tails(options: argparse.Namespace) -> None:
     """Tests of the next day's tails, a row for each simulator and level."""
     candles = open_candles(options.candles)
-    models = {Path(name).name: open_world_model(name) for name in options.world_model}
+    models = {_name(Path(name)): open_world_model(name) for name in options.world_model}
     ranges = find_ranges(next(iter(models.values())), candles)
     simulators: dict[str, Simulator] = {
         **{f"dreams, {name}": DreamSimulator(model) for name, model in models.items()},

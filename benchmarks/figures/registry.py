@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -27,11 +28,12 @@ SPLITS: Final = {
 """Each market's record and the ends of its ranges; the test range is what is left."""
 
 SEEDS: Final = (0, 1, 2)
+MORE_SEEDS: Final = (0, 1, 2, 3, 4)
 SHARED: Final = {
     **{
         f"{market}-{seed}": f"worldmodel-trading run {split} --seed {seed} --out {market}-{seed}"
         for market, split in SPLITS.items()
-        for seed in SEEDS
+        for seed in MORE_SEEDS
     },
     **{
         f"{market}-{seed}-of-3": f"worldmodel-trading run {split} --seed {seed} --members 3 --out {market}-{seed}-of-3"
@@ -90,7 +92,7 @@ class Figure:
         """
         if callable(self.shows):
             return self.shows(work)
-        parts = [self._part(work, command) for command in self.commands]
+        parts = [tidy(self._part(work, command)) for command in self.commands]
         if self.labels:
             parts = [
                 f"**{label}**\n\n{part}" for label, part in zip(self.labels, parts, strict=True)
@@ -107,13 +109,19 @@ class Figure:
         return "```text\n" + "\n".join(line.rstrip() for line in lines.splitlines()) + "\n```"
 
 
+def tidy(text: str) -> str:
+    """Ranges whose ends are shown alike left out, and where a page was written."""
+    text = re.sub(r" \((\S+) (?:to|…) \1\)", "", text)
+    return re.sub(r"\n+Report: .*", "", text)
+
+
 def _runs(*names: str) -> tuple[str, ...]:
     return tuple(SHARED[name] for name in names)
 
 
-def _models(market: str, before: str = "") -> str:
+def _models(market: str, before: str = "", seeds: tuple[int, ...] = SEEDS) -> str:
     """The world models of a market, each with ``before`` in front."""
-    return " ".join(f"{before}{market}-{seed}/world_model" for seed in SEEDS)
+    return " ".join(f"{before}{market}-{seed}/world_model" for seed in seeds)
 
 
 _THREE = "three seeds of the world model, medians and ranges"
@@ -204,13 +212,15 @@ FIGURES: Final = (
         (
             "python -m benchmarks.objectives --candles BTCUSDT-60.csv --world-model btc-0/world_model",
         ),
+        pick=(1,),
     ),
     Figure(
         "evaluation.ranks",
         "Whether dreams rank policies as the market does, beyond costs and exposure, beside blind floors",
-        "303 policies, world models of several seeds; 95% over models",
+        "303 policies, world models of five seeds; 95% over models",
         tuple(
-            f"python -m benchmarks.audit --candles {market.upper()}USDT-60.csv --world-models {_models(market)}"
+            f"python -m benchmarks.audit --candles {market.upper()}USDT-60.csv --world-models "
+            + _models(market, seeds=MORE_SEEDS)
             for market in ("btc", "eth")
         ),
         pick=(0,),
