@@ -40,8 +40,9 @@ from ..world_model import WorldModel
 from .bar_calibration import calibrated
 from .bar_ground import BarGround, provenance_of, training_ranges
 from .bar_ranges import BarRange
-from .bars import Learner, forecast_stage, head_stage, return_losses, vae_stage
+from .bars import forecast_stage, head_stage, vae_stage
 from .callbacks import Callbacks, TrainingCallback, TrainingHistory
+from .learner import Learner, return_losses
 from .loops import Session
 
 if TYPE_CHECKING:

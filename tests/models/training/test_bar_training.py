@@ -30,8 +30,8 @@ from worldmodel_trading.models.bars.dreaming import dream_bars
 from worldmodel_trading.models.quality import vae_quality
 from worldmodel_trading.models.training import bars
 from worldmodel_trading.models.training.bar_ground import BarGround, training_ranges
-from worldmodel_trading.models.training.bars import Learner
 from worldmodel_trading.models.training.callbacks import TrainingCallback, TrainingHistory
+from worldmodel_trading.models.training.learner import Learner
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
 
