@@ -28,7 +28,7 @@ from worldmodel_trading.models.bar_world_model import (
 from worldmodel_trading.models.bars.config import CALENDAR, MarketConfig
 from worldmodel_trading.models.bars.dreaming import dream_bars
 from worldmodel_trading.models.quality import vae_quality
-from worldmodel_trading.models.training import bars
+from worldmodel_trading.models.training import learner as learning
 from worldmodel_trading.models.training.bar_ground import BarGround, training_ranges
 from worldmodel_trading.models.training.callbacks import TrainingCallback, TrainingHistory
 from worldmodel_trading.models.training.learner import Learner
@@ -299,12 +299,12 @@ def test_a_long_run_is_remembered_as_a_short_one(monkeypatch, record, market_mod
     learner = Learner(market_model.vae, copy.deepcopy(market_model.mdn_rnn))
     learner.mdn_rnn.before.weight.data.normal_(generator=torch.Generator().manual_seed(0))
     data = ground.bars[0]
-    whole, losses = bars.remembered(learner, data), bars.return_losses(learner, data)
+    whole, losses = learning.remembered(learner, data), learning.return_losses(learner, data)
     for name, value in (("CHUNK_BARS", 200), ("_LEAD_BARS", 64), ("_PIECE_BARS", 100)):
-        monkeypatch.setattr(bars, name, value)
-    monkeypatch.setattr(bars, "_PIECES", 3)
-    torch.testing.assert_close(bars.remembered(learner, data), whole, atol=1e-5, rtol=0)
-    torch.testing.assert_close(bars.return_losses(learner, data), losses, atol=1e-4, rtol=0)
+        monkeypatch.setattr(learning, name, value)
+    monkeypatch.setattr(learning, "_PIECES", 3)
+    torch.testing.assert_close(learning.remembered(learner, data), whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(learning.return_losses(learner, data), losses, atol=1e-4, rtol=0)
     assert whole.abs().amax(1)[data.rows].min() > 0
 
 
