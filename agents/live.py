@@ -17,7 +17,7 @@ from ..market.arrays import Float32Array, FloatArray
 from ..market.candles import Candles
 from ..market.errors import ConfigError, FeatureError
 from ..market.features import StreamingFeatures, candles_for, valid_rows
-from ..market.streams import numbers_after
+from ..market.streamed_bars import numbers_after
 from ..models.regimes.opening import RegimeSource, open_regimes
 from ..models.world_model import WorldModel
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from worldmodel_trading.envs.dream import DreamEnv
-from worldmodel_trading.market.streams import StreamSpec, stream_features
+from worldmodel_trading.market.streamed_bars import stream_features
+from worldmodel_trading.market.streams import StreamSpec
 from worldmodel_trading.market.synthetic import synthetic_candles
 
 from .dreams import engine_task, env_step

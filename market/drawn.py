@@ -1,4 +1,4 @@
-"""Candles of bars that were drawn: the way back from `market.streams.bar_numbers`."""
+"""Candles of bars that were drawn: the way back from `market.streamed_bars.bar_numbers`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ from .intervals import INTERVALS_MS
 from .series import FUNDING_COLUMNS, FUNDING_RATE, with_funding
 from .settings import truth, whole_number
 from .sources import open_candles, open_funding, source_name
-from .streams import FeatureStream, StreamSpec, bar_numbers, stream_chunks, stream_features
+from .streamed_bars import FeatureStream, bar_numbers, stream_chunks, stream_features
+from .streams import StreamSpec
 from .times import format_time
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from ..market.arrays import Float32Array, FloatArray, IntArray
 from ..market.clock import calendar_cells
 from ..market.features import Scaler, candles_for, feature_chunks
 from ..market.numerics.float32 import noise_from_bits
-from ..market.streams import bar_numbers, relative_volume_slope, stream_memories
+from ..market.streamed_bars import bar_numbers, stream_memories
+from ..market.streams import relative_volume_slope
 from ..market.ticks import tick_of
 from .bars.config import MarketConfig
 from .bars.dreaming import encode_record, standardise

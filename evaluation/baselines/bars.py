@@ -9,7 +9,7 @@ import numpy as np
 from ...market.arrays import BoolArray, FloatArray, IntArray
 from ...market.candles import Candles
 from ...market.drawn import drawn_candles
-from ...market.streams import bar_numbers
+from ...market.streamed_bars import bar_numbers
 
 _ROUNDING = 1e-9
 _ALIKE = 50  # bars on either side that are as large as one

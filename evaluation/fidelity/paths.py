@@ -14,7 +14,8 @@ from ...market.arrays import Float32Array, FloatArray, IntArray, spread
 from ...market.errors import ConfigError
 from ...market.features import Features, compute_features, valid_rows
 from ...market.sources import open_candles
-from ...market.streams import FEATURES, StreamSpec, bar_numbers
+from ...market.streamed_bars import bar_numbers
+from ...market.streams import FEATURES, StreamSpec
 from ...models.bar_world_model import BarWorldModel
 from ...models.bars.config import MarketConfig
 from ...models.world_model import WorldModel

@@ -11,7 +11,8 @@ import numpy as np
 from ...market.arrays import BoolArray, FloatArray, IntArray
 from ...market.candles import Candles
 from ...market.errors import ConfigError
-from ...market.streams import AVERAGE_VOLUME, StreamSpec, bar_numbers, stream_memories
+from ...market.streamed_bars import bar_numbers, stream_memories
+from ...market.streams import AVERAGE_VOLUME, StreamSpec
 from ...market.synthetic import SYMBOL
 from ...market.times import to_ms
 from ..significance import Interval, share_interval, stationary_bootstrap_interval

@@ -9,7 +9,8 @@ import numpy as np
 from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.errors import ConfigError
 from ...market.features import candles_for, valid_rows
-from ...market.streams import SCALE_FLOOR, bar_numbers
+from ...market.streamed_bars import bar_numbers
+from ...market.streams import SCALE_FLOOR
 from ...market.times import format_time
 from ..feature_range import complete_runs
 from ..provenance import BarBank

@@ -15,7 +15,8 @@ from ...market.clock import CALENDAR_CELLS, PLACES
 from ...market.errors import TrainingError
 from ...market.features import Features, Scaler, feature_chunks, features_of
 from ...market.groups import first_known
-from ...market.streams import AVERAGE_VOLUME, StreamSpec, bar_numbers, stream_memories
+from ...market.streamed_bars import bar_numbers, stream_memories
+from ...market.streams import AVERAGE_VOLUME, StreamSpec
 from ...market.times import format_time
 from ..bar_world_model import BarWorldModel
 from ..bars.config import MarketConfig

@@ -13,7 +13,8 @@ from torch import Tensor
 from ...market.arrays import Float32Array, FloatArray, IntArray
 from ...market.clock import CALENDAR_CELLS, calendar_cells
 from ...market.features import Scaler, feature_chunks
-from ...market.streams import FEATURES, bar_numbers
+from ...market.streamed_bars import bar_numbers
+from ...market.streams import FEATURES
 from ..bars.networks import FEATURE_LIMIT
 from ..feature_range import CompleteRows, FeatureRange, Run
 

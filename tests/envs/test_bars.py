@@ -31,7 +31,7 @@ from worldmodel_trading.envs.vector import DreamVectorEnv, ReplayVectorEnv
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
-from worldmodel_trading.market.streams import bar_numbers
+from worldmodel_trading.market.streamed_bars import bar_numbers
 from worldmodel_trading.models.bar_world_model import BarWorldModel
 from worldmodel_trading.models.drift import with_drift
 from worldmodel_trading.models.world_model import WorldModel

@@ -8,7 +8,7 @@ import pytest
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.drawn import drawn_candles
 from worldmodel_trading.market.errors import CandleError
-from worldmodel_trading.market.streams import bar_numbers
+from worldmodel_trading.market.streamed_bars import bar_numbers
 from worldmodel_trading.market.ticks import on_grid, tick_of
 
 HOUR = 3_600_000

@@ -15,7 +15,8 @@ from worldmodel_trading.market.funding import FundingRates
 from worldmodel_trading.market.groups import Column, columns_of, read_groups
 from worldmodel_trading.market.intervals import INTERVALS_MS
 from worldmodel_trading.market.series import with_funding
-from worldmodel_trading.market.streams import FEATURES, StreamSpec, stream_features, stream_memories
+from worldmodel_trading.market.streamed_bars import stream_features, stream_memories
+from worldmodel_trading.market.streams import FEATURES, StreamSpec
 
 START = 1_704_067_200_000  # 2024-01-01 00:00 UTC
 MORE = (
@@ -130,7 +131,8 @@ def test_memories_along_a_record_are_those_of_a_stream() -> None:
     out = np.empty((499, len(spec.names)))
     memories = stream_memories(candles, spec, np.array([499, 400]))
     assert memories.shape == (2, spec.memory_size)
-    from worldmodel_trading.market.streams import advance_along, bar_numbers
+    from worldmodel_trading.market.streamed_bars import bar_numbers
+    from worldmodel_trading.market.streams import advance_along
 
     memory = np.zeros(spec.memory_size)
     times = candles.open_time_ms[1:]

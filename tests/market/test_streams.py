@@ -20,17 +20,19 @@ from worldmodel_trading.market.features import (
     features_of,
 )
 from worldmodel_trading.market.intervals import INTERVALS_MS
+from worldmodel_trading.market.streamed_bars import (
+    FeatureStream,
+    bar_numbers,
+    stream_features,
+    stream_memories,
+)
 from worldmodel_trading.market.streams import (
     AVERAGE_VOLUME,
     FEATURES,
     SCALE_FLOOR,
-    FeatureStream,
     StreamSpec,
-    bar_numbers,
     relative_volume,
     relative_volume_slope,
-    stream_features,
-    stream_memories,
     volume_of,
 )
 

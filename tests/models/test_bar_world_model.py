@@ -13,11 +13,8 @@ from scipy.integrate import quad
 from worldmodel_trading.market import arrays
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ModelFileError
-from worldmodel_trading.market.streams import (
-    bar_numbers,
-    relative_volume_slope,
-    stream_memories,
-)
+from worldmodel_trading.market.streamed_bars import bar_numbers, stream_memories
+from worldmodel_trading.market.streams import relative_volume_slope
 from worldmodel_trading.models.bar_world_model import (
     BarWorldModel,
     chosen,

@@ -11,7 +11,7 @@ import pytest
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, FeatureError
 from worldmodel_trading.market.inspection import inspect_candles
-from worldmodel_trading.market.streams import bar_numbers
+from worldmodel_trading.market.streamed_bars import bar_numbers
 from worldmodel_trading.market.ticks import on_grid
 from worldmodel_trading.models.bar_world_model import (
     BarWorldModel,

@@ -22,7 +22,7 @@ PACKAGE = "worldmodel_trading"
 PARTS = {  # of each room, its files and the rooms in it; each may import those before it
     "market": """
         arrays errors extras settings records times intervals numerics instruments candles funding_clock
-        funding series synthetic optimal_policy account files bybit sources inspection clock ticks drawn groups streams features
+        funding series synthetic optimal_policy account files bybit sources inspection clock ticks drawn groups streams streamed_bars features
     """,
     "models": """
         config mixture vae mdn_rnn decoded_return forward feature_range forecast provenance machine

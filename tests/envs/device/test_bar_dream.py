@@ -13,7 +13,8 @@ from worldmodel_trading.envs.engine.bar_engine import BarEngine
 from worldmodel_trading.market.account.rules import BrokerConfig
 from worldmodel_trading.market.clock import calendar_cells
 from worldmodel_trading.market.intervals import interval_ms
-from worldmodel_trading.market.streams import StreamSpec, bar_numbers, stream_features
+from worldmodel_trading.market.streamed_bars import bar_numbers, stream_features
+from worldmodel_trading.market.streams import StreamSpec
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.bar_world_model import BarWorldModel
 from worldmodel_trading.models.bars.networks import BarRNN

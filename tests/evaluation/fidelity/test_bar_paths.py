@@ -20,7 +20,7 @@ from worldmodel_trading.evaluation.fidelity.report import write_fidelity
 from worldmodel_trading.evaluation.fidelity.subject import FidelityConfig
 from worldmodel_trading.evaluation.untrained import with_untrained_memory
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.streams import bar_numbers
+from worldmodel_trading.market.streamed_bars import bar_numbers
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.models.bar_world_model import BarWorldModel
 from worldmodel_trading.models.bars.config import MarketConfig

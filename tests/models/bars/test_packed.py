@@ -8,7 +8,8 @@ import torch
 from scipy.stats import kstest, norm
 
 from worldmodel_trading.market.candles import Candles
-from worldmodel_trading.market.streams import AVERAGE_VOLUME, bar_numbers, relative_volume
+from worldmodel_trading.market.streamed_bars import bar_numbers
+from worldmodel_trading.market.streams import AVERAGE_VOLUME, relative_volume
 from worldmodel_trading.models.bar_world_model import (
     BarWorldModel,
     chosen,
