@@ -118,7 +118,7 @@ def test_refusals_come_before_anything_is_written(
     tmp_path: Path, paper_model: WorldModel, candles: Candles
 ) -> None:
     out = tmp_path / "out"
-    with pytest.raises(ConfigError, match="one of the preset market"):
+    with pytest.raises(ConfigError, match="a world model of the preset market"):
         stress(world_model=paper_model, candles=candles, out=str(out))
     with pytest.raises(ConfigError, match="no rule that is judged here"):
         stress(["momentum"], out=str(out), settings={"reversion": {"horizon": 3}})
