@@ -92,7 +92,7 @@ class Figure:
         """
         if callable(self.shows):
             return self.shows(work)
-        parts = [tidy(self._part(work, command)) for command in self.commands]
+        parts = [self._part(work, command) for command in self.commands]
         if self.labels:
             parts = [
                 f"**{label}**\n\n{part}" for label, part in zip(self.labels, parts, strict=True)
@@ -102,17 +102,16 @@ class Figure:
     def _part(self, work: Work, command: str) -> str:
         """What one command has to show."""
         if self.shows == "tables":
-            printed = work.tables(command)
+            printed = list(map(tidy, work.tables(command)))
             return "\n\n".join(printed if self.pick is None else [printed[i] for i in self.pick])
-        said = work.run(command).strip()
+        said = re.sub(r"\n+Report: .*", "", work.run(command)).strip()  # where a page was written
         lines = said.split("\n\n")[-1] if self.shows == "last" else said
         return "```text\n" + "\n".join(line.rstrip() for line in lines.splitlines()) + "\n```"
 
 
-def tidy(text: str) -> str:
-    """Ranges whose ends are shown alike left out, and where a page was written."""
-    text = re.sub(r" \((\S+) (?:to|…) \1\)", "", text)
-    return re.sub(r"\n+Report: .*", "", text)
+def tidy(table: str) -> str:
+    """Ranges whose ends are shown alike left out."""
+    return re.sub(r" \((\S+) (?:to|…) \1\)", "", table)
 
 
 def _runs(*names: str) -> tuple[str, ...]:
