@@ -74,7 +74,7 @@ class LiveTrader:
     ) -> None:
         self._world_model = world_model
         self._engine = open_engine(world_model)
-        self._policy, self._policy_state = policy, None
+        self._policy, self._policy_state, self._begins = policy, None, True
         self._account = ScalarAccount(broker)
         config = world_model.config
         latents = observation_layout({"latent": config.latent_size, "hidden": config.hidden_size})
@@ -121,7 +121,7 @@ class LiveTrader:
         self._state = self._engine.after(history, np.array([len(history) - 1]))
         self._followed = self._regimes.after(self._world_model, history)
         self._close, self._last = float(history.close[-1]), history
-        self._policy_state = None
+        self._policy_state, self._begins = None, True
         return self._decide()
 
     def update(self, bar: Candles) -> Decision | None:
@@ -168,10 +168,11 @@ class LiveTrader:
 
     def _asked(self, observation: Float32Array) -> float:
         """The policy's target weight; what it remembers goes on until a new warm-up."""
-        begins = np.full(1, self._policy_state is None)
+        begins = np.full(1, self._begins)
         action, self._policy_state = self._policy.predict(
             observation, self._policy_state, begins, deterministic=True
         )
+        self._begins = False
         target = float(np.ravel(action)[0])
         if getattr(self._policy, "actions", None) == "discrete":
             target -= 1.0

@@ -24,8 +24,8 @@ tags:
 """
 _NOT_FOR = (
     "**Not for trading.** A policy that earns in these dreams has shown that it earns in these dreams. Whether "
-    "the market pays is measured in replay, on bars that neither model nor policy has seen, and usually it "
-    "pays less.",
+    "the market pays is measured in replay, on bars that neither model nor policy has seen, and may be "
+    "less.",
     "**Not for another market.** Bars of another symbol or interval are refused, or warned of, where they meet the "
     "model.",
     "**Not for a forecast of direction.** What it knows of the next bar is above all how far it may move. The drift "
@@ -66,15 +66,17 @@ def model_card(
 def _learned(world_model: WorldModel) -> Iterator[str]:
     """What it learned, and on what."""
     made, config = world_model.provenance, world_model.config
-    networks = (world_model.vae, world_model.mdn_rnn)
-    count = sum(one.numel() for network in networks for one in network.parameters())
+    members = (world_model, *getattr(world_model, "others", ()))
+    networks = [network for one in members for network in (one.vae, one.mdn_rnn)]
+    count = sum(parameter.numel() for network in networks for parameter in network.parameters())
     yield (
         f"A learned market for `WorldModelDream-v0`: V compresses what is known at a bar's close into z "
         f"(Z = {config.latent_size}), M with memory h (H = {config.hidden_size}) draws what comes next from "
         f"mixtures of {config.num_components} components."
     )
     yield ""
-    yield f"- preset `{config.preset}`, {count:,} parameters, seed {made.seed}"
+    several = f", {len(members)} members" if len(members) > 1 else ""
+    yield f"- preset `{config.preset}`{several}, {count:,} parameters, seed {made.seed}"
     yield f"- trained on {made.source}, {_range(made.train_start_ms, made.train_end_ms)}"
     yield f"- epochs chosen on {_range(made.validation_start_ms, made.validation_end_ms)}"
     yield f"- SHA-256 of the training bars: `{made.data_hash}`"

@@ -54,9 +54,15 @@ def test_it_hands_back_what_the_policy_remembers_and_reads_discrete_actions(
 def test_a_number_by_itself_is_as_good_as_an_array(
     said: Any, market_model: WorldModel, candles: Candles
 ) -> None:
+    began = []
+
     class Half:
-        def predict(self, observation: Any, *_: Any, **__: Any) -> tuple[Any, None]:
+        def predict(self, observation: Any, state: Any, start: Any, **_: Any) -> tuple[Any, None]:
+            began.append(bool(start[0]))  # a policy that hands back nothing is told so too
             return np.array(said), None
 
     trader = LiveTrader(market_model, Half())
-    assert trader.warm_up(candles.rows(0, trader.history_bars)).target == 0.5
+    begin = trader.history_bars
+    assert trader.warm_up(candles.rows(0, begin)).target == 0.5
+    trader.update(candles.rows(begin, begin + 1))
+    assert began == [True, False]
