@@ -12,6 +12,7 @@ from stable_baselines3.common.logger import KVWriter
 
 from ..evaluation.performance import Performance
 from ..market.arrays import BoolArray, FloatArray
+from ..market.interrupts import interrupts_held
 from ..models.training.tracking import Tracker
 from .sb3 import NativeVecEnv
 
@@ -44,19 +45,22 @@ class Board(KVWriter):  # type: ignore[misc, unused-ignore]
     def __init__(self, folder: Path, steps: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(folder), purge_step=steps + 1)
+        with interrupts_held():
+            self._writer: Any = SummaryWriter(str(folder), purge_step=steps + 1)
 
     def write(
         self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0
     ) -> None:
         """Write the numbers of a step."""
-        for name, value in _numbers(key_values).items():
-            self._writer.add_scalar(name, value, step)
-        self._writer.flush()
+        with interrupts_held():
+            for name, value in _numbers(key_values).items():
+                self._writer.add_scalar(name, value, step)
+            self._writer.flush()
 
     def close(self) -> None:
         """Close the file."""
-        self._writer.close()
+        with interrupts_held():
+            self._writer.close()
 
 
 class TrackerBoard(KVWriter):  # type: ignore[misc, unused-ignore]

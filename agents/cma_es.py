@@ -7,8 +7,6 @@ no state of pycma is ever written to a file.
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ import numpy as np
 
 from ..market.arrays import FloatArray
 from ..market.errors import ConfigError
+from ..market.interrupts import interrupts_held
 from ..market.records import AT_LEAST_ONE, POSITIVE, Bounds, Record
 
 Fitness = Callable[[FloatArray, int], FloatArray]
@@ -264,32 +263,14 @@ def _keep_best(result: SearchResult, parameters: FloatArray, score: float | None
 def _in_pycma() -> Iterator[None]:
     """Keep to itself what pycma mends itself, and nobody who starts a search can; and hold Ctrl-C.
 
+    Its bare excepts would swallow that.
+
     While all candidates agree on one parameter, as on the bias of a market that rises, the
     evolution path grows beyond 7 σ; pycma clips the update that comes of it, and warns.
     """
-    with warnings.catch_warnings(), _interrupt_held():
+    with warnings.catch_warnings(), interrupts_held():
         warnings.filterwarnings("ignore", r"elements of z2\[k\] are larger", module=r"cma\.")
         yield
-
-
-@contextmanager
-def _interrupt_held() -> Iterator[None]:
-    """Let Ctrl-C wait for the block's end: pycma swallows it in its bare excepts.
-
-    Python handles signals in its main thread alone, and only there can that be changed.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    if before is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pressed: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if pressed:
-            signal.raise_signal(signal.SIGINT)
 
 
 def _strategy(

@@ -8,16 +8,17 @@ import pickle
 import signal
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, as_completed
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from loky import ProcessPoolExecutor
 
 from ...market.errors import WorkerError, WorldModelTradingError
+from ...market.interrupts import interrupts_held
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -150,24 +151,31 @@ class ProcessExecutor:
         """Compute what is missing into ``results``; returns how a worker died, if one did."""
         broken: str | None = None
         futures: dict[Future[Any], int] = {}
+        ended: SimpleQueue[Future[Any]] = SimpleQueue()  # which Ctrl-C leaves whole
         try:
             with interrupts_held():
                 for place, block in missing.items():
-                    futures[self._pool.submit(_compute, self._serial, packed, block)] = place
-            for future in as_completed(futures):
-                failure = future.exception()
+                    future = self._pool.submit(_compute, self._serial, packed, block)
+                    future.add_done_callback(ended.put)
+                    futures[future] = place
+            for _ in missing:
+                future = ended.get()
+                with interrupts_held():
+                    failure = future.exception()
+                    if failure is None:
+                        results[futures[future]] = future.result()
                 if isinstance(failure, BrokenProcessPool):
                     broken = str(failure)
                 elif failure is not None:
                     raise told_failure(failure, failure.__cause__)
                 else:
-                    results[futures[future]] = future.result()
                     done(futures[future])
         except BrokenProcessPool as error:
             broken = str(error)
         finally:
-            for future in futures:
-                future.cancel()
+            with interrupts_held():
+                for future in futures:
+                    future.cancel()
         return broken
 
     def _replace(self, reason: str, attempt: int, blocks: Sequence[int]) -> None:
@@ -237,19 +245,3 @@ def _compute(serial: int, packed: bytes, block: Any) -> Any:
     if _work is None or _work[0] != serial:
         _work = serial, pickle.loads(packed)
     return _work[1].compute(_opened, block)
-
-
-@contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Block Ctrl-C, which processes started here inherit: it would stop them amid their imports.
-
-    Where signals cannot be blocked (Windows), Ctrl-C may tear a worker's start; the pool says so.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

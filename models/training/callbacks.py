@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...market.interrupts import interrupts_held
+
 Row = dict[str, float | str]
 
 
@@ -66,7 +68,8 @@ class TensorBoardCallback(TrainingCallback):
     """Writes every number of every epoch to TensorBoard event files, one folder a stage.
 
     A stage's folder always tells the training as it is: what an earlier or interrupted one left
-    there goes, and the epochs of a stage that goes on are written again. Each is shown once.
+    there goes, and the epochs of a stage that goes on are written again. Each is shown once. Ctrl-C waits while
+    TensorBoard's queue is at work: interrupted, it would have the end wait for two minutes.
 
     Args:
         log_dir: Folder for the stages' folders.
@@ -85,21 +88,25 @@ class TensorBoardCallback(TrainingCallback):
             with suppress(OSError):  # Windows keeps what a running TensorBoard has open
                 old.unlink()
         # A TensorBoard that is running forgets what it has read of the stage.
-        self._writer = SummaryWriter(str(folder), purge_step=0)
+        with interrupts_held():
+            self._writer = SummaryWriter(str(folder), purge_step=0)
 
     def on_resume(self, stage: str, rows: Sequence[Row]) -> None:
         """Write the epochs so far."""
-        for row in rows:
-            self._write(row)
+        with interrupts_held():
+            for row in rows:
+                self._write(row)
 
     def on_epoch(self, row: Row) -> None:
         """Write one row to disk."""
-        self._write(row)
-        self._writer.flush()
+        with interrupts_held():
+            self._write(row)
+            self._writer.flush()
 
     def on_stage_end(self, stage: str) -> None:
         """Close the stage's file."""
-        self._writer.close()
+        with interrupts_held():
+            self._writer.close()
 
     def _write(self, row: Row) -> None:
         for name, value in row_numbers(row).items():

@@ -325,7 +325,9 @@ def test_a_worker_that_crashes_leaves_its_traceback(
 ) -> None:
     parameters, dreams = population(paper_model), some_dreams(paper_model, num_bars=6)
     alone = here(paper_model).score(parameters, dreams, BROKER)
-    os.kill(process_ids(two_paper_workers)[1], signal.SIGSEGV)
+    other, crashes = process_ids(two_paper_workers)
+    os.kill(other, signal.SIGSTOP)  # or it does all blocks before the death is found out
+    os.kill(crashes, signal.SIGSEGV)
     with pytest.warns(RuntimeWarning, match=r"(?s)worker died: .*SIGSEGV.*Fatal Python error"):
         again = two_paper_workers.score(parameters, dreams, BROKER)
     assert_same_bits(alone, again)
