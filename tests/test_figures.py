@@ -24,6 +24,7 @@ with pytest.MonkeyPatch.context() as patch:  # the benchmarks are not installed
         shown,
         write_list,
     )
+    from benchmarks.figures.values import UnknownValueError, look_up, values
     from benchmarks.figures.work import Missing, Work
 os.environ.clear()  # and set variables of their own
 os.environ.update(before)
@@ -47,6 +48,15 @@ def test_a_page_shows_what_was_measured(page: Path) -> None:
         assert text == held[name].text, f"{name}: run `python -m benchmarks.figures --pages`"
 
 
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_sentences_say_what_was_measured(page: Path) -> None:
+    texts = {name: measured.text for name, measured in read_figures().items()}
+    for value in values(page.read_text(encoding="utf-8")):
+        today = look_up(value.place, texts)
+        assert value.text == today, f"{value.place}: run `python -m benchmarks.figures --pages`"
+        assert not value.first, f"{value.place} begins a line, where a comment ends a paragraph"
+
+
 def test_the_list_of_figures_is_today_s() -> None:
     lines = "\n".join(list_lines(read_figures()))
     assert f"\n\n{lines}\n\n<!-- end of list -->" in LIST.read_text(encoding="utf-8")
@@ -67,6 +77,91 @@ def test_pages_are_written_from_the_file(tmp_path: Path) -> None:
     page.write_text("<!-- list of figures -->\n\nold\n\n<!-- end of list -->\n")
     assert write_list(["one", "two"], page)
     assert page.read_text() == "<!-- list of figures -->\n\none\ntwo\n\n<!-- end of list -->\n"
+
+
+TEXTS = {
+    "one": (
+        "| by | BTC, test | ETH | share |\n|---|---|---|---|\n"
+        "| HAR-t, ranges | **0.5061 (0.5049 to 0.5070)** | −0.004 | 35% |\n"
+        "| `ours` | 0.4899 | .44 to .61 | 1,393 |\n"
+        "| a \\|r\\| | +0.383 (+0.383 … +0.400) | – | 22 of 24 |"
+    ),
+    "two": (
+        "**Bitcoin**\n\n| bars | by | loss |\n|---|---|---|\n| 1 | HAR | 0.25 |\n| 24 | HAR | 1.5 |\n\n"
+        "**Ether**\n\n| bars | by | loss |\n|---|---|---|\n| 1 | HAR | 0.75 |\n| 24 | HAR | 2.5 |"
+    ),
+    "text": (
+        "```text\nagent  edge        log return  training\nhold      1             -0.26\n"
+        "ppo       1  +1.26 (+1 to +2)        13\n```"
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("one :: HAR-t, ranges :: BTC, test", "0.5061 (0.5049 to 0.5070)"),
+        ("one :: HAR :: BTC :: .000", ".506"),
+        ("one :: HAR :: BTC :: low .000", ".505"),
+        ("one :: HAR :: BTC :: range 0.00", "0.50 to 0.51"),
+        ("one :: HAR :: BTC :: ranged 0.000", "0.506 (0.505 to 0.507)"),
+        ("one :: HAR :: BTC :: ranged 0.0", "0.5"),
+        ("one :: HAR :: ETH :: .000", "−.004"),
+        ("one :: HAR :: ETH :: +.00", "+.00"),
+        ("one :: HAR :: share", "35%"),
+        ("one :: HAR :: share :: 0.0%", "35.0%"),
+        ("one :: ours :: ETH :: range .0", ".4 to .6"),
+        ("one :: ours :: share :: 0,000", "1,393"),
+        ("one :: ours :: share :: 0", "1393"),
+        ("one :: a |r| :: BTC :: simple +0%", "+47%"),
+        ("one :: a |r| :: share :: median", "22"),
+        ("one :: HAR less ours :: BTC :: +.000", "+.016"),
+        ("one :: HAR :: ETH less BTC :: 0.00", "−0.51"),
+        ("two :: Ether / 24 / HAR :: loss", "2.5"),
+        ("text :: ppo :: log return :: ranged +0.0", "+1.3 (+1.0 to +2.0)"),
+        ("text :: ppo :: training", "13"),
+    ],
+)
+def test_a_value_is_a_cell_in_a_form(place: str, text: str) -> None:
+    assert look_up(place, TEXTS) == text
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("three :: HAR :: BTC", r"no figure 'three'; there are \['one', 'text', 'two'\]"),
+        ("one :: GARCH :: BTC", r"one: no row is 'GARCH'; there are \['HAR-t, ranges', 'ours', "),
+        ("one :: HAR :: SOL", r"one: no column is 'SOL'; there are \['by', 'BTC, test', "),
+        ("two :: 24 / HAR :: loss", r"two: several rows are '24 / HAR'; there are \['Bitcoin / 1"),
+        ("one :: HAR :: BTC :: .2f", r"no form '\.2f'"),
+        ("one :: a :: ETH :: 0.0", "there is no number in '–'"),
+        ("one :: HAR", "is not `figure :: row :: column`"),
+    ],
+)
+def test_a_value_that_does_not_exist_is_told_what_does(place: str, said: str) -> None:
+    with pytest.raises(UnknownValueError, match=said):
+        look_up(place, TEXTS)
+
+
+def test_values_of_a_page_are_written_from_the_file(tmp_path: Path) -> None:
+    held = read_figures()
+    place = "synthetic.truth :: the world model :: bar :: .000"
+    today = look_up(place, {name: measured.text for name, measured in held.items()})
+    page = tmp_path / "page.md"
+    page.write_text(f"is <!-- value: {place} -->1<!-- end of value --> nats\n")
+    assert fill(page, held)
+    assert page.read_text() == f"is <!-- value: {place} -->{today}<!-- end of value --> nats\n"
+    page.write_text(
+        "is <!-- value: synthetic.truth :: none :: bar -->1<!-- end of value -->"
+        f" or <!-- value: {place} -->1<!-- end of value -->\n"
+    )
+    with pytest.raises(UnknownValueError, match=r"page\.md:\nsynthetic\.truth: no row is 'none'"):
+        fill(page, held)
+    assert today in page.read_text()  # the others are written
+    page.write_text(f"- <!-- value: {place} -->1<!-- end of value -->\n")
+    assert [value.first for value in values(page.read_text())] == [True]
+    with pytest.raises(UnknownValueError, match="no `<!-- end of value -->` on the line"):
+        list(values(f"is <!-- value: {place} -->1\n"))
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=NAMES)

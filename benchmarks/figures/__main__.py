@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from . import __doc__ as about
 from .listing import list_lines
 from .registry import FIGURES, Figure
 from .store import Measured, fill, pages, read_figures, write_figures, write_list
+from .values import UnknownValueError
 from .work import Missing, Work
 
 
@@ -33,12 +34,21 @@ def main(given: Sequence[str] | None = None) -> int:
                 print(f"{figure.name}: kept as it was, for want of {missing}", file=sys.stderr)
             except subprocess.CalledProcessError:
                 failed.append(figure.name)
-    for page in pages():
-        fill(page, figures)
+    complete = all([_filled(page, figures) for page in pages()])
     write_list(list_lines(figures))
     if failed:
         print(f"kept as they were, for their commands failed: {failed}", file=sys.stderr)
-    return 1 if failed else 0
+    return 0 if complete and not failed else 1
+
+
+def _filled(page: Path, figures: Mapping[str, Measured]) -> bool:
+    """Write a page; whether all that it shows exists."""
+    try:
+        fill(page, figures)
+    except UnknownValueError as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
 
 
 def _chosen(names: Sequence[str]) -> list[Figure]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from worldmodel_trading.market.files.writer import write_whole
 
+from .values import UnknownValueError, fill_values
+
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docs" / "figures.json"
 LIST = ROOT / "docs" / "how_we_know.md"
@@ -60,17 +62,28 @@ def shown(page: Path) -> Iterator[tuple[str, str]]:
 
 
 def fill(page: Path, figures: Mapping[str, Measured]) -> bool:
-    """Write today's text into a page; whether anything changed.
+    """Write today's figures and values into a page; whether anything changed.
 
     Raises:
         KeyError: The page shows a figure that is not held.
+        UnknownValueError: It shows values that no figure has; they are left as they were.
     """
+    wrong: list[str] = []
+    texts = {name: measured.text for name, measured in figures.items()}
 
     def today(found: re.Match[str]) -> str:
         name = found["name"]
         return f"<!-- figure: {name} -->\n\n{figures[name].text}\n\n<!-- end of figure -->"
 
-    return _rewrite(page, lambda text: _BLOCK.sub(today, text))
+    def filled(text: str) -> str:
+        text, unknown = fill_values(_BLOCK.sub(today, text), texts)
+        wrong.extend(unknown)
+        return text
+
+    changed = _rewrite(page, filled)
+    if wrong:
+        raise UnknownValueError("\n".join([f"{page.name}:", *wrong]))
+    return changed
 
 
 def write_list(lines: list[str], page: Path = LIST) -> bool:
