@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections import Counter
 from pathlib import Path
@@ -24,7 +25,7 @@ with pytest.MonkeyPatch.context() as patch:  # the benchmarks are not installed
         shown,
         write_list,
     )
-    from benchmarks.figures.values import UnknownValueError, look_up, values
+    from benchmarks.figures.values import UnknownValueError, broken_claims, look_up, values
     from benchmarks.figures.work import Missing, Work
 os.environ.clear()  # and set variables of their own
 os.environ.update(before)
@@ -55,6 +56,14 @@ def test_sentences_say_what_was_measured(page: Path) -> None:
         today = look_up(value.place, texts)
         assert value.text == today, f"{value.place}: run `python -m benchmarks.figures --pages`"
         assert not value.first, f"{value.place} begins a line, where a comment ends a paragraph"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_what_sentences_claim_of_figures_is_so(page: Path) -> None:
+    texts = {name: measured.text for name, measured in read_figures().items()}
+    text = page.read_text(encoding="utf-8")
+    assert not list(broken_claims(text, texts))
+    assert not re.search(r"^[\s>*-]*<!-- claim: ", text, re.MULTILINE), "it ends a paragraph"
 
 
 def test_the_list_of_figures_is_today_s() -> None:
@@ -141,6 +150,23 @@ def test_a_value_is_a_cell_in_a_form(place: str, text: str) -> None:
 def test_a_value_that_does_not_exist_is_told_what_does(place: str, said: str) -> None:
     with pytest.raises(UnknownValueError, match=said):
         look_up(place, TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("one :: ours :: BTC is below\none :: HAR :: BTC", None),
+        ("one :: ours :: BTC is at most 0.4899", None),
+        ("one :: ours :: BTC :: 0.0 is .5", None),
+        ("one :: ours :: BTC :: low is at least one :: HAR :: BTC", "(0.4899, 0.5061)"),
+        ("one :: HAR :: ETH is above -.004", "(-0.004, -0.004)"),
+        ("one :: HAR :: ETH equals -.004", "none of ['is above', "),
+        ("one :: HAR :: SOL is above 1", "no column is 'SOL'"),
+    ],
+)
+def test_a_claim_holds_or_is_told(said: str, why: str | None) -> None:
+    told = list(broken_claims(f"Ours is best <!-- claim: {said} -->.", TEXTS))
+    assert (why in told[0]) if why else not told
 
 
 def test_values_of_a_page_are_written_from_the_file(tmp_path: Path) -> None:

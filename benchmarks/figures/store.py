@@ -10,7 +10,7 @@ from pathlib import Path
 
 from worldmodel_trading.market.files.writer import write_whole
 
-from .values import UnknownValueError, fill_values
+from .values import UnknownValueError, broken_claims, fill_values
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docs" / "figures.json"
@@ -66,7 +66,8 @@ def fill(page: Path, figures: Mapping[str, Measured]) -> bool:
 
     Raises:
         KeyError: The page shows a figure that is not held.
-        UnknownValueError: It shows values that no figure has; they are left as they were.
+        UnknownValueError: It shows values that no figure has, and they are left as they were; or
+            makes claims that do not hold. All else is written.
     """
     wrong: list[str] = []
     texts = {name: measured.text for name, measured in figures.items()}
@@ -77,7 +78,7 @@ def fill(page: Path, figures: Mapping[str, Measured]) -> bool:
 
     def filled(text: str) -> str:
         text, unknown = fill_values(_BLOCK.sub(today, text), texts)
-        wrong.extend(unknown)
+        wrong.extend([*unknown, *broken_claims(text, texts)])
         return text
 
     changed = _rewrite(page, filled)

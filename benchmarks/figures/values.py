@@ -13,18 +13,33 @@ that is figure, row, column and, if the cell is not to stand as it is, a form:
   and `ranged` (median, low and high), and `simple` before it makes simple returns of log returns;
   and a picture: `0.00` two digits, `.00` without a leading zero, `+0.00` with its sign, `0%` of hundred.
 
-A value must not begin a line, where a comment would end the paragraph.
+Where a sentence says more than numbers, a claim behind it says when it is true, two values (or a value
+and a number) with `is`, `is above`, `is below`, `is at least` or `is at most` between::
+
+    <!-- claim: world_model.forecasts :: world model :: BTC, test is below
+    world_model.forecasts :: HAR-t :: BTC, test -->
+
+Neither must begin a line, where a comment would end the paragraph.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 _VALUE: Final = re.compile(r"<!-- value: (?P<place>.+?) -->(?P<text>[^<\n]*)<!-- end of value -->")
+_CLAIM: Final = re.compile(r"<!-- claim: (?P<said>.+?) -->", re.DOTALL)
+_RELATIONS: Final[dict[str, Callable[[float, float], bool]]] = {
+    " is above ": operator.gt,
+    " is below ": operator.lt,
+    " is at least ": operator.ge,
+    " is at most ": operator.le,
+    " is ": operator.eq,
+}
 _BEGUN: Final = re.compile(r"<!-- value: ")
 _NUMBER: Final = re.compile(
     r"[-+−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?%?"
@@ -134,6 +149,30 @@ def look_up(place: str, figures: Mapping[str, str]) -> str:
     return _show(cells, form, place)
 
 
+def broken_claims(text: str, figures: Mapping[str, str]) -> Iterator[str]:
+    """Claims of a page that do not hold, and why."""
+    for found in _CLAIM.finditer(text):
+        said = " ".join(found["said"].split())
+        relation = next((words for words in _RELATIONS if words in said), None)
+        if relation is None:
+            yield f"{said}: none of {[words.strip() for words in _RELATIONS]}"
+            continue
+        try:
+            left, right = (_number(side, figures) for side in said.split(relation))
+        except UnknownValueError as error:
+            yield str(error)
+            continue
+        if not _RELATIONS[relation](left, right):
+            yield f"no longer so, the sentence before it is to be written anew: {said} ({left:g}, {right:g})"
+
+
+def _number(side: str, figures: Mapping[str, str]) -> float:
+    """A number, or the one that is shown at a place."""
+    if _NUMBER.fullmatch(side):
+        return _numbers(side, side).median
+    return _numbers(look_up(side, figures), side).median
+
+
 def _pairs(rows: Sequence[str], columns: Sequence[str]) -> list[tuple[str, str]]:
     """Each row with its column; either may be the same of both sides of a difference."""
     size = max(len(rows), len(columns))
@@ -225,7 +264,7 @@ def _printed(lines: Sequence[str]) -> _Table:
 
 def _plain(cell: str) -> str:
     """A cell without emphasis."""
-    return cell.strip().strip("*`").replace(r"\|", "|")
+    return cell.strip().strip("*").replace("`", "").replace(r"\|", "|")
 
 
 def _show(cells: Sequence[str], form: str, place: str) -> str:
