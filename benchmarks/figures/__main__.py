@@ -13,10 +13,10 @@ from pathlib import Path
 from worldmodel_trading.models.machine import num_cores, processor_name
 
 from . import __doc__ as about
+from .cells import UnknownValueError
 from .listing import list_lines
 from .registry import FIGURES, Figure
 from .store import Measured, fill, pages, read_figures, write_figures, write_list
-from .values import UnknownValueError
 from .work import Missing, Work
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from worldmodel_trading.market.files.writer import write_whole
 
-from .values import UnknownValueError, broken_claims, fill_values
+from .cells import UnknownValueError
+from .claims import broken_claims
+from .values import fill_values
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docs" / "figures.json"

@@ -8,51 +8,34 @@ that is figure, row, column and, if the cell is not to stand as it is, a form:
 
 - Row and column are named by their text or, if no other begins so, by its beginning. Where rows share
   their first cell the next ones are named as well, with ` / ` between; so is, in front, the table of a
-  figure that has several, by the label above it or its first heading. `A less B` is the difference.
+  figure that has several, by the label above it or its first heading. Of columns that are called alike
+  the one after another is named, `THE OTHER / COLUMN`. `A less B` is the difference.
 - The form is one of the words `median` (which need not be said), `low`, `high`, `range` (low to high)
   and `ranged` (median, low and high), and `simple` before it makes simple returns of log returns;
   and a picture: `0.00` two digits, `.00` without a leading zero, `+0.00` with its sign, `0%` of hundred.
 
-Where a sentence says more than numbers, a claim behind it says when it is true, two values (or a value
-and a number) with `is`, `is above`, `is below`, `is at least` or `is at most` between::
-
-    <!-- claim: world_model.forecasts :: world model :: BTC, test is below
-    world_model.forecasts :: HAR-t :: BTC, test -->
-
-Neither must begin a line, where a comment would end the paragraph.
+A value must not begin a line, where a comment would end the paragraph.
 """
 
 from __future__ import annotations
 
 import math
-import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from .cells import UnknownValueError, find_cell
+
 _VALUE: Final = re.compile(r"<!-- value: (?P<place>.+?) -->(?P<text>[^<\n]*)<!-- end of value -->")
-_CLAIM: Final = re.compile(r"<!-- claim: (?P<said>.+?) -->", re.DOTALL)
-_RELATIONS: Final[dict[str, Callable[[float, float], bool]]] = {
-    " is above ": operator.gt,
-    " is below ": operator.lt,
-    " is at least ": operator.ge,
-    " is at most ": operator.le,
-    " is ": operator.eq,
-}
 _BEGUN: Final = re.compile(r"<!-- value: ")
-_NUMBER: Final = re.compile(
+NUMBER: Final = re.compile(
     r"[-+−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?%?"
 )
 _FORM: Final = re.compile(
     r"(?P<simple>simple )?(?P<which>median|low|high|range|ranged)? ?"
     r"(?P<picture>(?P<sign>\+)?(?P<whole>0,000|0)?(?:\.(?P<digits>0+))?(?P<percent>%)?)"
 )
-_WORDS: Final = re.compile(r"\S+(?: \S+)*")
-
-
-class UnknownValueError(ValueError):
-    """A value's figure, row, column or form does not exist; the message says which do."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +64,6 @@ class Numbers:
     def map(self, change: Callable[[float], float]) -> Numbers:
         """Each of the three changed."""
         return Numbers(change(self.median), change(self.low), change(self.high))
-
-
-@dataclass(frozen=True)
-class _Table:
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def values(text: str) -> Iterator[Value]:
@@ -137,11 +113,8 @@ def look_up(place: str, figures: Mapping[str, str]) -> str:
     if len(parts) not in (3, 4):
         raise UnknownValueError(f"{place!r} is not `figure :: row :: column` or `… :: form`")
     name, row, column, form = [*parts, ""][:4]
-    if name not in figures:
-        raise UnknownValueError(f"no figure {name!r}; there are {sorted(figures)}")
-    tables = list(_tables(figures[name]))
     cells = [
-        _cell(tables, one, other, name)
+        find_cell(figures, name, one, other)
         for one, other in _pairs(row.split(" less "), column.split(" less "))
     ]
     if len(cells) == 1 and not form:
@@ -149,122 +122,19 @@ def look_up(place: str, figures: Mapping[str, str]) -> str:
     return _show(cells, form, place)
 
 
-def broken_claims(text: str, figures: Mapping[str, str]) -> Iterator[str]:
-    """Claims of a page that do not hold, and why."""
-    for found in _CLAIM.finditer(text):
-        said = " ".join(found["said"].split())
-        relation = next((words for words in _RELATIONS if words in said), None)
-        if relation is None:
-            yield f"{said}: none of {[words.strip() for words in _RELATIONS]}"
-            continue
-        try:
-            left, right = (_number(side, figures) for side in said.split(relation))
-        except UnknownValueError as error:
-            yield str(error)
-            continue
-        if not _RELATIONS[relation](left, right):
-            yield f"no longer so, the sentence before it is to be written anew: {said} ({left:g}, {right:g})"
+def number_of(cell: str, place: str) -> float:
+    """The number that a cell says, the median of several.
 
-
-def _number(side: str, figures: Mapping[str, str]) -> float:
-    """A number, or the one that is shown at a place."""
-    if _NUMBER.fullmatch(side):
-        return _numbers(side, side).median
-    return _numbers(look_up(side, figures), side).median
+    Raises:
+        UnknownValueError: It says none.
+    """
+    return _numbers(cell, place).median
 
 
 def _pairs(rows: Sequence[str], columns: Sequence[str]) -> list[tuple[str, str]]:
     """Each row with its column; either may be the same of both sides of a difference."""
     size = max(len(rows), len(columns))
     return [(rows[min(i, len(rows) - 1)], columns[min(i, len(columns) - 1)]) for i in range(size)]
-
-
-def _cell(tables: Sequence[_Table], row: str, column: str, name: str) -> str:
-    wanted = row.split(" / ")
-    paths = [(table, cells, path) for table in tables for cells, path in _paths(table)]
-    for alike in (str.__eq__, str.startswith):  # the whole of it before its beginning
-        found = [
-            (table, cells)
-            for table, cells, path in paths
-            if len(wanted) <= len(path) and all(map(alike, path, wanted))
-        ]
-        if found:
-            break
-    if len({id(cells) for _, cells in found}) != 1:
-        known = [
-            " / ".join(_shortest(table, tables)(cells)) for table in tables for cells in table.rows
-        ]
-        said = "several rows are" if found else "no row is"
-        raise UnknownValueError(f"{name}: {said} {row!r}; there are {known}")
-    table, cells = found[0]
-    return cells[_column(table, column, name)]
-
-
-def _paths(table: _Table) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Each row with what may name it: its cells, or these after its table's title."""
-    for cells in table.rows:
-        yield cells, cells
-        yield cells, (table.title, *cells)
-
-
-def _shortest(
-    table: _Table, tables: Sequence[_Table]
-) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
-    """How a row of a table is named: by as many cells as tell it from all others."""
-    rows = [cells for one in tables for cells in one.rows]
-
-    def of(cells: tuple[str, ...]) -> tuple[str, ...]:
-        for size in range(1, min(3, len(cells)) + 1):
-            if sum(other[:size] == cells[:size] for other in rows) == 1:
-                return cells[:size]
-            if sum(other[:size] == cells[:size] for other in table.rows) == 1:
-                return (table.title, *cells[:size])
-        return (table.title, *cells)
-
-    return of
-
-
-def _column(table: _Table, column: str, name: str) -> int:
-    exact = [i for i, title in enumerate(table.head) if title == column]
-    found = exact or [i for i, title in enumerate(table.head) if title.startswith(column)]
-    if len(found) != 1:
-        said = "several columns are" if found else "no column is"
-        raise UnknownValueError(f"{name}: {said} {column!r}; there are {list(table.head)}")
-    return found[0]
-
-
-def _tables(text: str) -> Iterator[_Table]:
-    """The tables of a figure, in Markdown or as a command printed them."""
-    title = ""
-    for block in re.split(r"\n\n+", text):
-        lines = block.splitlines()
-        if lines[0].startswith("```"):
-            yield _printed(lines[1:-1])
-        elif lines[0].startswith("|"):
-            head, _, *rows = [
-                tuple(map(_plain, re.split(r"(?<!\\)\|", line.strip())[1:-1])) for line in lines
-            ]
-            yield _Table(title if title else head[0], head, tuple(rows))
-        title = lines[0].strip("*") if lines[0].startswith("**") else ""
-
-
-def _printed(lines: Sequence[str]) -> _Table:
-    """Columns of a text, which lie below their headings' beginnings or ends."""
-    heads = list(_WORDS.finditer(lines[0]))
-    rows = []
-    for line in lines[1:]:
-        cells = [""] * len(heads)
-        for words in _WORDS.finditer(line):
-            for i, head in enumerate(heads):
-                if words.start() == head.start() or words.end() == head.end():
-                    cells[i] = words[0]
-        rows.append(tuple(cells))
-    return _Table("", tuple(head[0] for head in heads), tuple(rows))
-
-
-def _plain(cell: str) -> str:
-    """A cell without emphasis."""
-    return cell.strip().strip("*").replace("`", "").replace(r"\|", "|")
 
 
 def _show(cells: Sequence[str], form: str, place: str) -> str:
@@ -293,11 +163,11 @@ def _show(cells: Sequence[str], form: str, place: str) -> str:
 def _numbers(cell: str, place: str) -> Numbers:
     said = [
         float(number.rstrip("%").replace(",", "").replace("−", "-"))
-        for number in _NUMBER.findall(cell)
+        for number in NUMBER.findall(cell)
     ]
     if not said:
         raise UnknownValueError(f"{place}: there is no number in {cell!r}")
-    if re.fullmatch(rf"{_NUMBER.pattern}(?: to |–){_NUMBER.pattern}", cell):
+    if re.fullmatch(rf"{NUMBER.pattern}(?: to |–){NUMBER.pattern}", cell):
         return Numbers(math.nan, said[0], said[1])
     if "(" in cell and len(said) > 2:
         return Numbers(said[0], said[1], said[2])

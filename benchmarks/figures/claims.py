@@ -1,0 +1,74 @@
+"""Claims of sentences: when what a page says in words is so.
+
+A claim stands behind what it guards, in a comment that neither GitHub nor the site shows::
+
+    <!-- claim: world_model.forecasts :: world model :: BTC, test is below
+    world_model.forecasts :: HAR-t :: BTC, test -->
+
+that is two values, or a value and a number, with `is`, `is above`, `is below`, `is at least` or
+`is at most` between, or a value and a word with `says` or `does not say`; several with `;` between. Of
+`figure :: each ROW :: column` all rows of that name have to be so. A value is written as
+``values.py`` says.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from .cells import UnknownValueError, find_cells
+from .values import NUMBER, look_up, number_of
+
+CLAIM: Final = re.compile(r"<!-- claim: (?P<said>.+?) -->", re.DOTALL)
+_COMPARED: Final[dict[str, Callable[[float, float], bool]]] = {
+    " is above ": operator.gt,
+    " is below ": operator.lt,
+    " is at least ": operator.ge,
+    " is at most ": operator.le,
+    " is ": operator.eq,
+}
+_SAID: Final[dict[str, Callable[[str, str], bool]]] = {
+    " does not say ": lambda cell, word: word not in cell,
+    " says ": lambda cell, word: word in cell,
+}
+
+
+def broken_claims(text: str, figures: Mapping[str, str]) -> Iterator[str]:
+    """Claims of a page that do not hold, and why.
+
+    Args:
+        text: The page.
+        figures: Text of each figure by its name.
+    """
+    for found in CLAIM.finditer(text):
+        for said in " ".join(found["said"].split()).split("; "):
+            try:
+                holds = _holds(said, figures)
+            except UnknownValueError as error:
+                yield str(error)
+                continue
+            if not holds:
+                yield f"no longer so; write the sentence before it anew: {said}"
+
+
+def _holds(said: str, figures: Mapping[str, str]) -> bool:
+    relation = next((words for words in (*_COMPARED, *_SAID) if words in said), None)
+    if relation is None:
+        known = [words.strip() for words in (*_COMPARED, *_SAID)]
+        raise UnknownValueError(f"{said!r}: it has none of {known}")
+    left, right = said.split(relation)
+    if relation in _SAID:
+        return all(_SAID[relation](cell, right) for cell in _cells(left, figures))
+    limit = number_of(right if NUMBER.fullmatch(right) else look_up(right, figures), right)
+    return all(_COMPARED[relation](number_of(cell, left), limit) for cell in _cells(left, figures))
+
+
+def _cells(place: str, figures: Mapping[str, str]) -> list[str]:
+    """What a place says, or each of its rows."""
+    name, _, rest = place.partition(" :: ")
+    if not rest.startswith("each "):
+        return [look_up(place, figures)]
+    row, _, column = rest.removeprefix("each ").partition(" :: ")
+    return find_cells(figures, name, row, column)
