@@ -24,7 +24,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ..envs.spaces import ActionKind, action_space
-from ..evaluation.policy import Policy
+from ..evaluation.policy import Policy, action_kind
 from ..market.arrays import BoolArray, Float32Array
 from ..market.errors import ConfigError, ModelFileError, WorldModelTradingError
 from ..market.files.writer import write_whole
@@ -132,8 +132,7 @@ class Agent:
         """What it takes."""
         if self.record is not None:
             return self.record.actions
-        discrete = isinstance(getattr(self.policy, "action_space", None), spaces.Discrete)
-        return "discrete" if discrete else "continuous"
+        return action_kind(self.policy)
 
     def predict(
         self,

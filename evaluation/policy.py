@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 
+from ..envs.spaces import ActionKind
 from ..market.arrays import BoolArray, Float32Array
 from ..market.errors import ConfigError
 
@@ -44,6 +46,18 @@ def check_policy(
                 f"{sizes}: make the environment with observation='features', and the rule with the "
                 "features that the environment shows (make_rule(…, features=world_model.config.features))"
             )
+
+
+def action_kind(policy: object) -> ActionKind:
+    """What a policy's actions are: as it says by ``actions``, or as its action space is; else continuous.
+
+    A model of Stable-Baselines3 has an action space; who says nothing chooses weights.
+    """
+    said = getattr(policy, "actions", None)
+    if said in ("continuous", "discrete"):
+        return "discrete" if said == "discrete" else "continuous"
+    space = getattr(policy, "action_space", None)
+    return "discrete" if isinstance(space, Discrete) else "continuous"
 
 
 class Policy(Protocol):

@@ -43,20 +43,19 @@ policy = LinearController.load(given.controller) if given.controller else buy_an
 trader = LiveTrader(model, policy)
 
 with BybitClient(given.base_url) as client:
-
-    def history():
-        """As many closed bars as the trader needs, and two more."""
-        now = client.server_time_ms()
-        return client.candles(given.symbol, interval, now - (trader.history_bars + 2) * bar_ms, now)
-
-    known = history()
-    decision = trader.warm_up(known)
+    now = client.server_time_ms()  # the exchange's clock, not this machine's
+    begin = now - (trader.history_bars + 2) * bar_ms
+    known = client.candles(given.symbol, interval, begin, now)
+    trader.warm_up(known)
     feed = KlineFeed(client, given.symbol, interval, url=given.stream_url, tell=print)
     for count, bar in enumerate(feed.closed_candles(int(known.open_time_ms[-1])), start=1):
-        decision = trader.update(bar) or trader.warm_up(history())  # anew after a gap
-        print(
-            f"close {decision.close:g}: {decision.regime} ({decision.regime_probability:.0%}), "
-            f"target {decision.target:+.2f}, paper equity {decision.equity:.4f}"
-        )
+        decision = trader.update(bar)
+        if decision is None:
+            print(f"bars are missing: in cash, until {trader.history_bars} have come in a row")
+        else:
+            print(
+                f"close {decision.close:g}: {decision.regime} ({decision.regime_probability:.0%}), "
+                f"target {decision.target:+.2f}, paper equity {decision.equity:.4f}"
+            )
         if count == given.bars:
             break

@@ -122,6 +122,12 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
         "--controller", metavar="FILE", help="a linear controller to follow (default: stay flat)"
     )
     watch.add_argument(
+        "--funding",
+        type=float,
+        metavar="RATE",
+        help="what the paper account pays at every funding instant, such as 0.0001 (default: nothing)",
+    )
+    watch.add_argument(
         "--bars", type=int, metavar="N", help="stop after so many closed candles (default: never)"
     )
     watch.add_argument(

@@ -180,6 +180,7 @@ def _watch(options: argparse.Namespace) -> None:
         options.base_url or BASE_URL,
         options.stream_url or STREAM_URL,
         options.bars,
+        options.funding,
     )
 
 

@@ -83,16 +83,28 @@ def replay_bars(candles: Candles, funding_rate: ArrayLike = 0.0) -> FloatArray:
         funding_rate: Rate charged on a position held during bar t, scalar or [T]
             (see `FundingRates.per_bar`).
     """
+    columns = (candles.close, candles.open, candles.high, candles.low, candles.turnover)
+    bars = bars_in_a_row(np.stack(columns, axis=1), funding_rate)
+    bars[[gap.row for gap in candles.gaps()]] = np.nan
+    return bars
+
+
+def bars_in_a_row(candles: FloatArray, funding_rate: ArrayLike = 0.0) -> FloatArray:
+    """`replay_bars` of candles without a gap, as an array.
+
+    Args:
+        candles: Close, open, high, low and turnover [T, 5].
+        funding_rate: As of `replay_bars`.
+    """
     # from logs, as in a dream, whose bars are drawn so: the same path gives the same bits in both
-    logs = np.log(np.stack([candles.close, candles.open, candles.high, candles.low], axis=1))
+    logs = np.log(candles[:, :4])
     bars = np.full((len(candles), len(BAR_FIELDS)), np.nan)
     expm1(logs[1:] - logs[:-1, :1], out := np.empty((len(candles) - 1, 4)))
     bars[1:, :4] = out
     bars[1:, 4] = np.broadcast_to(np.asarray(funding_rate, dtype=np.float64), len(candles))[1:]
     bars[1:, 5] = logs[:-1, 2] - logs[:-1, 3]
-    bars[1:, 6] = candles.close[:-1]
-    bars[1:, 7] = np.maximum(candles.turnover[:-1], 1.0)
-    bars[[gap.row for gap in candles.gaps()]] = np.nan
+    bars[1:, 6] = candles[:-1, 0]
+    bars[1:, 7] = np.maximum(candles[:-1, 4], 1.0)
     return bars
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from worldmodel_trading.agents.linear import LinearController
 from worldmodel_trading.agents.live import Decision, LiveTrader
 from worldmodel_trading.agents.rules import flat
@@ -28,6 +30,7 @@ def watch(
     base_url: str,
     stream_url: str,
     max_bars: int | None = None,
+    funding: float | None = None,
 ) -> None:
     """Print the regime and the policy's action at every close, until stopped.
 
@@ -40,6 +43,7 @@ def watch(
         base_url: Of the REST interface.
         stream_url: Of the WebSocket.
         max_bars: Stop after so many; None never does.
+        funding: Rate that the paper account pays at every funding instant; None for none.
     """
     require("websockets", "watch")
     check_market(category, symbol, interval)
@@ -47,19 +51,25 @@ def watch(
     model = open_world_model(world_model)
     policy = _policy(controller)
     model.provenance.check_market(symbol, interval)
-    trader = LiveTrader(model, policy)
+    trader = LiveTrader(model, policy, funding=funding)
     with BybitClient(base_url) as client:
         history = _history(client, symbol, interval, category, trader.history_bars)
+        if funding is not None:  # it knows how often
+            history = replace(history, instrument=client.instrument(symbol, category))
         say(f"{history!r}; following {symbol} {interval}, Ctrl-C stops")
         tell(_line(trader.warm_up(history)))
+        following = True
         feed = KlineFeed(client, symbol, interval, category, url=stream_url, tell=say)
         for count, bar in enumerate(feed.closed_candles(int(history.open_time_ms[-1])), start=1):
             decision = trader.update(bar)
-            if decision is None:
-                say("  a gap in the feed: fetching history again")
-                again = _history(client, symbol, interval, category, trader.history_bars)
-                decision = trader.warm_up(again)
-            tell(_line(decision))
+            if decision is not None:
+                tell(_line(decision))
+            elif following:
+                say(
+                    "  the exchange lacks bars: the paper account is in cash, and decides again after "
+                    f"{trader.history_bars} bars in a row"
+                )
+            following = decision is not None
             if count == bars:
                 break
 

@@ -21,7 +21,7 @@ PACKAGE = "worldmodel_trading"
 
 PARTS = {  # of each room, its files and the rooms in it; each may import those before it
     "market": """
-        arrays errors extras settings records times intervals numerics instruments candles funding_clock
+        arrays errors interrupts extras settings records times intervals numerics instruments candles funding_clock
         funding series synthetic optimal_policy account files bybit sources inspection clock ticks drawn groups streams streamed_bars features
     """,
     "models": """
@@ -41,8 +41,8 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
         untrained game results stored seeds drift outcome universe transfer comparison stress regimes report fidelity
     """,
     "agents": """
-        linear objectives cma_es candidates identity dream_search rules search_spaces families lifting noise live sb3 registry standardised
-        sb3_models sb3_state folder callbacks sb3_training training
+        linear objectives cma_es candidates identity dream_search rules search_spaces families lifting noise sb3 registry standardised
+        sb3_models sb3_state folder callbacks sb3_training training paper_account live
     """,
 }
 

@@ -152,7 +152,7 @@ def test_watch_prints_regime_and_action_for_each_closed_candle(
     LinearController(np.full(size, 0.1)).save(tmp_path / "controller.safetensors")
     arguments = ["watch", "--symbol", "BTCUSDT", "--world-model", str(tmp_path / "model")]
     arguments += ["--controller", str(tmp_path / "controller.safetensors"), "--bars", "3"]
-    arguments += ["--base-url", bybit.url, "--stream-url", bybit.stream.url]
+    arguments += ["--base-url", bybit.url, "--stream-url", bybit.stream.url, "--funding", "0.001"]
     status: list[int] = []
     watching = threading.Thread(target=lambda: status.append(main(arguments)), daemon=True)
     first = bybit.last_closed()
@@ -170,6 +170,7 @@ def test_watch_prints_regime_and_action_for_each_closed_candle(
             time.sleep(0.005)
     watching.join(60)
     assert status == [0]
+    assert any(path.endswith("instruments-info") for path, _ in bybit.log)  # when funding is due
     assert len(lines) == 4  # the history's last bar, and three closed ones
     assert all("target +" in line or "target -" in line for line in lines)
 
