@@ -357,6 +357,13 @@ FIGURES: Final = (
         ("python -m benchmarks.synthetic --only distance",),
     ),
     Figure(
+        "synthetic.outcome",
+        "What a search in dreams of the embedded market finds, beside holding, doing nothing and momentum",
+        "five searches in one world model; median, lowest and highest",
+        _runs("embedded"),
+        tables.outcome("embedded", grown=True),
+    ),
+    Figure(
         "transfer.eth",
         "What Bitcoin teaches of Ether, beside training from scratch",
         _THREE,

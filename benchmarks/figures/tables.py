@@ -31,8 +31,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def outcome(run: str) -> Callable[[Work], str]:
-    """Policies of a run in dream, validation and test; a controller's are ranges over searches."""
+def outcome(run: str, *, grown: bool = False) -> Callable[[Work], str]:
+    """Policies of a run in dream, validation and test; a controller's are ranges over searches.
+
+    Args:
+        run: Its folder.
+        grown: Whether to show the return of the whole test range besides.
+    """
 
     def make(work: Work) -> str:
         results = _results(work, run)
@@ -45,11 +50,15 @@ def outcome(run: str) -> Callable[[Work], str]:
                 ("median", "low", "high"), results["performance"][policy][venue][name]
             )
 
+        def whole(policy: str) -> dict[str, float]:
+            return {end: math.expm1(r) for end, r in of(policy, "test", "log_return").items()}
+
         head = [
             "policy",
             *(f"{venue}, log return a year" for venue in ("dream", "validation", "test")),
             "test Sharpe",
             "test max. drawdown",
+            *(["test, return of the whole range"] if grown else []),
         ]
         rows = [
             [
@@ -60,6 +69,7 @@ def outcome(run: str) -> Callable[[Work], str]:
                 ),
                 _ranged(of(policy, "test", "sharpe"), ".2f"),
                 _ranged(of(policy, "test", "max_drawdown"), ".0%"),
+                *([_ranged(whole(policy), "+.0%")] if grown else []),
             ]
             for policy, title in _POLICIES.items()
         ]
