@@ -14,6 +14,7 @@ import lazy_loader
 from worldmodel_trading import terminal
 
 if terminal.is_command():
+    terminal.collect_rarely()
     terminal.end_quietly_on_ctrl_c()
 
 from worldmodel_trading.forking import keep_children_to_one_thread

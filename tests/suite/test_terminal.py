@@ -130,3 +130,38 @@ def test_help_leaves_by_the_front_door(capsys: pytest.CaptureFixture[str]) -> No
         main(["--help"])
     assert stop.value.code == 0
     assert "usage: worldmodel-trading" in capsys.readouterr().out
+
+
+LAST_OF_ALL = """
+import atexit, gc, sys, weakref
+at_first, sys.argv[0] = gc.get_threshold()[0], {script!r}
+atexit.register(lambda: print("frozen:", gc.get_freeze_count() > 1_000))
+import worldmodel_trading
+from worldmodel_trading.cli import main
+class Own:
+    pass
+own = Own()
+weakref.finalize(own, print, "finalised")
+atexit.register(lambda: print("handler:", gc.get_freeze_count() > 1_000))
+print("rarely:", gc.get_threshold()[0] > at_first)
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("script", ["worldmodel-trading", "mine.py"])
+@pytest.mark.parametrize(("job", "status"), [(["agents", "list"], 0), (["report", "nowhere"], 2)])
+def test_a_command_ends_in_order_without_a_search_for_cycles(
+    job: list[str], status: int, script: str
+) -> None:
+    """Whatever waits for the end runs, the oldest last; who imports the package sees no change."""
+    done = subprocess.run(
+        [sys.executable, "-c", LAST_OF_ALL.format(script=script), *job],
+        capture_output=True, text=True, env=buffered(), check=False,
+    )  # fmt: skip
+    is_command = script == "worldmodel-trading"
+    assert done.returncode == status
+    assert ("nowhere" in done.stderr) == (status == 2)
+    first, *shown, handler, finalised, last = done.stdout.splitlines()
+    assert (first, last) == (f"rarely: {is_command}", f"frozen: {is_command}")
+    assert (handler, finalised) == ("handler: False", "finalised")
+    assert any("momentum" in line for line in shown) == (status == 0)
