@@ -156,6 +156,8 @@ class MDNRNN(nn.Module):
 
 def _spread(head: nn.Linear, num_components: int, dimensions: int) -> None:
     """Start the components at different widths, so that they part at once."""
+    if head.bias.is_meta:  # there are no numbers to set, and to try would load PyTorch's compiler
+        return
     with torch.no_grad():
         head.bias.zero_()
         widths = torch.linspace(-1.5, 0.5, num_components).repeat_interleave(dimensions)

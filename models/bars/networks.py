@@ -7,6 +7,7 @@ features of the drawn bar are computed as those of a recorded one, V encodes the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -128,7 +129,11 @@ class BarRNN(nn.Module):
         self.forecast_size, self.num_components = config.forecast_size, config.num_components
         inputs = config.forecast_size + config.calendar_size
         k, trunk, head = config.num_components, config.trunk_size, config.head_size
-        self.calendar = nn.Parameter(0.1 * torch.randn(CALENDAR_CELLS, config.calendar_size))
+        self.calendar = nn.Parameter(torch.empty(CALENDAR_CELLS, config.calendar_size))
+        # on the meta device nothing is to be drawn, and to try would load PyTorch's compiler
+        has_numbers = not self.calendar.is_meta
+        if has_numbers:
+            nn.init.normal_(self.calendar).data.mul_(0.1)
         self.lstm = nn.LSTM(inputs, config.hidden_size, batch_first=True)
         self.now = nn.Linear(inputs, trunk)
         self.before = nn.Linear(config.hidden_size, trunk, bias=False)
@@ -157,15 +162,19 @@ class BarRNN(nn.Module):
             self.column_hidden = nn.ModuleList(nn.Linear(told + j, head) for j in dreamed)
             self.column_head = nn.ModuleList(nn.Linear(head, 1 + 3 * k) for _ in dreamed)
             self.register_buffer("column_scale", torch.ones(len(dreamed)))
-        with torch.no_grad():
-            self.before.weight.zero_()
-            for part in (
-                *(self.return_head, self.upper_head, self.lower_head, self.volume_head),
-                *(self.column_head if dreamed else ()),
-            ):
-                part.weight.mul_(0.1)
-                part.bias.zero_()
-                part.bias[-k:] = torch.linspace(-1.5, 0.5, k) / _GAIN
+        if has_numbers:
+            heads = (self.return_head, self.upper_head, self.lower_head, self.volume_head)
+            self._begin((*heads, *(self.column_head if dreamed else ())))
+
+    @torch.no_grad()
+    def _begin(self, heads: Sequence[nn.Linear]) -> None:
+        """Start without memory, and with components of different widths."""
+        self.before.weight.zero_()
+        for head in heads:
+            head.weight.mul_(0.1)
+            head.bias.zero_()
+            k = self.num_components
+            head.bias[-k:] = torch.linspace(-1.5, 0.5, k) / _GAIN
 
     def calendars(self, cells: Tensor) -> Tensor:
         """What M is told of a bar's calendar [..., C], from its cells [..., 2]."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from worldmodel_trading import cli
+from worldmodel_trading.models.world_model import WorldModel
 
 ROOMS = ("market", "models", "envs", "evaluation", "agents")  # each may import those before it
 PACKAGE = "worldmodel_trading"
@@ -204,17 +205,22 @@ def test_the_front_door_has_a_version_and_refuses_what_it_does_not_know() -> Non
         _ = worldmodel_trading.Candels  # type: ignore[attr-defined]
 
 
-def test_a_world_model_is_loaded_without_its_trainer(tmp_path: Path) -> None:
+def test_a_world_model_is_loaded_without_its_trainer_or_a_compiler(
+    paper_model: WorldModel, tmp_path: Path
+) -> None:
     code = """
 import sys
 before = set(sys.modules)
 from worldmodel_trading.models import WorldModel
-model = WorldModel.from_pretrained("default")
-ours = [name for name in sys.modules if name.startswith("worldmodel_trading.models.training")]
-print(model.config.preset, ours, "resource" in set(sys.modules) - before)
+for name in sys.argv[1:]:
+    model = WorldModel.from_pretrained(name)
+    ours = [name for name in sys.modules if name.startswith("worldmodel_trading.models.training")]
+    loaded = [name for name in ("resource", "sympy", "torch._dynamo") if name in sys.modules]
+    print(model.config.preset, ours, sorted(set(loaded) - before))
 """
-    done = run(code, cwd=tmp_path)
-    assert (done.stdout.strip(), done.stderr) == ("market [] False", "")
+    paper_model.save_pretrained(tmp_path / "paper")
+    done = run(code, "default", str(tmp_path / "paper"), cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("market [] []\npaper [] []\n", "")
 
 
 def test_making_replay_needs_no_torch(tmp_path: Path) -> None:
