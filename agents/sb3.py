@@ -84,6 +84,11 @@ class NativeVecEnv(VecEnv):  # type: ignore[misc, unused-ignore]  # untyped in o
             native.num_envs, native.single_observation_space, native.single_action_space
         )
 
+    @property
+    def is_seeded(self) -> bool:
+        """Whether the lanes' generator has been seeded, or is to be, or has begun by chance."""
+        return self._seed is not None or self.native._np_random is not None
+
     def seed(self, seed: int | None = None) -> list[int | None]:
         """Seed the one generator of all lanes at the next reset; None draws a seed.
 

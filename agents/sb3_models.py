@@ -14,18 +14,19 @@ from ..market.errors import ConfigError
 from ..market.extras import EXTRAS, require
 from .registry import POLICY_SETTINGS, Algorithm, find_algorithm
 from .sb3 import NativeVecEnv
-from .standardised import ScaledRewards, Standardised, measure_scales, standardise
+from .sb3_scaled import in_unit, keeping_scale
+from .standardised import Standardised, measure_scales, standardise
 
 
 def model_class(algorithm: Algorithm) -> Any:
-    """The algorithm's class.
+    """The algorithm's class, whose models keep the unit of their rewards.
 
     Raises:
         MissingPackageError: Its package is not installed.
     """
     if algorithm.library in EXTRAS:
         require(algorithm.library, f"the agent {algorithm.name}")
-    return getattr(import_module(algorithm.library), algorithm.kind)
+    return keeping_scale(getattr(import_module(algorithm.library), algorithm.kind))
 
 
 def make_sb3_agent(name: str, lanes: NativeVecEnv, seed: int = 0, **settings: Any) -> Any:
@@ -38,8 +39,9 @@ def make_sb3_agent(name: str, lanes: NativeVecEnv, seed: int = 0, **settings: An
 
     Its settings are those that `train_agent` takes. It sees observations in deviations from their means,
     which it keeps with its parameters, and rewards in deviations of a bar's return, both measured
-    on the lanes; it then predicts from observations as they come. PyTorch is kept to one thread from here on: of
-    networks so small, several threads do nothing but wait for each other.
+    on the lanes; it then predicts from observations as they come. Other lanes that ``set_env`` or
+    ``load`` is given pay in the same unit (`KeepsScale`). PyTorch is kept to one thread from here on:
+    of networks so small, several threads do nothing but wait for each other.
 
     Args:
         name: One of `ALGORITHMS`; ``dqn`` needs lanes with ``actions="discrete"``.
@@ -48,7 +50,8 @@ def make_sb3_agent(name: str, lanes: NativeVecEnv, seed: int = 0, **settings: An
         settings: In the place of the algorithm's defaults, such as ``gamma=0.95``.
 
     Raises:
-        ConfigError: There is no such algorithm, or a setting is not its own.
+        ConfigError: There is no such algorithm, a setting is not its own, or the lanes are normalised
+            already.
     """
     algorithm = find_algorithm(name)
     torch.set_num_threads(1)
@@ -60,7 +63,8 @@ def learning_model(
 ) -> Any:
     """A model on lanes whose observations and rewards are brought to scale; all settings are given."""
     scales = measure_scales(lanes, seed)
-    model = build_model(algorithm, settings, ScaledRewards(lanes, scales.bar), seed)
+    model = build_model(algorithm, settings, in_unit(lanes, scales.bar), seed)
+    model.reward_unit = scales.bar
     standardise(model.policy, scales)
     return model
 
@@ -120,6 +124,7 @@ def empty_model(
         if getattr(model, "target_entropy", None) == "auto":  # what it would ask an environment
             model.target_entropy = -1.0
         model._setup_model()
+        model.learns = False
     except (TypeError, ValueError, AssertionError) as error:
         raise ConfigError(f"{algorithm.name} refuses its settings: {error}") from error
     return model

@@ -27,6 +27,7 @@ from ..market.files.writer import whole_file, write_whole
 
 _VARIABLES = "pytorch_variables"
 _BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+_COUNTS = ("num_timesteps", "_n_updates", "_n_calls", "exploration_rate")  # the last two: of DQN
 _NOT_KEPT = [
     "tensorboard_log",
     "ep_info_buffer",
@@ -91,7 +92,7 @@ def write_rest(model: Any, path: Path, state: Mapping[str, Any]) -> None:
         path: A file of safetensors.
         state: Plain values.
     """
-    counts = {"num_timesteps": model.num_timesteps, "_n_updates": model._n_updates}
+    counts = {name: getattr(model, name) for name in _COUNTS if hasattr(model, name)}
     kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002 - SB3 draws from it
     version, words, normal = random.getstate()
     chance = {

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from stable_baselines3.common.vec_env import VecEnvWrapper
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from torch import Tensor, nn
 
 from ..market.arrays import BoolArray, Float32Array
@@ -102,14 +102,15 @@ class ScaledRewards(VecEnvWrapper):  # type: ignore[misc, unused-ignore]
         unit: What counts as a reward of 1.
     """
 
-    def __init__(self, env: NativeVecEnv, unit: float) -> None:
+    def __init__(self, env: VecEnv, unit: float) -> None:
         super().__init__(env)
-        self._lanes = env
+        self._lanes: Any = env
         self._factor = np.float32(1.0 / unit)
 
     def reset(self) -> Float32Array:
         """Start over: observations [N, D]."""
-        return self._lanes.reset()
+        observations: Float32Array = self._lanes.reset()
+        return observations
 
     def step_wait(self) -> tuple[Float32Array, Float32Array, BoolArray, Infos]:
         """Observations [N, D], rewards [N], dones [N], infos."""

@@ -135,7 +135,8 @@ def test_a_trusted_zip_trades(
     model = kind("MlpPolicy", dream, seed=0, **settings)
     model.save(tmp_path / "theirs.zip")
     agent = load_agent(tmp_path / "theirs.zip", trust=True)
-    assert type(agent.policy) is kind
+    assert isinstance(agent.policy, kind)
+    assert type(agent.policy).__name__ == kind.__name__
     assert agent.actions == actions
     replay = BybitReplayEnv(candles, market_model, episode_length=20, actions=actions)
     one, two = (run_episode(replay, each, seed=3).equity for each in (agent, model))

@@ -230,7 +230,8 @@ def test_a_checkpoint_holds_all_that_has_been_learned(
         assert flat(left) == flat(right)
     for part in variables:
         assert torch.equal(getattr(before, part), getattr(after, part))
-    assert (before.num_timesteps, before._n_updates) == (after.num_timesteps, after._n_updates)
+    for count in ("num_timesteps", "_n_updates", "_n_calls", "exploration_rate", "reward_unit"):
+        assert getattr(before, count, None) == getattr(after, count, None), count
     if ALGORITHMS[name].keeps_bars:
         for part in ("observations", "next_observations", "actions", "rewards", "dones"):
             left, right = (getattr(model.replay_buffer, part) for model in (before, after))

@@ -43,7 +43,7 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
     """,
     "agents": """
         linear objectives cma_es candidates identity dream_search rules search_spaces families lifting noise sb3 registry standardised
-        sb3_models sb3_state folder callbacks sb3_training training paper_account live
+        sb3_scaled sb3_models sb3_state folder callbacks sb3_training training paper_account live
     """,
 }
 
