@@ -55,6 +55,17 @@ def find_cell(figures: Mapping[str, str], name: str, row: str, column: str) -> s
     return found[0]
 
 
+def find_span(figures: Mapping[str, str], name: str, row: str, first: str, last: str) -> list[str]:
+    """The cells of one row from one column to another, both included.
+
+    Raises:
+        UnknownValueError: There is no such figure, row or column, or there are several.
+    """
+    find_cell(figures, name, row, first)
+    table, cells = _rows(list(_tables(figures[name])), row.split(" / "))[0]
+    return list(cells[_column(table, first, name) : _column(table, last, name) + 1])
+
+
 def _rows(tables: Sequence[_Table], wanted: Sequence[str]) -> list[tuple[_Table, tuple[str, ...]]]:
     """Rows that are named so; those by the whole of their cells before those by beginnings."""
     for alike in (str.__eq__, str.startswith):

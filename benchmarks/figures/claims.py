@@ -7,8 +7,8 @@ A claim stands behind what it guards, in a comment that neither GitHub nor the s
 
 that is two values, or a value and a number, with `is`, `is above`, `is below`, `is at least` or
 `is at most` between, or a value and a word with `says` or `does not say`; several with `;` between. Of
-`figure :: each ROW :: column` all rows of that name have to be so. A value is written as
-``values.py`` says.
+`figure :: each ROW :: column` all rows of that name have to be so; the right side may be
+`the highest of FIGURE :: ROW :: COLUMN … COLUMN`. A value is written as ``values.py`` says.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from .cells import UnknownValueError, find_cells
+from .cells import UnknownValueError, find_cells, find_span
 from .values import NUMBER, look_up, number_of
 
 CLAIM: Final = re.compile(r"<!-- claim: (?P<said>.+?) -->", re.DOTALL)
@@ -29,6 +29,7 @@ _COMPARED: Final[dict[str, Callable[[float, float], bool]]] = {
     " is at most ": operator.le,
     " is ": operator.eq,
 }
+_HIGHEST: Final = "the highest of "
 _SAID: Final[dict[str, Callable[[str, str], bool]]] = {
     " does not say ": lambda cell, word: word not in cell,
     " says ": lambda cell, word: word in cell,
@@ -61,8 +62,19 @@ def _holds(said: str, figures: Mapping[str, str]) -> bool:
     left, right = said.split(relation)
     if relation in _SAID:
         return all(_SAID[relation](cell, right) for cell in _cells(left, figures))
-    limit = number_of(right if NUMBER.fullmatch(right) else look_up(right, figures), right)
+    limit = _limit(right, figures)
     return all(_COMPARED[relation](number_of(cell, left), limit) for cell in _cells(left, figures))
+
+
+def _limit(said: str, figures: Mapping[str, str]) -> float:
+    """A number, the one at a place, or the highest of some."""
+    if NUMBER.fullmatch(said):
+        return number_of(said, said)
+    name, row, columns = [*said.removeprefix(_HIGHEST).split(" :: "), "", ""][:3]
+    first, to, last = columns.partition(" … ")
+    if said.startswith(_HIGHEST) and to:
+        return max(number_of(cell, said) for cell in find_span(figures, name, row, first, last))
+    return number_of(look_up(said, figures), said)
 
 
 def _cells(place: str, figures: Mapping[str, str]) -> list[str]:
