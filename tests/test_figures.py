@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ import pytest
 before = dict(os.environ)
 with pytest.MonkeyPatch.context() as patch:  # the benchmarks are not installed
     patch.syspath_prepend(str(Path(__file__).parents[1]))
+    from benchmarks.figures import tables
     from benchmarks.figures.cells import UnknownValueError
     from benchmarks.figures.claims import broken_claims
     from benchmarks.figures.listing import list_lines
@@ -94,7 +96,7 @@ TEXTS = {
     "one": (
         "| by | BTC, test | ETH | share |\n|---|---|---|---|\n"
         "| HAR-t, ranges | **0.5061 (0.5049 to 0.5070)** | −0.004 | 35% |\n"
-        "| `ours` | 0.4899 | .44 to .61 | 1,393 |\n"
+        "| `ours` | 0.4899 | .44 to .61 (of 5) | 1,393 |\n"
         "| a \\|r\\| | +0.383 (+0.383 … +0.400) | – | 22 of 24 |"
     ),
     "two": (
@@ -228,6 +230,48 @@ def test_a_figure_is_measured_again(tmp_path: Path) -> None:
     assert len(on_paper) == 4
     for figure in on_paper:
         assert figure.make(work) == held[figure.name].text
+
+
+class Said(Work):
+    """What commands would print."""
+
+    def __init__(self, folder: Path, said: str) -> None:
+        super().__init__(folder, candles=None)
+        self.said = said
+
+    def run(self, command: str) -> str:
+        return self.said
+
+
+def test_ranks_are_shown_with_the_best_of_each_row(tmp_path: Path) -> None:
+    said = (
+        "|  | dream, rank correlation | beyond costs and exposure | 95% over world models | by quarter "
+        "| minus cost | block bootstrap |\n| --- | --- | --- | --- | --- | --- | --- |\n"
+        "| test, net | 0.96 | 0.50 (0.40 to 0.60) | 0.30 to 0.70 (5) | -0.20 (-0.30 to 0.10) | -0.05 | 0.10 |\n"
+        "| test, gross | 0.96 | 0.02 | 0.01 to 0.03 (5) | – | -0.05 | 1.00 |\n\nmore\n\n| a |\n|---|\n"
+    )
+    assert tables.ranks({"BTC": "", "ETH": ""})(Said(tmp_path, said)).splitlines()[:5] == [
+        "| beyond costs and exposure | dream, over models | 95% over models | by quarter | minus cost | bootstrap |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| BTC test, net | **.50** (.40 to .60) | .30 to .70 (5) | −.20 (−.30 to .10) | −.05 | .10 |",
+        "| BTC test, gross | .02 | .01 to .03 (5) | – | −.05 | **1.00** |",
+        "| ETH test, net | **.50** (.40 to .60) | .30 to .70 (5) | −.20 (−.30 to .10) | −.05 | .10 |",
+    ]
+
+
+def test_growth_is_a_table(tmp_path: Path) -> None:
+    rows = [
+        {"bars": bars, "seconds": 10.0 * bars, "peak_mb": 1_000.4, "stages_s": {"world_model": 2.6}}
+        for bars in (1_000, 10_000)
+    ]
+    (tmp_path / "growth.json").write_text(json.dumps({"rows": rows}))
+    assert tables.growth("", "growth.json")(Said(tmp_path, "")).splitlines() == [
+        "| bars | seconds | MB at its peak | world model [s] |",
+        "| --- | --- | --- | --- |",
+        "| 1,000 | 10,000 | 1,000 | 3 |",
+        "| 10,000 | 100,000 | 1,000 | 3 |",
+        "| as bars to the power | 1.00 | 0.00 |  |",
+    ]
 
 
 def test_a_file_of_candles_that_is_missing_is_named(tmp_path: Path) -> None:

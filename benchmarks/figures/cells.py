@@ -152,4 +152,4 @@ def _printed(lines: Sequence[str]) -> _Table:
 
 def _plain(cell: str) -> str:
     """A cell without emphasis."""
-    return cell.strip().strip("*").replace("`", "").replace(r"\|", "|")
+    return cell.strip().replace("**", "").strip("*").replace("`", "").replace(r"\|", "|")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from worldmodel_trading.evaluation.baselines.scores import TITLES
 
+from ..growth import exponents
 from ..results import markdown
 
 if TYPE_CHECKING:
@@ -22,6 +24,14 @@ _POLICIES = {
     "buy_and_hold": "buy-and-hold",
     "flat": "flat",
     "momentum": "momentum, one week",
+}
+
+_RANKS = {
+    "dream": "dream, over models",
+    "95% over world models": "95% over models",
+    "mean exposure": "exposure",
+    "recorded training range": "training range",
+    "block bootstrap": "bootstrap",
 }
 
 
@@ -86,6 +96,66 @@ def ratios(command: str, file: str) -> Callable[[Work], str]:
         return markdown(json.loads((work.folder / file).read_text("utf-8"))["rows"]).strip()
 
     return make
+
+
+def growth(command: str, file: str) -> Callable[[Work], str]:
+    """Time and memory of records of two lengths, of the file that their command writes."""
+
+    def make(work: Work) -> str:
+        work.run(command)
+        rows = json.loads((work.folder / file).read_text("utf-8"))["rows"]
+        stages = ", ".join(name.replace("_", " ") for name in rows[0]["stages_s"])
+        return table(
+            ["bars", "seconds", "MB at its peak", f"{stages} [s]"],
+            [
+                *(
+                    [
+                        *(f"{row[name]:,.0f}" for name in ("bars", "seconds", "peak_mb")),
+                        ", ".join(f"{seconds:.0f}" for seconds in row["stages_s"].values()),
+                    ]
+                    for row in rows
+                ),
+                [
+                    "as bars to the power",
+                    *(f"{power:.2f}" for power in exponents(rows).values()),
+                    "",
+                ],
+            ],
+        )
+
+    return make
+
+
+def ranks(commands: Mapping[str, str]) -> Callable[[Work], str]:
+    """What dreams tell of policies beyond costs and exposure, by market; in bold the best of a row.
+
+    Args:
+        commands: The audit of each market, by what stands before its rows.
+    """
+
+    def make(work: Work) -> str:
+        head: list[str] = []
+        rows = []
+        for market, command in commands.items():
+            lines = work.tables(command)[0].splitlines()
+            first, _, *printed = [
+                [cell.strip() for cell in line[1:-1].split("|")] for line in lines
+            ]
+            head = [_RANKS.get(title, title) for title in (first[2], "dream", *first[3:])]
+            rows += [_ranked(f"{market} {name}".strip(), cells) for name, _, *cells in printed]
+        return table(head, rows)
+
+    return make
+
+
+def _ranked(name: str, cells: Sequence[str]) -> list[str]:
+    """A row of ranks: the dream's, two intervals, and the floors'."""
+    shown = [re.sub(r"(?<![\d.])0\.(?=\d)", ".", cell).replace("-", "−") for cell in cells]
+    rivals = [i for i in range(len(cells)) if i not in (1, 2)]
+    best = max(rivals, key=lambda i: float(cells[i].split()[0]))
+    median, *more = shown[best].split(" ", 1)
+    shown[best] = " ".join([f"**{median}**", *more])
+    return [name, *shown]
 
 
 def forecasts(work: Work) -> str:

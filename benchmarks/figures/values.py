@@ -167,7 +167,7 @@ def _numbers(cell: str, place: str) -> Numbers:
     ]
     if not said:
         raise UnknownValueError(f"{place}: there is no number in {cell!r}")
-    if re.fullmatch(rf"{NUMBER.pattern}(?: to |–){NUMBER.pattern}", cell):
+    if re.match(rf"{NUMBER.pattern}(?: to |–){NUMBER.pattern}", cell):
         return Numbers(math.nan, said[0], said[1])
     if "(" in cell and len(said) > 2:
         return Numbers(said[0], said[1], said[2])
