@@ -46,24 +46,27 @@ def broken_claims(text: str, figures: Mapping[str, str]) -> Iterator[str]:
     for found in CLAIM.finditer(text):
         for said in " ".join(found["said"].split()).split("; "):
             try:
-                holds = _holds(said, figures)
+                wrong = _wrong(said, figures)
             except UnknownValueError as error:
                 yield str(error)
                 continue
-            if not holds:
-                yield f"no longer so; write the sentence before it anew: {said}"
+            if wrong:
+                yield f"no longer so ({'; '.join(wrong)}); write the sentence before it anew: {said}"
 
 
-def _holds(said: str, figures: Mapping[str, str]) -> bool:
+def _wrong(said: str, figures: Mapping[str, str]) -> list[str]:
+    """The cells of which a claim is not so, with what they are compared with."""
     relation = next((words for words in (*_COMPARED, *_SAID) if words in said), None)
     if relation is None:
         known = [words.strip() for words in (*_COMPARED, *_SAID)]
         raise UnknownValueError(f"{said!r}: it has none of {known}")
     left, right = said.split(relation)
+    cells = _cells(left, figures)
     if relation in _SAID:
-        return all(_SAID[relation](cell, right) for cell in _cells(left, figures))
+        return [cell for cell in cells if not _SAID[relation](cell, right)]
     limit = _limit(right, figures)
-    return all(_COMPARED[relation](number_of(cell, left), limit) for cell in _cells(left, figures))
+    compared = _COMPARED[relation]
+    return [f"{cell}, {limit:g}" for cell in cells if not compared(number_of(cell, left), limit)]
 
 
 def _limit(said: str, figures: Mapping[str, str]) -> float:
