@@ -17,15 +17,42 @@ from ..market.numerics.handed import Handed, row_at, rows_at
 from ..models.bars.dreaming import dream_bars
 from .dream_lane import show_market
 from .dream_lanes import DreamLanes
-from .engine.bar_engine import BarEngine, BarState
+from .engine.bar_engine import BarState
 from .engine.base import Noise
 from .engine.member_engine import MemberEngine
 from .one_account import FLOAT32, AccountStep, account_of
+
+_DRAWN, _LEVELS = 7, 13  # places of the newest bar, and of a `BarLane`'s own numbers
+_NOBODY = Handed()
+
+
+@compiled
+def dream_at(places: IntArray, first_noise: int, temperature: np.float32, forced: bool) -> None:
+    """`dream_bars` of the lane and the networks whose arrays lie at the first thirteen places."""
+    dream_bars(
+        rows_at(places, 0, np.float32),
+        rows_at(places, 1, np.float32),
+        rows_at(places, 2, np.float32),
+        rows_at(places, 3, np.float32),
+        rows_at(places, 4, np.float64),
+        rows_at(places, 5, np.float64),
+        row_at(places, 6, np.int64),
+        rows_at(places, _DRAWN, np.float64),
+        row_at(places, 8, np.float64),
+        row_at(places, 9, np.float32),
+        row_at(places, 10, np.int64),
+        row_at(places, 11, np.float64),
+        rows_at(places, 12, np.float32),
+        first_noise,
+        temperature,
+        forced,
+    )
 
 
 @compiled
 def step_bar(
     places: IntArray,
+    leader: IntArray,
     first_noise: int,
     temperature: np.float32,
     forced: bool,
@@ -38,35 +65,24 @@ def step_bar(
 
     Args:
         places: Where the arrays of a `BarLane` lie: see `Handed`.
+        leader: Where those of the member lie that draws the bar, for this lane to live; none [0, 3] where
+            it draws by itself.
         first_noise: See `dream_bars`, like the two that follow.
         temperature: See there.
-        forced: See there.
+        forced: See there; then nobody draws.
         account: State of a `ScalarAccount`, updated.
         due: Target weight that is filled now.
         funding_rate: Charged on a position held through the bar.
         observation: [D], written.
     """
     z, h = rows_at(places, 0, np.float32), rows_at(places, 1, np.float32)
-    raw_features, drawn = rows_at(places, 4, np.float64), rows_at(places, 7, np.float64)
-    levels = row_at(places, 13, np.float64)
-    dream_bars(
-        z,
-        h,
-        rows_at(places, 2, np.float32),
-        rows_at(places, 3, np.float32),
-        raw_features,
-        rows_at(places, 5, np.float64),
-        row_at(places, 6, np.int64),
-        drawn,
-        row_at(places, 8, np.float64),
-        row_at(places, 9, np.float32),
-        row_at(places, 10, np.int64),
-        row_at(places, 11, np.float64),
-        rows_at(places, 12, np.float32),
-        first_noise,
-        temperature,
-        forced,
-    )
+    raw_features, drawn = rows_at(places, 4, np.float64), rows_at(places, _DRAWN, np.float64)
+    levels = row_at(places, _LEVELS, np.float64)
+    led = len(leader) > 0 and not forced
+    if led:
+        dream_at(leader, first_noise, temperature, False)
+        drawn[0, :] = rows_at(leader, _DRAWN, np.float64)[0, :]
+    dream_at(places, first_noise, temperature, forced or led)
     price, before, held = levels[0], account[0], account[1]
     log_return, upper, lower = drawn[0, 0], drawn[0, 1], drawn[0, 2]
     bar = exact_bar(log_return, upper, lower, price, levels[1], levels[2], funding_rate)
@@ -93,14 +109,18 @@ class BarLane:
 
     def __init__(self, lanes: DreamLanes, size: int, together: bool = False) -> None:
         self._lanes, self._size = lanes, size
-        self._alone = not lanes.engine.world_model.others  # or one of several members
-        self._together = not self._alone and (together or lanes.pessimism is not None)
+        several = isinstance(lanes.engine, MemberEngine)
+        self._together = several and (together or lanes.pessimism is not None)
         self._state: Any = lanes.engine.start(np.zeros(1, dtype=np.int64))
         # newest close, its bar's range and volume; and 1 where the policy sees features, 0 where [z, h]
         self._levels: FloatArray = np.zeros(4)
         self._levels[3] = "features" in lanes.layout
-        network = cast(BarEngine, lanes.engine).network
-        self._handed = Handed(*self._state.lanes, *network, lanes.noise.table, self._levels)
+        engine: Any = lanes.engine  # a `BarEngine`, or a `MemberEngine`
+        table = lanes.noise.table
+        self._handed = Handed(*self._state.lanes, *engine.network, table, self._levels)
+        others = zip(engine.others, self._state.others, strict=True) if several else ()
+        self._others = [Handed(*theirs, *other.network, table) for other, theirs in others]
+        self._leader = _NOBODY
         self._interval_ms = lanes.engine.interval_ms
         self._charge = None if lanes.funding.is_off else lanes.funding.charge_one
         self.time_ms = 0
@@ -137,6 +157,8 @@ class BarLane:
     def begin(self, observation: Float32Array) -> None:
         """Stand where the lane of `DreamLanes` stands, and look at the market from there."""
         self._state.put(np.ones(1, dtype=np.bool_), self._lanes.state)
+        member = self._state.member.item(0) if self._others else 0
+        self._leader = self._others[member - 1] if member else _NOBODY
         self.time_ms = int(self._state.open_time_ms[0])
         log_return, upper, lower, volume = self.bar
         self._levels[:3] = self._lanes.bars.price[0], abs(log_return) + upper + lower, volume
@@ -167,12 +189,11 @@ class BarLane:
         if shared.pessimism is not None:
             self.doubt = shared.pessimism.doubt(self._state).item()
         if given:
-            self._state.lanes.drawn[0, : len(forced)] = forced
-        if not self._alone:
-            given = self._led(column, forced)
+            self._live(forced)
         observation: Float32Array = np.empty(self._size, FLOAT32)
         stepped = step_bar(
             self._handed.places,
+            self._leader.places,
             column,
             shared.temperature32,
             given,
@@ -185,9 +206,10 @@ class BarLane:
             cast(MemberEngine, shared.engine).follow(self._state)
         return observation, stepped
 
-    def _led(self, column: int, forced: FloatArray | None) -> bool:
-        """Let the other members step; whether the bar is there thus."""
-        shared = self._lanes
-        engine, table = cast(MemberEngine, shared.engine), shared.noise.table
-        noise = Noise(table[:, column : column + 1])
-        return bool(engine.lead(self._state, noise, shared.temperature32, forced)[0])
+    def _live(self, forced: FloatArray) -> None:
+        """Have the bar at hand for the lane to live; the other members live it now."""
+        self._state.lanes.drawn[0, : len(forced)] = forced
+        if self._others:
+            shared, nothing = self._lanes, Noise(self._lanes.noise.table[:, :0])
+            engine = cast(MemberEngine, shared.engine)
+            engine.lead(self._state, nothing, shared.temperature32, forced)

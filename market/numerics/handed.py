@@ -36,9 +36,8 @@ class Handed:
         if not all(array.flags.c_contiguous for array in arrays):
             raise ValueError("an array is not contiguous: it cannot be handed over by its place")
         self._arrays = arrays
-        self.places: IntArray = np.array(
-            [(array.ctypes.data, *(1, *array.shape)[-2:]) for array in arrays], dtype=np.int64
-        )
+        places = [(array.ctypes.data, *(1, *array.shape)[-2:]) for array in arrays]
+        self.places: IntArray = np.array(places, dtype=np.int64).reshape(-1, 3)
 
     def __reduce__(self) -> tuple[type[Handed], tuple[Any, ...]]:
         return Handed, self._arrays

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -141,10 +144,19 @@ def test_copies_of_a_lane_take_turns(family: BarWorldModel) -> None:
     np.testing.assert_array_equal(state.repeated(1).member, state.member)
 
 
-def test_one_lane_is_a_lane_among_many(family: BarWorldModel) -> None:
-    segment = 2 * len(family.bank) + 3
-    env = DreamEnv(family, horizon=25)
+@pytest.fixture(scope="module")
+def one_and_many(family: BarWorldModel) -> tuple[DreamEnv, gym.vector.VectorEnv]:
+    """A lane by itself, and one among many; whoever drew the last episode, they begin anew."""
     many = gym.make_vec("WorldModelDream-v0", num_envs=1, world_model=family, horizon=25)
+    return DreamEnv(family, horizon=25), many
+
+
+@pytest.mark.parametrize("member", [2, 0, 1])
+def test_one_lane_is_a_lane_among_many(
+    family: BarWorldModel, one_and_many: tuple[DreamEnv, gym.vector.VectorEnv], member: int
+) -> None:
+    segment = member * len(family.bank) + 3
+    env, many = one_and_many
     one, _ = env.reset(seed=3, options={"segment": segment})
     all_of_them, _ = many.reset(seed=3, options={"segment": [segment]})
     for _ in range(25):
@@ -152,6 +164,22 @@ def test_one_lane_is_a_lane_among_many(family: BarWorldModel) -> None:
         one, reward, *_ = env.step(np.array([0.5], dtype=np.float32))
         all_of_them, rewards, *_ = many.step(np.array([[0.5]], dtype=np.float32))
         assert reward == rewards[0]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_dreams_on_by_itself(
+    family: BarWorldModel, copied: Callable[[DreamEnv], DreamEnv]
+) -> None:
+    env = DreamEnv(family, horizon=25)
+    env.reset(seed=3, options={"segment": len(family.bank) + 3})
+    env.step(np.float32(0.5))
+    other = copied(env)
+    ahead = [other.step(np.float32(0.5))[:2] for _ in range(20)]
+    del other
+    for seen, paid in ahead:  # and has left the first where it was
+        one, reward, *_ = env.step(np.float32(0.5))
+        np.testing.assert_array_equal(one, seen)
+        assert reward == paid
 
 
 def test_all_members_look_ahead_from_where_a_rendered_dream_is(family: BarWorldModel) -> None:
