@@ -128,6 +128,11 @@ class Agent:
         return None if self.record is None else self.record.world_model
 
     @property
+    def seen(self) -> Any:
+        """Bars that it was trained and chosen on, by name; of a stranger's zip what it says itself."""
+        return getattr(self.policy, "seen", None) if self.record is None else self.record.ranges
+
+    @property
     def actions(self) -> ActionKind:
         """What it takes."""
         if self.record is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from ..envs.spaces import ActionKind
 from ..market.arrays import BoolArray, Float32Array
 from ..market.errors import ConfigError
+from ..market.times import format_time, to_ms
+
+Sight: TypeAlias = Literal["seen", "unseen", "unknown"]
 
 
 def check_policy(
@@ -58,6 +61,56 @@ def action_kind(policy: object) -> ActionKind:
         return "discrete" if said == "discrete" else "continuous"
     space = getattr(policy, "action_space", None)
     return "discrete" if isinstance(space, Discrete) else "continuous"
+
+
+def seen_ranges(policy: object, name: str = "the policy") -> dict[str, tuple[int, int]] | None:
+    """The bars that a policy was trained and chosen on, as it says by ``seen``.
+
+    That is a mapping of names to start and end, the end exclusive, each anything `to_ms` takes:
+    ``policy.seen = {"train": ("2022-01-01", "2023-07-01"), "validation": ("2023-07-01", "2024-01-01")}``;
+    an empty one says that it has seen none. An `Agent` that `train` made knows its own.
+
+    Args:
+        policy: What acts.
+        name: What a refusal calls it.
+
+    Returns:
+        The ranges by name [ms UTC]; None where it does not say.
+
+    Raises:
+        ConfigError: ``seen`` is something else.
+    """
+    said = getattr(policy, "seen", None)
+    if said is None:
+        return None
+    try:
+        found = {str(what): (to_ms(start), to_ms(end)) for what, (start, end) in said.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{name} says by `seen` that it has seen {said!r}; expected start and end of ranges by "
+            f"name, such as {{'train': ('2022-01-01', '2023-07-01')}} ({error})"
+        ) from None
+    for what, (begin, end) in found.items():
+        if begin >= end:
+            raise ConfigError(
+                f"{name} says by `seen` that {what!r} ends at {format_time(end)}, which is not after "
+                f"its start, {format_time(begin)}"
+            )
+    return found
+
+
+def sight(policy: object, ends: tuple[int, int], name: str = "the policy") -> Sight:
+    """Whether a policy has seen bars of a range ``[start, end)`` [ms UTC], as it says itself.
+
+    Args:
+        policy: What acts; see `seen_ranges`.
+        ends: Of the range.
+        name: What a refusal calls it.
+    """
+    seen = seen_ranges(policy, name)
+    if seen is None:
+        return "unknown"
+    return "seen" if any(a < ends[1] and b > ends[0] for a, b in seen.values()) else "unseen"
 
 
 class Policy(Protocol):

@@ -16,7 +16,7 @@ import numpy as np
 from worldmodel_trading.agents.folder import load_agent
 from worldmodel_trading.agents.rules.known import RULES, make_rule
 from worldmodel_trading.envs.spaces import ActionKind, ObservationKind
-from worldmodel_trading.evaluation.policy import Policy
+from worldmodel_trading.evaluation.policy import Policy, action_kind
 from worldmodel_trading.ground import Recorded
 from worldmodel_trading.market.arrays import Float32Array
 from worldmodel_trading.market.errors import ConfigError
@@ -44,10 +44,16 @@ class FromFunction:
 
     Args:
         function: Takes observations [N, D], returns target weights [N] or [N, 1].
+
+    Attributes:
+        seen: As the function says; see `seen_ranges`.
+        world_model_hash: Likewise; see `check_policy`.
     """
 
     def __init__(self, function: Callable[[Float32Array], Any]) -> None:
         self._function = function
+        self.seen = getattr(function, "seen", None)
+        self.world_model_hash = getattr(function, "world_model_hash", None)
 
     def predict(
         self,
@@ -82,7 +88,8 @@ def find_entrant(name: str, observation: ObservationKind, *, trust: bool = False
         agent = load_agent(name, trust=trust)
         return Entrant(agent, "latent", agent.actions)
     if ":" in name:
-        return Entrant(_called(name), observation)
+        policy = _called(name)
+        return Entrant(policy, observation, action_kind(policy))
     raise ConfigError(
         f"there is no agent {name!r}; expected an agent's folder, module:callable, or a rule: "
         f"{', '.join(RULES)}"

@@ -151,8 +151,9 @@ class Facts:
 
     Attributes:
         config: The settings.
-        agents: What each agent is, by name: ``kind``, and ``trials``, how many candidates were
-            scored to find it.
+        agents: What each agent is, by name: ``kind``; ``trials``, how many candidates were scored to
+            find it; and, where somebody brought it along, ``seen``: whether it has seen bars of each
+            recorded range, ``"seen"``, ``"unseen"`` or ``"unknown"`` (`seen_ranges`).
         models: Fingerprint of each world model, by name.
         windows: Start and end of each range (ISO times, the end exclusive), by window and range.
         candles: Source, symbol, interval, bars and content hash.

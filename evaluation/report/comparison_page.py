@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,6 +37,7 @@ from .comparison_tables import (
     promises_table,
     ranks_table,
     recorded,
+    sight_notes,
     waterfall_steps,
     waterfall_table,
 )
@@ -106,6 +108,7 @@ def comparison_html(told: Told, tables: Tables | None = None) -> str:
     body = [
         verdict_card(comparison_verdict(told)),
         f'<p class="alarm">{SEEN}</p>' if seen else "",
+        *(f'<p class="alarm">{escape(note)}</p>' for note in sight_notes(told.get("agents", {}))),
         section("Who earned what", earnings_table(told, seen), EARNINGS_NOTE),
         *_equity_sections(told, beside),
         *_cost_sections(told, seen),

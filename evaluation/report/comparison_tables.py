@@ -110,7 +110,41 @@ def _cells(told: Told) -> list[Mapping[str, Any]]:
 
 def _with_kind(told: Told, agent: str) -> str:
     facts = told.get("agents", {}).get(agent, {})
-    return "\n".join(filter(None, [agent_name(agent), facts.get("kind", "")]))
+    parts = [facts.get("kind", ""), _SIGHTS.get(_sight(facts), "")]
+    return "\n".join(filter(None, [agent_name(agent), ", ".join(filter(None, parts))]))
+
+
+_SIGHTS = {  # the worst first
+    "seen": "has seen some of these bars",
+    "unknown": "bars seen: unknown",
+    "unseen": "has seen none of these bars",
+}
+
+
+def _sight(facts: Mapping[str, Any]) -> str:
+    """Of all recorded ranges together; empty where nobody asked."""
+    found = facts.get("seen", {}).values()
+    return next((one for one in _SIGHTS if one in found), "")
+
+
+def sight_notes(agents: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What is to be said of agents that have seen bars they are judged on, or do not say.
+
+    Args:
+        agents: What each agent is; see `Facts`.
+    """
+    notes = [
+        f"{agent} has seen bars of {' and '.join(seen)}."
+        for agent, facts in agents.items()
+        if (seen := [name for name, one in facts.get("seen", {}).items() if one == "seen"])
+    ]
+    silent = [agent for agent, facts in agents.items() if _sight(facts) == "unknown"]
+    if silent:
+        they = "it does" if len(silent) == 1 else "they do"
+        notes.append(
+            f"Whether the bars are new to {' and '.join(silent)} is unknown: {they} not say (`seen`)."
+        )
+    return notes
 
 
 _STEPS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..comparison.results import Comparison, Figure, Promise
+from .comparison_tables import sight_notes
 from .sentences import growth
 from .text_table import aligned
 
@@ -13,9 +14,15 @@ SEEN = "on bars that model, search or choice has seen"
 
 def comparison_text(comparison: Comparison) -> str:
     """Tables and sentences for a terminal."""
-    parts = [_performance(comparison), _promises(comparison.promises), _ladder(comparison)]
+    notes = sight_notes(comparison.facts.agents)
     if comparison.facts.in_sample:
-        parts.insert(0, f"Measured also {SEEN} (--allow-in-sample).")
+        notes.insert(0, f"Measured also {SEEN} (--allow-in-sample).")
+    parts = [
+        "\n".join(notes),
+        _performance(comparison),
+        _promises(comparison.promises),
+        _ladder(comparison),
+    ]
     return "\n\n".join(filter(None, parts))
 
 

@@ -8,14 +8,15 @@ from typing import Any
 from worldmodel_trading.agents.registry import LEARNED
 from worldmodel_trading.agents.rules.known import RULES, make_rule
 from worldmodel_trading.agents.training import TrainConfig
-from worldmodel_trading.comparison.cells import Stage, is_given, is_trained
+from worldmodel_trading.comparison.cells import is_given, is_trained
 from worldmodel_trading.comparison.config import TEST, CompareConfig
 from worldmodel_trading.comparison.stages import Stages
 from worldmodel_trading.entrants import common_account, find_entrant
+from worldmodel_trading.evaluation.policy import seen_ranges
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, TrainingBarsError
 from worldmodel_trading.market.features import Features
-from worldmodel_trading.market.times import format_time, to_ms
+from worldmodel_trading.market.times import format_time
 
 
 def refuse_unfit(
@@ -77,24 +78,37 @@ def refuse_seen(agents: Sequence[str], config: CompareConfig, stages: Stages) ->
                 "the world model was trained and chosen: begin later, or say --allow-in-sample, and "
                 "every table will say so"
             )
-        for agent in agents:
-            _refuse_learned(agent, config, stage)
+    refuse_learned(agents, config, stages.windows)
 
 
-def _refuse_learned(name: str, config: CompareConfig, stage: Stage) -> None:
-    """Refuse an agent that was trained or chosen on bars of the test range."""
-    if not is_given(name):
+def refuse_learned(
+    agents: Sequence[str],
+    config: CompareConfig,
+    windows: Mapping[str, Mapping[str, tuple[int, int]]],
+) -> None:
+    """Refuse agents that say they were trained or chosen on bars of a test range.
+
+    Args:
+        agents: As the user named them.
+        config: How.
+        windows: Ranges of each window [ms UTC].
+    """
+    if config.allow_in_sample or TEST not in config.venues:
         return
-    policy = find_entrant(name, config.observation, trust=config.trust).policy
-    record = getattr(policy, "record", None)
-    if record is None or TEST not in stage.ranges:
-        return
-    for what, (begin, end) in record.ranges.items():
-        if to_ms(end) > stage.ranges[TEST][0] and to_ms(begin) < stage.ranges[TEST][1]:
-            raise TrainingBarsError(
-                f"{name} has seen bars of the test range ({what}, to {end}): begin it later with "
-                "--validation-end, or say --allow-in-sample, and every table will say so"
-            )
+    tests = [ranges[TEST] for ranges in windows.values() if TEST in ranges]
+    for name in given_agents(agents):
+        policy = find_entrant(name, config.observation, trust=config.trust).policy
+        for what, (begin, end) in (seen_ranges(policy, name) or {}).items():
+            if any(end > first and begin < last for first, last in tests):
+                raise TrainingBarsError(
+                    f"{name} has seen bars of the test range ({what}, to {format_time(end)}): begin it "
+                    "later with --validation-end, or say --allow-in-sample, and every table will say so"
+                )
+
+
+def given_agents(agents: Sequence[str]) -> list[str]:
+    """Those that somebody brings along: no rules, and nobody who is trained here."""
+    return [name for name in agents if name not in RULES and not is_trained(name)]
 
 
 def refuse_missing(config: CompareConfig, stages: Stages) -> None:

@@ -15,6 +15,8 @@ from worldmodel_trading.agents.rules.known import RULES
 from worldmodel_trading.comparison.audits import joined_lift
 from worldmodel_trading.comparison.cells import Cell, Lived, is_given, is_trained
 from worldmodel_trading.comparison.checks import (
+    given_agents,
+    refuse_learned,
     refuse_missing,
     refuse_rules,
     refuse_seen,
@@ -31,9 +33,10 @@ from worldmodel_trading.comparison.stages import (
     walked_stages,
 )
 from worldmodel_trading.comparison.windows import Gaps, Window, walk_forward
-from worldmodel_trading.entrants import BESIDE
+from worldmodel_trading.entrants import BESIDE, find_entrant
 from worldmodel_trading.envs.population.crew import Crew, Workers
 from worldmodel_trading.evaluation.comparison.results import Comparison, Facts
+from worldmodel_trading.evaluation.policy import Sight, sight
 from worldmodel_trading.ground import Cuts
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError
@@ -161,8 +164,10 @@ class _Job:
             self.agents, self.config, record.between(*windows[0].train), settings.features, accounts
         )
         seeds = range(self.config.seed, self.config.seed + self.config.model_seeds)
+        ranges = {window.name: window.ranges() for window in windows}
+        refuse_learned(self.agents, self.config, ranges)
         training = trainings(windows, record, settings, seeds, self.out, _source(candles))
-        name = self._name([], candles, {window.name: window.ranges() for window in windows})
+        name = self._name([], candles, ranges)
         with run_folder(self.out, name, job="compare", resume=resume, overwrite=overwrite):
             self._work("world models", list(training.values()))
             return self._measure(walked_stages(training), candles, accounts)
@@ -221,14 +226,16 @@ class _Job:
     def _facts(self, plan: Plan, candles: Any, lived: Mapping[Cell, Lived]) -> Facts:
         stages = plan.stages
         record = next(iter(stages.by_name.values())).candles
-        kinds = {title: _kind(name) for name, title in plan.titles.items()}
-        trials = {title: 0 for title in kinds}
+        trials = dict.fromkeys(plan.titles.values(), 0)
         for cell, one in lived.items():
             trials[cell.agent] = max(trials[cell.agent], one.trials)
         config = replace(self.config, account=plan.account).to_dict()
         return Facts(
             config={**config, "workers": self.crew.workers, "executor": self.crew.executor},
-            agents={t: {"kind": kind, "trials": trials[t]} for t, kind in kinds.items()},
+            agents={
+                title: {"kind": _kind(name), "trials": trials[title], **self._sights(name, stages)}
+                for name, title in plan.titles.items()
+            },
             models=stages.models,
             windows={
                 window: {name: (iso_text(a), iso_text(b)) for name, (a, b) in ranges.items()}
@@ -245,6 +252,18 @@ class _Job:
             bars_per_year=stages.bars_per_year,
             versions=library_versions(),
         )
+
+    def _sights(self, name: str, stages: Stages) -> dict[str, dict[str, Sight]]:
+        """Whether an agent that somebody brought along has seen bars of each recorded range."""
+        if name not in given_agents([name]):
+            return {}
+        policy = find_entrant(name, self.config.observation, trust=self.config.trust).policy
+        found: dict[str, Sight] = {}
+        for venue in self.config.recorded:
+            ends = [ranges[venue] for ranges in stages.windows.values() if venue in ranges]
+            sights = [sight(policy, each, name) for each in ends]
+            found[venue] = "seen" if "seen" in sights else sights[0]
+        return {"seen": found}
 
 
 def _identity(name: str) -> str:

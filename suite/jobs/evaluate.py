@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from worldmodel_trading.agents.rules.known import RULES
 from worldmodel_trading.entrants import Entrant, open_entrants
 from worldmodel_trading.envs.spaces import ObservationKind
 from worldmodel_trading.evaluation.performance import Performance
-from worldmodel_trading.evaluation.policy import check_policy
+from worldmodel_trading.evaluation.policy import Sight, check_policy, sight
+from worldmodel_trading.evaluation.report.comparison_tables import sight_notes
 from worldmodel_trading.evaluation.report.text_table import VENUES, comparison_table
 from worldmodel_trading.ground import Cuts, Recorded, open_recorded_ranges
 from worldmodel_trading.market.errors import ConfigError
@@ -96,15 +98,30 @@ def evaluate(
     )
     for entrant in entrants.values():
         check_policy(entrant.policy, recorded.world_model.fingerprint)
+    sights = _sights(entrants, recorded, venues)
     with job_folder(out, "evaluate", overwrite=overwrite) as emptied:
         judged = _judge(entrants, config, recorded, venues, account)
-        _write(emptied(), judged, config, recorded, account)
+        _write(emptied(), judged, config, recorded, account, sights)
     measured = {
         name: {venue: found.performance for venue, found in by_venue.items()}
         for name, by_venue in judged.items()
     }
     tell(comparison_table(measured, venues))
+    for note in sight_notes({name: {"seen": seen} for name, seen in sights.items()}):
+        tell(note)
     return measured
+
+
+def _sights(
+    entrants: Mapping[str, Entrant], recorded: Recorded, venues: Sequence[str]
+) -> dict[str, dict[str, Sight]]:
+    """Whether each agent that is no rule has seen bars of the recorded venues, as it says itself."""
+    ranges = {venue: recorded.ranges[venue] for venue in venues if venue in recorded.ranges}
+    return {
+        name: {venue: sight(one.policy, ends, name) for venue, ends in ranges.items()}
+        for name, one in entrants.items()
+        if name not in RULES
+    }
 
 
 def _venues(config: EvaluateConfig, recorded: Recorded) -> list[str]:
@@ -149,6 +166,7 @@ def _write(
     config: EvaluateConfig,
     recorded: Recorded,
     account: Mapping[str, Any],
+    sights: Mapping[str, Mapping[str, Sight]],
 ) -> None:
     told = {
         "world_model": recorded.world_model.fingerprint,
@@ -158,6 +176,7 @@ def _write(
         "horizon": config.horizon,
         "drift": config.drift,
         "seed": config.seed,
+        "seen": sights,
         "performance": {
             name: {venue: found.performance.to_dict() for venue, found in by_venue.items()}
             for name, by_venue in judged.items()

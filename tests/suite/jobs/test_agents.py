@@ -130,6 +130,12 @@ def test_agents_rules_and_functions_are_judged_side_by_side(
     assert list(told["performance"]) == names
     assert all(f"\n{name}" in table for name in names)
     assert told["account"] == {"taker_fee": 0.0001, "slippage": 0.0002}
+    assert told["seen"] == {
+        "ppo": {"validation": "seen", "test": "unseen"},
+        **{name: dict.fromkeys(("validation", "test"), "unknown") for name in names[2:4]},
+    }
+    assert "ppo has seen bars of validation." in table
+    assert "new to mine:half and mine:Short is unknown: they do not say (`seen`)." in table
     assert told["performance"]["flat"]["test"]["log_return"] == 0.0
     curves = pd.read_parquet(tmp_path / "out" / "curves.parquet")
     bars = curves.groupby("venue").bar.nunique().to_dict()

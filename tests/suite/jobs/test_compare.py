@@ -20,6 +20,7 @@ from worldmodel_trading.cli import main
 from worldmodel_trading.envs.population.crew import RAY, Crew, Workers
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.comparison.results import Comparison
+from worldmodel_trading.evaluation.report.comparison_text import comparison_text
 from worldmodel_trading.jobs.train import train_agent
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import (
@@ -249,8 +250,85 @@ def test_an_agent_that_has_seen_the_test_range_is_refused(
         [agent], market_model, candles, tmp_path / "out", validation_end=late, workers=0, **SMALL
     )
     assert found.agents[0] == "agent"
-    assert found.facts.agents["agent"] == {"kind": "given", "trials": 2 * 4}
+    assert found.facts.agents["agent"] == {
+        "kind": "given", "trials": 2 * 4, "seen": {"test": "unseen"},
+    }  # fmt: skip
     assert found.luck["test"].trials == 2 * 4 + 2  # holding and doing nothing are looked at, too
+
+
+@pytest.fixture
+def mine(candles: Candles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module of policies: one says nothing, one has seen old bars, one of the test range, one is wrong."""
+    name = f"mine_{tmp_path.name}".replace("-", "_")  # each test imports its own
+    first, last = (format_time(int(candles.open_time_ms[row])) for row in (0, -1))
+    (tmp_path / f"{name}.py").write_text(
+        "import numpy as np\n"
+        "class Policy:\n"
+        "    def predict(self, observation, state=None, episode_start=None, deterministic=False):\n"
+        "        return np.full((*np.shape(observation)[:-1], 1), 0.5, np.float32), None\n"
+        "silent = Policy()\n"
+        "honest, peeking, wrong = Policy(), Policy(), Policy()\n"
+        "def half(observations):\n"
+        "    return np.full(len(observations), 0.5)\n"
+        f"half.seen = honest.seen = {{'train': ('2019-01-01', '{first[:16]}')}}\n"
+        f"peeking.seen = {{'train': ('2019-01-01', '{last[:16]}')}}\n"
+        "wrong.seen = '2019-01-01'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    return name
+
+
+def test_an_agent_of_ones_own_says_which_bars_it_has_seen(
+    mine: str, market_model: WorldModel, candles: Candles, tmp_path: Path
+) -> None:
+    names = {name: f"{mine}:{name}" for name in ("silent", "honest", "half", "peeking", "wrong")}
+    own = [names[name] for name in ("silent", "honest", "half")]
+    found = compare([*own, "momentum"], market_model, candles, tmp_path / "out", workers=0, **SMALL)
+    said = {agent: facts.get("seen") for agent, facts in found.facts.agents.items()}
+    assert said == {
+        names["silent"]: {"test": "unknown"},
+        names["honest"]: {"test": "unseen"},
+        names["half"]: {"test": "unseen"},
+        **dict.fromkeys(("momentum", "hold", "flat")),
+    }
+    note = f"Whether the bars are new to {names['silent']} is unknown: it does not say (`seen`)."
+    assert comparison_text(found).startswith(note + "\n")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert note in page
+    assert page.count("given, bars seen: unknown") == 1
+    assert page.count("given, has seen none of these bars") == 2
+    out = tmp_path / "refused"
+    for walked in ({}, {"walk_forward": 2, "purge": 24, "model": WINDOWS}):
+        with pytest.raises(TrainingBarsError, match="peeking has seen bars of the test range"):
+            compare([names["peeking"]], market_model, candles, out, **SMALL, **walked)
+    with pytest.raises(ConfigError, match=r"wrong says by `seen` .*expected start and end"):
+        compare([names["wrong"]], market_model, candles, out, **SMALL)
+    assert not out.exists()
+    told = compare(
+        [names["peeking"]], market_model, candles, out, allow_in_sample=True, workers=0, **SMALL
+    )
+    assert told.facts.agents[names["peeking"]]["seen"] == {"test": "seen"}
+    assert f"{names['peeking']} has seen bars of test." in comparison_text(told)
+    assert "given, has seen some of these bars" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_discrete_model_of_ones_own_is_played_as_one(
+    market_model: WorldModel, candles: Candles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says 0, which is short, and would be no position if taken for a weight."""
+    (tmp_path / "discrete_of_mine.py").write_text(
+        "import gymnasium as gym, numpy as np\n"
+        "class Short:\n"
+        "    action_space = gym.spaces.Discrete(3)\n"
+        "    def predict(self, observation, state=None, episode_start=None, deterministic=False):\n"
+        "        return np.zeros(np.shape(observation)[:-1], dtype=np.int64), None\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    found = compare(
+        ["discrete_of_mine:Short"], market_model, candles, tmp_path / "out", workers=0, **SMALL
+    )
+    held = found.summary()["discrete_of_mine:Short"]["test"]["exposure"]
+    assert held.median == pytest.approx(1.0, abs=0.05)
 
 
 @pytest.mark.parametrize(
