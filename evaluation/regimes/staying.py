@@ -10,7 +10,6 @@ from scipy.stats import t as student_t
 from ...market.arrays import FloatArray, IntArray
 from ...market.errors import ConfigError
 from ...market.records import AT_LEAST_ONE, TEMPERATURES, Record
-from ...models.bar_world_model import BarWorldModel
 from ...models.regimes.chain import likeliest
 from ...models.regimes.following import RegimeFilter
 from ...models.regimes.regimes import Regimes
@@ -79,7 +78,7 @@ def stay_in_regime(
     that, and copies have bars in common, which the effective number tells.
 
     Args:
-        world_model: Of the preset ``market``, without further members.
+        world_model: Of the preset ``market``.
         regimes: Found in it.
         name: Of the regime.
         bars: And the three that follow: see `Stay`.
@@ -88,15 +87,9 @@ def stay_in_regime(
         seed: See there.
 
     Raises:
-        ConfigError: There is no such regime, a setting is impossible, the world model has several members, or
-            no dream stays so long.
+        ConfigError: There is no such regime, a setting is impossible, or no dream stays so long.
     """
     asked = Stay(bars, paths, temperature, seed)
-    if isinstance(world_model, BarWorldModel) and world_model.others:
-        raise ConfigError(
-            f"the world model has {len(world_model.members)} members, and regimes are those of one: take a "
-            "world model of one member"
-        )
     stepper, wanted = DreamStepper(world_model, asked.temperature), regimes.index(name)
     begun = regimes.segments(world_model, name)
     after = regimes.after_bank(world_model)
@@ -131,7 +124,10 @@ class _Group:
         self._heard = stepper.engine.world_model.heard
         self._state = stepper.engine.start(segments)
         self._followed = regimes.follow(count)
-        self._followed.put(np.ones(count, dtype=np.bool_), after, segments)
+        heard = segments % len(
+            stepper.engine.world_model.bank
+        )  # whichever of several members dreams
+        self._followed.put(np.ones(count, dtype=np.bool_), after, heard)
         self._founder: IntArray = np.arange(count)
 
     def run(self, bars: int, rng: np.random.Generator) -> tuple[FloatArray, IntArray, float]:

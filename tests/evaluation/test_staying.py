@@ -26,15 +26,17 @@ def regimes(shipped: WorldModel) -> Regimes:
     return Regimes.fit(shipped, count=3, bootstraps=0)
 
 
-def plainly(shipped: WorldModel, regimes: Regimes, name: str) -> tuple[float, float]:
+def plainly(
+    shipped: WorldModel, regimes: Regimes, name: str, bars: int = BARS
+) -> tuple[float, float]:
     """Plain dreams from the regime: the share that stays, and the deviation of the returns of those."""
     rng = np.random.default_rng(1)
     segments = rng.choice(regimes.segments(shipped, name), LANES)
-    env = DreamVectorEnv(LANES, shipped, horizon=BARS, regimes=regimes)
+    env = DreamVectorEnv(LANES, shipped, horizon=bars, regimes=regimes)
     env.reset(seed=1, options={"segment": segments.tolist()})
     stayed: BoolArray = np.ones(LANES, dtype=np.bool_)
     moves = []
-    for _ in range(BARS):
+    for _ in range(bars):
         *_, info = env.step(np.zeros((LANES, 1), dtype=np.float32))
         stayed &= info["regime"] == name
         moves.append(np.log1p(info["market_return"]))
@@ -74,9 +76,11 @@ def test_what_cannot_be_is_refused(shipped: WorldModel, regimes: Regimes) -> Non
         stay_in_regime(shipped, regimes, regimes.names[0], paths=4)
 
 
-def test_a_world_model_of_several_members_has_no_regimes_to_stay_in(
-    family: WorldModel,
-) -> None:
+def test_of_several_members_each_dream_stays_by_its_own(family: WorldModel) -> None:
     regimes = Regimes.fit(family, count=2, bootstraps=0)
-    with pytest.raises(ConfigError, match=r"has 3 members, and regimes are those of one"):
-        stay_in_regime(family, regimes, regimes.names[0], bars=4, paths=64)
+    for name in regimes.names:
+        share, deviation = plainly(family, regimes, name, bars=4)
+        found = stay_in_regime(family, regimes, name, bars=4, paths=LANES)
+        error = 3.0 * np.sqrt(share * (1.0 - share) / LANES)
+        assert found.probability.low - error < share < found.probability.high + error
+        assert found.bars[..., 0].std() == pytest.approx(deviation, rel=0.08)
