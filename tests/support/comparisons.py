@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ _DRIFT = 1 / 8_760
 GOOD = Verdict(earns=True, deflated=True, superior=True, holds=True)
 
 
+@cache
 def comparison() -> Comparison:
     """Five agents, two seeds, two windows, three temperatures."""
     rng = np.random.default_rng(0)
@@ -75,17 +77,20 @@ def comparison() -> Comparison:
     )  # fmt: skip
 
 
-def told(found: Comparison | None = None) -> dict[str, Any]:
-    """``comparison.json``, parsed."""
-    whole = found or comparison()
-    plain = whole.to_dict()
-    read: dict[str, Any] = json.loads(json.dumps(plain))
+@cache
+def _written() -> str:
+    return json.dumps(comparison().to_dict())
+
+
+def told() -> dict[str, Any]:
+    """``comparison.json``, parsed anew."""
+    read: dict[str, Any] = json.loads(_written())
     return read
 
 
-def tables(found: Comparison | None = None) -> Tables:
+def tables() -> Tables:
     """What lies beside it."""
-    whole = found or comparison()
+    whole = comparison()
     keys = ("agent", "venue", "temperature", "seed", "model", "window")
     cells = [{k: getattr(row, k) for k in keys} | dict(row.measures) for row in whole.rows]
     rng = np.random.default_rng(1)

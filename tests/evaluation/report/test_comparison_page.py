@@ -137,7 +137,7 @@ def test_windows_follow_one_another() -> None:
 
 def folder(path: Path) -> tuple[Path, dict[str, Any]]:
     found = comparison()
-    for name, table in tables(found)._asdict().items():
+    for name, table in tables()._asdict().items():
         table.to_parquet(path / f"{name}.parquet")
     return path, found.to_dict()
 
