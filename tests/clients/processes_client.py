@@ -1,9 +1,9 @@
 """A parent that uses the package, and other people's vector environments that start processes.
 
-``python processes_client.py fork|forkserver|spawn PAPER``, with a world model of the ``paper``
-preset: steps lanes one by one, then many, trains a world model, then an agent; and then, with fork
-after each of them, has two processes step a dream and a replay, and compares both with the same
-environments here.
+``python processes_client.py PAPER fork``, or ``PAPER forkserver spawn``, with a world model of the
+``paper`` preset: steps lanes one by one, then many, trains a world model, then an agent; and then,
+with fork after each of them, has two processes step a dream and a replay, and compares both with the
+same environments here.
 """
 
 from __future__ import annotations
@@ -16,16 +16,9 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import scipy.linalg  # noqa: F401 - starts threads when it is loaded
-import sklearn.covariance  # noqa: F401 - likewise
 import torch
-from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import SubprocVecEnv
 
-from worldmodel_trading.agents.sb3 import make_sb3_env
-from worldmodel_trading.market.synthetic import synthetic_candles
-from worldmodel_trading.models.config import PaperConfig
-from worldmodel_trading.models.training.train import train_world_model
+# What the parent alone needs is imported where it does: children begin with this file, too.
 
 STEPS, SEEDS = 4, (3, 4)
 WORLDS: list[tuple[str, dict[str, Any]]] = [
@@ -80,6 +73,10 @@ def vector_steps(paper: str) -> None:
 
 
 def training(_: str) -> None:
+    from worldmodel_trading.market.synthetic import synthetic_candles
+    from worldmodel_trading.models.config import PaperConfig
+    from worldmodel_trading.models.training.train import train_world_model
+
     candles = synthetic_candles(seed=1, bars=1_900)
     config = PaperConfig(
         latent_size=3, vae_batch_size=1_024, vae_epochs=1, hidden_size=8, mdn_rnn_epochs=1,
@@ -89,6 +86,10 @@ def training(_: str) -> None:
 
 
 def ppo_update(_: str) -> None:
+    from stable_baselines3 import PPO
+
+    from worldmodel_trading.agents.sb3 import make_sb3_env
+
     env = make_sb3_env("WorldModelDream-v0", 64, horizon=32)
     PPO("MlpPolicy", env, n_steps=32, batch_size=2_048, n_epochs=1, device="cpu").learn(2_048)
 
@@ -128,6 +129,8 @@ def in_gymnasium(method: str) -> tuple[np.ndarray, np.ndarray]:
 
 def in_sb3(method: str) -> tuple[np.ndarray, np.ndarray]:
     """The same in processes of `SubprocVecEnv`, whose seeds follow one another."""
+    from stable_baselines3.common.vec_env import SubprocVecEnv
+
     makers: list[Any] = [partial(make_thinking, name, settings) for name, settings in WORLDS]
     envs = SubprocVecEnv(makers, start_method=method)
     envs.seed(SEEDS[0])
@@ -162,19 +165,25 @@ def compare(method: str, expected: tuple[np.ndarray, np.ndarray]) -> None:
         np.testing.assert_array_equal(found[1], expected[1].astype(found[1].dtype))
 
 
-def main(method: str, paper: str) -> None:
+def main(paper: str, *methods: str) -> None:
+    import scipy.linalg  # noqa: F401 - starts threads when it is loaded
+    import sklearn.covariance  # noqa: F401 - likewise
+    import stable_baselines3  # noqa: F401 - its modules, too, are there before any fork
+
     torch.set_num_threads(2)
     expected, before = alone(), threads()
     for history, computes in HISTORIES:
         history(paper)
         print(history.__name__, flush=True)
-        if method == "fork":
-            compare(method, expected)
-            by_id(method)
+        if methods == ("fork",):
+            compare("fork", expected)
+            by_id("fork")
         else:  # a fork would have ended the threads of numpy's BLAS
             assert (threads() > before) == computes, "an environment entered a pool of threads"
-    if method != "fork":
-        compare(method, expected)
+    if methods != ("fork",):
+        for method in methods:
+            compare(method, expected)
+            print(method, flush=True)
     print("done")
 
 

@@ -56,12 +56,12 @@ def run_with_a_pool(*arguments: str) -> str:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux does")
-@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("methods", [["fork"], ["forkserver", "spawn"]], ids=" ".join)
 def test_processes_step_as_their_parent_does(
-    method: str, paper_model: WorldModel, tmp_path: Path
+    methods: list[str], paper_model: WorldModel, tmp_path: Path
 ) -> None:
     paper_model.save_pretrained(tmp_path)
-    said = run_with_a_pool("-W", "error", str(CLIENT), method, str(tmp_path))
+    said = run_with_a_pool("-W", "error", str(CLIENT), str(tmp_path), *methods)
     assert said.splitlines()[-1] == "done"
 
 
