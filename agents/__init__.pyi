@@ -37,6 +37,7 @@ from .rules.volatility import VolatilityTarget as VolatilityTarget
 from .sb3 import NativeVecEnv as NativeVecEnv
 from .sb3 import make_sb3_env as make_sb3_env
 from .sb3_models import make_sb3_agent as make_sb3_agent
+from .sb3_scaled import KeepsScale as KeepsScale
 from .training import Followed as Followed
 from .training import Ground as Ground
 from .training import TrainConfig as TrainConfig

@@ -73,6 +73,7 @@ from .performance import sortino_ratio as sortino_ratio
 from .policy import Policy as Policy
 from .regimes.results import RegimeResults as RegimeResults
 from .regimes.staying import stay_in_regime as stay_in_regime
+from .report.comparison_text import comparison_text as comparison_text
 from .report.run_page import report_html as report_html
 from .report.run_page import write_report as write_report
 from .report.sentences import summarise as summarise

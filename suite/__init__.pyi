@@ -45,6 +45,7 @@ from .evaluation.loss_tests import diebold_mariano as diebold_mariano
 from .evaluation.performance import measure_performance as measure_performance
 from .evaluation.regimes.results import RegimeResults as RegimeResults
 from .evaluation.regimes.staying import stay_in_regime as stay_in_regime
+from .evaluation.report.comparison_text import comparison_text as comparison_text
 from .evaluation.report.text_table import comparison_table as comparison_table
 from .evaluation.rollout import evaluate_policy as evaluate_policy
 from .evaluation.rollout import run_episode as run_episode
@@ -53,6 +54,7 @@ from .evaluation.stress.losses import Losses as Losses
 from .evaluation.stress.results import StressResults as StressResults
 from .evaluation.transfer import Transfer as Transfer
 from .exploration.config import ExploreConfig as ExploreConfig
+from .ground import Cuts as Cuts
 from .jobs.compare import compare as compare
 from .jobs.explore import Exploration as Exploration
 from .jobs.explore import explore as explore

@@ -24,6 +24,14 @@ _FEWEST = 2  # bars of a range: one is lived
 class Cuts:
     """Where the ranges are cut, as a person says; None is as the world model was trained.
 
+    ::
+
+        stress(["momentum"], "runs/btc/world_model", "BTCUSDT-60.csv", cuts=Cuts(validation_end="2024-01-01"))
+
+    The training range is ``[start, train_end)``, the validation range goes on from the world model's
+    own to ``validation_end``, and the test range from there to ``end``. Times are given as
+    `BybitReplayEnv` takes them; one that lies outside the record is refused when that is opened.
+
     Attributes:
         start: First bar of the training range.
         train_end: Its end, exclusive; never later than the world model's.

@@ -13,7 +13,15 @@ SEEN = "on bars that model, search or choice has seen"
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """Tables and sentences for a terminal."""
+    """What the command ``compare`` prints: tables and sentences for a terminal.
+
+    First what is to be known of the bars (`Facts.in_sample`, and agents that have seen them or do not
+    say); then a year's return after costs, by agent and place; what dreams promised beside what was
+    paid; and the questions of the ladder, with their answers.
+
+    Args:
+        comparison: As `compare` returns it.
+    """
     notes = sight_notes(comparison.facts.agents)
     if comparison.facts.in_sample:
         notes.insert(0, f"Measured also {SEEN} (--allow-in-sample).")

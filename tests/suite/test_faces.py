@@ -68,7 +68,15 @@ def test_what_a_face_lists_is_imported_from_where_it_is_defined(name: str) -> No
 
 
 OWN = {
-    *("CompareConfig", "Exploration", "ExploreConfig", "RegimesConfig", "RunConfig", "SelfTest"),
+    *(
+        "CompareConfig",
+        "Cuts",
+        "Exploration",
+        "ExploreConfig",
+        "RegimesConfig",
+        "RunConfig",
+        "SelfTest",
+    ),
     *("SelfTestConfig", "StressConfig", "SweepConfig", "TransferConfig", "Widened"),
     "__version__",
     "compare",
