@@ -14,10 +14,10 @@ import numpy as np
 from ...market.arrays import BoolArray, FloatArray, IntArray
 from ...market.candles import Candles
 from ...models.bar_world_model import BarWorldModel, chosen, side_by_side
-from ...models.bars.dreaming import dream_bars
 from ...models.bars.packed import BarLanes
 from .bar_engine import STILL, BarEngine, BarState
 from .base import Noise
+from .some_lanes import SomeLanes
 
 
 class MemberState(BarState):
@@ -75,6 +75,7 @@ class MemberEngine(BarEngine):
     def __init__(self, world_model: BarWorldModel, warmup: int | None = None) -> None:
         super().__init__(world_model, warmup)
         self._others = [BarEngine(other, warmup) for other in world_model.others]
+        self._some = SomeLanes(world_model.config)
 
     @property
     def others(self) -> tuple[BarEngine, ...]:
@@ -105,8 +106,8 @@ class MemberEngine(BarEngine):
         assert isinstance(state, MemberState)
         tau, shown = np.float32(temperature), state.lanes
         given = self.lead(state, noise, tau, forced)
-        _step(self, shown, np.flatnonzero(~given), noise, tau)
-        _step(self, shown, np.flatnonzero(given), noise, tau, forced=True)
+        self._step(0, shown, np.flatnonzero(~given), noise, tau)
+        self._step(0, shown, np.flatnonzero(given), noise, tau, forced=True)
         return shown.drawn[:, 0].copy()
 
     def expect(self, state: BarState) -> FloatArray:
@@ -137,37 +138,33 @@ class MemberEngine(BarEngine):
         shown, everywhere = state.lanes, np.arange(len(state.member))
         if forced is not None:
             shown.drawn[:, : forced.shape[-1]] = forced
-        for number, (other, lanes) in enumerate(zip(self._others, state.others, strict=True), 1):
+        for number, lanes in enumerate(state.others, 1):
             if forced is None:
                 own = np.flatnonzero(state.member == number)
-                _step(other, lanes, own, noise, temperature)
+                self._step(number, lanes, own, noise, temperature)
                 shown.drawn[own] = lanes.drawn[own]
             else:
                 lanes.drawn[:, : forced.shape[-1]] = forced
-                _step(other, lanes, everywhere, noise, temperature, forced=True)
+                self._step(number, lanes, everywhere, noise, temperature, forced=True)
         given: BoolArray = (state.member > 0) | (forced is not None)
         return given
 
     def follow(self, state: MemberState) -> None:
         """Let the members after the first live the bars that others have drawn."""
-        for number, (other, lanes) in enumerate(zip(self._others, state.others, strict=True), 1):
+        for number, lanes in enumerate(state.others, 1):
             behind = np.flatnonzero(state.member != number)
             lanes.drawn[behind] = state.lanes.drawn[behind]
-            _step(other, lanes, behind, STILL, np.float32(1.0), forced=True)
+            self._step(number, lanes, behind, STILL, np.float32(1.0), forced=True)
 
-
-def _step(
-    engine: BarEngine,
-    lanes: BarLanes,
-    which: IntArray,
-    noise: Noise,
-    temperature: np.float32,
-    forced: bool = False,
-) -> None:
-    """Step some of the lanes."""
-    if not len(which):
-        return
-    some = chosen(lanes, which)
-    table = np.ascontiguousarray(noise.table[:, :0] if forced else noise.table[:, which])
-    dream_bars(*some, *engine.network, table, 0, temperature, forced)
-    BarState(lanes).put(which, BarState(some))
+    def _step(
+        self,
+        number: int,
+        lanes: BarLanes,
+        which: IntArray,
+        noise: Noise,
+        temperature: np.float32,
+        forced: bool = False,
+    ) -> None:
+        """Step some of the lanes as that member does, counted from 0."""
+        network = self._others[number - 1].network if number else self.network
+        self._some.step(network, lanes, which, noise.table, temperature, forced)
