@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -45,13 +46,14 @@ class RandomWeights:
     ) -> tuple[Float32Array, Held]:
         """Answer a weight for every observation [.., D]: actions [.., 1], and what is held."""
         shape = np.asarray(observation).shape[:-1]
-        count = int(np.prod(shape))
+        count = math.prod(shape)
         held = state or Held(np.zeros(count, dtype=np.float32), np.zeros(count, dtype=np.int64))
         over = held.bars <= 0
         if episode_start is not None:
             over |= episode_start
-        drawn = self._rng.uniform(-1.0, 1.0, int(over.sum())).astype(np.float32)
-        weight = held.weight.copy()
-        weight[over] = drawn
-        bars = np.where(over, self.hold, held.bars) - 1
+        weight, bars = held.weight, held.bars - 1
+        if number := int(np.count_nonzero(over)):
+            weight = weight.copy()
+            weight[over] = self._rng.uniform(-1.0, 1.0, number)
+            bars[over] = self.hold - 1
         return weight.reshape(*shape, 1).copy(), Held(weight, bars)
