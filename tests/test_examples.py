@@ -108,6 +108,40 @@ def run(name: str, *arguments: str, cwd: Path, quiet: bool = True) -> str:
     return done.stdout
 
 
+HELP = """
+import contextlib, io, json, pathlib, runpy, sys, traceback
+folder, *names = sys.argv[1:]
+sys.path[0], helps = folder, {}
+for name in names:
+    shown, path = io.StringIO(), str(pathlib.Path(folder) / name)
+    sys.argv = [path, "--help"]
+    try:
+        with contextlib.redirect_stdout(shown):
+            runpy.run_path(path, run_name="__main__")
+        helps[name] = "it went on", shown.getvalue()
+    except SystemExit as stop:
+        helps[name] = stop.code, shown.getvalue()
+    except BaseException:
+        helps[name] = traceback.format_exc(), shown.getvalue()
+print(json.dumps(helps))
+"""
+
+
+@pytest.fixture(scope="module")
+def helps() -> dict[str, tuple[object, str]]:
+    """How each example ended that was asked for its help, and what it said: one process for all."""
+    there = [name for name in SCRIPTS if not needs(name)]
+    done = subprocess.run(
+        [sys.executable, "-c", HELP, str(EXAMPLES), *there],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told: dict[str, tuple[object, str]] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
 def test_every_example_is_tested() -> None:
     assert [
         "01_make_and_step.py",
@@ -122,19 +156,29 @@ def test_every_example_is_tested() -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_examples_are_short_and_speak_of_no_machine(name: str) -> None:
+def test_examples_are_short_and_speak_of_no_machine(
+    name: str, helps: dict[str, tuple[object, str]]
+) -> None:
     text = (EXAMPLES / name).read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 100
     assert text.startswith('"""')
     assert "/tmp" not in text
     skip_without(name)
-    assert "--help" in run_help(name)
+    stopped, shown = helps[name]
+    assert stopped == 0
+    assert shown.startswith(f"usage: {name}")
+    assert "--help" in shown
+
+
+def needs(name: str) -> str | None:
+    """The package that an example needs and that is not installed."""
+    package, _ = FOREIGN.get(name, ("gymnasium", 0))
+    return package if importlib.util.find_spec(package) is None else None
 
 
 def skip_without(name: str) -> None:
     """Skip an example whose package is not installed."""
-    package, _ = FOREIGN.get(name, ("gymnasium", 0))
-    if importlib.util.find_spec(package) is None:
+    if package := needs(name):
         pytest.skip(f"{package} is not installed")
 
 
@@ -146,13 +190,6 @@ def test_foreign_agents_go_from_dream_to_replay(name: str, tmp_path: Path) -> No
     for venue in ("dream", "replay"):
         assert re.search(rf"^{venue}: .* episodes .*\d\.\d{{4}}", shown, re.MULTILINE)
     assert list(tmp_path.iterdir()) == []
-
-
-def run_help(name: str) -> str:
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / name), "--help"], capture_output=True, text=True, check=True
-    )
-    return done.stdout
 
 
 def test_make_and_step(tmp_path: Path) -> None:
