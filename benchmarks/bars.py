@@ -10,7 +10,7 @@ from worldmodel_trading.market.synthetic import synthetic_candles
 from .dreams import engine_task, env_step
 from .results import Benchmark, Line, Results, ratio
 from .timing import Settings, alternate, local
-from .worlds import default_world, random_world
+from .worlds import default_family, default_world, random_world
 
 _LANES = 1_024
 _ACCOUNT = {"leverage": 3.0, "funding": 0.0001, "slippage_per_range": 0.02}
@@ -47,6 +47,23 @@ def _step(settings: Settings) -> Results:
     }
 
 
+def _members(settings: Settings) -> Results:
+    worlds = {"one": default_world(), "three": default_family(3)}
+    lanes, bars = settings.size(_LANES, 64), settings.size(16, 2)
+    many = alternate(
+        {name: engine_task(world, lanes, bars) for name, world in worlds.items()}, settings
+    )
+    single = alternate(
+        {name: local(env_step(DreamEnv(world, **_ACCOUNT))) for name, world in worlds.items()},
+        settings,
+    )
+    note = f"{1e6 / single['three'].cpu:.1f} µs of processor time"
+    return {
+        "members-lanes": ratio(many["three"], many["one"], "lane-steps/s"),
+        "members-step": ratio(single["three"], single["one"], "steps/s", note),
+    }
+
+
 BENCHMARKS = (
     Benchmark(
         "bars",
@@ -60,5 +77,13 @@ BENCHMARKS = (
             Line("bars-features", "streamed features, bars ÷ steps"),
         ),
         _step,
+    ),
+    Benchmark(
+        "members",
+        (
+            Line("members-lanes", "dream of three members, 1,024 lanes: lane-steps/s ÷ one's"),
+            Line("members-step", "DreamEnv.step of three members, full account ÷ one's"),
+        ),
+        _members,
     ),
 )

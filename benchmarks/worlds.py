@@ -13,6 +13,7 @@ import torch
 from worldmodel_trading.market.features import Scaler
 from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
+from worldmodel_trading.models.bar_world_model import BarWorldModel
 from worldmodel_trading.models.bars.networks import LOWER_PARTS, RETURN_PARTS, UPPER_PARTS
 from worldmodel_trading.models.config import PaperConfig
 from worldmodel_trading.models.load import open_world_model
@@ -33,6 +34,15 @@ _SEGMENTS, _WARMUP = 64, 16
 def default_world() -> WorldModel:
     """The model that ships."""
     return open_world_model("default")
+
+
+def default_family(members: int = 3) -> BarWorldModel:
+    """The same so often, as members: a step's arithmetic is that of members which differ."""
+    shipped = default_world()
+    assert isinstance(shipped, BarWorldModel)
+    first, *others = (shipped.recent(1.0) for _ in range(members))  # each with arrays of its own
+    first.others = tuple(others)
+    return first
 
 
 def random_world(latent_size: int, hidden_size: int) -> PaperWorldModel:

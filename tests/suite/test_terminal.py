@@ -112,7 +112,7 @@ def test_ctrl_c_while_modules_load_is_one_line(module: str) -> None:
             said.append(line)
         elif line.rstrip().endswith(f" {module}"):
             process.send_signal(signal.SIGINT)
-    shown, _ = process.communicate(timeout=60)
+    shown, _ = process.communicate(timeout=120)
     assert (process.returncode, shown) == (130, "")
     assert "".join(said).strip() == "stopped"
 

@@ -290,7 +290,7 @@ def test_ctrl_c_ends_all_workers(market_model: WorldModel, tmp_path: Path) -> No
     assert len(pids) == 1
     assert process.stdout.readline() == "dreamed\n"  # and the next dream is begun
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert out.splitlines()[-1] == "stopped"
     assert set(out.splitlines()[:-1]) <= {"dreamed"}
     assert err == ""

@@ -70,7 +70,7 @@ class Follower:
         """The next candles, as numbers of their bars since launch."""
         taken = []
         for _ in range(count):
-            candle = self.queue.get(timeout=10)
+            candle = self.queue.get(timeout=120)
             assert candle is not None, self.error
             assert len(candle) == 1
             taken.append(candle)
@@ -130,7 +130,7 @@ def test_the_numbers_are_the_exchange_s(bybit: Any, exchange: Any, follow: Any) 
     feed = follow(None)
     bybit.stream.wait()
     close_bar(bybit, 100)
-    candle = feed.queue.get(timeout=10)
+    candle = feed.queue.get(timeout=120)
     columns = ("open_time_ms", "open", "high", "low", "close", "volume", "turnover")
     assert [getattr(candle, c)[0] for c in columns] == list(map(float, exchange.bar(at(100))))
     assert (candle.symbol, candle.interval) == ("BTCUSDT", "60")
@@ -219,7 +219,7 @@ def test_a_malformed_candle_is_replaced_by_http(
     assert feed.take(1) == [99]  # it is connected and has caught up
     bybit.now_ms = at(101)
     bybit.stream.push(at(100), **changes)
-    candle = feed.queue.get(timeout=10)
+    candle = feed.queue.get(timeout=120)
     assert candle is not None
     assert candle.close[0] == float(exchange.bar(at(100))[4])
     assert feed.feed.connections == 2
@@ -281,7 +281,7 @@ def test_a_server_that_never_shakes_hands(bybit: Any, follow: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         bybit.stream.url = f"ws://127.0.0.1:{mute.getsockname()[1]}"
         feed = follow(at(99), replace(QUICK, open_timeout_s=0.1, max_failures=2))
-        assert feed.queue.get(timeout=10) is None
+        assert feed.queue.get(timeout=120) is None
     assert isinstance(feed.error, BybitUnavailableError)
     assert re.search("2 failures in a row, the last one timed out", str(feed.error))
 
@@ -298,7 +298,7 @@ def test_http_trouble_while_resynchronising_loses_nothing(
 def test_too_many_failures_end_it(bybit: Any, follow: Any) -> None:
     bybit.stream.deaf = True
     feed = follow(at(99), FeedSettings(silence_s=0.05, first_delay_s=0.001, max_failures=3))
-    assert feed.queue.get(timeout=10) is None
+    assert feed.queue.get(timeout=120) is None
     assert isinstance(feed.error, BybitUnavailableError)
     assert "3 failures in a row" in str(feed.error)
 
@@ -306,7 +306,7 @@ def test_too_many_failures_end_it(bybit: Any, follow: Any) -> None:
 def test_a_refused_subscription_ends_it(bybit: Any, follow: Any) -> None:
     bybit.stream.refuse = True
     feed = follow(at(99))
-    assert feed.queue.get(timeout=10) is None
+    assert feed.queue.get(timeout=120) is None
     assert isinstance(feed.error, BybitRequestError)
     assert "refuses kline.60.BTCUSDT" in str(feed.error)
 
@@ -324,7 +324,7 @@ def test_a_refused_connection(
 ) -> None:
     bybit.stream.status = status
     feed = follow(at(99))
-    assert feed.queue.get(timeout=10) is None
+    assert feed.queue.get(timeout=120) is None
     assert isinstance(feed.error, kind)
     assert re.search(what, str(feed.error))
 
