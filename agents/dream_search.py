@@ -224,6 +224,10 @@ def train_controller(
             never stopped: generations that were scored are told again to CMA-ES, and not scored.
         number: Of the search, where several share a dataset.
 
+    Returns:
+        The controller, which says by ``seen`` on which bars it was searched and chosen, and how the
+        search went.
+
     Raises:
         ConfigError: The scorer dreams of another world model, or the validation has too few bars for
             the objective.
@@ -272,7 +276,20 @@ def train_controller(
         hidden_size=config.hidden_size,
         inputs=config.inputs,
     )
+    made, searched = world_model.provenance, getattr(scorer, "recorded", None)
+    controller.seen = {
+        "train": (made.train_start_ms, made.train_end_ms),
+        **({} if searched is None else {"search": _span(searched)}),
+        **({} if validation is None else {"validation": _span(validation)}),
+    }
     return controller, result
+
+
+def _span(recorded: RecordedMarket) -> tuple[int, int]:
+    """From the first bar that is played to the end of the last [ms UTC]."""
+    candles, rows = recorded.candles, np.flatnonzero(recorded.steps_left >= 0)
+    first, last = (int(candles.open_time_ms[rows[end]]) for end in (0, -1))
+    return first, last + candles.interval_ms
 
 
 class _DrawnDreams:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -10,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..envs.population.policies import Layers, choose_actions, policy_size
+from ..evaluation.policy import seen_ranges
 from ..market.arrays import BoolArray, Float32Array
 from ..market.errors import ConfigError, ModelFileError
 from ..market.files.writer import write_whole
+from ..market.times import Time, iso_text
 
 Inputs = Literal[
     "latent_hidden_account",
@@ -27,6 +30,7 @@ Inputs = Literal[
 
 _FORMAT_VERSION = 2  # 1 had linear controllers alone, and told no version in the file's metadata
 _WORLD_MODEL = "world_model"  # in the file's metadata: the fingerprint
+_SEEN = "seen"  # likewise: ranges as ISO times
 
 
 class LinearController:
@@ -40,6 +44,10 @@ class LinearController:
         hidden_size: H; 0 is no hidden layer.
         inputs: What it reads of an observation; W is 0 for the rest, so that it takes whole
             observations all the same.
+
+    Attributes:
+        seen: Bars that it was searched and chosen on, by name, as ``seen`` of any policy
+            (`seen_ranges`); None where that is not known. Files keep it.
 
     Raises:
         ConfigError: The parameters are not a finite vector of at least two numbers, or do not fit
@@ -64,6 +72,7 @@ class LinearController:
         self.parameters = vector
         self.world_model_hash = world_model_hash
         self.hidden_size, self.inputs = hidden_size, inputs
+        self.seen: Mapping[str, tuple[Time, Time]] | None = None
         self.observation_size = _observed(vector.size, hidden_size)
         self._layers = Layers.of(vector[np.newaxis], self.observation_size)
 
@@ -113,6 +122,10 @@ class LinearController:
         told = {"format_version": str(_FORMAT_VERSION), "inputs": self.inputs}
         told |= {"hidden_size": str(self.hidden_size)}
         told |= {_WORLD_MODEL: self.world_model_hash} if self.world_model_hash else {}
+        seen = seen_ranges(self, "the controller")
+        if seen is not None:
+            ranges = {name: [iso_text(begin), iso_text(end)] for name, (begin, end) in seen.items()}
+            told[_SEEN], facts[_SEEN] = json.dumps(ranges), ranges
         write_whole(path, to_bytes({"parameters": self.parameters}, told))
         write_whole(path.with_suffix(".json"), json.dumps(facts, indent=2) + "\n")
         return path
@@ -129,10 +142,13 @@ class LinearController:
         try:
             with safe_open(path, framework="numpy") as stored:
                 told = stored.metadata() or {}
-                return cls(
+                controller = cls(
                     stored.get_tensor("parameters"), told.get(_WORLD_MODEL), **_described(told)
                 )
-        except (OSError, SafetensorError, ConfigError) as error:
+            controller.seen = json.loads(told.get(_SEEN, "null"))
+            seen_ranges(controller, "the controller")
+            return controller
+        except (OSError, SafetensorError, ConfigError, ValueError) as error:
             raise ModelFileError(f"{path} is no linear controller: {error}") from error
 
 

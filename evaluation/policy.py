@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol, TypeAlias
 
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
 from ..envs.spaces import ActionKind
@@ -61,6 +61,23 @@ def action_kind(policy: object) -> ActionKind:
         return "discrete" if said == "discrete" else "continuous"
     space = getattr(policy, "action_space", None)
     return "discrete" if isinstance(space, Discrete) else "continuous"
+
+
+def check_actions(policy: object, space: object) -> None:
+    """Refuse a policy that says 0, 1, 2 where weights are expected: 0 would be flat, 1 and 2 long.
+
+    Args:
+        policy: See `action_kind`.
+        space: The environment's action space.
+
+    Raises:
+        ConfigError: The environment takes weights, and the policy says something else.
+    """
+    if isinstance(space, Box) and action_kind(policy) == "discrete":
+        raise ConfigError(
+            f"{type(policy).__name__} says 0, 1 or 2 (short, flat, long), and the environment takes "
+            "weights: make it with actions='discrete'"
+        )
 
 
 def seen_ranges(policy: object, name: str = "the policy") -> dict[str, tuple[int, int]] | None:

@@ -22,7 +22,7 @@ from ..market.settings import seed_number
 from ..models.provenance import refused_market
 from .episodes import BAR_COLUMNS, Episodes
 from .performance import Performance, measure_performance
-from .policy import Policy, check_policy
+from .policy import Policy, check_actions, check_policy
 
 _REQUIRED_INFO = ("equity", "weight", "price", "market_return", "cost")
 
@@ -151,8 +151,8 @@ def run_episode(
         deterministic: Passed to ``predict``.
 
     Raises:
-        ConfigError: The environment's info lacks a key, or the policy was trained in another world
-            model than the environment's.
+        ConfigError: The environment's info lacks a key, the policy was trained in another world
+            model than the environment's, or its actions are discrete and the environment's are not.
     """
     infos, actions, rewards, terminated = [], [], [], False
     for step in play_episode(env, policy, seed, options, deterministic):
@@ -200,6 +200,7 @@ def play_episode(
     check_policy(
         policy, getattr(bare, "world_model_hash", None), getattr(bare, "observation_layout", None)
     )
+    check_actions(policy, getattr(bare, "action_space", None))
     observation, info = env.reset(seed=None if seed is None else seed_number(seed), options=options)
     step = Step(observation, info)
     yield step

@@ -78,7 +78,7 @@ def find_entrant(name: str, observation: ObservationKind, *, trust: bool = False
 
     Args:
         name: What the user says.
-        observation: What a ``module:callable`` looks at.
+        observation: What a ``module:callable`` or a bare zip looks at.
         trust: Unpickle a bare zip.
 
     Raises:
@@ -86,7 +86,8 @@ def find_entrant(name: str, observation: ObservationKind, *, trust: bool = False
     """
     if Path(name).exists():
         agent = load_agent(name, trust=trust)
-        return Entrant(agent, "latent", agent.actions)
+        looks_at: ObservationKind = observation if agent.record is None else "latent"
+        return Entrant(agent, looks_at, agent.actions)
     if ":" in name:
         policy = _called(name)
         return Entrant(policy, observation, action_kind(policy))

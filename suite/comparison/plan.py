@@ -12,7 +12,8 @@ from worldmodel_trading.agents.registry import LEARNED
 from worldmodel_trading.agents.rules.known import RULES
 from worldmodel_trading.agents.training import TrainConfig
 from worldmodel_trading.comparison.audits import CrossTask, LadderTask, LiftTask, RankTask
-from worldmodel_trading.comparison.cells import Cell, Stage, Task, is_given, is_trained, slug_of
+from worldmodel_trading.comparison.cells import Cell, Stage, Task, is_trained, slug_of
+from worldmodel_trading.comparison.checks import given_agents
 from worldmodel_trading.comparison.config import TEST, CompareConfig
 from worldmodel_trading.comparison.stages import Stages
 from worldmodel_trading.entrants import find_entrant, titles_of
@@ -157,7 +158,7 @@ class Plan:
 
 def _belongs(name: str, fingerprint: str, trust: bool) -> bool:
     """Whether an agent can see through a world model: a trained one through its own alone."""
-    if not is_given(name):
+    if not given_agents([name]):
         return True
     learned = find_entrant(name, "latent", trust=trust).policy
     own = getattr(learned, "world_model_hash", None)

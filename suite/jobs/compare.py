@@ -150,13 +150,13 @@ class _Job:
 
     def walk(self, candles: Any, cuts: Cuts, *, resume: bool, overwrite: bool) -> Comparison:
         """Compare in windows that walk forward."""
-        for name in self.agents:
-            if is_given(name):
-                raise ConfigError(
-                    f"{name} was trained in a world model of its own, and each window has another: name "
-                    f"one to be trained there ({', '.join(LEARNED)}), a rule, or module:callable"
-                )
+        for name in filter(is_given, self.agents):
+            raise _of_its_own(name)
         accounts = refuse_unfit(self.agents, self.config, None)
+        for name in given_agents(self.agents):
+            policy = find_entrant(name, self.config.observation).policy
+            if getattr(policy, "world_model_hash", None):
+                raise _of_its_own(name)
         record = open_candles(candles).between(cuts.start, cuts.end)
         settings = default_config(record.interval, **self.config.model)
         windows = self._windows(record, cuts, settings.features.warmup + 1)
@@ -264,6 +264,13 @@ class _Job:
             sights = [sight(policy, each, name) for each in ends]
             found[venue] = "seen" if "seen" in sights else sights[0]
         return {"seen": found}
+
+
+def _of_its_own(name: str) -> ConfigError:
+    return ConfigError(
+        f"{name} was trained in a world model of its own, and each window has another: name one to be "
+        f"trained there ({', '.join(LEARNED)}), a rule, or a module:callable without one"
+    )
 
 
 def _identity(name: str) -> str:

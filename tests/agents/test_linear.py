@@ -16,10 +16,11 @@ from worldmodel_trading.agents.dream_search import DreamSearchConfig, train_cont
 from worldmodel_trading.agents.linear import Inputs, LinearController
 from worldmodel_trading.agents.live import LiveTrader
 from worldmodel_trading.envs.dream import DreamEnv
+from worldmodel_trading.envs.opening import open_recorded
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.envs.vector import DreamVectorEnv, ReplayVectorEnv
 from worldmodel_trading.evaluation.lanes import evaluate_lanes
-from worldmodel_trading.evaluation.policy import Policy
+from worldmodel_trading.evaluation.policy import Policy, seen_ranges, sight
 from worldmodel_trading.evaluation.rollout import run_episode
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, ModelFileError
@@ -221,3 +222,23 @@ def test_a_file_that_names_no_world_model_is_taken_as_it_is(
     old = LinearController.load(tmp_path / "old.safetensors")
     assert old.world_model_hash is None
     run_episode(DreamEnv(market_model, horizon=5), old)
+
+
+def test_a_controller_knows_which_bars_it_was_searched_and_chosen_on(
+    market_model: WorldModel, candles: Candles, tmp_path: Path
+) -> None:
+    made, begin, end = market_model.provenance, *map(int, candles.open_time_ms[[1_600, 1_900]])
+    search = DreamSearchConfig(CMAESConfig(population=4, generations=1), dreams=2, horizon=12)
+    validation = open_recorded(candles, market_model, begin, end)
+    controller, _ = train_controller(market_model, search, validation=validation)
+    expected = {"train": (made.train_start_ms, made.train_end_ms), "validation": (begin, end)}
+    assert seen_ranges(controller) == expected
+    controller.save(tmp_path / "c.safetensors")
+    assert seen_ranges(LinearController.load(tmp_path / "c.safetensors")) == expected
+    assert json.loads((tmp_path / "c.json").read_text())["seen"]["train"][0].startswith("20")
+    assert sight(controller, (end, end + 1)) == "unseen"
+    assert sight(controller, (begin, begin + 1)) == "seen"
+    bare = LinearController(np.ones(3))
+    bare.save(tmp_path / "bare.safetensors")
+    assert LinearController.load(tmp_path / "bare.safetensors").seen is None
+    assert sight(bare, (begin, end)) == "unknown"

@@ -15,8 +15,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from worldmodel_trading.envs.dream import DreamEnv
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.policy import Policy
-from worldmodel_trading.evaluation.rollout import evaluate_policy
+from worldmodel_trading.evaluation.rollout import evaluate_policy, run_episode
 from worldmodel_trading.market.candles import Candles
+from worldmodel_trading.market.errors import ConfigError
 from worldmodel_trading.models.world_model import WorldModel
 
 
@@ -55,6 +56,15 @@ def test_an_id_is_enough_for_an_algorithm_of_discrete_actions(name: str) -> None
     agent = DQN("MlpPolicy", name, learning_starts=8, buffer_size=50, seed=0, device="cpu")
     agent.learn(24)
     assert agent.action_space == gym.spaces.Discrete(3)
+
+
+def test_a_discrete_model_is_refused_where_weights_are_expected(candles: Candles) -> None:
+    """Its 0, 1 and 2 would be taken for flat, long and long."""
+    discrete = BybitReplayEnv(candles, actions="discrete", episode_length=20)
+    agent = DQN("MlpPolicy", discrete, learning_starts=8, buffer_size=50, seed=0, device="cpu")
+    assert len(run_episode(discrete, agent, seed=0)) == 20
+    with pytest.raises(ConfigError, match="actions='discrete'"):
+        run_episode(BybitReplayEnv(candles, episode_length=20), agent)
 
 
 @pytest.mark.parametrize("name", ["WorldModelDream-v0", "BybitReplay-v0"])

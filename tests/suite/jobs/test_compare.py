@@ -14,9 +14,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from stable_baselines3 import PPO
 
-from worldmodel_trading import buy_and_hold, compare, evaluate_policy
+from worldmodel_trading import (
+    LinearController,
+    buy_and_hold,
+    compare,
+    evaluate_policy,
+    make_sb3_env,
+)
 from worldmodel_trading.cli import main
+from worldmodel_trading.entrants import find_entrant
 from worldmodel_trading.envs.population.crew import RAY, Crew, Workers
 from worldmodel_trading.envs.replay import BybitReplayEnv
 from worldmodel_trading.evaluation.comparison.results import Comparison
@@ -32,6 +40,7 @@ from worldmodel_trading.market.errors import (
 from worldmodel_trading.market.files.export import write_candles
 from worldmodel_trading.market.synthetic import synthetic_candles
 from worldmodel_trading.market.times import format_time
+from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
 
 SMALL: dict[str, Any] = {"dreams": 6, "horizon": 24, "audit": False}
@@ -165,8 +174,6 @@ def test_windows_walk_forward_with_models_and_agents_of_their_own(
 def test_several_world_models_of_one_market(
     market_model: WorldModel, candles: Candles, market_config: Any, tmp_path: Path
 ) -> None:
-    from worldmodel_trading.models.training.train import train_world_model
-
     made = market_model.provenance
     parts = (
         candles.between(made.train_start_ms, made.train_end_ms),
@@ -329,6 +336,45 @@ def test_a_discrete_model_of_ones_own_is_played_as_one(
     )
     held = found.summary()["discrete_of_mine:Short"]["test"]["exposure"]
     assert held.median == pytest.approx(1.0, abs=0.05)
+
+
+def test_an_agent_of_ones_own_that_knows_its_world_model_stays_in_it(
+    market_model: WorldModel, candles: Candles, market_config: Any, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A controller's file names its world model, whoever loads it."""
+    made = market_model.provenance
+    other_model, _ = train_world_model(
+        candles.between(made.train_start_ms, made.train_end_ms),
+        candles.between(made.validation_start_ms, made.validation_end_ms),
+        market_config,
+        seed=9,
+    )
+    size = market_model.config.latent_size + market_model.config.hidden_size + 2
+    controller = LinearController(np.zeros(size), market_model.fingerprint)
+    controller.save(tmp_path / "controller.safetensors")
+    (tmp_path / "loaded_by_me.py").write_text(
+        "from worldmodel_trading import LinearController\n"
+        "policy = LinearController.load('controller.safetensors')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    out, name = tmp_path / "out", "loaded_by_me:policy"
+    found = compare([name], [market_model, other_model], candles, out, workers=0, **SMALL)
+    models: dict[str, set[str]] = {agent: set() for agent in found.agents}
+    for row in found.rows:
+        models[row.agent].add(row.model)
+    assert models[name] == {"model 1"}
+    assert models["hold"] == {"model 1", "model 2"}
+    with pytest.raises(ConfigError, match="world model of its own"):
+        compare([name], candles=candles, out=tmp_path / "w", walk_forward=2, purge=24, **SMALL)
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_bare_zip_is_shown_what_was_asked_for(candles: Candles, tmp_path: Path) -> None:
+    lanes = make_sb3_env("BybitReplay-v0", 2, candles=candles, episode_length=8)
+    PPO("MlpPolicy", lanes, n_steps=4, batch_size=8, device="cpu").save(tmp_path / "own.zip")
+    found = find_entrant(str(tmp_path / "own.zip"), "features", trust=True)
+    assert found.observation == "features"
 
 
 @pytest.mark.parametrize(
