@@ -21,7 +21,7 @@ from ..market.streamed_bars import bar_numbers, stream_memories
 from ..market.streams import relative_volume_slope
 from ..market.ticks import tick_of
 from .bars.config import MarketConfig
-from .bars.dreaming import encode_record, standardise
+from .bars.encoding import encode_record, standardise
 from .bars.networks import FEATURE_LIMIT, BarRNN, BarVAE
 from .bars.packed import NORMALS, UNIFORMS, BarLanes, BarNetwork
 from .forecast import ReturnForecast

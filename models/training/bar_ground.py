@@ -20,7 +20,7 @@ from ...market.streams import AVERAGE_VOLUME, StreamSpec
 from ...market.times import format_time
 from ..bar_world_model import BarWorldModel
 from ..bars.config import MarketConfig
-from ..bars.dreaming import encode_record
+from ..bars.encoding import encode_record
 from ..bars.networks import BarRNN, BarVAE
 from ..bars.packed import BarNetwork
 from ..feature_range import CompleteRows, FeatureRange, feature_range
