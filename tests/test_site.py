@@ -134,6 +134,21 @@ def test_each_name_of_a_face_has_its_place(site: Path) -> None:
             assert f'id="worldmodel_trading.{room}.{name}"' in text
 
 
+@pytest.fixture(scope="module")
+def leaf(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of one page with the settings of the whole, which builds."""
+    folder = tmp_path_factory.mktemp("leaf") / "tree"
+    shutil.copytree(tree, folder, ignore=shutil.ignore_patterns("site", "*.md", "*.json"))
+    nav = re.compile(r"^nav:\n(?: +.*\n)+", flags=re.MULTILINE)
+    settings, replaced = nav.subn("nav:\n  - index.md\n", MKDOCS)
+    assert replaced == 1
+    (folder / "mkdocs.yml").write_text(settings, encoding="utf-8")
+    (folder / "docs" / "index.md").write_text("# A page\n", encoding="utf-8")
+    done = build(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
 @pytest.mark.parametrize(
     ("written", "said"),
     [
@@ -142,11 +157,9 @@ def test_each_name_of_a_face_has_its_place(site: Path) -> None:
         ("::: worldmodel_trading.market.NoSuchName", "Could not collect"),
     ],
 )
-def test_a_warning_is_an_error(tree: Path, tmp_path: Path, written: str, said: str) -> None:
-    broken = shutil.copytree(tree, tmp_path / "broken", ignore=shutil.ignore_patterns("site"))
-    with (broken / "docs" / "glossary.md").open("a", encoding="utf-8") as page:
-        page.write(f"\n{written}\n")
-    done = build(broken)
+def test_a_warning_is_an_error(leaf: Path, written: str, said: str) -> None:
+    (leaf / "docs" / "index.md").write_text(f"# A page\n\n{written}\n", encoding="utf-8")
+    done = build(leaf)
     assert done.returncode != 0
     assert said in re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
 
