@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -211,7 +211,7 @@ def score_replay(
         window: Cut the stretches to windows of so many bars, each begun with a fresh account.
     """
     if state is None:
-        parts = [score_paths(paths, parameters, broker) for paths in replay_paths(recorded, window)]
+        parts = _score_each(replay_paths(recorded, window), parameters, broker)
     else:
         parts = [
             _score_recorded(recorded, rows, parameters, broker, state)
@@ -228,13 +228,19 @@ def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig
         parameters: Of each candidate [P, S]; see `Layers`.
         broker: The account's rules.
     """
-    num_paths, num_bars, size = paths.view.shape
+    return _score_each([paths], parameters, broker)[0]
+
+
+def _score_each(
+    several: Sequence[MarketPaths], parameters: FloatArray, broker: BrokerConfig
+) -> list[Scores]:
+    """The same of several sets of paths: what each candidate needs is laid out once for all."""
+    size = several[0].view.shape[2]
     layers = Layers.of(parameters, size + len(broker.view.indices))
-    stretches = _shares(num_bars, _BARS_AT_ONCE)
-    doubt = np.empty((num_paths, 0)) if paths.doubt is None else paths.doubt
-    out = np.empty((len(SCORE_FIELDS) + 1, num_paths, len(parameters)))
+    count = len(parameters)
+    out = [np.empty((len(SCORE_FIELDS) + 1, len(paths.view), count)) for paths in several]
     at_once = max(CACHE_LINE, _CANDIDATES_AT_ONCE // layers.bias.shape[1])
-    for some in _shares(len(parameters), at_once):
+    for some in _shares(count, at_once):
         weights = layers.weights[some].transpose(
             1, 2, 0
         )  # [D, U, C]: D - K of the market, K beside
@@ -242,15 +248,38 @@ def score_paths(paths: MarketPaths, parameters: FloatArray, broker: BrokerConfig
         share = weights[size:].transpose(1, 0, 2)
         book = PopulationBook(share, layers.bias[some].T, layers.output[some].T, broker)
         scores = aligned(_BARS_AT_ONCE, seen.shape[1])
-        for path in range(num_paths):
-            book.begin()
-            for bars in stretches:
-                view = np.ascontiguousarray(paths.view[path, bars])
-                product(view, seen, scores[: len(view)])  # [B, D - K] @ [D - K, U C]
-                lived = np.ascontiguousarray(paths.bars[path, bars])
-                book.step(scores[: len(view)], lived, np.ascontiguousarray(doubt[path, bars]))
-            out[:-1, path, some], out[-1, path, some] = book.totals(), book.penalty
-    return Scores(*out.transpose(0, 2, 1))
+        for paths, found in zip(several, out, strict=True):
+            _trade(paths, seen, book, scores, found[:, :, some])
+    return [Scores(*found.transpose(0, 2, 1)) for found in out]
+
+
+def _trade(
+    paths: MarketPaths,
+    seen: Float32Array,
+    book: PopulationBook,
+    scores: Float32Array,
+    out: FloatArray,
+) -> None:
+    """Trade the book's candidates along each of the paths.
+
+    Args:
+        paths: N paths of T bars.
+        seen: What the candidates multiply the market by [D - K, U C].
+        book: Their accounts.
+        scores: Room for the products of `_BARS_AT_ONCE` bars.
+        out: Totals and penalty, written [F + 1, N, C].
+    """
+    num_paths, num_bars, _ = paths.view.shape
+    doubt = np.empty((num_paths, 0)) if paths.doubt is None else paths.doubt
+    stretches = _shares(num_bars, _BARS_AT_ONCE)
+    for path in range(num_paths):
+        book.begin()
+        for bars in stretches:
+            view = np.ascontiguousarray(paths.view[path, bars])
+            product(view, seen, scores[: len(view)])  # [B, D - K] @ [D - K, U C]
+            lived = np.ascontiguousarray(paths.bars[path, bars])
+            book.step(scores[: len(view)], lived, np.ascontiguousarray(doubt[path, bars]))
+        out[:-1, path], out[-1, path] = book.totals(), book.penalty
 
 
 def _shares(count: int, most: int) -> list[slice]:
