@@ -26,7 +26,7 @@ else:
     _Base = object
 
 
-class KeepsScale(_Base):
+class KeepsScale(_Base):  # type: ignore[misc, unused-ignore]  # untyped in older releases
     """What is added to a class of Stable-Baselines3, so that no environment pays it in another unit.
 
     Attributes:
