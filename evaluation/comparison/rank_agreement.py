@@ -216,18 +216,21 @@ def spearman(
     first: FloatArray, second: FloatArray, rng: np.random.Generator, replications: int = 500
 ) -> Interval:
     """Rank correlation of two scores [P] and its bootstrap interval over the P."""
-    draws = [
-        _rank_correlation(first[rows], second[rows])
-        for rows in rng.integers(len(first), size=(replications, len(first)))
-    ]
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Interval(_rank_correlation(first, second), float(low), float(high))
+    rows = rng.integers(len(first), size=(replications, len(first)))
+    low, high = np.quantile(_rank_correlations(first[rows], second[rows]), [0.025, 0.975])
+    (value,) = _rank_correlations(first[np.newaxis], second[np.newaxis])
+    return Interval(float(value), float(low), float(high))
 
 
-def _rank_correlation(first: FloatArray, second: FloatArray) -> float:
-    a, b = (ranks - ranks.mean() for ranks in (rankdata(first), rankdata(second)))
-    scale = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b / scale) if scale > 0 else 0.0
+def _rank_correlations(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Rank correlation of each of R pairs of rows [R, P]; 0 where one of them never changes."""
+    a, b = (
+        ranks - ranks.mean(axis=1, keepdims=True)
+        for ranks in (rankdata(first, axis=1), rankdata(second, axis=1))
+    )
+    both, scale = (a * b).sum(axis=1), np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    agreed: FloatArray = np.divide(both, scale, out=np.zeros_like(both), where=scale > 0)
+    return agreed
 
 
 def _dream_scores(
