@@ -149,7 +149,7 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize("script", ["worldmodel-trading", "mine.py"])
-@pytest.mark.parametrize(("job", "status"), [(["agents", "list"], 0), (["report", "nowhere"], 2)])
+@pytest.mark.parametrize(("job", "status"), [(["agents", "list"], 0), (["agents", "nowhere"], 2)])
 def test_a_command_ends_in_order_without_a_search_for_cycles(
     job: list[str], status: int, script: str
 ) -> None:
