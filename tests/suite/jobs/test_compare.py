@@ -408,7 +408,8 @@ def test_a_range_without_bars_is_refused(
     with pytest.raises(ConfigError, match="no bars of test"):
         compare(["flat"], market_model, known, tmp_path / "out", **SMALL)
     assert not (tmp_path / "out").exists()
-    found = compare(["flat"], market_model, known, tmp_path / "out", venues=("dream",), **SMALL)
+    here = {**SMALL, "workers": 0}
+    found = compare(["flat"], market_model, known, tmp_path / "out", venues=("dream",), **here)
     assert found.places == ["dream at 1"]
 
 
