@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -70,32 +70,34 @@ class Response:
         count = len(came)
         if count < _LEAST_STARTS:
             raise ConfigError(f"{count} starts; whether dreams follow them needs {_LEAST_STARTS}")
-        rows = [stationary_bootstrap_rows(count, _SHARED_STARTS, rng) for _ in range(_REPLICATIONS)]
+        resamples = [
+            stationary_bootstrap_rows(count, _SHARED_STARTS, rng) for _ in range(_REPLICATIONS)
+        ]
+        shuffled = np.stack([rng.permutation(forecasts[WORLD_MODEL]) for _ in resamples])
+        floor = percentile_interval(
+            0.0, _rank_correlations(shuffled, np.tile(came, (len(shuffled), 1))).tolist()
+        )
+        rows = np.stack([np.arange(count), *resamples])  # the starts themselves are the first
+        came_of = came[rows]
+        agree = {name: _rank_correlations(each[rows], came_of) for name, each in forecasts.items()}
         ours, before = forecasts[WORLD_MODEL], forecasts[PERSISTENCE]
-
-        def resampled(measure: Callable[[IntArray], float]) -> Interval:
-            draws = [measure(each) for each in rows]
-            return percentile_interval(measure(np.arange(count)), draws)
-
-        def agreement(forecast: FloatArray) -> Interval:
-            return resampled(lambda each: _ranks_agree(forecast[each], came[each]))
-
-        def less(theirs: FloatArray) -> Interval:
-            def difference(each: IntArray) -> float:
-                ahead, behind = (_ranks_agree(f[each], came[each]) for f in (ours, theirs))
-                return ahead - behind
-
-            return resampled(difference)
-
-        shuffled = [_ranks_agree(rng.permutation(ours), came) for _ in range(_REPLICATIONS)]
-        floor = percentile_interval(0.0, shuffled)
+        spread = [_spread(ours[each], came[each], before[each]) for each in rows]
         return cls(
             starts=count,
-            correlation={name: agreement(each) for name, each in forecasts.items()},
-            minus={name: less(theirs) for name, theirs in forecasts.items() if name != WORLD_MODEL},
+            correlation={name: _interval(each) for name, each in agree.items()},
+            minus={
+                name: _interval(agree[WORLD_MODEL] - theirs)
+                for name, theirs in agree.items()
+                if name != WORLD_MODEL
+            },
             shuffled=Span(floor.low, floor.high),
-            spread=resampled(lambda each: _spread(ours[each], came[each], before[each])),
+            spread=_interval(np.array(spread)),
         )
+
+
+def _interval(values: FloatArray) -> Interval:
+    """Of a number of the starts themselves, then of each of their resamples."""
+    return percentile_interval(float(values[0]), values[1:].tolist())
 
 
 @dataclass(frozen=True)
@@ -188,12 +190,19 @@ def _log_size(returns: FloatArray) -> FloatArray:
     return size
 
 
-def _ranks_agree(first: FloatArray, second: FloatArray) -> float:
-    """Spearman's correlation; 0 where one of them never changes."""
-    a, b = rankdata(first), rankdata(second)
-    if a.std() == 0.0 or b.std() == 0.0:
-        return 0.0
-    return float(np.corrcoef(a, b)[0, 1])
+def _rank_correlations(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Spearman's correlation of each of R pairs of rows [R, N]; 0 where one of them never changes."""
+    a, b = (
+        ranks - ranks.mean(axis=1, keepdims=True)
+        for ranks in (rankdata(first, axis=1), rankdata(second, axis=1))
+    )
+    each = 1 / (a.shape[1] - 1)
+    both = (a * b).sum(axis=1) * each
+    ours, theirs = (np.sqrt((x * x).sum(axis=1) * each) for x in (a, b))
+    varies = (ours > 0.0) & (theirs > 0.0)
+    agreed: FloatArray = np.divide(both, ours, out=np.zeros_like(both), where=varies)
+    np.divide(agreed, theirs, out=agreed, where=varies)
+    return agreed.clip(-1.0, 1.0)
 
 
 def _spread(dreamed: FloatArray, came: FloatArray, before: FloatArray) -> float:
