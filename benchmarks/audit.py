@@ -53,7 +53,7 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(given)
     torch.set_num_threads(1)
     candles = open_candles(arguments.candles)
-    world_models = {Path(name).name: open_world_model(name) for name in arguments.world_models}
+    world_models = {name: open_world_model(name) for name in arguments.world_models}
     ranges = find_ranges(next(iter(world_models.values())), candles).held_out
     tell = partial(print, file=sys.stderr, flush=True)
     if not arguments.only_lift:

@@ -340,9 +340,11 @@ def test_figures_read_without_powers_of_ten(module, value, text) -> None:
 def test_the_audit_prints_and_keeps_its_tables(
     module, market_model: BarWorldModel, candles: Candles, tmp_path: Path, capsys
 ) -> None:
-    market_model.save_pretrained(tmp_path / "model")
+    runs = [tmp_path / run / "world_model" for run in ("one", "two")]
+    for folder in runs:
+        market_model.save_pretrained(folder)
     write_candles(candles, tmp_path / "candles.csv")
-    given = ["--candles", str(tmp_path / "candles.csv"), "--world-models", str(tmp_path / "model")]
+    given = ["--candles", str(tmp_path / "candles.csv"), "--world-models", *map(str, runs)]
     given += ["--dreams", "8", "--bars", "24", "--per-scale", "2", "--lift", "1"]
     out = tmp_path / "out"
     audit = module("audit")
@@ -356,7 +358,9 @@ def test_the_audit_prints_and_keeps_its_tables(
         "curves.parquet",
         "lift.json",
     }
-    assert json.loads((out / "audit.json").read_text())["families"]["random linear"] == 8
+    kept = json.loads((out / "audit.json").read_text())
+    assert kept["families"]["random linear"] == 8
+    assert kept["world_models"] == list(map(str, runs))  # folders of one name
 
 
 def test_records_are_joined_whole_weeks_apart(module) -> None:
