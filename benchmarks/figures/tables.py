@@ -150,6 +150,8 @@ def ranks(commands: Mapping[str, str]) -> Callable[[Work], str]:
 
 def _ranked(name: str, cells: Sequence[str]) -> list[str]:
     """A row of ranks: the dream's, two intervals, and the floors'."""
+    counted = re.compile(r" \(\d+\)$")  # of how many world models, which the title says
+    cells = [counted.sub("", cell) for cell in cells]
     shown = [re.sub(r"(?<![\d.])0\.(?=\d)", ".", cell).replace("-", "−") for cell in cells]
     rivals = [i for i in range(len(cells)) if i not in (1, 2)]
     best = max(rivals, key=lambda i: float(cells[i].split()[0]))
