@@ -8,6 +8,7 @@ import pickle
 import signal
 import tempfile
 import warnings
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -30,6 +31,10 @@ THREAD_VARIABLES = (
 )
 TRIES = 3
 """Of blocks that a worker dies over: then the blocks are to blame."""
+
+_AT_ONCE = 3
+"""Blocks that each worker has before it, so that none waits for another, and few are left where one fails:
+loky's pool, told to end its workers, trips over blocks that were called off."""
 
 Result = TypeVar("Result")
 Made = TypeVar("Made", covariant=True)
@@ -150,32 +155,31 @@ class ProcessExecutor:
     ) -> str | None:
         """Compute what is missing into ``results``; returns how a worker died, if one did."""
         broken: str | None = None
-        futures: dict[Future[Any], int] = {}
+        left, places = deque(missing.items()), dict[Future[Any], int]()
         ended: SimpleQueue[Future[Any]] = SimpleQueue()  # which Ctrl-C leaves whole
         try:
-            with interrupts_held():
-                for place, block in missing.items():
-                    future = self._pool.submit(_compute, self._serial, packed, block)
-                    future.add_done_callback(ended.put)
-                    futures[future] = place
-            for _ in missing:
+            while left or places:
+                with interrupts_held():
+                    while left and len(places) < _AT_ONCE * self._num_workers:
+                        place, block = left.popleft()
+                        future = self._pool.submit(_compute, self._serial, packed, block)
+                        places[future] = place
+                        future.add_done_callback(ended.put)
                 future = ended.get()
+                place = places.pop(future)
                 with interrupts_held():
                     failure = future.exception()
                     if failure is None:
-                        results[futures[future]] = future.result()
+                        results[place] = future.result()
                 if isinstance(failure, BrokenProcessPool):
                     broken = str(failure)
+                    left.clear()
                 elif failure is not None:
                     raise told_failure(failure, failure.__cause__)
                 else:
-                    done(futures[future])
+                    done(place)
         except BrokenProcessPool as error:
             broken = str(error)
-        finally:
-            with interrupts_held():
-                for future in futures:
-                    future.cancel()
         return broken
 
     def _replace(self, reason: str, attempt: int, blocks: Sequence[int]) -> None:
