@@ -293,7 +293,9 @@ def test_ctrl_c_ends_all_workers(market_model: WorldModel, tmp_path: Path) -> No
     out, err = process.communicate(timeout=120)
     assert out.splitlines()[-1] == "stopped"
     assert set(out.splitlines()[:-1]) <= {"dreamed"}
-    assert err == ""
+    # rarely loky's own tracker, told so too late, warns of a semaphore that is gone already
+    told = [line for line in err.splitlines() if "resource_tracker" not in line]
+    assert set(told) <= {"  warnings.warn("}
     assert process.returncode == 0
     assert not any(is_running(pid) for pid in pids)
 
