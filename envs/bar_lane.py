@@ -17,8 +17,7 @@ from ..market.numerics.handed import Handed, row_at, rows_at
 from ..models.bars.dreaming import dream_bars
 from .dream_lane import show_market
 from .dream_lanes import DreamLanes
-from .engine.bar_engine import BarState
-from .engine.base import Noise
+from .engine.bar_engine import STILL, BarState
 from .engine.member_engine import MemberEngine
 from .one_account import FLOAT32, AccountStep, account_of
 
@@ -210,6 +209,5 @@ class BarLane:
         """Have the bar at hand for the lane to live; the other members live it now."""
         self._state.lanes.drawn[0, : len(forced)] = forced
         if self._others:
-            shared, nothing = self._lanes, Noise(self._lanes.noise.table[:, :0])
-            engine = cast(MemberEngine, shared.engine)
-            engine.lead(self._state, nothing, shared.temperature32, forced)
+            engine = cast(MemberEngine, self._lanes.engine)
+            engine.lead(self._state, STILL, self._lanes.temperature32, forced)

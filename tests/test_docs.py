@@ -362,10 +362,10 @@ def test_blocks_of_data_can_be_read(page: Path | None, block: doc_pages.Block | 
 @pytest.mark.parametrize(("page", "block"), of_tag("diff"))
 def test_changes_that_are_shown_fit_the_code(page: Path, block: doc_pages.Block) -> None:
     before = "\n".join(text_of(page).splitlines()[: block.line - 1])
-    unfit(before, block.text)
+    assert fits(before, block.text)
 
 
-def unfit(before: str, change: str) -> None:
+def fits(before: str, change: str) -> bool:
     """Hold a change to the files that the text before it names last: an error says what is wrong."""
     files = named_code(before)
     lines = [line for line in change.splitlines() if not re.match(r"(\+\+\+|---|@@)( |$)", line)]
@@ -375,7 +375,7 @@ def unfit(before: str, change: str) -> None:
         changed = [made for file in files if (made := replaced(text_of(file), old, new))]
         assert changed, f"these lines are in none of {files}: {old}"
         compile(changed[0], str(files[0]), "exec", dont_inherit=True)
-        return
+        return True
     check = (
         "import sys, json; sys.path.insert(0, 'tests/support'); import doc_changes; "
         "doc_changes.check(*json.load(sys.stdin))"
@@ -389,6 +389,7 @@ def unfit(before: str, change: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return True
 
 
 def replaced(text: str, old: list[str], new: list[str]) -> str | None:
@@ -427,11 +428,13 @@ def test_a_change_that_does_not_fit_is_found() -> None:
         "     def start(self) -> tuple[float, ...]:\n+  begun = 1\n",
     ):
         with pytest.raises((AssertionError, SyntaxError)):
-            unfit(before, wrong)
-    unfit(before, "+@dataclass(frozen=True)\n+class Cautious(Reward):\n+    name = 'cautious'\n")
-    unfit(before, "     def start(self) -> tuple[float, ...]:\n+        begun = 1\n")
+            fits(before, wrong)
+    assert fits(
+        before, "+@dataclass(frozen=True)\n+class Cautious(Reward):\n+    name = 'cautious'\n"
+    )
+    assert fits(before, "     def start(self) -> tuple[float, ...]:\n+        begun = 1\n")
     with pytest.raises(AssertionError, match="names no file"):
-        unfit("One class.", "+x = 1\n")
+        fits("One class.", "+x = 1\n")
 
 
 # Where pages lead

@@ -13,7 +13,6 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
 from ...envs.engine.opening import open_engine
 from ...envs.population.scoring import Scores, dream_paths, score_lanes, score_paths
@@ -24,6 +23,7 @@ from ...market.errors import ConfigError
 from ...market.sources import open_candles
 from ...models.drift import with_drift
 from ...models.world_model import WorldModel
+from ..ranks import rank_correlations
 from ..significance import Interval
 from .audit import LEAST_POLICIES, RankAudit, audit_ranks
 from .floors import recorded_floors
@@ -217,20 +217,9 @@ def spearman(
 ) -> Interval:
     """Rank correlation of two scores [P] and its bootstrap interval over the P."""
     rows = rng.integers(len(first), size=(replications, len(first)))
-    low, high = np.quantile(_rank_correlations(first[rows], second[rows]), [0.025, 0.975])
-    (value,) = _rank_correlations(first[np.newaxis], second[np.newaxis])
+    low, high = np.quantile(rank_correlations(first[rows], second[rows]), [0.025, 0.975])
+    (value,) = rank_correlations(first[np.newaxis], second[np.newaxis])
     return Interval(float(value), float(low), float(high))
-
-
-def _rank_correlations(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Rank correlation of each of R pairs of rows [R, P]; 0 where one of them never changes."""
-    a, b = (
-        ranks - ranks.mean(axis=1, keepdims=True)
-        for ranks in (rankdata(first, axis=1), rankdata(second, axis=1))
-    )
-    both, scale = (a * b).sum(axis=1), np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
-    agreed: FloatArray = np.divide(both, scale, out=np.zeros_like(both), where=scale > 0)
-    return agreed
 
 
 def _dream_scores(

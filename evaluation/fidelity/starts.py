@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.stats import rankdata
 
 from ...market.arrays import FloatArray, IntArray
 from ...market.candles import Candles
@@ -15,6 +14,7 @@ from ...market.errors import ConfigError
 from ..baselines.scores import HAR_T
 from ..density import WORLD_MODEL
 from ..horizons import forecast_origins
+from ..ranks import rank_correlations
 from ..significance import Interval, percentile_interval, stationary_bootstrap_rows
 from .distances import Span
 from .goals import Goal, Part
@@ -75,11 +75,11 @@ class Response:
         ]
         shuffled = np.stack([rng.permutation(forecasts[WORLD_MODEL]) for _ in resamples])
         floor = percentile_interval(
-            0.0, _rank_correlations(shuffled, np.tile(came, (len(shuffled), 1))).tolist()
+            0.0, rank_correlations(shuffled, np.tile(came, (len(shuffled), 1))).tolist()
         )
         rows = np.stack([np.arange(count), *resamples])  # the starts themselves are the first
         came_of = came[rows]
-        agree = {name: _rank_correlations(each[rows], came_of) for name, each in forecasts.items()}
+        agree = {name: rank_correlations(each[rows], came_of) for name, each in forecasts.items()}
         ours, before = forecasts[WORLD_MODEL], forecasts[PERSISTENCE]
         spread = [_spread(ours[each], came[each], before[each]) for each in rows]
         return cls(
@@ -188,21 +188,6 @@ def _log_size(returns: FloatArray) -> FloatArray:
     """Log of √Σr² [...] of returns [..., T], finite where nothing moves."""
     size: FloatArray = 0.5 * np.log((returns**2).sum(axis=-1) + 1e-12)
     return size
-
-
-def _rank_correlations(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Spearman's correlation of each of R pairs of rows [R, N]; 0 where one of them never changes."""
-    a, b = (
-        ranks - ranks.mean(axis=1, keepdims=True)
-        for ranks in (rankdata(first, axis=1), rankdata(second, axis=1))
-    )
-    each = 1 / (a.shape[1] - 1)
-    both = (a * b).sum(axis=1) * each
-    ours, theirs = (np.sqrt((x * x).sum(axis=1) * each) for x in (a, b))
-    varies = (ours > 0.0) & (theirs > 0.0)
-    agreed: FloatArray = np.divide(both, ours, out=np.zeros_like(both), where=varies)
-    np.divide(agreed, theirs, out=agreed, where=varies)
-    return agreed.clip(-1.0, 1.0)
 
 
 def _spread(dreamed: FloatArray, came: FloatArray, before: FloatArray) -> float:

@@ -11,6 +11,8 @@ from worldmodel_trading.market.files.writer import write_whole
 from worldmodel_trading.models.world_model import WorldModel
 from worldmodel_trading.output import Job, is_begun, job_folder, refuse_taken, run_folder
 
+TAKEN = "the folder was given out all the same"
+
 FILES: dict[Job, set[str]] = {
     "fidelity": {"fidelity.json", "fidelity.html"},
     "evaluate": {"evaluation.json", "curves.parquet"},
@@ -42,13 +44,13 @@ def test_another_run_is_refused_and_takes_the_place_only_when_told(tmp_path: Pat
     said = r"holds the results of another run, first; this one is second, .*--out.*--overwrite"
     for resume in (False, True):
         with pytest.raises(OutputError, match=said), run_folder(tmp_path, "second", resume=resume):
-            pass
+            pytest.fail(TAKEN)
     assert names(tmp_path) == before
     with run_folder(tmp_path, "second", overwrite=True) as folder:
         assert names(tmp_path) == {"run.json", "notes.txt"}
         write_whole(folder / "results.json", "")
     with pytest.raises(OutputError, match="this one is first"), run_folder(tmp_path, "first"):
-        pass
+        pytest.fail(TAKEN)
 
 
 def test_the_same_run_again_begins_anew(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_a_run_that_was_stopped_is_gone_on_with_or_given_up_but_not_by_accident(
         pytest.raises(OutputError, match="stopped before its end: go on with --resume, or begin"),
         run_folder(tmp_path, "first"),
     ):
-        pass
+        pytest.fail(TAKEN)
     with run_folder(tmp_path, "first", resume=True):
         assert names(tmp_path) == {"run.json", "checkpoints", "world_model"}
     with run_folder(tmp_path, "first", overwrite=True):
@@ -76,8 +78,8 @@ def test_a_run_that_was_stopped_is_gone_on_with_or_given_up_but_not_by_accident(
 
 
 def test_nothing_to_resume_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with run_folder(tmp_path / "out", "first", resume=True):
-        pass
+    with run_folder(tmp_path / "out", "first", resume=True) as folder:
+        assert names(folder) == {"run.json"}
     assert "nothing to resume in" in capsys.readouterr().out
 
 
@@ -89,7 +91,7 @@ def test_folders_of_others_are_left_alone(tmp_path: Path, overwrite: bool) -> No
         pytest.raises(OutputError, match=r"holds checkpoints, but no run\.json that says"),
         run_folder(tmp_path, "first", overwrite=overwrite),
     ):
-        pass
+        pytest.fail(TAKEN)
     assert (tmp_path / "checkpoints" / "mine.pt").read_bytes() == b"years of work"
 
 
@@ -98,7 +100,7 @@ def test_a_run_file_that_tells_nothing_is_another_runs(tmp_path: Path, content: 
     write_whole(tmp_path / "run.json", content)
     write_whole(tmp_path / "results.json", "{}")
     with pytest.raises(OutputError, match="another run, one that"), run_folder(tmp_path, "first"):
-        pass
+        pytest.fail(TAKEN)
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
@@ -107,9 +109,9 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
         pytest.raises(OutputError, match="another process is writing to"),
         run_folder(tmp_path, "first", overwrite=True),
     ):
-        pass
-    with run_folder(tmp_path, "first"):
-        pass
+        pytest.fail(TAKEN)
+    with run_folder(tmp_path, "first") as folder:
+        assert names(folder) == {"run.json"}
 
 
 def test_what_a_killed_run_left_half_written_is_cleared(tmp_path: Path) -> None:
@@ -165,7 +167,7 @@ def test_what_lies_there_stays_until_a_job_has_something_to_write(tmp_path: Path
         emptied()
         assert names(tmp_path) == {"run.json"}
     with job_folder(tmp_path, "fidelity"):  # a job that left nothing is in nobody's way
-        pass
+        assert names(tmp_path) == {"run.json"}
 
 
 @pytest.mark.parametrize("job", FILES)
@@ -180,7 +182,7 @@ def test_files_of_others_with_a_job_s_names_are_left_alone(
         pytest.raises(OutputError, match=rf"holds {path.name}, but no"),
         job_folder(tmp_path, job, overwrite=overwrite),
     ):
-        pass
+        pytest.fail(TAKEN)
     assert path.read_bytes() == b"{}"
 
 
@@ -191,10 +193,10 @@ def test_two_jobs_do_not_share_a_folder(job: Job, tmp_path: Path) -> None:
         pytest.raises(OutputError, match="another process is writing to"),
         job_folder(tmp_path, job, overwrite=True),
     ):
-        pass
+        pytest.fail(TAKEN)
     with (
         job_folder(tmp_path, job),
         pytest.raises(OutputError, match="another process is writing to"),
         run_folder(tmp_path, "first", overwrite=True),
     ):
-        pass
+        pytest.fail(TAKEN)

@@ -38,7 +38,7 @@ PARTS = {  # of each room, its files and the rooms in it; each may import those 
         device scorers
     """,
     "evaluation": """
-        policy performance episodes rollout transitions lanes checks significance loss_tests likelihood baselines horizons density truth ageing
+        policy performance episodes rollout transitions lanes checks ranks significance loss_tests likelihood baselines horizons density truth ageing
         untrained game results stored seeds drift outcome universe transfer comparison stress regimes report fidelity
     """,
     "agents": """

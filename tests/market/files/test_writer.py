@@ -138,17 +138,14 @@ def test_a_folder_has_one_writer_until_that_one_ends_or_dies(tmp_path: Path) -> 
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
     for patience_s in (0.0, 0.1):
-        with (
-            pytest.raises(OutputError, match=r"another process is writing to .*: wait until"),
-            sole_writer(tmp_path, patience_s),
-        ):
-            pass
+        said = r"another process is writing to .*: wait until"
+        with pytest.raises(OutputError, match=said), sole_writer(tmp_path, patience_s) as folder:
+            pytest.fail(f"{folder} has two writers")
     other.kill()
     other.communicate()
-    with sole_writer(tmp_path) as folder:
-        assert folder == tmp_path
-    with sole_writer(tmp_path):
-        pass
+    for _ in range(2):
+        with sole_writer(tmp_path) as folder:
+            assert folder == tmp_path
 
 
 def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
