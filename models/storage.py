@@ -29,6 +29,7 @@ from .vae import VAE, build_vae
 
 FORMAT = "worldmodel-trading world model"
 FORMAT_VERSION = 2
+_ADDED = "mdn_rnn.noise_calibration"  # 0 in files that were saved before there was one
 _POSITIVE = ("scaler.scale", "bank.close", "bank.volume_level")
 CONFIG_FILE, WEIGHTS_FILE, MANIFEST_FILE = "config.json", "model.safetensors", "manifest.json"
 
@@ -269,15 +270,17 @@ def _read_tensors(file: Path, expected: dict[str, tuple[torch.dtype, Shape]]) ->
     try:
         with safe_open(file, framework="pt") as stored:
             names = set(stored.keys())
-            if names != set(expected):
-                odd = sorted(names ^ set(expected))
+            missing = set(expected) - names
+            added = {name for name in missing if name.endswith(_ADDED)}
+            if odd := sorted(names - set(expected) | missing - added):
                 raise ModelFileError(f"{file}: missing or unknown tensors: {', '.join(odd[:5])}")
-            for name, (_, shape) in expected.items():
+            there = {name: kind for name, kind in expected.items() if name not in added}
+            for name, (_, shape) in there.items():
                 _check_shape(file, name, tuple(stored.get_slice(name).get_shape()), shape)
-            tensors = {name: stored.get_tensor(name) for name in expected}
+            tensors = {name: stored.get_tensor(name) for name in there}
     except SafetensorError as error:
         raise ModelFileError(f"{file} is no safetensors file: {error}") from None
-    for name, (dtype, _) in expected.items():
+    for name, (dtype, _) in there.items():
         if tensors[name].dtype != dtype:
             raise ModelFileError(f"{file}: {name} is {tensors[name].dtype}; expected {dtype}")
         if not np.isfinite(tensors[name].numpy()).all():  # no thread pool of PyTorch's
@@ -288,7 +291,7 @@ def _read_tensors(file: Path, expected: dict[str, tuple[torch.dtype, Shape]]) ->
         raise ModelFileError(f"{file}: the bank's parts have different numbers of segments")
     if any((tensors[name] <= 0).any() for name in _POSITIVE):
         raise ModelFileError(f"{file}: scales, prices and volumes must be positive")
-    return tensors
+    return tensors | {name: torch.zeros(3) for name in added}
 
 
 def _check_shape(file: Path, name: str, actual: tuple[int, ...], expected: Shape) -> None:

@@ -25,7 +25,7 @@ from ...models.bars.networks import (
     wick_parts,
 )
 from ...models.bars.packed import BarLanes
-from ...models.mixture import sample_mixture
+from ...models.mixture import Mixture, sample_mixture
 from ..engine.bar_engine import BarEngine
 from .dream import DeviceDream, Market
 from .grid import closed_on_grid, nearest_on_grid, wicks_on_grid
@@ -79,6 +79,7 @@ class BarDream(DeviceDream):
         self._rnn: BarRNN = copy.deepcopy(world_model.mdn_rnn).to(device)
         self._scale = float(world_model.mdn_rnn.return_scale)
         self._correction = [float(value) for value in world_model.mdn_rnn.calibration]
+        self._noise = [float(value) for value in world_model.mdn_rnn.noise_calibration]
         scaler = world_model.scaler
         self._mean = torch.from_numpy(np.array(scaler.mean)).to(device)
         self._by_scale = torch.from_numpy(1.0 / scaler.scale).to(device)
@@ -170,7 +171,7 @@ class BarDream(DeviceDream):
                 (wick / self._scale).float(), (height / self._scale).float(), log_scale
             )
             parts = torch.cat([parts, told], dim=-1)
-        mixture = rnn.volume_mixture(trunk, features, calendars, parts)
+        mixture = _widened(rnn.volume_mixture(trunk, features, calendars, parts), self._noise[2])
         relative = sample_mixture(mixture, noise[3], noise[7].unsqueeze(1), temperature)[:, 0]
         relative = (relative + of_volume).clamp(-_VOLUME_LIMIT, _VOLUME_LIMIT).double()
         volume = volume_of(relative, lanes.memory[:, AVERAGE_VOLUME])
@@ -204,6 +205,7 @@ class BarDream(DeviceDream):
         sure = (logit > 0.0).float()
         none = torch.sigmoid(logit / temperature) if temperature > 0.0 else sure
         rest = (uniforms - none) / (1.0 - none).clamp(min=1e-12)
+        mixture = _widened(mixture, self._noise[side == "lower"])
         units = sample_mixture(mixture, rest, normals.unsqueeze(1), temperature)[:, 0]
         wick = (units + log_scale).exp().clamp(max=_FARTHEST)
         return wick.masked_fill(uniforms < none, 0.0)
@@ -243,3 +245,8 @@ class BarDream(DeviceDream):
 
     def _there(self, part: Any) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
+
+
+def _widened(mixture: Mixture, shift: float) -> Mixture:
+    """A mixture with so much added to every log σ."""
+    return mixture._replace(log_sigmas=mixture.log_sigmas + shift)

@@ -118,7 +118,7 @@ def foresee(
         # a slow pull: the further the market's level is from its middle, the more it is drawn back
         pull = np.float32(scale[3]) * (np.float32(scale[4]) - features[n, _LEVEL_COLUMN])
         work[SHIFT, n] = np.float32(scale[1]) + pull
-    share, level, drift = np.float32(scale[5]), np.float32(scale[6]), np.float32(scale[7])
+    share, level, drift = np.float32(scale[8]), np.float32(scale[9]), np.float32(scale[10])
     lay_out_returns(columns[: 3 * k], k, share, level, drift, work)
 
 
@@ -269,6 +269,7 @@ def draw_next(
             _lanes_of(noise, 1 + side, first_noise, count),
             _lanes_of(noise, 5 + side, first_noise, count),
             temperature,
+            np.float32(scale[5 + side]),
             work,
         )
         for n in range(count):
@@ -292,6 +293,7 @@ def draw_next(
         _lanes_of(noise, 3, first_noise, count),
         _lanes_of(noise, 7, first_noise, count),
         temperature,
+        np.float32(scale[7]),
         work,
     )
     for n in range(count):

@@ -220,6 +220,7 @@ def draw_wicks(
     uniforms: Float32Array,
     normals: Float32Array,
     temperature: np.float32,
+    shift: np.float32,
     work: Float32Array,
 ) -> None:
     """Draw wicks, in deviations of the training range, into ``UNITS``.
@@ -232,6 +233,7 @@ def draw_wicks(
         uniforms: In [0, 1) [N].
         normals: ε [N].
         temperature: τ.
+        shift: Added to every log σ.
         work: Workspace [`ROWS` + K, N]; its row ``SCALE`` is the log of the unit.
     """
     k, count, sharpness = components, columns.shape[1], sharpness_of(temperature)
@@ -245,7 +247,7 @@ def draw_wicks(
     choose(units, weights, columns[1 + k : 1 + 2 * k], columns[1 + 2 * k : 1 + 3 * k], work)
     root = np.sqrt(temperature)
     for n in range(count):
-        spread = fast_exp(clipped(sigma[n]))
+        spread = fast_exp(clipped(sigma[n] + shift))
         wick = fast_exp(mean[n] + root * spread * normals[n] + log_scale[n])
         wick = _FARTHEST if wick > _FARTHEST else wick
         units[n] = _ZERO if chance[n] < none[n] else wick
@@ -258,6 +260,7 @@ def draw_volumes(
     uniforms: Float32Array,
     normals: Float32Array,
     temperature: np.float32,
+    shift: np.float32,
     work: Float32Array,
 ) -> None:
     """Draw relative log volumes into ``UNITS``; the arguments are those of `draw_wicks`.
@@ -268,6 +271,7 @@ def draw_volumes(
         uniforms: In [0, 1) [N].
         normals: ε [N].
         temperature: τ.
+        shift: Added to every log σ.
         work: Workspace [`ROWS` + K, N].
     """
     k, count = components, columns.shape[1]
@@ -278,7 +282,7 @@ def draw_volumes(
     choose(chance, weights, columns[k : 2 * k], columns[2 * k : 3 * k], work)
     root = np.sqrt(temperature)
     for n in range(count):
-        units[n] = mean[n] + root * fast_exp(clipped(sigma[n])) * normals[n]
+        units[n] = mean[n] + root * fast_exp(clipped(sigma[n] + shift)) * normals[n]
 
 
 @compiled_fused

@@ -114,6 +114,7 @@ class BarRNN(nn.Module):
         return_scale: Deviation of the training range's log returns: the unit of returns and wicks [1].
         calibration: What dreams are corrected by [4]: shift of the return's log σ, shift of relative
             volume, pull of the market's level, and where it is pulled to (standardised).
+        noise_calibration: Added in dreams to every log σ of the upper wick, the lower wick and volume [3].
         mean_trust: The share of the varying mean forecast that is kept, and the mean around which it
             varies [2], in units of `return_scale`.
         drift: Added to every return's mean, in units of `return_scale`: an assumption of dreams, no part of
@@ -147,11 +148,13 @@ class BarRNN(nn.Module):
         self.volume_head = nn.Linear(head, 3 * k)
         self.register_buffer("return_scale", torch.ones(1))
         self.register_buffer("calibration", torch.zeros(4))
+        self.register_buffer("noise_calibration", torch.zeros(3))
         self.register_buffer("mean_trust", torch.tensor([1.0, 0.0]))
         self.drift = 0.0
         self.tick_size: float | None = None
         self.return_scale: Tensor
         self.calibration: Tensor
+        self.noise_calibration: Tensor
         self.mean_trust: Tensor
         self.column_scale: Tensor
         self.column_hidden: Any

@@ -29,7 +29,7 @@ HELD, DREAMED, CLOCK = range(3)
 """How a column of the candles goes on in a dream; see `market.groups.Column`."""
 _HOW = {"held": HELD, "dreamed": DREAMED, "clock": CLOCK}
 
-SCALES = 9
+SCALES = 12
 """Numbers about M's scale, at the beginning of a network's: see `BarNetwork`."""
 
 
@@ -43,9 +43,10 @@ class BarNetwork(NamedTuple):
             `Table`; how many columns of the candles there are, D, how each goes on, and where the two
             layers of each begin, 0 where it has none [27 + 3 D].
         numbers: Deviation of returns, and the shifts that calibration found: of log σ, of relative
-            volume; the pull of volatility and where to; the share of the mean that is kept, and what
-            it varies around; what is added to it; the tick, or 0 [9]. Then mean and reciprocal deviation of the features [2, F],
-            the rates and units of a `Table`, and the scales of the dreamed columns [J].
+            volume; the pull of volatility and where to; what is added to log σ of either wick
+            and of volume; the share of the mean that is kept, and what it varies around; what is
+            added to it; the tick, or 0 [12]. Then mean and reciprocal deviation of the features [2, F], the
+            rates and units of a `Table`, and the scales of the dreamed columns [J].
     """
 
     parameters: Float32Array
@@ -88,9 +89,9 @@ class BarNetwork(NamedTuple):
         how = [kind if kind != DREAMED or i in dreamed else HELD for i, kind in enumerate(how)]
         parameters = aligned(int(starts[-1]))
         np.concatenate(layers, out=parameters)
-        calibration = array(rnn.calibration).astype(np.float64)
-        table = config.features.table
-        scales = [float(rnn.return_scale), *calibration, *array(rnn.mean_trust), rnn.drift, tick]
+        table, corrected = config.features.table, (rnn.calibration, rnn.noise_calibration)
+        found = np.concatenate([array(part).astype(np.float64) for part in corrected])
+        scales = [float(rnn.return_scale), *found, *array(rnn.mean_trust), rnn.drift, tick]
         moments = [*scaler.mean, *(1.0 / scaler.scale)]
         return cls(
             parameters,

@@ -69,9 +69,10 @@ def test_a_copy_dreams_the_same(market_model: BarWorldModel) -> None:
     assert copied.fingerprint == market_model.fingerprint
 
 
-def test_calibration_is_part_of_what_a_model_is(market_model: BarWorldModel) -> None:
+@pytest.mark.parametrize("name", ["calibration", "noise_calibration"])
+def test_calibration_is_part_of_what_a_model_is(name: str, market_model: BarWorldModel) -> None:
     copied = pickle.loads(pickle.dumps(market_model))
-    copied.mdn_rnn.calibration[0] += 0.01
+    getattr(copied.mdn_rnn, name)[0] += 0.01
     assert copied.recent(1.0).fingerprint != market_model.fingerprint
 
 

@@ -168,6 +168,14 @@ def test_a_missing_and_an_unknown_tensor_are_named(folder):
         WorldModel.from_pretrained(folder)
 
 
+def test_what_was_saved_before_noise_was_calibrated_still_opens(folder, market_model, candles):
+    edit_tensors(folder, lambda tensors: tensors.pop("mdn_rnn.noise_calibration"))
+    opened = WorldModel.from_pretrained(folder)
+    assert opened.mdn_rnn.noise_calibration.tolist() == [0.0, 0.0, 0.0]
+    mine, theirs = opened.latents(candles), market_model.latents(candles)
+    np.testing.assert_array_equal(mine.h, theirs.h)
+
+
 def test_a_bank_whose_parts_differ_in_length_is_refused(folder):
     edit_tensors(folder, lambda t: t.update({"bank.close": t["bank.close"][:-1].clone()}))
     with pytest.raises(ModelFileError, match="segments"):

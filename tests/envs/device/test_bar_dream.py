@@ -99,6 +99,7 @@ def variant(model: BarWorldModel, kind: str) -> BarWorldModel:
     rnn.tick_size = 20.0 if kind == "on a grid" else 0.0
     if kind == "corrected":
         rnn.calibration[:] = torch.tensor([0.3, -0.2, 0.4, 0.1])
+        rnn.noise_calibration[:] = torch.tensor([0.3, -0.4, 0.5])
         rnn.mean_trust[:], rnn.drift = torch.tensor([0.25, 0.02]), 0.05
     return model.remembering(rnn)
 

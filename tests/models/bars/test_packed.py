@@ -31,12 +31,16 @@ DRAWS = 20_000
 
 
 def with_calibration(
-    model: BarWorldModel, *values: float, trust: tuple[float, float] = (1.0, 0.0)
+    model: BarWorldModel,
+    *values: float,
+    trust: tuple[float, float] = (1.0, 0.0),
+    noise: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> BarWorldModel:
     """A world model of its own with those corrections."""
     twin = BarRNN(len(model.config.features.names), model.config)
     twin.load_state_dict(model.mdn_rnn.state_dict())
     twin.calibration[:], twin.mean_trust[:] = torch.tensor(values), torch.tensor(trust)
+    twin.noise_calibration[:] = torch.tensor(noise)
     kept = (model.config, model.provenance, model.scaler, model.vae)
     return BarWorldModel(*kept, twin, model.bank)
 
@@ -67,10 +71,13 @@ def as_float32(values: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.float32))
 
 
-def cdf(mixture: Mixture, values: np.ndarray) -> np.ndarray:
-    """Of each value [N] in its mixture of one dimension."""
+def cdf(mixture: Mixture, values: np.ndarray, shift: float = 0.0) -> np.ndarray:
+    """Of each value [N] in its mixture of one dimension, so much added to its log σ."""
     weights = torch.softmax(mixture.logits, dim=-1).numpy()
-    means, sigmas = mixture.means[..., 0].numpy(), mixture.log_sigmas[..., 0].exp().numpy()
+    means, sigmas = (
+        mixture.means[..., 0].numpy(),
+        (mixture.log_sigmas + shift)[..., 0].exp().numpy(),
+    )
     found: np.ndarray = (weights * norm.cdf((values[:, None] - means) / sigmas)).sum(-1)
     return found
 
@@ -79,11 +86,14 @@ def assert_uniform(values: np.ndarray) -> None:
     assert kstest(values, "uniform").pvalue > 1e-3
 
 
-@pytest.mark.parametrize("segment", [0, 7])
+@pytest.mark.parametrize(
+    ("segment", "noise"), [(0, (0.0, 0.0, 0.0)), (7, (0.0, 0.0, 0.0)), (0, (0.3, -0.4, 0.2))]
+)
 def test_draws_are_those_of_the_mixtures_that_pytorch_tells(
-    segment: int, plain: BarWorldModel
+    segment: int, noise: tuple[float, float, float], market_model: BarWorldModel
 ) -> None:
     """Rosenblatt (1952): a draw's place in its conditional distribution is uniform."""
+    plain = with_calibration(market_model, 0.0, 0.0, 0.0, 0.0, noise=noise)
     rng = np.random.default_rng(segment)
     lanes = chosen(start_lanes(plain), np.full(DRAWS, segment))
     average = lanes.memory[0, AVERAGE_VOLUME]
@@ -95,12 +105,15 @@ def test_draws_are_those_of_the_mixtures_that_pytorch_tells(
     assert_uniform(cdf(returns, scaled[:, 0]))
     log_scale = mean_log_scale(returns)
     parts, height = return_parts(as_float32(scaled[:, 0]), log_scale), np.abs(scaled[:, 0])
-    for side, wick in (("upper", scaled[:, 1]), ("lower", scaled[:, 2])):
+    for side, wick, wider in (
+        ("upper", scaled[:, 1], noise[0]),
+        ("lower", scaled[:, 2], noise[1]),
+    ):
         logit, mixture = plain.mdn_rnn.wick(side, trunk, parts)
         none = torch.sigmoid(logit).numpy()
         drawn = wick > 0.0
         units = np.log(np.where(drawn, wick, 1.0)) - log_scale.numpy()
-        place = none + (1.0 - none) * cdf(mixture, units)
+        place = none + (1.0 - none) * cdf(mixture, units, wider)
         assert_uniform(np.where(drawn, place, none * rng.random(DRAWS)))
         height += wick
         told = wick_parts(as_float32(wick), as_float32(height), log_scale)
@@ -109,7 +122,7 @@ def test_draws_are_those_of_the_mixtures_that_pytorch_tells(
     relative = np.array([relative_volume(v, average) for v in lanes.drawn[:, 3]])
     some = lanes.drawn[:, 3] > 0.0
     assert some.mean() > 0.99
-    assert_uniform(cdf(volume, relative)[some])
+    assert_uniform(cdf(volume, relative, noise[2])[some])
 
 
 def test_without_temperature_the_likeliest_comes(plain: BarWorldModel) -> None:

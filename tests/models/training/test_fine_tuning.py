@@ -19,6 +19,7 @@ from worldmodel_trading.models.training.bar_calibration import (
     _between,
     _Moments,
     _rescaled,
+    _told,
 )
 from worldmodel_trading.models.training.fine_tuning import FineTuneConfig, fine_tune, pays
 from worldmodel_trading.models.world_model import WorldModel
@@ -145,7 +146,7 @@ def test_a_gain_pays_where_it_exceeds_its_standard_error() -> None:
 def test_dreams_are_held_to_the_parents_as_far_as_its_units_are(
     market_model: BarWorldModel, tuned: BarWorldModel
 ) -> None:
-    told = _Moments(size=0.01, level=1.5, spread=0.8, volume_trend=0.3)
+    told = _Moments(0.01, 1.5, 0.8, 0.3, np.array([-0.2, -0.1, 0.4]), np.full(3, 1e-3))
     same = _rescaled(told, market_model, tuned)
     old, new = market_model.scaler, tuned.scaler
     for mine, theirs in (
@@ -154,7 +155,15 @@ def test_dreams_are_held_to_the_parents_as_far_as_its_units_are(
     ):
         raw = mine * old.scale[_LEVEL] + old.mean[_LEVEL]
         assert theirs * new.scale[_LEVEL] + new.mean[_LEVEL] == pytest.approx(raw)
-    record = _Moments(size=0.04, level=-0.5, spread=0.2, volume_trend=0.0)
-    assert _between(told, record, 0.0) == pytest.approx(told._replace(volume_trend=0.0))
-    assert _between(told, record, 1.0) == pytest.approx(record)
-    assert _between(told, record, 0.5) == pytest.approx((0.02, 0.5, 0.4, 0.0))
+    record = _Moments(0.04, -0.5, 0.2, 0.0, np.array([0.0, 0.1, 0.2]), np.full(3, 0.02))
+    half = _Moments(0.02, 0.5, 0.4, 0.0, np.array([-0.1, 0.0, 0.3]), np.full(3, 0.01))
+    all_known = told._replace(volume_trend=0.0, steps_error=np.zeros(3))
+    for share, expected in ((0.0, all_known), (0.5, half), (1.0, record)):
+        for mine, theirs in zip(_between(told, record, share), expected, strict=True):
+            np.testing.assert_allclose(mine, theirs, atol=1e-12)
+
+
+def test_of_an_excess_what_a_record_tells_from_none_is_corrected() -> None:
+    errors = np.array([0.1, 0.1, 1e6])  # the last of a record too short to tell
+    record = _Moments(0.04, 0.0, 0.2, 0.0, np.zeros(3), errors)
+    np.testing.assert_allclose(_told(np.array([0.2, -0.05, 0.5]), record), [0.15, 0.0, 0.0])
