@@ -70,6 +70,8 @@ VARIANTS = (
     Variant("Z = 8, 6 of them forecasting", {"latent_size": 8, "forecast_size": 6}),
     Variant("Z = 12", {"latent_size": 12}),
     Variant("Z = 24", {"latent_size": 24}),
+    Variant("no teachers", {"teachers": 0}),
+    Variant("five teachers", {"teachers": 5, "teacher_weight": 0.8}),
     Variant("memory not heard", {"mdn_rnn_learning_rate": 1e-12}),
     Variant("three members", {"members": 3}),
     Variant("three members, months resampled", {"members": 3, "resample_months": True}),

@@ -21,6 +21,10 @@ _SHOWN = {"train_loss": "train", "validation_loss": "validation"}
 _quiet = False
 
 
+def _title(stage: str) -> str:
+    return _TITLES.get(stage, stage.replace("_", " "))
+
+
 def be_quiet(quiet: bool) -> None:
     """Whether what `say` and the bars tell of work under way is kept from the terminal."""
     global _quiet
@@ -53,12 +57,12 @@ class TrainingConsole(TrainingCallback):
 
     def on_stage_start(self, stage: str, epochs: int) -> None:
         """Open the bar."""
-        self._bar = _open_bar(total=epochs, desc=_TITLES.get(stage, stage), unit="epoch")
+        self._bar = _open_bar(total=epochs, desc=_title(stage), unit="epoch")
         self._every = math.ceil(epochs / _LINES)
 
     def on_resume(self, stage: str, rows: Sequence[Row]) -> None:
         """Say where the stage goes on."""
-        say(f"  {_TITLES.get(stage, stage)} goes on after epoch {len(rows)}")
+        say(f"  {_title(stage)} goes on after epoch {len(rows)}")
         self._bar.update(len(rows))
 
     def on_epoch(self, row: Row) -> None:
@@ -90,7 +94,7 @@ class TrainingConsole(TrainingCallback):
 
 def _epoch_line(row: Row) -> str:
     numbers = "  ".join(f"{shown} {row[name]:.4f}" for name, shown in _SHOWN.items() if name in row)
-    title = _TITLES.get(str(row["stage"]), row["stage"])
+    title = _title(str(row["stage"]))
     return f"  {title} epoch {row['epoch']:>3}  {numbers}  {row['seconds']:.1f} s"
 
 

@@ -94,6 +94,7 @@ def market_config() -> MarketConfig:
         vae_epochs=2,
         mdn_rnn_epochs=2,
         head_epochs=2,
+        teachers=1,
         chunk_bars=48,
         burn_in_bars=12,
         warmup_bars=24,

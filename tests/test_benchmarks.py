@@ -385,7 +385,7 @@ def test_augmentation_has_a_row_for_each_learner(
     write_candles(candles, tmp_path / "SYNTHUSDT-60.csv")
     end, start = (str(np.datetime64(int(candles.open_time_ms[r]), "ms")) for r in (1_500, 3_800))
     epochs = ("forecast_epochs", "vae_epochs", "mdn_rnn_epochs", "head_epochs")
-    tiny = json.dumps({**dict.fromkeys(epochs, 1), "calibration_rounds": 0})
+    tiny = json.dumps({**dict.fromkeys(epochs, 1), "teachers": 0, "calibration_rounds": 0})
     given = ["--candles", str(tmp_path / "SYNTHUSDT-60.csv"), "--months", "1", "--ends", end]
     given += ["--test-start", start, "--paths", "2", "--bars", "900", "--model", tiny]
     given += ["--searches", "1", "--generations", "2", "--windows", "2"]

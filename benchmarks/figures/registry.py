@@ -129,6 +129,8 @@ _CHOICES = (
     "default",
     "Z = 8, 6 of them forecasting",
     "Z = 12",
+    "no teachers",
+    "five teachers",
     "memory not heard",
     "three members",
     "three members, months resampled",

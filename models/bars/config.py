@@ -33,6 +33,7 @@ _COUNTS = (
     "members",
 )
 _FROM_ZERO = (
+    "teachers",
     "burn_in_bars",
     "weight_decay",
     "mdn_rnn_weight_decay",
@@ -43,7 +44,7 @@ _FROM_ZERO = (
     "calibration_rounds",
 )
 _POSITIVE = ("learning_rate", "mdn_rnn_learning_rate", "gradient_clip")
-_BELOW_ONE = ("feature_dropout", "dropout")
+_BELOW_ONE = ("feature_dropout", "dropout", "teacher_weight")
 
 
 CALENDAR = "calendar"
@@ -71,6 +72,9 @@ class MarketConfig(Record):
         vae_epochs: Of z's other numbers.
         mdn_rnn_epochs: Of M's memory.
         head_epochs: Of the heads of wicks and volume.
+        teachers: How many networks first learn to forecast the next return, from whose draws z's first
+            numbers and the return's head learn then; 0 is none.
+        teacher_weight: Of the loss of what they draw, the rest that of what came.
         batch_size: Bars a step.
         mdn_rnn_batch_size: Chunks a step.
         learning_rate: AdamW's at its highest.
@@ -111,6 +115,8 @@ class MarketConfig(Record):
     vae_epochs: int = 10
     mdn_rnn_epochs: int = 16
     head_epochs: int = 24
+    teachers: int = 3
+    teacher_weight: float = 0.7
     batch_size: int = 256
     mdn_rnn_batch_size: int = 16
     learning_rate: float = 2e-3

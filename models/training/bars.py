@@ -2,7 +2,8 @@
 
 | stage | what learns | from |
 |---|---|---|
-| ``forecast`` | z's first numbers, the calendar, the return's head | single bars |
+| ``teacher_1``… | networks of their own, like the next | single bars |
+| ``forecast`` | z's first numbers, the calendar, the return's head | single bars, and what teachers draw |
 | ``vae`` | z's other numbers and the decoder | single bars |
 | ``mdn_rnn`` | the LSTM and how the return's head hears it | sequences |
 | ``heads`` | wicks and volume, and the columns that are dreamed | single bars, with the memory |
@@ -40,10 +41,12 @@ from .loops import Session
 from .mean_tempering import slope_of
 from .sequences import chunk_starts
 from .stage import Stage, StageSettings
+from .teachers import Teachers
 
 _MEMORY = "mdn_rnn.lstm."
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _TRUNK_PACE = 0.05  # of the memory's learning rate
+_TEACHER_SEED = 20  # the first of the numbers of their seeds
 
 
 def train_bar_networks(
@@ -54,7 +57,7 @@ def train_bar_networks(
     symbols: int = 0,
     random_encoder: bool = False,
 ) -> tuple[BarVAE, BarRNN]:
-    """V and M by the four stages, each keeping what validates best.
+    """V and M by the stages, each keeping what validates best.
 
     Args:
         train: The training range.
@@ -65,22 +68,44 @@ def train_bar_networks(
     """
     config = session.config
     assert isinstance(config, MarketConfig)
-    vae, mdn_rnn = build_bar_networks(config, session.stage_seed(1))
-    learner = Learner(vae, mdn_rnn, session.stage_seed(2))
-    mdn_rnn.calendar = _with_symbols(mdn_rnn.calendar, symbols)
-    learner.to(session.device)
+    learner = _new_learner(session, 1, symbols)
+    vae = learner.vae
     if session.member and config.resample_months:
         train = train.resampled(np.random.default_rng(session.stage_seed(8)))
     train, validation = train.to(session.device), validation.to(session.device)
     if random_encoder:
         _standardise(vae, train.features[train.rows])
-    forecast_stage(learner, train, validation, session, _forecasting(learner, random_encoder))
+    learning = _forecasting(learner, random_encoder)
+    teachers = _teachers(train, validation, session, symbols)
+    forecast_stage(learner, train, validation, session, learning, teachers=teachers)
     if not random_encoder:
         vae_stage(learner, train, validation, session)
     _memory_stage(learner, train, validation, session)
     head_stage(learner, train, validation, session)
     learner.cpu()
     return learner.vae, learner.mdn_rnn
+
+
+def _new_learner(session: Session, number: int, symbols: int) -> Learner:
+    """V, M and the outlook's head before they learn, with the seeds of that number and the next."""
+    vae, mdn_rnn = build_bar_networks(session.config, session.stage_seed(number))
+    learner = Learner(vae, mdn_rnn, session.stage_seed(number + 1))
+    mdn_rnn.calendar = _with_symbols(mdn_rnn.calendar, symbols)
+    return learner.to(session.device)
+
+
+def _teachers(
+    train: BarRange, validation: BarRange, session: Session, symbols: int
+) -> Teachers | None:
+    """`MarketConfig.teachers` networks that have learned what forecasts; None where there are to be none."""
+    learners = []
+    for number in range(session.config.teachers):
+        first = _TEACHER_SEED + 3 * number
+        learner = _new_learner(session, first, symbols)
+        learning, name = _forecasting(learner, random_encoder=False), f"teacher_{number + 1}"
+        forecast_stage(learner, train, validation, session, learning, name, first + 2)
+        learners.append(learner)
+    return Teachers(learners) if learners else None
 
 
 def _with_symbols(calendar: nn.Parameter, symbols: int) -> nn.Parameter:
@@ -147,6 +172,7 @@ def forecast_stage(
     learning: list[Any],
     name: str = "forecast",
     number: int = 3,
+    teachers: Teachers | None = None,
 ) -> None:
     """Teach what forecasts the next return, on single bars, what M remembers held as it is.
 
@@ -158,6 +184,7 @@ def forecast_stage(
         learning: Modules and parameters.
         name: Of the stage.
         number: Of its seed.
+        teachers: From whose draws it learns besides.
     """
     config, vae, mdn_rnn = session.config, learner.vae, learner.mdn_rnn
     if CALENDAR in config.withheld:
@@ -174,7 +201,8 @@ def forecast_stage(
         known = vae.outlook(features, config.feature_dropout)
         heard = None if hidden is None else hidden[rows]
         trunk = mdn_rnn.trunk(known, mdn_rnn.calendars(train.cells[rows]), heard)
-        return return_loss(learner, trunk, train, rows, config)
+        drawn = None if teachers is None else teachers.draw(train, rows, stage.generator)
+        return return_loss(learner, trunk, train, rows, config, drawn)
 
     learner.load_state_dict(
         stage.fit(

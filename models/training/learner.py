@@ -29,9 +29,23 @@ class Learner(nn.Module):
 
 
 def return_loss(
-    learner: Learner, trunk: Tensor, train: BarRange, rows: Tensor, config: Any
+    learner: Learner,
+    trunk: Tensor,
+    train: BarRange,
+    rows: Tensor,
+    config: Any,
+    drawn: Tensor | None = None,
 ) -> Tensor:
-    """Of the next return: its NLL, how far the mean strays, and the outlook."""
+    """Of the next return: its NLL and how far the mean strays, the NLL of what teachers draw, the outlook.
+
+    Args:
+        learner: What learns.
+        trunk: The layer before the return's head at the rows [..., T].
+        train: The range.
+        rows: Bars of it [...].
+        config: The settings.
+        drawn: Standardised returns of teachers [..., D], each as likely; None without teachers.
+    """
     mixture = learner.mdn_rnn.return_mixture(trunk)
     nll = -mixture_log_prob(mixture, train.bars[rows][..., :1]).mean()
     asked = train.outlook[rows]
@@ -39,8 +53,13 @@ def return_loss(
     outlook = (error * error.new_tensor(OUTLOOK)).sum(-1).mean()
     mean, variance = moments(mixture)
     strays = (mean * mean / variance).mean()
-    loss: Tensor = nll + config.mean_weight * strays + config.outlook_weight * outlook
-    return loss
+    loss: Tensor = nll + config.mean_weight * strays
+    if drawn is not None:
+        each = Mixture(*(part.unsqueeze(-2 - (i > 0)) for i, part in enumerate(mixture)))
+        taught = -mixture_log_prob(each, drawn.unsqueeze(-1)).mean()
+        loss = loss.lerp(taught, config.teacher_weight)
+    total: Tensor = loss + config.outlook_weight * outlook
+    return total
 
 
 def moments(mixture: Mixture) -> tuple[Tensor, Tensor]:

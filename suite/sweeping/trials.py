@@ -224,14 +224,14 @@ class Again:
 
 
 class _Epochs(TrainingCallback):
-    """Reports what the forecast of returns loses on validation, epoch by epoch of its two stages."""
+    """Reports what the forecast of returns loses on validation, epoch by epoch of its stages."""
 
     def __init__(self, report: Report) -> None:
         self._report, self._step, self._best = report, 0, np.inf
 
     def on_epoch(self, row: Row) -> None:
         """An epoch ended."""
-        if str(row["stage"]).startswith(("forecast", "mdn_rnn")):
+        if str(row["stage"]).startswith(("teacher", "forecast", "mdn_rnn")):
             self._best = min(self._best, float(row["validation_loss"]))
             self._report(self._step, self._best)
             self._step += 1

@@ -128,7 +128,7 @@ def interrupted(csv: Path, out: Path, marker: str, *arguments: str) -> tuple[int
 def test_ctrl_c_in_training_stops_with_one_line(csv: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped"
     status, shown, error = interrupted(
-        csv, out, "V, forecast epoch   1", "--vae-epochs", "5000", "--mdn-rnn-epochs", "5000"
+        csv, out, "teacher 1 epoch   1", "--vae-epochs", "5000", "--mdn-rnn-epochs", "5000"
     )
     assert status == 130
     assert error.strip().splitlines() == [STOPPED.format(out)]

@@ -47,8 +47,8 @@ def alone(model: BarWorldModel) -> BarWorldModel:
 
 
 def test_each_member_is_trained(family_stages: tuple[str, ...]) -> None:
-    assert family_stages[:5] == ("forecast", "vae", "mdn_rnn", "heads", "forecast-2")
-    assert len(family_stages) == 4 * K
+    assert family_stages[:6] == ("teacher_1", "forecast", "vae", "mdn_rnn", "heads", "teacher_1-2")
+    assert len(family_stages) == 5 * K
 
 
 def test_members_differ_and_the_first_is_the_model_alone(

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from scipy.stats import kstest
 
 from worldmodel_trading.evaluation.baselines.har import HAR
 from worldmodel_trading.evaluation.baselines.student_t import mean_nll
 from worldmodel_trading.market.candles import Candles
 from worldmodel_trading.market.errors import ConfigError, FeatureError, TrainingError
+from worldmodel_trading.market.streamed_bars import bar_numbers
 from worldmodel_trading.market.streams import StreamSpec
 from worldmodel_trading.market.synthetic import SyntheticMarket, synthetic_candles
 from worldmodel_trading.models.bar_world_model import (
@@ -27,15 +29,22 @@ from worldmodel_trading.models.bar_world_model import (
 )
 from worldmodel_trading.models.bars.config import CALENDAR, MarketConfig
 from worldmodel_trading.models.bars.dreaming import dream_bars
+from worldmodel_trading.models.bars.networks import build_bar_networks
+from worldmodel_trading.models.mixture import mixture_log_prob
 from worldmodel_trading.models.quality import vae_quality
 from worldmodel_trading.models.training import learner as learning
 from worldmodel_trading.models.training.bar_ground import BarGround, training_ranges
+from worldmodel_trading.models.training.bar_ranges import BarRange
 from worldmodel_trading.models.training.callbacks import TrainingCallback, TrainingHistory
-from worldmodel_trading.models.training.learner import Learner
+from worldmodel_trading.models.training.learner import Learner, return_loss
+from worldmodel_trading.models.training.teachers import Teachers
 from worldmodel_trading.models.training.train import train_world_model
 from worldmodel_trading.models.world_model import WorldModel
 
-STAGES = ("forecast", "vae", "mdn_rnn", "heads")
+STAGES = ("teacher_1", "forecast", "vae", "mdn_rnn", "heads")
+
+LEARNED = {"forecast_epochs": 6, "head_epochs": 12, "batch_size": 64}
+"""Settings with which the tiny world model has learned enough for its dreams to be corrected."""
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +102,9 @@ def test_the_same_seed_gives_the_same_model_and_another_another(
 
 
 def test_every_stage_learns(candles: Candles, quick: MarketConfig) -> None:
-    epochs = {f"{stage}_epochs": 6 for stage in STAGES if stage != "heads"}
-    _, history = train(candles, replace(quick, head_epochs=6, mdn_rnn_weight_decay=0.0, **epochs))
+    names = ("forecast_epochs", "vae_epochs", "mdn_rnn_epochs", "head_epochs")
+    config = replace(quick, mdn_rnn_weight_decay=0.0, **dict.fromkeys(names, 6))
+    _, history = train(candles, config)
     for stage in STAGES:
         losses = [float(row["validation_loss"]) for row in history.stage(stage)]
         assert len(losses) == 6
@@ -131,6 +141,83 @@ def test_a_checkpoint_of_other_settings_is_refused(
         train(candles, replace(quick, dropout=0.1), checkpoint_dir=tmp_path, resume=True)
 
 
+def log_density(learner: Learner, data: BarRange, values: torch.Tensor) -> torch.Tensor:
+    """Of standardised returns [N] after the bars that count [N], by what forecasts without memory."""
+    known = learner.vae.outlook(data.features[data.rows])
+    calendars = learner.mdn_rnn.calendars(data.cells[data.rows])
+    mixture = learner.mdn_rnn.return_mixture(learner.mdn_rnn.trunk(known, calendars))
+    return mixture_log_prob(mixture, values[:, None])
+
+
+def tiny_learners(
+    record: Candles, config: MarketConfig, count: int
+) -> tuple[BarRange, list[Learner]]:
+    """A range, and learners of random weights whose forecasts differ."""
+    ground = BarGround.of(
+        training_ranges(record.rows(0, 1_500), record.rows(1_500, 1_900), config), config
+    )
+    learners = []
+    for seed in range(count):
+        learner = Learner(*build_bar_networks(config, seed))
+        with torch.no_grad():
+            learner.mdn_rnn.return_head.bias += torch.linspace(-0.1, 0.1, 6) * seed
+        learners.append(learner)
+    return ground.bars[0], learners
+
+
+@torch.no_grad()
+def test_teachers_draw_from_what_each_forecasts(record: Candles, quick: MarketConfig) -> None:
+    """As many draws of each; their places in its distribution are uniform (Rosenblatt 1952)."""
+    data, learners = tiny_learners(record, quick, 3)
+    drawn = Teachers(learners).draw(data, data.rows, torch.Generator().manual_seed(3))
+    assert drawn.shape == (len(data.rows), 2 * 3)
+    for learner, mine in zip(learners, drawn.reshape(-1, 3, 2).unbind(1), strict=True):
+        known = learner.vae.outlook(data.features[data.rows])
+        calendars = learner.mdn_rnn.calendars(data.cells[data.rows])
+        mixture = learner.mdn_rnn.return_mixture(learner.mdn_rnn.trunk(known, calendars))
+        weights = torch.softmax(mixture.logits, -1)[:, None]
+        places = (mine[..., None] - mixture.means[:, None, :, 0]) / mixture.log_sigmas[
+            :, None, :, 0
+        ].exp()
+        assert (
+            kstest((weights * torch.special.ndtr(places)).sum(-1).ravel(), "uniform").pvalue > 1e-3
+        )
+
+
+@torch.no_grad()
+def test_the_loss_of_what_teachers_draw_is_the_pooled_cross_entropy(
+    record: Candles, quick: MarketConfig
+) -> None:
+    data, (student, *teachers) = tiny_learners(record, quick, 3)
+    known = student.vae.outlook(data.features[data.rows])
+    trunk = student.mdn_rnn.trunk(known, student.mdn_rnn.calendars(data.cells[data.rows]))
+    pure = replace(quick, teacher_weight=0.999999, outlook_weight=0.0)
+    generator = torch.Generator().manual_seed(1)
+    losses = [
+        float(return_loss(student, trunk, data, data.rows, pure, drawn))
+        for drawn in (Teachers(teachers).draw(data, data.rows, generator) for _ in range(20))
+    ]
+    grid = torch.linspace(-30.0, 30.0, 3_001)
+    exact = 0.0
+    for value in grid:
+        at = value.expand(len(data.rows))
+        pooled = torch.stack([log_density(one, data, at).exp() for one in teachers]).mean(0)
+        exact -= float((pooled * log_density(student, data, at)).mean()) * 0.02
+    assert abs(np.mean(losses) - exact) < 4 * np.std(losses) / 20**0.5 + 2e-3
+
+
+def test_without_teachers_nobody_is_heard(candles: Candles, quick: MarketConfig) -> None:
+    _, alone = train(candles, replace(quick, teachers=0))
+    assert alone.stages == STAGES[1:]
+    _, taught = train(candles, replace(quick, teachers=2))
+    assert taught.stages == ("teacher_1", "teacher_2", *STAGES[1:])
+    first, second = (
+        [row["train_loss"] for row in taught.stage(name)] for name in ("teacher_1", "teacher_2")
+    )
+    assert first != second
+    assert taught.stage("forecast")[0]["train_loss"] != alone.stage("forecast")[0]["train_loss"]
+
+
 def size_of_dreams(model: WorldModel) -> float:
     """Mean absolute log return of free dreams, of noise that calibration did not see."""
     assert isinstance(model, BarWorldModel)
@@ -152,14 +239,40 @@ def test_the_mean_is_tempered_where_that_is_asked(candles: Candles, quick: Marke
     assert 0.0 < abs(wary[1]) < 0.5
 
 
+def noise_of(windows: np.ndarray) -> np.ndarray:
+    """How far wicks, in units of the mean bar, and log volume step from bar to bar [3]."""
+    unit = np.abs(windows[..., :3]).sum(-1).mean(1, keepdims=True)
+    values = (windows[..., 1] / unit, windows[..., 2] / unit, np.log(windows[..., 3]))
+    return np.array([np.log(np.diff(one, axis=1).std(1)).mean() for one in values])
+
+
+def test_calibration_moves_the_noise_of_dreams_toward_the_record_s(
+    candles: Candles, quick: MarketConfig
+) -> None:
+    recorded = noise_of(bar_numbers(candles.rows(0, 1_500))[60:].reshape(-1, 48, 4))
+    misses = []
+    for rounds in (0, 8):
+        model, _ = train(candles, replace(quick, **LEARNED, calibration_rounds=rounds))
+        assert isinstance(model, BarWorldModel)
+        lanes, paths = chosen(start_lanes(model), np.resize(np.arange(16), 64)), []
+        for noise in draw_bar_noise(np.random.default_rng(99), 64, 480):
+            dream_bars(*lanes, *model.network, noise, 0, np.float32(1), False)
+            paths.append(lanes.drawn.copy())
+        windows = np.stack(paths, 1).reshape(-1, 48, 4)
+        misses.append(np.abs(noise_of(windows) - recorded))
+    assert np.abs(model.mdn_rnn.noise_calibration.numpy()).max() <= 0.3
+    assert misses[1].mean() < 0.6 * misses[0].mean()
+
+
 def test_calibration_moves_dreams_toward_the_size_of_the_record(
     candles: Candles, quick: MarketConfig
 ) -> None:
     recorded = np.abs(np.diff(np.log(candles.close[:1_500]))).mean()
     without, with_it = (
-        train(candles, replace(quick, calibration_rounds=rounds))[0] for rounds in (0, 8)
+        train(candles, replace(quick, **LEARNED, calibration_rounds=rounds))[0] for rounds in (0, 8)
     )
     assert not without.mdn_rnn.calibration.any()
+    assert not without.mdn_rnn.noise_calibration.any()
     misses = [abs(np.log(size_of_dreams(model) / recorded)) for model in (without, with_it)]
     assert misses[0] > 0.05
     assert misses[1] < 0.5 * misses[0]

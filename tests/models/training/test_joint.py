@@ -38,7 +38,7 @@ def split(cut: int = 1_500) -> tuple[list[Candles], list[Candles]]:
 def joint(market_config: MarketConfig) -> JointWorldModel:
     made, history = train_world_model(*split(), market_config, seed=4)
     assert isinstance(made, JointWorldModel)
-    assert history.stages == ("forecast", "vae", "mdn_rnn", "heads")
+    assert history.stages == ("teacher_1", "forecast", "vae", "mdn_rnn", "heads")
     return made
 
 
@@ -57,7 +57,7 @@ def test_symbols_share_v_and_m_but_for_what_tells_them_apart(joint: JointWorldMo
     for name, tensor in one.vae.state_dict().items():
         assert torch.equal(tensor, two.vae.state_dict()[name]), name
     others = two.mdn_rnn.state_dict()
-    own = {"calendar", "return_scale", "calibration", "mean_trust"}
+    own = {"calendar", "return_scale", "calibration", "noise_calibration", "mean_trust"}
     for name, tensor in one.mdn_rnn.state_dict().items():
         assert name in own or torch.equal(tensor, others[name]), name
     apart = one.mdn_rnn.calendar - two.mdn_rnn.calendar

@@ -47,7 +47,13 @@ SMALL: dict[str, Any] = {"dreams": 6, "horizon": 24, "audit": False}
 SEARCH = {"generations": 2, "population": 4, "dreams": 4, "horizon": 24}
 WINDOWS = {
     **{"forecast_epochs": 1, "vae_epochs": 1, "mdn_rnn_epochs": 1, "head_epochs": 1},
-    **{"calibration_rounds": 0, "hidden_size": 6, "trunk_size": 8, "vae_hidden_size": 8},
+    **{
+        "teachers": 0,
+        "calibration_rounds": 0,
+        "hidden_size": 6,
+        "trunk_size": 8,
+        "vae_hidden_size": 8,
+    },
     **{"head_size": 4, "bank_segments": 8, "chunk_bars": 48, "burn_in_bars": 12, "warmup_bars": 24},
 }
 

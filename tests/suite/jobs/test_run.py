@@ -288,7 +288,7 @@ def test_tensorboard_shows_every_epoch_and_every_generation_once(
     results: dict[str, Any], out: Path
 ) -> None:
     searches = results["controller"]["searches"]
-    stages = ("forecast", "vae", "mdn_rnn", "heads")
+    stages = (*(f"teacher_{n}" for n in (1, 2, 3)), "forecast", "vae", "mdn_rnn", "heads")
     expected = dict.fromkeys((f"{stage}/validation_loss" for stage in stages), 2) | {
         f"controller-{number}/best": search["generations"]
         for number, search in enumerate(searches, start=1)
