@@ -73,7 +73,7 @@ class Regimes:
         seed: int = 0,
         *,
         method: Method = "hmm",
-        bootstraps: int = 5,
+        bootstraps: int = 10,
     ) -> Self:
         """Find regimes on the world model's training range.
 

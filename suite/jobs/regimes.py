@@ -51,7 +51,7 @@ class RegimesConfig(Record):
 
     count: int | None = None
     method: str = "hmm"
-    bootstraps: int = 5
+    bootstraps: int = 10
     observation: ObservationKind = "latent"
     trust: bool = False
     funding: str | float = "off"
