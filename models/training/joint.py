@@ -22,7 +22,7 @@ Split = tuple[Candles, Candles]
 
 
 def train_joint(splits: Sequence[Split], session: Session, source: str) -> JointWorldModel:
-    """V and M of several symbols by the four stages, and the world model of each.
+    """V and M of several symbols by the stages, and the world model of each.
 
     Args:
         splits: Of each symbol.
