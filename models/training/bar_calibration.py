@@ -37,9 +37,7 @@ _PULL_LIMIT = 0.1
 _LEAST_SPREAD = 1e-3  # of dreams that all left the features' limit behind
 _WINDOW = 48  # bars
 _VOLUME_FLOOR = 1e-3  # of a window's mean volume: keeps the logarithm of none finite
-_NOISE_RESPONSE = np.array(
-    [0.9, 0.9, 0.25]
-)  # of steps of wicks and of volume, to a shift of their log σ
+_NOISE_RESPONSE = np.array([0.9, 0.9, 0.25])  # of steps of wicks, of volume: to a shift of log σ
 _NOISE_LIMIT = 0.3
 _UNKNOWN = 1e6  # the error of what a record is too short to tell
 _LEVEL = [feature.name for feature in FEATURES].index("level")
@@ -74,7 +72,7 @@ def calibrated(
     parent: BarWorldModel | None = None,
     share: float = 1.0,
 ) -> BarWorldModel:
-    """The world model with `BarRNN.calibration` set.
+    """The world model with `BarRNN.calibration` and `noise_calibration` set.
 
     Args:
         world_model: Trained.

@@ -9,7 +9,7 @@
 | ``vae`` | z's other numbers and the decoder, unless V is frozen | the same |
 | ``heads`` | wicks and volume | the same |
 | constants | the tick, the bank, trust in the mean | the target's ranges, as in training |
-| calibration | size, level and spread of dreams | the parent's dreams and the target's record, as far as its units |
+| calibration | size, level, spread and steps of dreams | the parent's dreams and the target's record, as far as its units |
 
 Every stage begins at what was best before. One of the forecast's is kept where the validation range
 gains by it more than its standard error, and own units likewise: a target whose bars say nothing new

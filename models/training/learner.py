@@ -55,7 +55,8 @@ def return_loss(
     strays = (mean * mean / variance).mean()
     loss: Tensor = nll + config.mean_weight * strays
     if drawn is not None:
-        each = Mixture(*(part.unsqueeze(-2 - (i > 0)) for i, part in enumerate(mixture)))
+        logits, means, log_sigmas = mixture
+        each = Mixture(logits.unsqueeze(-2), means.unsqueeze(-3), log_sigmas.unsqueeze(-3))
         taught = -mixture_log_prob(each, drawn.unsqueeze(-1)).mean()
         loss = loss.lerp(taught, config.teacher_weight)
     total: Tensor = loss + config.outlook_weight * outlook

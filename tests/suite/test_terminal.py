@@ -138,9 +138,7 @@ at_first, sys.argv[0] = gc.get_threshold()[0], {script!r}
 atexit.register(lambda: print("frozen:", gc.get_freeze_count() > 1_000))
 import worldmodel_trading
 from worldmodel_trading.cli import main
-class Own:
-    pass
-own = Own()
+own = set()
 weakref.finalize(own, print, "finalised")
 atexit.register(lambda: print("handler:", gc.get_freeze_count() > 1_000))
 print("rarely:", gc.get_threshold()[0] > at_first)
